@@ -1,0 +1,54 @@
+"""clvq: discrete concepts in language models (CLVQ-VAE, arXiv 2506.20040).
+
+    store = clvq.extract(model=..., dataset=..., layers=(4, 8), path="run/activations")
+    checkpoint = clvq.train(store, input_layer=4, output_layer=8, path="run/L4-L8")
+    model = clvq.ClvqVae.from_pretrained("run/L4-L8")
+
+Names are imported when they are first used: `import clvq` costs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clvq.activations import ActivationStore as ActivationStore
+    from clvq.checkpoint import Checkpoint as Checkpoint
+    from clvq.checkpoint import read_checkpoint as read_checkpoint
+    from clvq.config import ExtractConfig as ExtractConfig
+    from clvq.config import TrainConfig as TrainConfig
+    from clvq.errors import ArtifactError as ArtifactError
+    from clvq.errors import ClvqError as ClvqError
+    from clvq.errors import MismatchError as MismatchError
+    from clvq.extraction import extract as extract
+    from clvq.model import ClvqVae as ClvqVae
+    from clvq.training import train as train
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ActivationStore": "activations",
+    "ArtifactError": "errors",
+    "Checkpoint": "checkpoint",
+    "ClvqError": "errors",
+    "ClvqVae": "model",
+    "ExtractConfig": "config",
+    "MismatchError": "errors",
+    "TrainConfig": "config",
+    "extract": "extraction",
+    "read_checkpoint": "checkpoint",
+    "train": "training",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'clvq' has no attribute {name!r}")
+    return getattr(import_module(f"clvq.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,227 @@
+"""Local data files, read row by row and exactly as they stand.
+
+`datasets` has builders for these formats too, but they guess: a JSON string that looks like a date becomes
+a timestamp, "NA" in a CSV a missing value, "007" the number 7; and each file is copied into a cache first.
+Here text stays text, an error knows its line, and nothing is stored, so that a changed file is never served
+from yesterday's copy.
+"""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import csv
+import gzip
+import io
+import json
+import lzma
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from clvq.errors import ClvqError
+
+FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt")
+COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")  # of all but parquet, which compresses by itself
+NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d*)?")
+
+_HEAD = 1000  # rows that show which columns a file without a schema has
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table; `strings` are those with text, `classes` the names behind class numbers."""
+
+    names: list[str]
+    strings: list[str]
+    classes: dict[str, list[str]]
+
+
+def file_format(path: Path) -> str | None:
+    """The format that a file's name tells (`.csv` for `reviews.csv.gz`), or None if clvq cannot read it."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if len(suffixes) > 1 and suffixes[-1] in COMPRESSIONS and suffixes[-2] != ".parquet":
+        suffixes.pop()
+    return suffixes[-1] if suffixes and suffixes[-1] in FORMATS else None
+
+
+def read_columns(path: Path) -> Columns:
+    """What columns a file has: from a parquet file's schema, otherwise from its first rows."""
+    if file_format(path) == ".parquet":
+        return _parquet_columns(path)
+    return columns_of(islice(read_rows(path), _HEAD))
+
+
+def columns_of(rows: Iterable[dict[str, Any]]) -> Columns:
+    """The columns of a few rows: one holds text where any of its values is a string that is no number."""
+    names: dict[str, bool] = {}
+    for row in rows:
+        for name, value in row.items():
+            is_text = isinstance(value, str) and NUMBER.fullmatch(value) is None
+            names[name] = names.get(name, False) or is_text
+    return Columns(list(names), [name for name, is_text in names.items() if is_text], {})
+
+
+def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of a file from its first to its last.
+
+    Values of text formats are strings as written, numbers too. A CSV or TSV file starts with its column
+    names, follows the CSV standard for quotes, and its wholly blank lines are no rows. A text file has the
+    one column `text`, one sentence a line, blank lines among them.
+    """
+    kind = file_format(path)
+    if kind == ".parquet":
+        yield from _read_parquet(path, columns)
+    elif kind in _DELIMITERS:
+        yield from _read_csv(path, _DELIMITERS[kind], columns)
+    elif kind == ".txt":
+        for line in _read_lines(path):
+            yield {"text": line.removesuffix("\n").removesuffix("\r")}
+    else:
+        yield from _read_json(path)
+
+
+def _open(path: Path) -> BinaryIO:
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
+        return cast(BinaryIO, gzip.open(path, "rb"))
+    if suffix == ".bz2":
+        return cast(BinaryIO, bz2.open(path, "rb"))
+    if suffix == ".xz":
+        return cast(BinaryIO, lzma.open(path, "rb"))
+    if suffix == ".zst":
+        import pyarrow
+
+        return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
+    return path.open("rb")
+
+
+def _read_lines(path: Path) -> Iterator[str]:
+    """Lines with their line ends. Only a line feed ends a line: texts may hold any other separator."""
+    number = 0
+    try:
+        with _open(path) as stream:
+            for raw in stream:
+                number += 1
+                yield (raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ClvqError(
+            f"{path}, line {number}: byte 0x{error.object[error.start]:02x} is not UTF-8. "
+            "Convert the file, for example with: iconv -f latin1 -t utf-8"
+        ) from error
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ClvqError(
+            f"Cannot read {path} past line {number}: {reason}. "
+            "Check that the file is whole, readable, and of the format that its name says."
+        ) from error
+
+
+def _read_csv(path: Path, delimiter: str, columns: list[str] | None) -> Iterator[dict[str, Any]]:
+    csv.field_size_limit(2**31 - 1)  # the module's 128 KB is less than one long document
+    reader = csv.reader(_read_lines(path), delimiter=delimiter, strict=True)
+    try:
+        header = next(reader, [])
+        if repeated := sorted({name for name in header if header.count(name) > 1}):
+            raise ClvqError(f"{path}: the first line names the column {repeated[0]!r} twice. Name each once.")
+        _require(path, columns, header)
+        for fields in reader:
+            if not fields:
+                continue
+            if len(fields) != len(header):
+                raise ClvqError(
+                    f"{path}, line {reader.line_num}: {len(fields)} fields, but the first line names "
+                    f"{len(header)} columns. Put fields that hold the separator in double quotes."
+                )
+            yield dict(zip(header, fields, strict=True))
+    except csv.Error as error:
+        raise ClvqError(
+            f"{path}, line {reader.line_num}: {error}. A field that begins with a double quote must "
+            "end with one and double the quotes inside it; for text with loose quotes use .jsonl or .txt."
+        ) from error
+
+
+def _read_json(path: Path) -> Iterator[dict[str, Any]]:
+    """One object a line; or one array of objects, which is read as a whole."""
+    lines = enumerate(_read_lines(path), 1)
+    for number, line in lines:
+        if line.lstrip().startswith("["):
+            document = line + "".join(rest for _, rest in lines)
+            for place, item in enumerate(_parse_json(path, number, document), 1):
+                yield _as_row(item, f"{path}, item {place}")
+        elif not line.isspace():
+            yield _as_row(_parse_json(path, number, line.rstrip()), f"{path}, line {number}")
+
+
+def _as_row(item: Any, place: str) -> dict[str, Any]:
+    if isinstance(item, dict):
+        return item
+    raise ClvqError(f'{place}: not an object such as {{"text": "..."}}, but a {type(item).__name__}.')
+
+
+def _parse_json(path: Path, first_line: int, document: str) -> Any:
+    try:
+        # Numbers stay as written: 1.50 in a text column is not 1.5. NaN is how pandas writes a missing value.
+        return json.loads(document, parse_int=str, parse_float=str, parse_constant={"NaN": None}.get)
+    except (ValueError, RecursionError) as error:
+        line = first_line + getattr(error, "lineno", 1) - 1
+        reason = getattr(error, "msg", error)
+        raise ClvqError(
+            f"{path}, line {line}: not valid JSON ({reason}). The file must hold one object a line, or "
+            "one array of objects; a broken last line often means a download that stopped."
+        ) from error
+
+
+def _parquet_columns(path: Path) -> Columns:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        schema = pyarrow.parquet.read_schema(path)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise _broken_parquet(path, error) from error
+    metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    features = metadata.get("info", {}).get("features") or {}
+    classes = {name: feature["names"] for name, feature in features.items() if _is_class_label(feature)}
+    strings = [field.name for field in schema if _is_string(field.type)]
+    return Columns(schema.names, strings, classes)
+
+
+def _is_class_label(feature: Any) -> bool:
+    return isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and bool(feature.get("names"))
+
+
+def _is_string(kind: Any) -> bool:
+    import pyarrow
+
+    kind = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
+    return str(kind) in ("string", "large_string", "string_view")
+
+
+def _read_parquet(path: Path, columns: list[str] | None) -> Iterator[dict[str, Any]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path, memory_map=True) as file:
+            _require(path, columns, file.schema_arrow.names)
+            for batch in file.iter_batches(batch_size=1000, columns=columns):
+                yield from batch.to_pylist()
+    except (OSError, pyarrow.ArrowException) as error:
+        raise _broken_parquet(path, error) from error
+
+
+def _broken_parquet(path: Path, error: Exception) -> ClvqError:
+    return ClvqError(f"Cannot read {path}: {error}. Check that the parquet file is whole, and readable.")
+
+
+def _require(path: Path, columns: list[str] | None, found: list[str]) -> None:
+    """Files of one split must have the same columns: one without would count as missing text."""
+    if missing := [name for name in columns or [] if name not in found]:
+        columns_here = ", ".join(found)
+        raise ClvqError(f"{path} lacks the column {missing[0]!r} of the split's first file: {columns_here}.")

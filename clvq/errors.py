@@ -1,0 +1,15 @@
+"""What clvq raises when a user can mend the cause: the message says what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class ClvqError(Exception):
+    """Anything that the user can mend. The command line prints the message alone and exits 1."""
+
+
+class ArtifactError(ClvqError):
+    """A file of a run folder that is missing, truncated, corrupt, foreign, or from a newer format."""
+
+
+class MismatchError(ClvqError):
+    """Two artifacts, or an artifact and the settings asked for, that do not belong together."""

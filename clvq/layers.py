@@ -1,0 +1,161 @@
+"""What only a look into a model tells: where each layer's states pass, if it is causal, how long a text may be.
+
+Layer `i` is index `i` of Hugging Face `hidden_states`: 0 the embeddings, `i` the output of block `i`, the last one
+the state after the final norm.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from clvq.errors import ClvqError
+
+# A model without a limit of its own (relative positions, state space) still gets one: sentences, not books.
+_NO_LIMIT = 4096
+_LENGTH_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length")
+
+
+class Site(NamedTuple):
+    """Where a layer's states pass: the hidden states going into `module`, or coming out of it."""
+
+    module: nn.Module
+    side: str
+    """Either "input", the first argument, or "output", the output or the first item of it."""
+
+
+def watch(site: Site, take: Callable[[Tensor], None]) -> Any:
+    """Call `take` with the states `[B, T, D]` that pass `site`; the handle removes the hook."""
+    if site.side == "input":
+
+        def before(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            take(args[0] if args else kwargs["hidden_states"])
+
+        return site.module.register_forward_pre_hook(before, with_kwargs=True)
+
+    def after(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
+        take(output[0] if isinstance(output, tuple) else output)
+
+    return site.module.register_forward_hook(after)
+
+
+def no_cache(module: nn.Module) -> dict[str, bool]:
+    """Keys and values of a decoder are of no use after one forward."""
+    return {"use_cache": False} if "use_cache" in inspect.signature(module.forward).parameters else {}
+
+
+def find_sites(base: Any, blocks: int, inputs: dict[str, Tensor]) -> tuple[list[Site], list[int]]:
+    """Where each of the `blocks + 1` layers passes, and its width, found and proved by one forward.
+
+    A layer's site is the first candidate through which exactly the tensor of `hidden_states` goes: the
+    block's output; the next block's input (where something stands between two blocks); for the last layer
+    whatever follows the blocks, which is how the final norm is found.
+    """
+    modules = dict(base.named_modules())
+    stacks = {
+        name: list(module)
+        for name, module in modules.items()
+        if isinstance(module, nn.ModuleList) and len(module) == blocks > 0
+    }
+    ends = [Site(block, side) for stack in stacks.values() for block in stack for side in ("input", "output")]
+    beside = [
+        Site(module, "output")
+        for name, module in modules.items()
+        if name and not any(f"{name}.".startswith(f"{s}.") or s.startswith(f"{name}.") for s in stacks)
+    ]
+    states, passed = _trial(base, inputs, [*ends, *beside])
+    if len(states) != blocks + 1:
+        raise ClvqError(_unsupported(base, f"{blocks} blocks give {len(states)} hidden states"))
+    problem = "it holds no list of all its blocks"
+    for stack in stacks.values():
+        options = [[Site(stack[0], "input")]]
+        options += [[Site(block, "output"), Site(above, "input")] for block, above in pairwise(stack)]
+        options += [[Site(stack[-1], "output"), *beside]]
+        found = [
+            next((site for site in places if _same(passed.get(site), state)), None)
+            for places, state in zip(options, states, strict=True)
+        ]
+        sites = [site for site in found if site is not None]
+        if len(sites) == len(states):
+            return sites, [int(state.shape[-1]) for state in states]
+        problem = f"the states of layer {found.index(None)} pass no known place"
+    raise ClvqError(_unsupported(base, problem))
+
+
+def _trial(base: Any, inputs: dict[str, Tensor], sites: list[Site]) -> tuple[list[Tensor], dict[Site, Tensor | None]]:
+    """All hidden states of one forward, and what went through each site; None where more than once."""
+    passed: dict[Site, Tensor | None] = {}
+
+    def recorder(site: Site) -> Callable[[Tensor], None]:
+        def record(state: Tensor) -> None:
+            passed[site] = None if site in passed else state
+
+        return record
+
+    handles = [watch(site, recorder(site)) for site in sites]
+    try:
+        output = base(**inputs, output_hidden_states=True, return_dict=True, **no_cache(base))
+        # Some models of older versions give the last one before the final norm; here it is always after.
+        return [*output.hidden_states[:-1], output.last_hidden_state], passed
+    except Exception as error:
+        raise ClvqError(_unsupported(base, f"a trial run failed ({first_line(error)})")) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _same(one: Any, other: Tensor) -> bool:
+    return (
+        isinstance(one, Tensor)
+        and one.shape == other.shape
+        and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+    )
+
+
+def is_causal(base: Any, inputs: dict[str, Tensor]) -> bool:
+    """Whether a change of the last token leaves the states before it as they were.
+
+    Asked of the model itself, because configs do not reliably say it.
+    """
+    states = base(**inputs, **no_cache(base)).last_hidden_state[:, :-1].float()
+    return bool((states[0] - states[1]).norm() <= 1e-4 * states[0].norm())
+
+
+def _unsupported(base: Any, problem: str) -> str:
+    return (
+        f"{type(base).__name__} is not supported: {problem}. Use a model that is one stack of blocks, each "
+        "used once: BERT, RoBERTa, DeBERTa, ModernBERT, GPT-2, LLaMA, Qwen and their like."
+    )
+
+
+def length_limit(base: Any, tokenizer: Any, given: int | None) -> int:
+    """Tokens that a sentence may have: `given`, else the smaller of the model's and the tokenizer's limit."""
+    config = base.config.get_text_config()
+    limits = [value for key in _LENGTH_KEYS if isinstance(value := getattr(config, key, None), int) and value > 0]
+    for name, module in base.named_modules():
+        # RoBERTa and its kin count positions from the padding id, so the first ones are never used.
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            limits = [module.num_embeddings - module.padding_idx - 1]
+    model_limit = min(limits, default=None)
+    least = tokenizer.num_special_tokens_to_add(pair=False) + 1
+    if given is not None:
+        if not least <= given <= (model_limit or given):
+            upper = f"at most {model_limit}" if model_limit else "no upper limit"
+            raise ClvqError(
+                f"a maximum length of {given} tokens does not fit {base.name_or_path or 'the model'}: "
+                f"give at least {least} (special tokens and one of the text), {upper}."
+            )
+        return given
+    # Tokenizers without a limit say 10^30; some files hold nonsense.
+    own = tokenizer.model_max_length
+    sane = [int(own)] if least <= own < 10**7 else []
+    return min([*([model_limit] if model_limit else []), *sane], default=_NO_LIMIT)
+
+
+def first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

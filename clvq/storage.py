@@ -1,0 +1,194 @@
+"""Atomic writes, checksums, fingerprints and locks: the only module that puts files into a run folder.
+
+Every write goes to a temporary name in the same folder, is synced, then renamed: a reader sees the old file or the
+new one, never half of either, and a full disk or a kill leaves what was there before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clvq.errors import ArtifactError, ClvqError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TEMPORARY_PREFIX = ".clvq-writing-"
+LOCK_NAME = ".lock"
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; when the block ends well it is synced and renamed to `path`.
+
+    Raises ClvqError where the disk is full or the folder cannot be written; `path` is then untouched.
+    """
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}"
+    with _explained(path.parent):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            _sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """One safetensors file; tensors are made contiguous and moved to the CPU."""
+    from safetensors.torch import save_file
+
+    contents = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        save_file(contents, temporary, metadata={"format": "pt", **(metadata or {})})
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors (memory-mapped) and metadata of a safetensors file; ArtifactError names a file that is not one."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path} is missing. Rerun the command that writes it with --overwrite.") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ArtifactError(
+            f"{path} is truncated or is not a safetensors file ({error}). "
+            "Rerun the command that writes it with --overwrite."
+        ) from error
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path} is missing.") from error
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path} cannot be read as JSON ({error}).") from error
+
+
+def append_lines(path: Path, lines: list[str]) -> None:
+    """Whole lines, in one write; the one file kind that grows in place (metrics.jsonl)."""
+    with _explained(path.parent), path.open("ab") as file:
+        file.write("".join(line + "\n" for line in lines).encode())
+
+
+def child(folder: Path, name: object) -> Path:
+    """`folder / name` for a file name read from an artifact; ArtifactError where the name would leave the folder."""
+    if not isinstance(name, str) or not name or name in {".", ".."} or Path(name).name != name or "\0" in name:
+        raise ArtifactError(f"{folder} names a file {name!r} outside itself; the artifact is foreign or damaged.")
+    path = folder / name
+    if path.is_symlink():
+        raise ArtifactError(f"{path} is a link; a run folder holds plain files only.")
+    return path
+
+
+def file_checksum(path: Path) -> str:
+    """xxh3-128 of a file's bytes: finds damage at memory speed (it is not a defence against forgery)."""
+    import xxhash
+
+    digest = xxhash.xxh3_128()
+    try:
+        with path.open("rb", buffering=0) as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read ({error.strerror}).") from error
+    return digest.hexdigest()
+
+
+def check_file(path: Path, checksum: str) -> None:
+    if file_checksum(path) != checksum:
+        raise ArtifactError(
+            f"{path} is not the file that was written (its checksum differs): it is truncated or damaged. "
+            "Rerun the command that writes it with --overwrite."
+        )
+
+
+def fingerprint(value: Any) -> str:
+    """16 hex digits that identify a JSON value whatever the order of its keys."""
+    canonical = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds `folder` for this process; ClvqError where another holds it. Sweeps what a killed writer left."""
+    with _explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK_NAME).open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ClvqError(
+                f"Another process is writing {folder}. Wait for it, or use another --run or --name."
+            ) from error
+        for leftover in folder.rglob(f"{TEMPORARY_PREFIX}*"):
+            leftover.unlink(missing_ok=True)
+        yield
+
+
+def free_bytes(path: Path) -> int:
+    """Free space of the disk on which `path` is, or will be."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def remove_folder(folder: Path) -> None:
+    with _explained(folder):
+        if folder.is_symlink():
+            raise ArtifactError(f"{folder} is a link; a run folder holds plain files only.")
+        if folder.exists():
+            shutil.rmtree(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Turns an operating system's refusal to write into a message that says what to do."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        number = getattr(error, "errno", None)
+        if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+            raise ClvqError(
+                f"The disk is full: {folder} cannot take more. Free some space or choose another --run; "
+                "what was written before is whole, and the same command continues."
+            ) from error
+        if number in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise ClvqError(
+                f"{folder} cannot be written ({os.strerror(number or 0)}). Choose another folder with --run."
+            ) from error
+        raise ClvqError(f"Writing into {folder} failed: {error}") from error

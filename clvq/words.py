@@ -1,0 +1,35 @@
+"""Where the words of a text are: character spans found on the raw text, before any tokenizer sees it."""
+
+from __future__ import annotations
+
+import regex
+
+from clvq.errors import ClvqError
+
+WORD_METHODS = ("text", "whitespace")
+
+# One meaning of "space" for words and for sub-words (language_model asks for a sub-word's first non-space
+# character); `str.isspace` would differ on the separators U+001C to U+001F.
+NON_SPACE = regex.compile(r"\S")
+
+# Apostrophes and hyphens join letters from the inside. So do the invisible soft hyphen and the zero-width
+# (non-)joiner, without which Persian or Indic words would fall apart.
+_JOINERS = "['’\\-\u2010\u2011\u00ad\u200c\u200d]"
+_LETTERS = r"[\p{L}\p{M}\p{N}]+"
+_PATTERNS = {
+    # `\X` is one mark as a reader sees it: an emoji with its joiners and modifiers is one, not five. Format
+    # characters go first, because some of them would take a following space with them.
+    "text": regex.compile(rf"{_LETTERS}(?:{_JOINERS}{_LETTERS})*|\p{{Cf}}|(?!\s)\X"),
+    "whitespace": regex.compile(r"\S+"),
+}
+
+
+def find_words(text: str, method: str) -> list[tuple[int, int]]:
+    """Spans `[start, end)` of the words of `text`, in order, apart; every non-space character is in one.
+
+    `"text"`: runs of letters, marks and digits with inner apostrophes or hyphens; any other mark alone.
+    `"whitespace"`: maximal runs without space, for text that is already split into words.
+    """
+    if method not in _PATTERNS:
+        raise ClvqError(f"unknown way to find words: {method!r}. Use one of: {', '.join(WORD_METHODS)}.")
+    return [match.span() for match in _PATTERNS[method].finditer(text)]

@@ -1,0 +1,65 @@
+"""Fixtures that several tests share: tiny models, saved once a session."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+import tiny_models
+import torch
+
+from clvq.activations import ActivationStore
+from clvq.extraction import extract
+from clvq.language_model import LanguageModel
+
+# Models this small are slower on several threads than on one.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folder of the tiny classifier of an architecture, a key of `tiny_models.BUILDERS`."""
+
+    @cache
+    def folder(name: str) -> Path:
+        return tiny_models.BUILDERS[name](tmp_path_factory.mktemp("models") / name)
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def language_model(model_folder: Callable[[str], Path]) -> Callable[[str], LanguageModel]:
+    """The tiny classifier of an architecture, loaded; shared, so tests leave it as it is."""
+
+    @cache
+    def load(name: str) -> LanguageModel:
+        return LanguageModel.load(str(model_folder(name)), device="cpu")
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def corpus_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two hundred labelled sentences, some of them twice."""
+    path = tmp_path_factory.mktemp("corpus") / "train.jsonl"
+    texts = [f"{text} {number}" for number in range(20) for text in tiny_models.made_sentences()[:10]]
+    lines = [json.dumps({"text": text, "label": number % 2}) for number, text in enumerate(texts + texts[:20])]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_store(
+    model_folder: Callable[[str], Path], corpus_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> ActivationStore:
+    """Layers 1, 2 and 4 of a tiny BERT over the small corpus; shared, so tests leave it as it is."""
+    return extract(
+        tmp_path_factory.mktemp("store") / "activations",
+        model=str(model_folder("bert")),
+        dataset=str(corpus_file),
+        layers=(1, 2, 4),
+        device="cpu",
+    )

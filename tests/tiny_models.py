@@ -1,0 +1,271 @@
+"""Tiny random models, saved as folders like any other: real classes and pre-tokenizers, own vocabularies.
+
+`tiny_bert` is the cheap classifier for tests of what comes after the language model.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import pre_tokenizers, trainers
+from transformers import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertTokenizer,
+    DebertaV2Config,
+    DebertaV2Tokenizer,
+    DistilBertConfig,
+    GPT2Config,
+    GPT2Tokenizer,
+    LlamaConfig,
+    LlamaTokenizer,
+    ModernBertConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2Tokenizer,
+    RobertaConfig,
+    RobertaTokenizer,
+)
+from transformers.utils import logging
+
+logging.disable_progress_bar()  # save_pretrained's
+
+
+def made_sentences() -> list[str]:
+    """A few hundred short film judgements: enough text to train a vocabulary on."""
+    subjects = [
+        "The film",
+        "This movie",
+        "A director",
+        "Her acting",
+        "The well-known story",
+        "My uncle's script",
+    ]
+    verbs = ["wasn't", "is", "remains", "felt", "looked"]
+    adverbs = ["very", "not at all", "rather", "unbelievably"]
+    judgements = ["good!", "lifeless...", "slow, but charming", "boring; truly", "wonderful?"]
+    return [" ".join(words) for words in itertools.product(subjects, verbs, adverbs, judgements)]
+
+
+def tiny_bert(path: Path | str, *, layers: int = 4, head: bool = True, labels: int = 2, **config: Any) -> Path:
+    """A BERT of width 32 with a WordPiece vocabulary; with a classifier of `labels` classes when `head`."""
+    settings = {
+        **_sizes(_wordpiece(), layers, labels),
+        "intermediate_size": 64,
+        "max_position_embeddings": 64,
+        "pad_token_id": _wordpiece().pad_token_id,
+    }
+    return _save(path, BertConfig(**{**settings, **config}), _wordpiece(), head)
+
+
+def tiny_roberta(path: Path | str, *, layers: int = 3, head: bool = True, labels: int = 2, **config: Any) -> Path:
+    """Byte-level BPE; positions start behind the padding id, so 66 positions are 64 tokens."""
+    tokenizer = _byte_level(RobertaTokenizer, ("<s>", "<pad>", "</s>", "<unk>", "<mask>"))
+    settings = {
+        **_sizes(tokenizer, layers, labels),
+        "intermediate_size": 64,
+        "max_position_embeddings": 66,
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    return _save(path, RobertaConfig(**{**settings, **config}), tokenizer, head)
+
+
+def tiny_distilbert(path: Path | str, *, layers: int = 2, head: bool = True, labels: int = 2) -> Path:
+    sizes = _sizes(_wordpiece(), layers, labels)
+    config = DistilBertConfig(
+        vocab_size=sizes["vocab_size"],
+        dim=32,
+        n_heads=4,
+        n_layers=layers,
+        hidden_dim=64,
+        max_position_embeddings=64,
+        num_labels=labels,
+        pad_token_id=_wordpiece().pad_token_id,
+        initializer_range=0.2,
+    )
+    return _save(path, config, _wordpiece(), head)
+
+
+def tiny_deberta(path: Path | str, *, layers: int = 3, head: bool = True, labels: int = 2, **config: Any) -> Path:
+    """Unigram with metaspaces and relative positions, like microsoft/deberta-v3-base."""
+    tokenizer = _unigram()
+    settings = {
+        **_sizes(tokenizer, layers, labels),
+        "intermediate_size": 64,
+        "max_position_embeddings": 64,
+        "relative_attention": True,
+        "position_buckets": 16,
+        "pos_att_type": ["p2c", "c2p"],
+        "position_biased_input": False,
+        "share_att_key": True,
+        "norm_rel_ebd": "layer_norm",
+        "type_vocab_size": 0,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    return _save(path, DebertaV2Config(**{**settings, **config}), tokenizer, head)
+
+
+def tiny_modernbert(path: Path | str, *, layers: int = 4, head: bool = True, labels: int = 2) -> Path:
+    """Pre-norm encoder with a final norm, and attention that is local in most blocks."""
+    special = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]", "mask_token": "[MASK]"}
+    backend = _byte_level(
+        RobertaTokenizer, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"), **special, unk_token="[UNK]"
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend.backend_tokenizer, unk_token="[UNK]", **special)
+    config = ModernBertConfig(
+        **_sizes(tokenizer, layers, labels),
+        intermediate_size=48,
+        max_position_embeddings=64,
+        local_attention=8,
+        global_attn_every_n_layers=3,
+        classifier_pooling="mean",
+        pad_token_id=tokenizer.pad_token_id,
+        cls_token_id=tokenizer.cls_token_id,
+        sep_token_id=tokenizer.sep_token_id,
+        bos_token_id=tokenizer.cls_token_id,
+        eos_token_id=tokenizer.sep_token_id,
+        initializer_cutoff_factor=2.0,
+    )
+    return _save(path, config, tokenizer, head)
+
+
+def tiny_gpt2(path: Path | str, *, layers: int = 3, head: bool = True, labels: int = 2, pad: bool = False) -> Path:
+    """Byte-level BPE, no BOS; no padding id unless `pad`, which then is the end of text."""
+    tokenizer = _byte_level(GPT2Tokenizer, ("<|endoftext|>",))
+    sizes = _sizes(tokenizer, layers, labels)
+    config = GPT2Config(
+        vocab_size=sizes["vocab_size"],
+        n_embd=32,
+        n_head=4,
+        n_layer=layers,
+        n_positions=64,
+        num_labels=labels,
+        initializer_range=0.2,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.eos_token_id if pad else None,
+    )
+    return _save(path, config, tokenizer, head)
+
+
+def tiny_llama(path: Path | str, *, layers: int = 4, head: bool = True, labels: int = 2, pad: bool = False) -> Path:
+    """BPE with metaspaces, byte fallback and BOS; no padding id unless `pad`, which then is EOS."""
+    tokenizer = _metaspace()
+    config = LlamaConfig(
+        **_sizes(tokenizer, layers, labels),
+        num_key_value_heads=2,
+        intermediate_size=48,
+        max_position_embeddings=64,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.eos_token_id if pad else None,
+    )
+    return _save(path, config, tokenizer, head)
+
+
+def tiny_qwen2(path: Path | str, *, layers: int = 3, head: bool = True, labels: int = 2) -> Path:
+    """Byte-level BPE split by Qwen's regular expression; the padding id is the end of text."""
+    tokenizer = _byte_level(Qwen2Tokenizer, ("<|endoftext|>",))
+    config = Qwen2Config(
+        **_sizes(tokenizer, layers, labels),
+        num_key_value_heads=2,
+        intermediate_size=48,
+        max_position_embeddings=64,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return _save(path, config, tokenizer, head)
+
+
+BUILDERS: dict[str, Callable[..., Path]] = {
+    "bert": tiny_bert,
+    "roberta": tiny_roberta,
+    "distilbert": tiny_distilbert,
+    "deberta": tiny_deberta,
+    "modernbert": tiny_modernbert,
+    "gpt2": tiny_gpt2,
+    "llama": tiny_llama,
+    "qwen2": tiny_qwen2,
+}
+DECODERS = ("gpt2", "llama", "qwen2")
+
+
+def _sizes(tokenizer: Any, layers: int, labels: int) -> dict[str, Any]:
+    """Settings that most configs name alike. Weights are drawn wide, so that a wrong row or mask shows."""
+    return {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "num_attention_heads": 4,
+        "num_hidden_layers": layers,
+        "num_labels": labels,
+        "initializer_range": 0.2,
+    }
+
+
+def _save(path: Path | str, config: Any, tokenizer: Any, head: bool) -> Path:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = (AutoModelForSequenceClassification if head else AutoModel).from_config(config)
+        for parameter in model.parameters():
+            if parameter.dim() == 1:  # norms and biases start as constants, which would hide that they are there
+                torch.nn.init.normal_(parameter, mean=1.0 if bool((parameter == 1).all()) else 0.0, std=0.1)
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return Path(path)
+
+
+@cache
+def _wordpiece() -> Any:
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    trainer = trainers.WordPieceTrainer(vocab_size=160, special_tokens=special, show_progress=False)
+    return BertTokenizer(vocab=_trained(BertTokenizer(), trainer)["vocab"])
+
+
+@cache
+def _byte_level(kind: Any, special: tuple[str, ...], **names: str) -> Any:
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=list(special),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    model = _trained(kind(**names), trainer)
+    return kind(vocab=model["vocab"], merges=[tuple(pair) for pair in model["merges"]], **names)
+
+
+@cache
+def _metaspace() -> Any:
+    untrained = LlamaTokenizer()
+    # SentencePiece merges never cross a space; without the split a few hundred sentences would teach them to.
+    untrained.backend_tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=True)
+    trainer = trainers.BpeTrainer(vocab_size=120, special_tokens=[], show_progress=False)
+    model = _trained(untrained, trainer)
+    first = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    vocabulary = {token: number for number, token in enumerate([*first, *model["vocab"]])}
+    return LlamaTokenizer(vocab=vocabulary, merges=[tuple(pair) for pair in model["merges"]], add_bos_token=True)
+
+
+@cache
+def _unigram() -> Any:
+    special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
+    trainer = trainers.UnigramTrainer(vocab_size=120, special_tokens=special, unk_token="[UNK]", show_progress=False)
+    model = _trained(DebertaV2Tokenizer(), trainer)
+    return DebertaV2Tokenizer(vocab=[tuple(item) for item in model["vocab"]], unk_id=special.index("[UNK]"))
+
+
+def _trained(tokenizer: Any, trainer: Any) -> dict[str, Any]:
+    """The vocabulary, and merges, that `trainer` finds behind the tokenizer's own normalizer and splits."""
+    backend = tokenizer.backend_tokenizer
+    backend.train_from_iterator(made_sentences(), trainer)
+    model: dict[str, Any] = json.loads(backend.to_str())["model"]
+    return model
