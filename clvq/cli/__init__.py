@@ -1,0 +1,1 @@
+"""The command line. `main` is the table of contents; importing it costs neither torch nor transformers."""

@@ -1,0 +1,57 @@
+"""`--config FILE.toml`: options by their names, flat, each of the type that the command line gives it."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from clvq.errors import ClvqError
+
+
+def read_config(path: Path | None, kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """The options in the file, by their Python names; `kinds` are the options there are. Empty without a file."""
+    if path is None:
+        return {}
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ClvqError(f"--config {path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # TOML that does not parse, and text that is not UTF-8
+        raise ClvqError(f"--config {path} is not TOML: {error}.") from error
+    given: dict[str, Any] = {}
+    for key, value in document.items():
+        name = key.replace("-", "_")
+        if name not in kinds:
+            raise ClvqError(f"--config {path} gives {key!r}, which is no option here. {_advice(name, kinds)}")
+        if name in given:
+            raise ClvqError(f"--config {path} gives {key!r} twice, once with - and once with _.")
+        given[name] = _checked(path, key, value, kinds[name])
+    return given
+
+
+def _advice(name: str, kinds: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, kinds, n=3)
+    if close:
+        return f"Did you mean {' or '.join(close)}?"
+    return f"The options are: {', '.join(sorted(kinds))}."
+
+
+def _checked(path: Path, key: str, value: Any, kind: Any) -> Any:
+    """The value as the option's kind; what is in range is for the settings to say."""
+    if typing.get_origin(kind) is Literal:
+        wanted, fits = f"one of {', '.join(typing.get_args(kind))}", value in typing.get_args(kind)
+    elif kind is tuple:
+        wanted = "a list of layers such as [4, 8]"
+        fits = isinstance(value, list) and all(type(entry) is int for entry in value)
+    elif kind is float:
+        wanted, fits = "a number", type(value) in (int, float)
+    else:
+        wanted = {bool: "true or false", int: "a whole number"}.get(kind, "a text")
+        fits = type(value) is (str if kind is Path else kind)
+    if not fits:
+        raise ClvqError(f"--config {path}: {key} must be {wanted}; it is {value!r}.")
+    return kind(value) if kind in (tuple, Path, float) else value

@@ -1,0 +1,126 @@
+"""`clvq extract`: a language model over a corpus -> RUN/activations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from clvq.cli.errors import UsageError
+from clvq.cli.options import Run, command
+from clvq.cli.output import Result, heading, number, percent, plain, size, table
+from clvq.config import DEMO, ExtractConfig
+from clvq.progress import Progress, Report
+
+if TYPE_CHECKING:
+    from clvq.activations import ActivationStore
+
+ACTIVATIONS = "activations"
+
+_FATES = {
+    "missing": "rows of the corpus without a text",
+    "in_evaluation": "sentences that are also in eval, left out",
+    "over_limit": "sentences over --max-sentences",
+    "duplicates": "repeated texts, kept",
+    "blank": "blank sentences, kept",
+    "repaired": "sentences with half a character repaired",
+    "sentences_without_words": "sentences without words",
+    "sentences_truncated": "sentences cut at the model's length",
+    "words_truncated": "words cut off there",
+    "words_dropped_by_tokenizer": "words that the tokenizer drops",
+}
+"""What can become of text, as the corpus and the extraction count it."""
+
+
+@command((ExtractConfig, "Model and corpus"))
+def extract(
+    report: Report,
+    *,
+    run: Run = Path("clvq-run"),
+    overwrite: Annotated[bool, "Replace the activations that the run folder holds."] = False,
+    **given: Any,
+) -> Result:
+    """Store the hidden states of a model's words over a corpus.
+
+    Settings that are not given are those of the activations that the run folder holds already: `clvq extract
+    --layers 2` adds a layer to them. In a new run folder, without --model and --dataset, the bundled demo is used.
+    """
+    import clvq
+
+    path = run / ACTIVATIONS
+    settings = extraction_settings(path, given, report, overwrite=overwrite)
+    if not settings.get("layers"):
+        raise UsageError("--layers must be given, such as --layers 4,8 (0 is the embeddings).")
+    store = clvq.extract(path, overwrite=overwrite, progress=report, **settings)
+    layers = sorted(store.layers)
+    pair = f" --input-layer {layers[0]} --output-layer {layers[-1]}" if len(layers) > 1 else ""
+    where = "" if run == Path("clvq-run") else f" --run {run}"
+    document = _document(store)
+    return Result(document, _shown(document), f"Next: clvq train{pair}{where}" if pair else None)
+
+
+def extraction_settings(path: Path, given: dict[str, Any], report: Report, *, overwrite: bool) -> dict[str, Any]:
+    """What is given, over what the store at `path` was made with; a new store without either is the demo's."""
+    from clvq.extraction import stored_settings
+
+    stored = {} if overwrite else stored_settings(path)
+    if not stored:
+        named = {"model", "dataset"} & set(given)
+        if len(named) == 1:
+            (missing,) = {"model", "dataset"} - named
+            raise UsageError(
+                f"--{min(named)} is given, but not --{missing}. Give both; {DEMO} is the bundled {missing}: "
+                f"--{missing} {DEMO}."
+            )
+        if not named:
+            report(Progress("extract", note="No --model and --dataset are given: using the bundled demo of both."))
+    return {**stored, **given}
+
+
+def _document(store: ActivationStore) -> dict[str, Any]:
+    """The figures of a store, for JSON and for the tables alike."""
+    manifest = store.manifest
+    splits = {
+        name: {**{key: value for key, value in entry.items() if key not in ("file", "checksum")}}
+        for name, entry in manifest["splits"].items()
+    }
+    layers = [{key: value for key, value in entry.items() if key != "shards"} for entry in manifest["layers"].values()]
+    return {
+        "path": str(store.path),
+        "bytes": sum(file.stat().st_size for file in store.path.iterdir() if file.is_file()),
+        "settings": store.settings,
+        "provenance": store.provenance,
+        "label_names": store.label_names,
+        "has_predictions": store.has_predictions,
+        "splits": splits,
+        "layers": sorted(layers, key=lambda entry: entry["index"]),
+    }
+
+
+def _shown(document: dict[str, Any]) -> list[RenderableType]:
+    settings, splits = document["settings"], document["splits"].values()
+    unit = "words" if settings["unit"] == "word" else "tokens"
+    counts = table("train", "eval", title="Text")
+    counts.add_row("sentences", *(number(split["sentences"]) for split in splits))
+    counts.add_row(unit, *(number(split["counts"].get("words", 0)) for split in splits))
+    counts.add_row("rows, with sentence rows", *(number(split["counts"].get("rows", 0)) for split in splits))
+    for name, meaning in _FATES.items():
+        values = [{**split["corpus_counts"], **split["counts"]}.get(name, 0) for split in splits]
+        if any(values):
+            counts.add_row(meaning, *map(number, values))
+    counts.add_row("accuracy of the model", *(percent(split["accuracy"]) for split in splits))
+    counts.add_row("largest class", *(percent(split["majority"]) for split in splits))
+    layers = table("width", "scale", "median norm", "sinks", title="Layer")
+    for entry in document["layers"]:
+        figures = (entry["width"], entry["scale"], entry["median_norm"], entry["sinks"])
+        layers.add_row(str(entry["index"]), *(number(figure) for figure in figures))
+    parts: list[RenderableType] = [
+        heading(f"{settings['model']} over {settings['dataset']}"), "", counts, "", layers, "",
+    ]  # fmt: skip
+    reason = document["provenance"]["model"]["no_head_reason"]
+    if reason is not None:
+        parts.append(Text(plain(f"No predictions: {reason}.")))
+    parts.append(Text(plain(f"{size(document['bytes'])} in {document['path']}"), overflow="fold"))
+    return parts

@@ -1,0 +1,175 @@
+"""Options are made from the settings classes, so that a default, a meaning and a choice are stated once, there.
+
+`command` turns a function into a Typer command. Every option's absence is None, so that layers of settings can be
+told apart: the command line wins over the --config file, and what neither gives is left to the function.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from clvq.cli.config_file import read_config
+from clvq.cli.errors import ended_well
+from clvq.cli.output import Result, emit
+from clvq.cli.progress import reporting
+from clvq.config import Settings
+
+Run = Annotated[Path, "The run folder, where every command finds what the one before it wrote.", "CLVQ_RUN"]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option, whether it comes from a settings class or from a command's own signature."""
+
+    name: str
+    kind: Any
+    """bool, int, float, str, Path, a Literal, or tuple for a list of layers."""
+    default: Any
+    meaning: str
+    variable: str | None = None
+    """Environment variable that gives it too."""
+    panel: str | None = None
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    def parameters(self) -> list[inspect.Parameter]:
+        """As Typer reads it; a flag has a hidden --no- form, for what a --config file turned on."""
+        given: dict[str, Any] = {
+            "envvar": self.variable,
+            "show_envvar": True,
+            "rich_help_panel": self.panel,
+            "show_default": False,
+        }
+        if self.kind is tuple:
+            layers = typer.Option(self.flag, help=self._help(), parser=_layers, metavar="LAYERS", **given)
+            return [_parameter(self.name, tuple, layers)]
+        metavar = "" if self.kind is bool else "CHOICE" if self._choices() else None
+        option = typer.Option(self.flag, help=self._help(), metavar=metavar, **given)
+        shown = [_parameter(self.name, self.kind, option)]
+        if self.kind is bool:
+            off = typer.Option("--no-" + self.flag.removeprefix("--"), hidden=True)
+            shown.append(_parameter("no_" + self.name, bool, off))
+        return shown
+
+    def _help(self) -> str:
+        text = self.meaning.replace("[", "\\[")
+        if self.default is MISSING:
+            return f"{text} [dim red]\\[required][/]"
+        if self.default is None or self.default is False or self.default == ():
+            return text
+        others = [choice for choice in self._choices() if choice != self.default]
+        also = f"; also {', '.join(others)}" if others else ""
+        return f"{text} [dim]\\[default: {self.default}{also}][/]"
+
+    def _choices(self) -> tuple[Any, ...]:
+        return typing.get_args(self.kind) if typing.get_origin(self.kind) is Literal else ()
+
+
+def options_of(settings: type[Settings], panel: str | None = None) -> list[Option]:
+    """The options that a settings class comes to."""
+    hints = typing.get_type_hints(settings)
+    return [
+        Option(item.name, _kind(hints[item.name]), item.default, item.metadata["meaning"], panel=panel)
+        for item in fields(settings)  # type: ignore[arg-type]
+        if item.metadata["option"]
+    ]
+
+
+def command(*panels: tuple[type[Settings], str]) -> Callable[[Callable[..., Result]], Callable[..., None]]:
+    """Makes a Typer command of `function(report, *, own options, **settings) -> Result`.
+
+    The options are the function's own, those of the settings classes (an option that two of them have is one), and
+    those that every command has: --config, --json and --debug.
+    """
+
+    def decorate(function: Callable[..., Result]) -> Callable[..., None]:
+        options = {option.name: option for option in _own_options(function)}
+        for settings, panel in panels:
+            for option in options_of(settings, panel):
+                options.setdefault(option.name, option)
+
+        def run(config: Path | None, debug: bool, **typed: Any) -> None:
+            with ended_well(debug) as interruption:
+                given = {name: value for name, value in typed.items() if value is not None}
+                for name in [name for name in given if name.startswith("no_")]:
+                    given[name.removeprefix("no_")] = not given.pop(name)
+                given = {**read_config(config, {name: o.kind for name, o in options.items()}), **given}
+                as_json = given.pop("json", False)
+                with reporting(interruption, debug) as report:
+                    result = function(report, **given)
+                emit(result, as_json)
+
+        options["json"] = Option("json", bool, False, "Write one JSON document to stdout instead of tables.")
+        run.__name__ = function.__name__
+        run.__doc__ = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(function.__doc__ or ""))  # one line a paragraph
+        run.__annotations__ = {}
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [*(p for option in options.values() for p in option.parameters()), *_EVERYWHERE]
+        )
+        return run
+
+    return decorate
+
+
+def _own_options(function: Callable[..., Result]) -> list[Option]:
+    """The keyword-only parameters of a command's function, each Annotated[kind, meaning, environment variable]."""
+    options = []
+    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            kind, meaning, *variable = typing.get_args(parameter.annotation)
+            options.append(Option(name, _kind(kind), parameter.default, meaning, *variable))
+    return options
+
+
+def _kind(hint: Any) -> Any:
+    """What a value is, without the None that stands for no value."""
+    if typing.get_origin(hint) is types.UnionType:
+        (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
+    return tuple if typing.get_origin(hint) is tuple else hint
+
+
+def _parameter(name: str, kind: Any, option: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+    )
+
+
+def _layers(text: str) -> tuple[int, ...]:
+    """From `4,8` or `4 8`."""
+    try:
+        return tuple(int(part) for part in re.split(r"[,\s]+", text.strip()) if part)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no list of layers such as 4,8.") from error
+
+
+_EVERYWHERE = [
+    _parameter(
+        "config",
+        Path,
+        typer.Option(
+            "--config",
+            metavar="FILE.toml",
+            help="Options by their names, one a line: input_layer = 4. The command line wins; --no-FLAG turns off a "
+            "flag that the file turns on.",
+        ),
+    ),
+    inspect.Parameter(
+        "debug",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=False,
+        annotation=Annotated[
+            bool, typer.Option("--debug", metavar="", help="Show tracebacks and other libraries' warnings.")
+        ],
+    ),
+]

@@ -1,0 +1,149 @@
+"""stdout carries results: tables for people, or one JSON document. stderr carries what `say` says."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+BAR_WIDTH = 24
+
+_HIDING = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories that move the cursor, turn the writing direction or are invisible."""
+_HARMLESS = {"\n": "\n", "\t": " ", "\u200c": "\u200c", "\u200d": "\u200d"}
+"""Of those, what is shown nearly as it is: line ends, tabs, and the joiners of emoji and of some scripts."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command ends with: the same figures as `document` for machines and as `shown` for people."""
+
+    document: dict[str, Any]
+    shown: Sequence[RenderableType]
+    hint: str | None = None
+    """What to do next, for stderr."""
+
+
+class Bar:
+    """A figure between 0 and 1 as a length; beyond 1 it ends in a mark, and without a figure it is empty."""
+
+    def __init__(self, value: float | None) -> None:
+        self.value = value
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        value = 0.0 if self.value is None else max(self.value, 0.0)
+        length = min(round(BAR_WIDTH * value), BAR_WIDTH)
+        line, mark = ("=", ">") if options.ascii_only else ("━", "━▶")
+        yield Text(line * (length - len(mark)) + mark if value > 1 else line * length, style="cyan")
+
+
+class _Console(Console):
+    """Lets a closed pipe through as what it is; Rich would end the process here."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+def stderr_console() -> Console:
+    return _Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def is_follower() -> bool:
+    """Whether this is one of several processes that a launcher started, and not the first: that one speaks for all."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and os.environ.get("RANK", "0") != "0"
+
+
+def emit(result: Result, as_json: bool) -> None:
+    """Writes the result to stdout, and for people the hint to stderr."""
+    if is_follower():
+        return
+    if as_json:
+        sys.stdout.write(json.dumps(_finite(result.document), indent=2, allow_nan=False) + "\n")
+    else:
+        console = _Console(highlight=False, markup=False, emoji=False)
+        for part in result.shown:
+            console.print(part)
+    sys.stdout.flush()
+    if result.hint is not None and not as_json:
+        say(result.hint)
+
+
+def say(message: str, label: str = "") -> None:
+    """A message on stderr, whatever it holds shown as text, after a label that stands out."""
+    text = Text(f"{label} " if label else "", style="bold red")
+    text.append(plain(message), style="not bold default")
+    tell(stderr_console(), text)
+
+
+def tell(console: Console, text: Text) -> None:
+    """Lines for people to read: wrapped at words on a terminal, whole in a log."""
+    console.print(text, soft_wrap=not console.is_terminal)
+
+
+def plain(text: object) -> str:
+    r"""Text from outside as it may go to a terminal: escape sequences and the like written out, as in `\x1b`."""
+    return "".join(
+        _HARMLESS.get(c, c.encode("unicode_escape").decode()) if unicodedata.category(c) in _HIDING else c
+        for c in str(text)
+    )
+
+
+def heading(text: str, detail: str = "") -> Text:
+    """A line that says what the tables below are about."""
+    line = Text(plain(text).replace("\n", " "), style="bold")
+    return line.append(f"  {plain(detail)}", style="not bold dim") if detail else line
+
+
+def table(*columns: str, title: str = "") -> Table:
+    """A table whose first column is text and whose others are figures; the first column's head is its title."""
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    made.add_column(Text(title), overflow="fold")
+    for column in columns:
+        made.add_column(Text(column), justify="right", overflow="fold")
+    return made
+
+
+def number(value: float | int | None, digits: int = 3) -> str:
+    """1234 -> 1,234; 0.26412 -> 0.264; nothing, or nothing finite -> -."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
+
+
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def clock(seconds: float) -> str:
+    """75 -> 1:15; 3675 -> 1:01:15."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size(count: float) -> str:
+    """Bytes in the unit that fits."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

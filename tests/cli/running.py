@@ -1,0 +1,63 @@
+"""Running `clvq` in tests, in this process or in one of its own, and what it is run on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+SMALL = ("--codebook-size", "12", "--top-k", "3", "--decoder-layers", "1")
+"""Options of a training that takes a second."""
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """stdout as one JSON document and nothing else."""
+        return json.loads(self.out)
+
+    @property
+    def message(self) -> str:
+        """stderr in one line: where Typer frames and wraps a message, without the frame."""
+        return " ".join(self.err.replace("│", " ").split())
+
+
+Clvq = Callable[..., Outcome]
+
+
+def write_corpus(path: Path, texts: list[str]) -> Path:
+    lines = [json.dumps({"text": text, "label": number % 2}) for number, text in enumerate(texts)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def start(*arguments: object, driver: str | None = None, **options: Any) -> subprocess.Popen[str]:
+    """Starts `clvq ARGUMENTS` as a process of its own; `driver` is Python that runs before `main` does."""
+    code = f"import sys; sys.argv[0] = 'clvq'\n{driver or ''}\nfrom clvq.cli.main import main; main()"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "100"}
+    environment.pop("CLVQ_RUN", None)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        **options,
+    )
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with its contents, locks aside."""
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != ".lock"
+    }

@@ -1,0 +1,253 @@
+"""`clvq extract`: results, reruns, added layers, odd text, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_models
+from running import Clvq, files_of, write_corpus
+from safetensors.torch import load_file, save_file
+
+from clvq.activations import ActivationStore
+from clvq.corpus import load_corpus
+
+ODD_TEXTS = [
+    "",
+    "   \t ",
+    "a nul \0 inside",
+    "\0",
+    "the film was good!",
+    "half a pair \ud83d here",
+    "emoji \U0001f469‍\U0001f4bb and e\u0301\u0323 and \u202eturned\u202c around",
+    "\u200b\ufeff",
+    "\x1b[31mred\x1b[0m \x1b]0;title\x07",
+    "[bold]markup[/bold] [/] <script>alert(1)</script> &amp;",
+    "word " * 400,
+    "x" * 5000,
+    "é" * 300,
+    "the film was bad!",
+]
+
+
+def test_a_table_for_people(clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    ended = clvq("extract", "--run", run, "--model", bert, "--dataset", corpus, "--layers", "1, 3")
+    assert ended.code == 0, ended.err
+    store = ActivationStore(run / "activations")
+    for split, column in (("train", 1), ("eval", 2)):
+        counted = store.manifest["splits"][split]
+        row = next(line.split() for line in ended.out.splitlines() if line.startswith("sentences "))
+        assert int(row[column]) == counted["sentences"]
+    assert re.search(rf"^1 +32 +{store.layer(1).scale:.3f} +{store.layer(1).median_norm:.3f} +0$", ended.out, re.M)
+    assert re.search(r"^accuracy of the model +\d+\.\d% +\d+\.\d%$", ended.out, re.M)
+    assert f"in {run}/activations" in "".join(ended.out.split("\n"))
+    assert "\x1b" not in ended.out
+    assert "Next: clvq train --input-layer 1 --output-layer 3" in ended.message
+    assert "will be written to" in ended.message
+
+
+def test_one_json_document_and_nothing_else(clvq: Clvq, run: Path) -> None:
+    ended = clvq("extract", "--run", run, "--json")
+    assert ended.code == 0
+    assert [entry["index"] for entry in ended.document["layers"]] == [1, 3]
+    assert ended.document["splits"]["train"]["counts"]["words"] > 0
+    assert ended.document["bytes"] > 10_000
+    assert ended.document["has_predictions"] is True
+
+
+def test_the_same_again_is_up_to_date(clvq: Clvq, run: Path, bert: Path, corpus: Path) -> None:
+    before = files_of(run)
+    again = clvq("extract", "--run", run, "--model", bert, "--dataset", corpus, "--layers", "1,3")
+    assert again.code == 0
+    assert "is up to date" in again.err
+    bare = clvq("extract", "--run", run, "--batch-tokens", 100, "--device", "cpu")
+    assert bare.code == 0
+    assert "is up to date" in bare.err
+    assert bare.out == again.out
+    assert files_of(run) == before
+
+
+def test_a_layer_is_added_without_naming_the_rest_again(clvq: Clvq, run: Path) -> None:
+    before = files_of(run)
+    ended = clvq("extract", "--run", run, "--layers", 2, "--json")
+    assert ended.code == 0, ended.err
+    assert [entry["index"] for entry in ended.document["layers"]] == [1, 2, 3]
+    after = files_of(run)
+    assert all(after[name] == content for name, content in before.items() if not name.endswith("manifest.json"))
+
+
+def test_other_settings_are_refused_and_named(clvq: Clvq, run: Path, corpus: Path) -> None:
+    before = files_of(run)
+    ended = clvq("extract", "--run", run, "--pooling", "mean", "--max-sentences", 50)
+    assert (ended.code, ended.out) == (1, "")
+    assert "max-sentences (None there, 50 here); pooling ('last' there, 'mean' here)" in ended.message
+    assert "--overwrite" in ended.message
+    assert files_of(run) == before
+    other = write_corpus(run.parent / "other.jsonl", ["the film was good", "the film was bad"] * 4)
+    assert "dataset (" in clvq("extract", "--run", run, "--dataset", other).message
+
+
+def test_a_changed_corpus_file_is_noticed(clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copy(corpus, tmp_path / "own.jsonl"))
+    arguments = ("extract", "--run", tmp_path / "run", "--model", bert, "--dataset", own, "--layers", 1)
+    assert clvq(*arguments).code == 0
+    own.write_text(own.read_text() + '{"text": "one more", "label": 0}\n')
+    ended = clvq(*arguments)
+    assert ended.code == 1
+    assert f"the contents of {own}" in ended.message
+
+
+def test_overwrite_starts_anew(clvq: Clvq, run: Path, bert: Path, corpus: Path) -> None:
+    (run / "activations" / "notes.txt").write_text("mine")
+    ended = clvq("extract", "--run", run, "--model", bert, "--dataset", corpus, "--layers", 2, "--overwrite", "--json")
+    assert ended.code == 0, ended.err
+    assert ended.document["settings"]["layers"] == [2]
+    names = {file.name for file in (run / "activations").iterdir()}
+    assert "notes.txt" in names
+    assert not {name for name in names if "-L1-" in name or "-L3-" in name}
+
+
+def test_odd_text_is_handled_and_counted(clvq: Clvq, bert: Path, tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "odd.jsonl", [*ODD_TEXTS, *tiny_models.made_sentences()[:40]])
+    with corpus.open("a") as file:
+        file.write('{"text": null, "label": 1}\n')
+    arguments = ("--run", tmp_path / "run", "--eval-dataset", write_corpus(tmp_path / "eval.jsonl", ODD_TEXTS[:9]))
+    ended = clvq("extract", "--model", bert, "--dataset", corpus, "--layers", "0,2", *arguments)
+    assert ended.code == 0, ended.err
+    document = clvq("extract", "--run", tmp_path / "run", "--json").document
+    counts = {**document["splits"]["train"]["corpus_counts"], **document["splits"]["train"]["counts"]}
+    assert counts["missing"] == 1
+    assert counts["in_evaluation"] == 9
+    assert counts["sentences_truncated"] == 1  # "word " * 400; one long word is unknown to this vocabulary
+    assert counts["words_truncated"] > 300
+    for meaning in (
+        "rows of the corpus without a text",
+        "blank sentences",
+        "words cut off",
+        "half a character repaired",
+    ):
+        assert meaning in ended.out
+    store = ActivationStore(tmp_path / "run" / "activations")
+    texts = [row.text for row in store.sentences("eval")]
+    assert texts == [text.replace("\ud83d", "\ufffd") for text in ODD_TEXTS[:9]]
+    for row in store.sentences("train"):
+        assert len(row.starts) == len(row.ends) == len(row.flags)
+        assert all(0 <= start <= end <= len(row.text) for start, end in zip(row.starts, row.ends, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "says"),
+    [
+        ('{"number": 1, "label": 0}\n' * 3, (), "Name one of its columns with text_column: number, label"),
+        ('{"text": "a b", "label": 0}\n' * 3, ("--text-column", "body"), "no column 'body'"),
+        ('{"text": "a b", "label": 0}\n' * 3, ("--label-column", "stars"), "no column 'stars'"),
+        ("", (), "is empty"),
+        ('{"text": null}\n{"text": ""}\n', (), "none of its 2 rows has a text"),
+        ('{"text": "a \n', (), "line 1: not valid JSON"),
+        (None, (), "corpus.jsonl"),
+    ],
+)
+def test_a_corpus_that_is_none(
+    clvq: Clvq, bert: Path, tmp_path: Path, content: str | None, arguments: tuple[str, ...], says: str
+) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    if content is not None:
+        corpus.write_text(content)
+    given = ("--run", tmp_path / "run", "--model", bert, "--dataset", corpus, "--layers", 1)
+    ended = clvq("extract", *given, *arguments)
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("Error: ")
+    assert says in ended.message
+
+
+def test_a_column_name_is_shown_as_text(clvq: Clvq, bert: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text(json.dumps({"\x1b[31m[red]title[/red]\x07": 3}) + "\n")
+    ended = clvq("extract", "--run", tmp_path / "run", "--model", bert, "--dataset", corpus, "--layers", 1)
+    assert ended.code == 1
+    assert "\\x1b[31m[red]title[/red]\\x07" in ended.message
+    assert "\x1b" not in ended.err
+
+
+@pytest.mark.parametrize("layers", ["9", "-1,1", "1,3,5"])
+def test_a_layer_out_of_range(clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path, layers: str) -> None:
+    run = tmp_path / "run"
+    ended = clvq("extract", "--run", run, "--model", bert, "--dataset", corpus, "--layers", layers)
+    assert ended.code == 1
+    assert "its layers are 0 (embeddings) to 4" in ended.message
+    assert not files_of(run)
+
+
+def _spoiled(bert: Path, folder: Path, value: float) -> Path:
+    """A copy of the model with one weight of its third block replaced."""
+    shutil.copytree(bert, folder)
+    weights = load_file(folder / "model.safetensors")
+    name = next(key for key in weights if "layer.2.output.dense.bias" in key)
+    weights[name][5] = value
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def test_nan_in_hidden_states_stops_with_the_place(clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path) -> None:
+    model = _spoiled(bert, tmp_path / "nan", float("nan"))
+    arguments = ("extract", "--run", tmp_path / "run", "--model", model, "--dataset", corpus)
+    ended = clvq(*arguments, "--layers", "1,3")
+    assert ended.code == 1
+    assert re.search(r"Layer 3 has a NaN or infinite value at sentence 0 of train \([\"']The film", ended.message)
+    assert clvq(*arguments, "--layers", "1,2").code == 0
+
+
+def test_an_overflow_of_16_bits_names_bf16(
+    clvq: Clvq, model_folder: Callable[[str], Path], corpus: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "large"
+    shutil.copytree(model_folder("gpt2"), model)  # no norm after the blocks
+    weights = load_file(model / "model.safetensors")
+    name = next(key for key in weights if "h.0.mlp.c_proj.bias" in key)
+    weights[name][5] = 1e6
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    arguments = ("extract", "--run", tmp_path / "run", "--model", model, "--dataset", corpus, "--layers", "1")
+    ended = clvq(*arguments, "--dtype", "float16")
+    assert ended.code == 1
+    assert "Layer 1 overflows float16" in ended.message
+    assert "bf16" in ended.message
+    assert clvq(*arguments, "--dtype", "bfloat16", "--overwrite").code == 0
+
+
+def test_a_model_without_a_head(clvq: Clvq, corpus: Path, tmp_path: Path) -> None:
+    model = tiny_models.tiny_bert(tmp_path / "bare", head=False)
+    ended = clvq("extract", "--run", tmp_path / "run", "--model", model, "--dataset", corpus, "--layers", 1)
+    assert ended.code == 0, ended.err
+    assert "No predictions: its files hold BertModel, which has no sequence classification head." in ended.out
+    assert re.search(r"^accuracy of the model +- +-$", ended.out, re.M)
+    document = clvq("extract", "--run", tmp_path / "run", "--json").document
+    assert document["has_predictions"] is False
+    assert document["splits"]["eval"]["accuracy"] is None
+
+
+def test_a_model_that_is_none(clvq: Clvq, corpus: Path, tmp_path: Path) -> None:
+    ended = clvq("extract", "--run", tmp_path / "run", "--model", tmp_path, "--dataset", corpus, "--layers", 1)
+    assert ended.code == 1
+    assert "holds no config.json" in ended.message
+
+
+def test_what_other_libraries_print_never_reaches_stdout(
+    clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = load_corpus
+
+    def noisy(*arguments: Any, **options: Any) -> Any:
+        print("noise")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr("clvq.extraction.load_corpus", noisy)
+    given = ("--run", tmp_path / "run", "--model", bert, "--dataset", corpus, "--layers", 1)
+    ended = clvq("extract", *given, "--json")
+    assert ended.document["settings"]["layers"] == [1]
+    assert "noise\n" in ended.err

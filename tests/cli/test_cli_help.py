@@ -1,0 +1,94 @@
+"""Help is fast, complete, and made from the settings classes; wrong usage exits 2."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from running import Clvq
+
+import clvq as package
+from clvq.config import ExtractConfig, TrainConfig
+
+
+def test_help_is_fast_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['clvq', '--help']\n"
+        "from clvq.cli.main import main\n"
+        "try: main()\n"
+        "finally: print(*sys.modules, file=sys.stderr)"
+    )
+    spent = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        # Processor time: what the clock says depends on who else uses this machine.
+        spent.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    modules = set(done.stderr.split())
+    assert not modules & {"torch", "transformers", "datasets", "numpy", "pyarrow", "huggingface_hub", "sklearn"}
+    assert "clvq.config" in modules
+    assert min(spent) < 0.3
+
+
+def test_the_program_lists_its_commands_and_version(clvq: Clvq) -> None:
+    shown = clvq("--help")
+    assert shown.code == 0
+    assert shown.out.index("│ extract ") < shown.out.index("│ train ")
+    assert clvq("--version").out == f"clvq {package.__version__}\n"
+    assert clvq().code == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "settings"), [("extract", [ExtractConfig]), ("train", [TrainConfig, ExtractConfig])]
+)
+def test_every_setting_is_an_option_with_its_default(clvq: Clvq, command: str, settings: list[type]) -> None:
+    shown = clvq(command, "--help")
+    assert shown.code == 0
+    text = " ".join(shown.out.replace("│", " ").split())
+    for item in (item for kind in settings for item in fields(kind)):
+        flag = f"--{item.name.replace('_', '-')} "
+        if item.metadata["option"]:
+            assert shown.out.count(f"│ {flag}") == 1, flag
+        elif item.name != "seed":
+            assert f"│ {flag}" not in shown.out
+    assert "--unit CHOICE" in text
+    assert "[default: word; also token]" in text
+    assert "--batch-tokens <int> Tokens in a batch, padding included. [default: 4096]" in text
+    assert "[found by its usual names]" in text  # brackets are no markup
+    for shared in ("--run", "--overwrite", "--json", "--config", "--debug"):
+        assert f" {shared} " in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["extract", "--unit", "sentence"], "'sentence' is not one of 'word', 'token'"),
+        (["extract", "--layers", "1,x"], "'1,x' is no list of layers"),
+        (["extract", "--max-sentences", "few"], "should be a valid integer"),
+        (["train", "--input-layer", "1", "--output-layer", "2", "--temperature", "warm"], "should be a valid number"),
+        (["train", "--no-such-option"], "No such option: --no-such-option"),
+        (["train"], "--input-layer and --output-layer must be given"),
+        (["train", "--input-layer", "1"], "--output-layer must be given"),
+        (["extract", "--model", "demo", "--dataset", "demo"], "--layers must be given"),
+        (["extract", "--layers", "1", "--dataset", "some.jsonl"], "--dataset is given, but not --model"),
+        (
+            ["train", "--input-layer", "1", "--output-layer", "2", "--model", "a/b"],
+            "--model is given, but not --dataset",
+        ),
+        (["paint"], "No such command 'paint'"),
+    ],
+)
+def test_wrong_usage_exits_2(
+    clvq: Clvq, arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = clvq(*arguments)
+    assert ended.code == 2
+    assert says in ended.message
+    assert ended.out == ""
+    assert not list(tmp_path.iterdir())

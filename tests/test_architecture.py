@@ -1,0 +1,96 @@
+"""The rules of the house, read off the imports: data flows one way, heavy libraries stay in their rooms."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import clvq
+
+PACKAGE = Path(clvq.__file__).parent
+
+FLOW = [
+    {"errors", "progress", "losses", "metrics"},
+    {"words"},
+    {"storage", "config", "tokenization", "quantizer", "codebook_init"},
+    {"provenance", "model", "processes"},
+    {"corpus_files", "corpus_hub", "demo"},
+    {"corpus_sources"},
+    {"corpus_columns"},
+    {"corpus"},
+    {"layers"},
+    {"model_files"},
+    {"language_model"},
+    {"activations"},
+    {"store_writer"},
+    {"extraction"},
+    {"pair_rows"},
+    {"evaluation"},
+    {"yardsticks", "trainer", "checkpoint"},
+    {"training"},
+    {"cli"},
+]
+"""Each room may import from the rooms before its own."""
+
+ONLY_IN = {
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "datasets": {"corpus_hub", "corpus_sources"},
+    "transformers": {"model_files", "demo"},
+    "sklearn": {"demo"},
+}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Full names of everything a module imports, inside functions too; not what only type checkers read."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if room(path) not in {"__init__", "__main__"})
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_back_along_the_flow(path: Path) -> None:
+    place = {name: number for number, names in enumerate(FLOW) for name in names}
+    own = room(path)
+    assert own in place, f"{own} has no place in FLOW"
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "clvq" and len(parts) > 1 and parts[1] in place and parts[1] != own:
+            assert place[parts[1]] < place[own], f"{own} imports {parts[1]}, which comes after it"
+
+
+@pytest.mark.parametrize("library", sorted(ONLY_IN))
+def test_heavy_libraries_stay_in_their_rooms(library: str) -> None:
+    users = {room(path) for path in MODULES if any(name.split(".")[0] == library for name in imports(path))}
+    assert users <= ONLY_IN[library]
+
+
+def test_the_library_prints_nothing() -> None:
+    talkers = set()
+    for path in MODULES:
+        if room(path) == "cli" or path.name == "build.py":
+            continue
+        calls = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
+        if any(isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls):
+            talkers.add(path.name)
+    assert not talkers
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    for name in clvq.__all__:
+        assert getattr(clvq, name).__doc__, name
+    with pytest.raises(AttributeError):
+        clvq.nothing_of_the_kind  # noqa: B018
