@@ -1,0 +1,55 @@
+"""What the benchmarks share: where the measuring corpora are, a quiet store of them, and how results are printed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+import clvq
+from clvq.progress import Progress
+
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """The options that every benchmark takes; defaults are the movie classifier and corpus beside the checkout."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--model", default=str(SHARED / "models" / "minilm-l6-movie"))
+    parser.add_argument("--dataset", default=str(SHARED / "data" / "movie-train.jsonl"))
+    parser.add_argument("--eval-dataset", default=str(SHARED / "data" / "movie-dev.jsonl"))
+    parser.add_argument("--input-layer", type=int, default=4)
+    parser.add_argument("--output-layer", type=int, default=6)
+    parser.add_argument("--run", type=Path, default=Path("benchmark-run"), help="run folder, made where it is missing")
+    return parser
+
+
+def store(options: argparse.Namespace) -> clvq.ActivationStore:
+    """The activation store of the run folder, extracted the first time."""
+    return clvq.extract(
+        path=options.run / "activations",
+        model=options.model,
+        dataset=options.dataset,
+        eval_dataset=options.eval_dataset,
+        layers=(options.input_layer, options.output_layer),
+        progress=notes,
+    )
+
+
+def notes(progress: Progress) -> None:
+    if progress.note:
+        print(progress.note, file=sys.stderr)
+
+
+def median(values: list[float]) -> float:
+    return float(torch.tensor(values).median())
+
+
+def print_table(title: str, rows: list[tuple[str, str]]) -> None:
+    """One Markdown table on stdout, so that docs/benchmarks.md holds what was printed."""
+    print(f"\n{title} (torch {torch.__version__}, {torch.get_num_threads()} threads)\n")
+    print("| figure | value |\n|---|---|")
+    for name, value in rows:
+        print(f"| {name} | {value} |")
