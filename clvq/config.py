@@ -145,13 +145,13 @@ class TrainConfig(Settings):
     )
     decoder_heads: int = stated(8, "Attention heads.", option=False)
     feed_forward: int = stated(2048, "Width of the decoder's feed-forward layers.", option=False)
-    dropout: float = stated(0.1, "In the decoder.", option=False)
+    dropout: float = stated(0.0, "In the decoder.", option=False)
     layer_scale: Literal["unit", "raw"] = stated("unit", "Layers scaled to mean squared norm = width.", option=False)
     commitment_weight: float = stated(0.1, "Weight beta of the commitment loss.")
     ema_decay: float = stated(0.99, "Decay of the codebook's running sums.", option=False)
     revive_after: int = stated(100, "Batches without use after which a code moves; 0 is never.", option=False)
-    epochs: int = stated(10, "Passes over the training sentences.")
-    batch_sentences: int = stated(128, "Sentences in a batch.")
+    epochs: int = stated(8, "Passes over the training sentences.")
+    batch_sentences: int = stated(32, "Sentences in a batch.")
     learning_rate: float = stated(1e-3, "Of Adam.")
     schedule: Literal["cosine", "plateau"] = stated("cosine", "Learning rate schedule.", option=False)
     warmup: float = stated(0.05, "Share of the steps over which the learning rate rises.", option=False)
@@ -212,7 +212,9 @@ PAPER: dict[str, Any] = {
     "decoder_layers": 6,
     "decoder_memory": "encoder",
     "layer_scale": "raw",
+    "dropout": 0.1,
     "epochs": 50,
+    "batch_sentences": 128,
     "patience": 15,
     "learning_rate": 5e-3,
     "schedule": "plateau",

@@ -88,7 +88,7 @@ def evaluate(
     shuffled, own = ExplainedVariance(means.words), ExplainedVariance(means.words)
     attested = torch.zeros(size, dtype=torch.int64)
     generator = torch.Generator().manual_seed(seed)
-    word_codes = torch.cat([codes[is_word] for codes, is_word in indices])
+    word_codes = torch.cat([torch.zeros(0, dtype=torch.int64), *(codes[is_word] for codes, is_word in indices)])
     permuted = word_codes[torch.randperm(len(word_codes), generator=generator)]
     mean_code = (usage.double() @ model.codebook.double().cpu() / max(int(usage.sum()), 1)).float()
     taken = done = 0

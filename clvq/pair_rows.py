@@ -117,7 +117,8 @@ class PairRows:
     def batches(self, batch_sentences: int) -> Iterator[np.ndarray]:
         """Places in order of length, for passes whose order does not matter."""
         order = np.argsort(self.lengths, kind="stable")
-        yield from np.array_split(order, range(batch_sentences, len(order), batch_sentences))
+        if len(order):
+            yield from np.array_split(order, range(batch_sentences, len(order), batch_sentences))
 
     def shuffled_batches(self, batch_sentences: int, seed: int, epoch: int) -> list[np.ndarray]:
         """Places in an order that `seed` and `epoch` alone decide, sentences of like length in a batch."""

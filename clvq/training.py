@@ -34,7 +34,7 @@ from clvq.progress import Progress, Report, silent
 from clvq.storage import fingerprint, locked, remove_folder
 from clvq.tokenization import WORD
 from clvq.trainer import Position, Trainer
-from clvq.yardsticks import yardsticks
+from clvq.yardsticks import kmeans_codes, yardsticks
 
 KMEANS_FOLDER = "kmeans"
 
@@ -88,9 +88,12 @@ class _Training:
         if config.layer_scale == "unit":
             self.scales = (store.layer(layers[0]).scale, store.layer(layers[1]).scale)
         training, selection = split_by_text(store, "train")
-        self.selection = self._rows("train", selection, ~store.sinks("train", layers))
+        no_sinks = ~store.sinks("train", layers)
+        self.selection = self._rows("train", selection, no_sinks)
         self.evaluation = self._rows("eval", None, ~store.sinks("eval", layers))
-        self.rows = self._rows("train", training, self._training_mask(training, layers))
+        if not len(self.evaluation):
+            raise ClvqError(f"The evaluation split of {store.path} has no rows: its texts are empty, or sinks alone.")
+        self.rows = self._rows("train", training, no_sinks & self._wanted_types(training))
         if self.rows.row_count < config.codebook_size:
             raise ClvqError(
                 f"--codebook-size {config.codebook_size} is more than the {self.rows.row_count} training rows. "
@@ -122,15 +125,16 @@ class _Training:
             progress=self.progress,
         )
 
-    def _training_mask(self, sentences: np.ndarray, layers: tuple[int, int]) -> np.ndarray:
-        keep = ~self.store.sinks("train", layers)
-        config = self.config
-        if config.max_frequency or config.min_frequency:
-            keep &= frequency_mask(
-                self.store, sentences, config.min_frequency, config.max_frequency, config.frequency_order, config.seed
-            )
-            if not keep[(self.store.flags("train") & WORD) != 0].any():
-                raise ClvqError(f"No word type has --min-frequency {config.min_frequency} training rows.")
+    def _wanted_types(self, sentences: np.ndarray) -> np.ndarray:
+        """[rows] bool of the training split: what the caps on word types leave; everything where there is none."""
+        flags, config = self.store.flags("train"), self.config
+        if not config.max_frequency and not config.min_frequency:
+            return np.ones(len(flags), bool)
+        keep = frequency_mask(
+            self.store, sentences, config.min_frequency, config.max_frequency, config.frequency_order, config.seed
+        )
+        if not keep[(flags & WORD) != 0].any():
+            raise ClvqError(f"No word type has --min-frequency {config.min_frequency} training rows.")
         return keep
 
     def _model(self, encoder: str) -> tuple[ClvqVae, dict[str, Any]]:
@@ -154,9 +158,8 @@ class _Training:
     def _write(self, model: ClvqVae, arguments: dict[str, Any], position: Position) -> None:
         config = self.config
         figures = self._evaluate(model)
-        standards, _ = yardsticks(
-            self.rows, self.selection, self.evaluation, self.means, config.codebook_size, config.seed, self.progress
-        )
+        codes = kmeans_codes(self.rows, config.codebook_size, config.seed)
+        standards = yardsticks(self.rows, self.selection, self.evaluation, self.means, codes, self.progress)
         results = {
             "evaluation": figures.as_json(),
             "yardsticks": asdict(standards),
@@ -215,11 +218,8 @@ class _Training:
     def _frozen_kmeans(self) -> None:
         """Adds the FVU of spherical k-means codes of the input layer, never moved, with the same decoder and budget."""
         torch.manual_seed(self.config.seed)
-        _, codes = yardsticks(
-            self.rows, self.selection, self.evaluation, self.means, self.config.codebook_size, self.config.seed
-        )
         model, _ = self._model("identity")
-        model.quantizer.set_codebook(codes)
+        model.quantizer.set_codebook(kmeans_codes(self.rows, self.config.codebook_size, self.config.seed))
         self.processes.share(model.quantizer.codebook)
         folder = self.path / TRAINING_FOLDER / KMEANS_FOLDER
         self._trainer(model, folder, "frozen k-means", frozen_codes=True).run()

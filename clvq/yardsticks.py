@@ -29,21 +29,23 @@ class Yardsticks:
     """Each row predicted as the mean training output of its spherical k-means code: one word, no context."""
 
 
+def kmeans_codes(train: PairRows, codebook_size: int, seed: int) -> Tensor:
+    """Spherical k-means codes `[K, D]` of the scaled input layer itself, with no encoder before them."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = train.sample_inputs(sample_size(codebook_size), generator)
+    return initial_codebook(rows, codebook_size, "spherical", generator)
+
+
 @torch.no_grad()
 def yardsticks(
     train: PairRows,
     selection: PairRows,
     evaluation: PairRows,
     means: TrainingMeans,
-    codebook_size: int,
-    seed: int,
+    codes: Tensor,
     progress: Report = silent,
-) -> tuple[Yardsticks, Tensor]:
-    """The yardsticks, and the k-means codes `[K, D]` of the scaled input layer that one of them rests on."""
-    generator = torch.Generator().manual_seed(seed)
-    codes = initial_codebook(
-        train.sample_inputs(sample_size(codebook_size), generator), codebook_size, "spherical", generator
-    )
+) -> Yardsticks:
+    """The yardsticks on `evaluation`; `codes` are those of `kmeans_codes`."""
     gram, cross, code_sums, code_counts = _sums(train, codes, progress)
     overall = code_sums.sum(dim=0) / code_counts.sum()
     means_per_code = torch.where(code_counts[:, None] > 0, code_sums / code_counts.clamp_min(1)[:, None], overall)
@@ -57,7 +59,7 @@ def yardsticks(
             figures["copy"].add(targets, inputs)
         figures["ridge"].add(targets, _with_one(inputs) @ ridge)
         figures["mean_per_code"].add(targets, means_per_code[nearest(inputs, codes)].to(targets.dtype))
-    return Yardsticks(**{name: figure.fvu for name, figure in figures.items()}), codes
+    return Yardsticks(**{name: figure.fvu for name, figure in figures.items()})
 
 
 def _with_one(inputs: Tensor) -> Tensor:
