@@ -29,7 +29,7 @@ from clvq.trainer import Trainer
 
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--published-steps", type=int, default=2)
     options = parser.parse_args()
     activations = store(options)
@@ -37,7 +37,7 @@ def main() -> None:
 
     config = TrainConfig.resolve(**layers)
     trainer, rows = prepare(activations, config, None, options)
-    batches = [rows.read(places) for places in rows.shuffled_batches(128, 0, 0)[: options.steps]]
+    batches = [rows.read(places) for places in rows.shuffled_batches(config.batch_sentences, 0, 0)[: options.steps]]
     step, alone = [], []
     decoder = decoder_alone(trainer)
     for batch in [batches[0], *batches]:  # the first one warms up
@@ -47,7 +47,7 @@ def main() -> None:
     print_table(
         "A training step, default settings",
         [
-            ("rows in a batch of 128 sentences, median", f"{count:.0f}"),
+            (f"rows in a batch of {config.batch_sentences} sentences, median", f"{count:.0f}"),
             ("rows per second through training", f"{sum(len(b.inputs) for b in batches) / sum(step[1:]):.0f}"),
             (
                 "step / own decoder's forward and backward alone (target: at most 1.15)",

@@ -36,7 +36,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     with _explained(path.parent):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.touch()
+            mode = temporary.stat().st_mode
             yield temporary
+            temporary.chmod(mode)  # some writers make files that only their owner may read
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)

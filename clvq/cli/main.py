@@ -17,7 +17,7 @@ app = typer.Typer(
     name="clvq",
     help="Discrete concepts in language models: a codebook between two layers (CLVQ-VAE, arXiv 2506.20040).\n\n"
     "Run a command again and it continues where it stopped. Without a model and a corpus of your own, "
-    "[bold]clvq train --input-layer 2 --output-layer 4[/] works on the bundled demo.",
+    "[bold]clvq train --input-layer 4 --output-layer 8[/] works on the bundled demo.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
