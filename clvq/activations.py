@@ -21,7 +21,7 @@ from torch import Tensor
 
 from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.progress import Progress, Report, silent
-from clvq.storage import check_file, child, fingerprint, read_json, read_tensors, write_json
+from clvq.storage import check_file, child, fingerprint, read_signed, read_tensors, write_signed
 from clvq.tokenization import FIRST
 
 FORMAT = "clvq-activations"
@@ -194,24 +194,12 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         if (path / UNFINISHED_NAME).exists():
             raise ArtifactError(f"{path} is unfinished. Rerun `clvq extract`: it continues where it stopped.")
         raise ArtifactError(f"{path} holds no activations ({MANIFEST_NAME} is missing). Run `clvq extract` first.")
-    manifest = read_json(file)
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ArtifactError(f"{file} is not a manifest of clvq activations.")
-    version = manifest.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise ArtifactError(
-            f"{file} has format version {version!r}; this clvq reads up to {FORMAT_VERSION}. Upgrade clvq."
-        )
-    body = {key: value for key, value in manifest.items() if key != "self_fingerprint"}
-    if manifest.get("self_fingerprint") != fingerprint(body):  # also what makes its fields safe to read
-        raise ArtifactError(f"{file} is damaged or was edited by hand. Extract again with --overwrite.")
-    return manifest
+    return read_signed(file, FORMAT, FORMAT_VERSION, "Extract again with `clvq extract --overwrite`.")
 
 
 def write_manifest(path: Path, body: dict[str, Any]) -> None:
     """Writes the manifest of a finished store; from then on the store is what it says."""
-    body = {"format": FORMAT, "format_version": FORMAT_VERSION, **body}
-    write_json(path / MANIFEST_NAME, {**body, "self_fingerprint": fingerprint(body)})
+    write_signed(path / MANIFEST_NAME, FORMAT, FORMAT_VERSION, body)
 
 
 def layer_fingerprint(rows: str, model: str, layer: int, pooling: str, dtype: str, keep_sinks: bool) -> str:

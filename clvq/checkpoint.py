@@ -12,9 +12,8 @@ from clvq.model import WEIGHTS_NAME, ClvqVae
 from clvq.storage import (
     check_file,
     file_checksum,
-    fingerprint,
-    read_json,
-    write_json,
+    read_signed,
+    write_signed,
     write_tensors,
     write_text,
 )
@@ -70,8 +69,6 @@ def write_checkpoint(
     """Writes the weights, the card, and config.json last: with it the checkpoint is finished."""
     write_tensors(path / WEIGHTS_NAME, model.state_dict())
     config = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
         **architecture,
         "settings": settings.as_json(),
         "weights_checksum": file_checksum(path / WEIGHTS_NAME),
@@ -79,8 +76,8 @@ def write_checkpoint(
         "results": results,
     }
     write_text(path / "README.md", model_card(config))
-    _write_config(path, config)
-    return Checkpoint(path, config)
+    write_signed(path / CONFIG_NAME, FORMAT, FORMAT_VERSION, config)
+    return read_checkpoint(path)
 
 
 def add_yardstick(checkpoint: Checkpoint, name: str, fvu: float | None) -> None:
@@ -89,12 +86,7 @@ def add_yardstick(checkpoint: Checkpoint, name: str, fvu: float | None) -> None:
     results["yardsticks"] = {**results["yardsticks"], name: fvu}
     config = {**checkpoint.config, "results": results}
     write_text(checkpoint.path / "README.md", model_card(config))
-    _write_config(checkpoint.path, config)
-
-
-def _write_config(path: Path, config: dict[str, Any]) -> None:
-    body = {key: value for key, value in config.items() if key != "self_fingerprint"}
-    write_json(path / CONFIG_NAME, {**body, "self_fingerprint": fingerprint(body)})
+    write_signed(checkpoint.path / CONFIG_NAME, FORMAT, FORMAT_VERSION, config)
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -104,23 +96,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not file.exists():
         state = "holds an unfinished training" if (path / TRAINING_FOLDER).exists() else "holds no checkpoint"
         raise ArtifactError(f"{path} {state} ({CONFIG_NAME} is missing). Run `clvq train`.")
-    config = read_json(file)
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise ArtifactError(f"{file} is not the config of a clvq checkpoint.")
-    version = config.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise ArtifactError(
-            f"{file} has format version {version!r}; this clvq reads up to {FORMAT_VERSION}. Upgrade clvq."
-        )
-    body = {key: value for key, value in config.items() if key != "self_fingerprint"}
-    if config.get("self_fingerprint") != fingerprint(body):  # also what makes its fields safe to read
-        raise ArtifactError(f"{file} is damaged or was edited by hand. Train again with --overwrite.")
-    return Checkpoint(path, config)
-
-
-def list_checkpoints(run: Path) -> list[Path]:
-    """The finished checkpoints of a run folder, by name."""
-    return sorted(file.parent for file in run.glob(f"*/{CONFIG_NAME}") if not file.parent.is_symlink())
+    return Checkpoint(path, read_signed(file, FORMAT, FORMAT_VERSION, "Train again with --overwrite."))
 
 
 def model_card(config: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from clvq.demo import MODEL_PATH
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model import LanguageModel
 from clvq.progress import Progress, Report, silent
-from clvq.storage import free_bytes, locked
+from clvq.storage import free_bytes, locked, size_text
 from clvq.store_writer import StoreWriter, clear, sources, unfinished_record
 from clvq.tokenization import SENTENCE, WORD, TokenizedSentence, row_layout
 
@@ -259,11 +259,11 @@ class _Extraction:
             rows = sum(len(sentence.words) + 1 for sentence in sample) / max(len(sample), 1)
             wanted += rows * (total - done) * self._row_bytes()
         free = free_bytes(self.path)
-        self.progress(Progress("extract", note=f"About {_size(wanted)} will be written to {self.path}."))
+        self.progress(Progress("extract", note=f"About {size_text(wanted)} will be written to {self.path}."))
         if wanted > free:
             raise ClvqError(
-                f"About {_size(wanted)} would be written to {self.path}, but its disk has {_size(free)} free. Use "
-                "--dtype float16, --max-sentences, fewer --layers, or another --run."
+                f"About {size_text(wanted)} would be written to {self.path}, but its disk has {size_text(free)} free. "
+                "Use --dtype float16, --max-sentences, fewer --layers, or another --run."
             )
 
 
@@ -318,11 +318,3 @@ def _counts(window: Window, rows: list[SentenceRows]) -> dict[str, int]:
         "words_dropped_by_tokenizer": sum(sentence.dropped_words for sentence in tokenized),
         "special_tokens_left_out": sum(sentence.left_out_tokens for sentence in tokenized),
     }
-
-
-def _size(count: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"

@@ -91,6 +91,35 @@ def read_json(path: Path) -> Any:
         raise ArtifactError(f"{path} cannot be read as JSON ({error}).") from error
 
 
+def write_signed(path: Path, kind: str, version: int, body: Mapping[str, Any]) -> None:
+    """A JSON artifact that says what it is, in which version of its format, and carries a fingerprint of itself."""
+    signed = {"format": kind, "format_version": version, **body}
+    signed.pop("self_fingerprint", None)
+    write_json(path, {**signed, "self_fingerprint": fingerprint(signed)})
+
+
+def read_signed(path: Path, kind: str, version: int, remedy: str) -> dict[str, Any]:
+    """What `write_signed` wrote; its fields are safe to read then. ArtifactError: foreign, newer, damaged."""
+    body = read_json(path)
+    if not isinstance(body, dict) or body.get("format") != kind:
+        raise ArtifactError(f"{path} is foreign: it is not the JSON of {kind}. {remedy}")
+    found = body.get("format_version")
+    if not isinstance(found, int) or found > version:
+        raise ArtifactError(f"{path} has format version {found!r}; this clvq reads up to {version}. Upgrade clvq.")
+    if body.get("self_fingerprint") != fingerprint({k: v for k, v in body.items() if k != "self_fingerprint"}):
+        raise ArtifactError(f"{path} is damaged or was edited by hand. {remedy}")
+    return body
+
+
+def size_text(count: float) -> str:
+    """Bytes in the unit that fits."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
 def append_lines(path: Path, lines: list[str]) -> None:
     """Whole lines, in one write; the one file kind that grows in place (metrics.jsonl)."""
     with _explained(path.parent), path.open("ab") as file:

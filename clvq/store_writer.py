@@ -25,7 +25,7 @@ from clvq.activations import (
 )
 from clvq.config import ExtractConfig
 from clvq.corpus import Corpus
-from clvq.errors import ArtifactError, ClvqError, MismatchError
+from clvq.errors import ClvqError, MismatchError
 from clvq.language_model import LanguageModel
 from clvq.model_files import folder_fingerprint
 from clvq.progress import Progress, Report
@@ -35,12 +35,15 @@ from clvq.storage import (
     child,
     file_checksum,
     fingerprint,
-    read_json,
+    read_signed,
     read_tensors,
-    write_json,
+    write_signed,
     write_tensors,
 )
 from clvq.tokenization import FIRST
+
+UNFINISHED_FORMAT = "clvq-unfinished-extraction"
+UNFINISHED_VERSION = 1
 
 SENTENCE_SCHEMA = pa.schema(
     [
@@ -99,7 +102,7 @@ class StoreWriter:
         entry["shards"].append(files)
         entry["sentences"] += len(rows)
         entry["counts"] = {key: entry["counts"].get(key, 0) + value for key, value in counts.items()}
-        write_json(self.path / UNFINISHED_NAME, self.record)
+        write_signed(self.path / UNFINISHED_NAME, UNFINISHED_FORMAT, UNFINISHED_VERSION, self.record)
 
     def finish(self, corpus: Corpus | None) -> None:
         """Joins the sentence parts, measures the layers, writes the manifest, and drops what only the run needed."""
@@ -107,7 +110,7 @@ class StoreWriter:
             assert corpus is not None
             body = self._new_body(corpus)
         else:
-            body = {k: v for k, v in self.store.manifest.items() if k != "self_fingerprint"}
+            body = dict(self.store.manifest)
         body["layers"] = {**body["layers"], **{str(layer): self._layer_entry(layer, body) for layer in self.layers}}
         body["settings"] = {**body["settings"], "layers": sorted(int(layer) for layer in body["layers"])}
         write_manifest(self.path, body)
@@ -254,13 +257,8 @@ class _Summary:
 
 def unfinished_record(path: Path) -> dict[str, Any]:
     """What the unfinished extraction at `path` says of itself; ArtifactError where that is damaged."""
-    record = read_json(path / UNFINISHED_NAME)
-    if not isinstance(record, dict) or not {"settings", "sources", "layers", "splits"} <= set(record):
-        raise ArtifactError(
-            f"{path / UNFINISHED_NAME} is not the record of an unfinished extraction: it is damaged or foreign. "
-            "Start again with `clvq extract --overwrite`."
-        )
-    return record
+    remedy = "Start again with `clvq extract --overwrite`."
+    return read_signed(path / UNFINISHED_NAME, UNFINISHED_FORMAT, UNFINISHED_VERSION, remedy)
 
 
 def clear(path: Path) -> None:

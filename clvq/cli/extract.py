@@ -10,9 +10,10 @@ from rich.text import Text
 
 from clvq.cli.errors import UsageError
 from clvq.cli.options import Run, command
-from clvq.cli.output import Result, heading, number, percent, plain, size, table
+from clvq.cli.output import Result, heading, number, percent, plain, table
 from clvq.config import DEMO, ExtractConfig
 from clvq.progress import Progress, Report
+from clvq.storage import size_text
 
 if TYPE_CHECKING:
     from clvq.activations import ActivationStore
@@ -122,5 +123,5 @@ def _shown(document: dict[str, Any]) -> list[RenderableType]:
     reason = document["provenance"]["model"]["no_head_reason"]
     if reason is not None:
         parts.append(Text(plain(f"No predictions: {reason}.")))
-    parts.append(Text(plain(f"{size(document['bytes'])} in {document['path']}"), overflow="fold"))
+    parts.append(Text(plain(f"{size_text(document['bytes'])} in {document['path']}"), overflow="fold"))
     return parts

@@ -58,10 +58,14 @@ def _linked(store: Path) -> None:
     [
         (_cut("manifest.json", 400), "manifest.json", "cannot be read as JSON"),
         (_cut("manifest.json", 0), "manifest.json", "cannot be read as JSON"),
-        (lambda store: (store / "manifest.json").write_text("[]"), "manifest.json", "is not a manifest of clvq"),
+        (
+            lambda store: (store / "manifest.json").write_text("[]"),
+            "manifest.json",
+            "not the JSON of clvq-activations",
+        ),
         (lambda store: (store / "manifest.json").write_text("[" * 100_000), "manifest.json", "cannot be read as JSON"),
         (lambda store: (store / "manifest.json").write_bytes(b"\xff\xfe\0"), "manifest.json", "cannot be read as JSON"),
-        (_edited(lambda m: m.update(format="other")), "manifest.json", "is not a manifest of clvq"),
+        (_edited(lambda m: m.update(format="other")), "manifest.json", "not the JSON of clvq-activations"),
         (_edited(lambda m: m.update(format_version=99)), "manifest.json", "format version 99"),
         (
             _edited(lambda m: m["settings"].update(pooling="mean"), sign=False),
@@ -110,7 +114,7 @@ def test_the_record_of_an_unfinished_extraction_that_is_damaged(
     ("content", "says"),
     [
         (b"{", "cannot be read as JSON"),
-        (b'{"format": "other"}', "is not the config of a clvq checkpoint"),
+        (b'{"format": "other"}', "not the JSON of clvq-checkpoint"),
         (b'{"format": "clvq-checkpoint", "format_version": 7}', "format version 7"),
         (b'{"format": "clvq-checkpoint", "format_version": 1}', "is damaged"),
     ],

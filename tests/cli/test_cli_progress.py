@@ -13,9 +13,10 @@ from rich.console import Console
 from running import Clvq
 
 from clvq.cli.interruption import Interruption
-from clvq.cli.output import clock, number, plain, size
+from clvq.cli.output import clock, number, plain
 from clvq.cli.progress import LiveView, PlainView, Stage
 from clvq.progress import Progress
+from clvq.storage import size_text
 
 STEP = {"epoch": 2, "epochs": 5, "loss": 0.123456, "rows": 1000}
 
@@ -107,7 +108,7 @@ def test_figures() -> None:
         "-", "-", "1,234,567", "0.264", "9.000",
     ]  # fmt: skip
     assert [clock(seconds) for seconds in (0.4, 59.6, 3675)] == ["0:00", "1:00", "1:01:15"]
-    assert [size(count) for count in (999, 1234, 5.6e9)] == ["999 bytes", "1.23 kB", "5.6 GB"]
+    assert [size_text(count) for count in (999, 1234, 5.6e9)] == ["999 bytes", "1.23 kB", "5.6 GB"]
 
 
 def test_of_several_processes_the_first_speaks(clvq: Clvq, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
