@@ -150,7 +150,7 @@ class TrainConfig(Settings):
     commitment_weight: float = stated(0.1, "Weight beta of the commitment loss.")
     ema_decay: float = stated(0.99, "Decay of the codebook's running sums.", option=False)
     revive_after: int = stated(100, "Batches without use after which a code moves; 0 is never.", option=False)
-    epochs: int = stated(8, "Passes over the training sentences.")
+    epochs: int = stated(6, "Passes over the training sentences.")
     batch_sentences: int = stated(32, "Sentences in a batch.")
     learning_rate: float = stated(1e-3, "Of Adam.")
     schedule: Literal["cosine", "plateau"] = stated("cosine", "Learning rate schedule.", option=False)

@@ -70,7 +70,7 @@ def train(
             if config.yardsticks == "basic" or "frozen_kmeans" in checkpoint.results["yardsticks"]:
                 progress(Progress("train", note=f"{path} is up to date."))
                 return checkpoint
-        with _own_random_state(config.seed):
+        with _own_random_state(config.seed, device_of(config.device)):
             return _Training(store, path, config, processes, progress).run()
 
 
@@ -270,8 +270,8 @@ def _outcome(position: Position) -> dict[str, Any]:
 
 
 @contextmanager
-def _own_random_state(seed: int) -> Iterator[None]:
+def _own_random_state(seed: int, device: torch.device) -> Iterator[None]:
     """Seeds torch for the block alone, so that a notebook's own draws go on as if nothing had happened."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
