@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from clvq.demo import phrases
-from clvq.demo.lexicon import Adjective, Facet, Noun
+from clvq.demo.lexicon import Facet, Noun
 from clvq.demo.pieces import POLARITY, Piece, inflect, judging, mark
-from clvq.demo.reviewer import ANY_ADJECTIVE, Reviewer
+from clvq.demo.reviewer import GENERAL, Reviewer
 
 ENJOYED = frozenset({"taste", "comfort", "appearance", "sound"})  # one can "enjoy" these, and not only like them
 
@@ -44,14 +44,9 @@ class Critic(Reviewer):
     def _past(self, facet: Facet) -> bool:
         return not self.goods or "past" in facet.flags
 
-    def _say(self, facet: Facet, text: str, sign: int, entry: Adjective | None = None) -> list[Piece]:
-        """Words about a facet; an adjective that serves everything carries no domain."""
-        general = entry is not None and entry in (*ANY_ADJECTIVE[1], *ANY_ADJECTIVE[-1])
-        return mark(text, sign, facet.aspect, None if general else facet.domain)
-
     def _describe(self, facet: Facet, verb: str, sign: int) -> list[Piece]:
         entry = self.choose(facet, sign)
-        return self._say(facet, f"{verb} {self.degree(entry, sign)}", sign, entry)
+        return self.say(facet, f"{verb} {self.degree(entry, sign)}", sign, entry in GENERAL)
 
     def _be(self, facet: Facet, noun: Noun, sign: int) -> list[Piece]:
         subject, plural = self.subject(facet, noun)
@@ -59,8 +54,8 @@ class Critic(Reviewer):
             entry = self.choose(facet, -sign)
             denial = self.denied(sign, entry, plural, self._past(facet))
             if denial.endswith(" at all"):
-                return subject + self._say(facet, f"{denial[:-7]} {judging(entry.text)} at all", sign, entry)
-            return subject + self._say(facet, f"{denial} {judging(entry.text)}", sign, entry)
+                return subject + self.say(facet, f"{denial[:-7]} {judging(entry.text)} at all", sign, entry in GENERAL)
+            return subject + self.say(facet, f"{denial} {judging(entry.text)}", sign, entry in GENERAL)
         be = inflect("be", plural, self._past(facet))
         return subject + self._describe(facet, be, sign)
 
@@ -79,7 +74,7 @@ class Critic(Reviewer):
                     *([] if past else [f"never {verb}"]),
                 )
             )
-            return subject + self._say(facet, f"{denial} {judging(entry.text)}", sign, entry)
+            return subject + self.say(facet, f"{denial} {judging(entry.text)}", sign, entry in GENERAL)
         return subject + self._describe(facet, verb, sign)
 
     def _deed(self, facet: Facet, noun: Noun, sign: int) -> list[Piece]:
@@ -93,10 +88,10 @@ class Critic(Reviewer):
             do = "did" if past else "do" if plural else "does"
             never = f"never {inflect(verb.strip('*'), plural, past)}{star}"
             verb = self.rng.choice((f"{do} not {base}", f"{do}n't {base}", never))
-            return subject + self._say(facet, " ".join((verb, *rest)), sign)
+            return subject + self.say(facet, " ".join((verb, *rest)), sign)
         verb, *rest = self.rng.choice(facet.deeds[sign]).lstrip("!")[1:].split()
         verb = inflect(verb.strip("*"), plural, past) + "*" * verb.endswith("*")
-        return subject + self._say(facet, " ".join((verb, *rest)), sign)
+        return subject + self.say(facet, " ".join((verb, *rest)), sign)
 
     def _find(self, facet: Facet, noun: Noun, sign: int) -> list[Piece]:
         thing, _ = self.subject(facet, noun)
@@ -113,10 +108,10 @@ class Critic(Reviewer):
                     f"{self.person} {do}n't find",
                 )
             )
-            return mark(head) + thing + self._say(facet, judging(entry.text), sign, entry)
+            return mark(head) + thing + self.say(facet, judging(entry.text), sign, entry in GENERAL)
         entry = self.choose(facet, sign)
         head = f"{self.person} {'find' if self.goods else 'found'}"
-        return mark(head) + thing + self._say(facet, self.degree(entry, sign), sign, entry)
+        return mark(head) + thing + self.say(facet, self.degree(entry, sign), sign, entry in GENERAL)
 
     def _feeling(self, facet: Facet, noun: Noun, sign: int) -> list[Piece]:
         thing, _ = self.subject(facet, noun)
@@ -130,7 +125,7 @@ class Critic(Reviewer):
             head = f"{be} {self.rng.choice(('not', 'never', 'not exactly' if sign < 0 else 'not at all'))}"
         else:
             head = f"{be} {self.rng.choice(('', '', '', 'absolutely' if extreme else 'really'))}"
-        return mark(self.person) + self._say(facet, f"{head} {feeling}", sign) + thing
+        return mark(self.person) + self.say(facet, f"{head} {feeling}", sign, general=True) + thing
 
     def _liking(self, facet: Facet, noun: Noun, sign: int) -> list[Piece]:
         thing, _ = self.subject(facet, noun)
@@ -158,10 +153,10 @@ class Critic(Reviewer):
                     f"nobody {once_each}*",
                 )
             )
-            return self._say(facet, text, sign) + thing
+            return self.say(facet, text, sign, general=True) + thing
         verb = then[verb] if past else inflect(verb, not singular, False)
         really = self.rng.choice(("", "", "really "))
-        return mark(f"{subject} {really}") + self._say(facet, f"{verb}*", sign) + thing
+        return mark(f"{subject} {really}") + self.say(facet, f"{verb}*", sign, general=True) + thing
 
     def _comparison(self, facet: Facet, noun: Noun, sign: int) -> list[Piece]:
         subject, plural = self.subject(facet, noun)
@@ -182,7 +177,7 @@ class Critic(Reviewer):
             entry = self.choose(facet, sign, comparative=True)
             much = self.rng.choice(("", "", "much ", "far ", "noticeably ", "even ", "a lot "))
             text = f"{be} {much}{judging(entry.comparative or '')} than"
-        return subject + self._say(facet, text, sign, entry) + self.fill(than)
+        return subject + self.say(facet, text, sign, entry in GENERAL) + self.fill(than)
 
     def reference(self, facet: Facet, noun: Noun | None) -> str:
         """What a comparison is made with, after "than" or "as"."""
@@ -228,7 +223,7 @@ class Critic(Reviewer):
             else ("not too", "never too" if self._past(facet) else "not too")
         )
         taste = self.rng.choice(("", "", " for me", " for my taste" if facet.aspect != "price" else ""))
-        return subject + self._say(facet, f"{be} {how} {judging(self.rng.choice(facet.too).text)}", sign) + mark(taste)
+        return subject + self.say(facet, f"{be} {how} {judging(self.rng.choice(facet.too).text)}", sign) + mark(taste)
 
     def _could_be(self, facet: Facet, noun: Noun, sign: int) -> list[Piece]:
         """ "could be brighter" blames, "could not be brighter" praises: both with a word of praise."""
@@ -236,14 +231,14 @@ class Critic(Reviewer):
         entry = self.choose(facet, 1, comparative=True)
         be = "have been" if self._past(facet) else "be"
         could = "could" if sign < 0 else self.rng.choice(("could not", "couldn't"))
-        return subject + self._say(facet, f"{could} {be} {judging(entry.comparative or '')}", sign, entry)
+        return subject + self.say(facet, f"{could} {be} {judging(entry.comparative or '')}", sign, entry in GENERAL)
 
     def _enough(self, facet: Facet, noun: Noun, sign: int) -> list[Piece]:
         subject, plural = self.subject(facet, noun)
         entry = self.choose(facet, -sign, attributive=True, comparative=True)
         be = inflect("be", plural, self._past(facet))
         form = self.rng.choice((f"{be} not", f"{be}n't", f"{be} not nearly", f"{be} not quite"))
-        return subject + self._say(facet, f"{form} {judging(entry.text)} enough", sign, entry)
+        return subject + self.say(facet, f"{form} {judging(entry.text)} enough", sign, entry in GENERAL)
 
     def _pair(self, facet: Facet, noun: Noun, sign: int) -> list[Piece]:
         deny = self.rng.random() < 0.4
@@ -258,4 +253,4 @@ class Critic(Reviewer):
             if deny
             else self.rng.choice(("{be} {one} and {two}", "{be} both {one} and {two}"))
         )
-        return subject + self._say(facet, form.format(be=be, one=judging(one.text), two=judging(two.text)), sign)
+        return subject + self.say(facet, form.format(be=be, one=judging(one.text), two=judging(two.text)), sign)

@@ -4,20 +4,20 @@ The classes, fixed by the grammar and by nothing measured:
 
 - `label` of a sentence: 1 if it praises, 0 if it blames. Where two judgements meet, the main one decides:
   what follows "but", and what is not under "although", "even though", "while", "despite" or "apart from".
-- `aspect` of a word: what a clause judges (`ASPECTS`), for all content words of that clause which speak of
-  it: in "the bread tasted stale" three words have the aspect taste. None elsewhere (facts, verdicts, names
-  of the reviewed item).
-- `domain` of a word: the kind of thing reviewed (`DOMAINS`), for the item's name and for all content words
-  of a facet or fact that only this domain has. Words that every domain shares ("good", "price",
-  "recommend") have None. Many words ("crisp", "table", "handle") serve several domains; then the sentence
-  holds at least one noun that settles it.
+- `aspect` of a word: what a clause judges (`ASPECTS`), for all content words of that clause which speak of it: in
+  "the bread tasted stale" three words have the aspect taste. None elsewhere: facts, verdicts, names of the item, and
+  words that fit anything ("good", "love", "disappointed").
+- `domain` of a word: the kind of thing reviewed (`DOMAINS`), for the item's name and for all content words of a facet
+  or fact that only this domain has. Words that fit anything, or a facet of several domains ("price tag"), have None.
+  Many words ("crisp", "table", "handle") serve several domains; then the sentence holds a noun that settles it.
 - `polarity` of a word *in its context*: "negative" or "positive" for words that judge, turned over by
   denial ("not good", "hardly comfortable", "nobody liked"), by comparison ("less noisy", "not as fast"), by
   wish ("could be brighter") and by excess ("too sweet"); "neutral" for all others. Its message counts, not
   the word alone: "cheap" is positive for a hotel and negative for a hinge.
-- `function`: a closed list of articles, pronouns, prepositions, auxiliaries, conjunctions, denials,
-  degrees, and all punctuation marks (`phrases.FUNCTION`). Function words have no aspect, no domain, and are
-  neutral.
+- `function`: a closed list of articles, pronouns, prepositions, auxiliaries and other verbs that only link ("seem",
+  "find"), conjunctions, denials, degrees, and all punctuation marks (`phrases.FUNCTION`). Function words have no
+  aspect, no domain, and are neutral. (A word of the list that judges in some phrase is no function word there: "like"
+  in "i like it".)
 
 All texts are lower-case. Only `random.Random(seed)` is drawn from, so a seed gives the same reviews
 everywhere.

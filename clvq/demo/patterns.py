@@ -7,7 +7,8 @@ from collections.abc import Callable
 from clvq.demo import phrases
 from clvq.demo.clauses import Critic
 from clvq.demo.lexicon import Facet
-from clvq.demo.pieces import Piece, inflect, mark
+from clvq.demo.pieces import Piece, inflect, judging, mark
+from clvq.demo.reviewer import GENERAL
 
 
 def _two(by: Critic, need: Callable[[Facet], bool] = lambda facet: True) -> tuple[Facet, Facet]:
@@ -159,7 +160,7 @@ def _outcry(by: Critic, sign: int) -> list[Piece]:
         while entry.extreme:
             entry = by.choose(one, sign, attributive=True)
         thing = mark(noun.text, 0, one.aspect, one.domain)
-        so = mark(f"{entry.text}*", sign, one.aspect, one.domain if entry in one.adjectives[sign] else None)
+        so = by.say(one, judging(entry.text), sign, entry in GENERAL)
         cry = mark(f"why {be} the") + thing + mark("so") + so + mark("?")
     else:
         cry = mark("what") + phrase + mark("!")
