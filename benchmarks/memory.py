@@ -77,7 +77,7 @@ def peak(activations: Path, options: object) -> float:
     layers = [str(options.input_layer), str(options.output_layer)]  # type: ignore[attr-defined]
     scratch = options.run / "memory-checkpoint"  # type: ignore[attr-defined]
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(activations), str(scratch), *layers], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(activations), str(scratch), *layers], stdout=subprocess.PIPE
     )
     assert process.stdout is not None
     os.set_blocking(process.stdout.fileno(), False)

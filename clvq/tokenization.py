@@ -5,6 +5,7 @@ Knows the tokenizer's outputs only: ids, character offsets, and which tokens are
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -132,15 +133,14 @@ class WordTokenizer:
             dropped = 0
         else:
             spans = find_words(text, method)
-            word_at = [-1] * len(text)
-            for index, (first, end) in enumerate(spans):
-                word_at[first:end] = [index] * (end - first)
+            firsts = [first for first, _ in spans]  # every non-space character is in a word
             for at, start in enumerate(starts):
                 if start is not None and not added[at]:
-                    owners.setdefault(word_at[start], []).append(at)
+                    owners.setdefault(bisect_right(firsts, start) - 1, []).append(at)
             dropped = len(spans) - len(owners)
         kept = self._kept(added)
-        new_position = {old: new for new, old in enumerate(kept)}
+        uncut = len(kept) == len(ids)
+        new_position = range(len(ids)) if uncut else {old: new for new, old in enumerate(kept)}
         whole = [word for word in sorted(owners) if all(at in new_position for at in owners[word])]
         input_ids = [ids[at] for at in kept]
         special = [bool(added[at]) or ids[at] in self.special_ids for at in kept]
@@ -163,7 +163,10 @@ class WordTokenizer:
         """The token's first non-space character; None for a nobody's token: special, blank or of no width."""
         if token in self.special_ids or (token in self._blank_ids and "▁" not in text[slice(*span)]):
             return None
-        found = NON_SPACE.search(text, *span)
+        start, end = span
+        if start < end and text[start].isalnum():  # nearly always
+            return start
+        found = NON_SPACE.search(text, start, end)
         return found.start() if found else None
 
     def _kept(self, added: list[int]) -> list[int]:
