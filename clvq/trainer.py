@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.evaluation import Evaluation, TrainingMeans, evaluate
 from clvq.losses import commitment_loss, reconstruction_loss, straight_through
 from clvq.metrics import perplexity
+from clvq.metrics_log import cut_back
 from clvq.model import ClvqVae, Layout
 from clvq.pair_rows import PairBatch, PairRows
 from clvq.processes import Processes
@@ -342,23 +342,9 @@ class Trainer:
             self.plateau.load_state_dict(values)
         self.processes.wait()  # everyone has read the state before the leader goes on and writes the next
         if self.processes.is_leader:
-            self._cut_log_back()
+            cut_back(self.metrics_path, self.position.step, self.position.epoch, self.position.seconds)
         self.progress(Progress(self.stage, note=f"Continuing after step {self.position.step} of {self.total_steps}."))
         return True
-
-    def _cut_log_back(self) -> None:
-        """Drops the lines of steps that will be done again, and notes how much work that is."""
-        kept, lost = [], 0.0
-        for line in _whole_lines(self.metrics_path):
-            if line["step"] <= self.position.step and not (
-                line["kind"] == "epoch" and line["epoch"] > self.position.epoch
-            ):
-                kept.append(line)
-            else:
-                lost = max(lost, line["seconds"] - self.position.seconds)
-        kept.append({"kind": "resume", "step": self.position.step, "epoch": self.position.epoch,
-                     "seconds": round(self.position.seconds, 3), "seconds_redone": round(lost, 3)})  # fmt: skip
-        write_text(self.metrics_path, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 def _averages(sums: dict[str, float]) -> dict[str, float]:
@@ -371,16 +357,3 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _plain(value: Any) -> bool:
     return isinstance(value, int | float | str | bool | list)
-
-
-def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The log's lines; a last line that a kill cut short is left out."""
-    if not path.exists():
-        return
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict) and {"kind", "step", "epoch", "seconds"} <= set(value):
-            yield value

@@ -15,7 +15,7 @@ FLOW = [
     {"errors", "progress", "losses", "metrics"},
     {"words"},
     {"storage", "config", "tokenization", "quantizer", "codebook_init"},
-    {"provenance", "model", "processes"},
+    {"provenance", "model", "processes", "metrics_log"},
     {"corpus_files", "corpus_hub", "demo"},
     {"corpus_sources"},
     {"corpus_columns"},

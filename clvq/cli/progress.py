@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import warnings
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -124,7 +125,7 @@ class Stage:
         return (last[column] - first[column]) / max(last[0] - first[0], 1e-6)
 
 
-class View:
+class View(ABC):
     """What both views share: stages follow one another, and a note is shown at once."""
 
     def __init__(self, console: Console) -> None:
@@ -151,8 +152,9 @@ class View:
         text.highlight_regex("^Warning:", "bold yellow")
         tell(self.console, text)
 
+    @abstractmethod
     def show(self, stage: Stage, progress: Progress) -> None:
-        raise NotImplementedError
+        """Tells where the stage is now."""
 
     def __enter__(self) -> View:
         return self
