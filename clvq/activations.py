@@ -24,6 +24,8 @@ from clvq.progress import Progress, Report, silent
 from clvq.storage import check_file, child, fingerprint, read_signed, read_tensors, write_signed
 from clvq.tokenization import FIRST
 
+FOLDER_NAME = "activations"
+"""Of the store in a run folder."""
 FORMAT = "clvq-activations"
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clvq.activations import FOLDER_NAME, ActivationStore
 from clvq.config import TrainConfig
-from clvq.errors import ArtifactError
+from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.model import WEIGHTS_NAME, ClvqVae
 from clvq.storage import (
     check_file,
@@ -43,6 +44,35 @@ class Checkpoint:
     def fingerprint(self) -> str:
         """Identifies the weights; what is made from this checkpoint carries it."""
         return str(self.config["weights_checksum"])
+
+    @property
+    def input_layer(self) -> int:
+        return self.settings.input_layer
+
+    @property
+    def output_layer(self) -> int:
+        return self.settings.output_layer
+
+    def store(self) -> ActivationStore:
+        """The activations beside this checkpoint, which must be those it was trained on.
+
+        ArtifactError where there are none, MismatchError where they are others.
+        """
+        store = ActivationStore(self.path.parent / FOLDER_NAME)
+        self.check_store(store)
+        return store
+
+    def check_store(self, store: ActivationStore) -> None:
+        """MismatchError that names what a store does not share with the one that this was trained on."""
+        made = self.config["provenance"]
+        remedy = "Use another --run or --name, or `clvq train --overwrite` to train again."
+        if store.fingerprint != made["rows"]:
+            raise MismatchError(f"{self.path} was trained on other rows than {store.path} holds now. {remedy}")
+        for layer, made_from in made["layers"].items():
+            if int(layer) not in store.layers or store.layer(int(layer)).fingerprint != made_from:
+                raise MismatchError(
+                    f"{self.path} was trained on other states of layer {layer} than {store.path} holds now. {remedy}"
+                )
 
     def load(self) -> ClvqVae:
         """The model, after its weights are verified."""
@@ -97,6 +127,36 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         state = "holds an unfinished training" if (path / TRAINING_FOLDER).exists() else "holds no checkpoint"
         raise ArtifactError(f"{path} {state} ({CONFIG_NAME} is missing). Run `clvq train`.")
     return Checkpoint(path, read_signed(file, FORMAT, FORMAT_VERSION, "Train again with --overwrite."))
+
+
+def find_checkpoint(run: str | Path, name: str | Path | None = None) -> Checkpoint:
+    """The checkpoint `name` of a run folder, or the folder at that path; without a name the only one in the run.
+
+    ArtifactError where there is none; ClvqError that lists them where there are several.
+    """
+    run = Path(run)
+    if name is not None:
+        inside = run / name
+        return read_checkpoint(inside if inside.exists() or not Path(name).exists() else name)
+    found = sorted(file.parent for file in run.glob(f"*/{CONFIG_NAME}")) if run.is_dir() else []
+    if not found:
+        raise ArtifactError(f"{run} holds no finished checkpoint. Run `clvq train`, or name the run folder with --run.")
+    if len(found) > 1:
+        names = "\n".join(f"  {_described(path)}" for path in found)
+        raise ClvqError(f"{run} holds {len(found)} checkpoints; name the one that is meant:\n{names}")
+    return read_checkpoint(found[0])
+
+
+def _described(path: Path) -> str:
+    """A line of the list: name, layers, codes, FVU; a broken one is named all the same."""
+    try:
+        checkpoint = read_checkpoint(path)
+    except ClvqError:
+        return f"{path.name} (cannot be read)"
+    settings, fvu = checkpoint.settings, checkpoint.results["evaluation"]["fvu"]
+    figure = "" if fvu is None else f", FVU {fvu:.3f}"
+    layers = f"layers {settings.input_layer} -> {settings.output_layer}"
+    return f"{path.name}: {layers}, {settings.codebook_size} codes, seed {settings.seed}{figure}"
 
 
 def model_card(config: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +109,23 @@ def read_signed(path: Path, kind: str, version: int, remedy: str) -> dict[str, A
     if body.get("self_fingerprint") != fingerprint({k: v for k, v in body.items() if k != "self_fingerprint"}):
         raise ArtifactError(f"{path} is damaged or was edited by hand. {remedy}")
     return body
+
+
+def write_records(path: Path, records: Iterable[Mapping[str, Any]]) -> str:
+    """A JSON object a line; gives the file's checksum, for the signed artifact that vouches for it."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        for record in records:
+            file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        file.flush()
+        checksum = file_checksum(temporary)
+    return checksum
+
+
+def read_records(path: Path, checksum: str) -> list[dict[str, Any]]:
+    """What `write_records` wrote, verified; ArtifactError where the file is missing or another one."""
+    check_file(path, checksum)
+    with path.open(encoding="utf-8", newline="\n") as file:
+        return [json.loads(line) for line in file]
 
 
 def size_text(count: float) -> str:

@@ -251,12 +251,7 @@ def _refuse_other(checkpoint: Checkpoint, config: TrainConfig, store: Activation
             f"{checkpoint.path} holds a finished checkpoint with other settings: {'; '.join(differing)}. "
             "Use another --name, or --overwrite to replace it."
         )
-    for layer, made_from in checkpoint.config["provenance"]["layers"].items():
-        if int(layer) not in store.layers or store.layer(int(layer)).fingerprint != made_from:
-            raise MismatchError(
-                f"{checkpoint.path} was trained on other states of layer {layer} than {store.path} holds now. "
-                "Use another --run or --name, or --overwrite to train again."
-            )
+    checkpoint.check_store(store)
 
 
 def _outcome(position: Position) -> dict[str, Any]:

@@ -30,6 +30,11 @@ FLOW = [
     {"evaluation"},
     {"yardsticks", "trainer", "checkpoint"},
     {"training"},
+    {"assignments", "label_tests", "attribution", "rationales"},
+    {"concept_map", "concept_words"},
+    {"concepts", "codebook_pairs"},
+    {"explanations"},
+    {"html_report"},
     {"cli"},
 ]
 """Each room may import from the rooms before its own."""
@@ -39,7 +44,10 @@ ONLY_IN = {
     "rich": {"cli"},
     "datasets": {"corpus_hub", "corpus_sources"},
     "transformers": {"model_files", "demo"},
-    "sklearn": {"demo"},
+    "captum": {"attribution"},
+    "bokeh": {"html_report"},
+    "jinja2": {"html_report"},
+    "sklearn": {"demo", "concepts", "concept_map", "codebook_pairs", "rationales"},
 }
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from clvq.activations import ActivationStore
 
 ACTIVATIONS = "activations"
+"""As `clvq.activations.FOLDER_NAME`, which would cost torch to import."""
 
 _FATES = {
     "missing": "rows of the corpus without a text",

@@ -11,7 +11,7 @@ import re
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,12 +32,14 @@ class Option:
 
     name: str
     kind: Any
-    """bool, int, float, str, Path, a Literal, or tuple for a list of layers."""
+    """bool, int, float, str, Path, a Literal, tuple for a list of layers, or list for several texts."""
     default: Any
     meaning: str
     variable: str | None = None
     """Environment variable that gives it too."""
     panel: str | None = None
+    positional: bool = False
+    """Given by its place on the command line, without a flag."""
 
     @property
     def flag(self) -> str:
@@ -45,6 +47,10 @@ class Option:
 
     def parameters(self) -> list[inspect.Parameter]:
         """As Typer reads it; a flag has a hidden --no- form, for what a --config file turned on."""
+        if self.positional:
+            kind = list[str] if self.kind is list else self.kind
+            argument = typer.Argument(help=self._help(), metavar=self.name.upper(), show_default=False)
+            return [_parameter(self.name, kind, argument)]
         given: dict[str, Any] = {
             "envvar": self.variable,
             "show_envvar": True,
@@ -87,10 +93,10 @@ def options_of(settings: type[Settings], panel: str | None = None) -> list[Optio
 
 
 def command(*panels: tuple[type[Settings], str]) -> Callable[[Callable[..., Result]], Callable[..., None]]:
-    """Makes a Typer command of `function(report, *, own options, **settings) -> Result`.
+    """Makes a Typer command of `function(report, arguments, *, own options, **settings) -> Result`.
 
     The options are the function's own, those of the settings classes (an option that two of them have is one), and
-    those that every command has: --config, --json and --debug.
+    those that every command has: --config, --json and --debug. They stand in `.options`, for the reference page.
     """
 
     def decorate(function: Callable[..., Result]) -> Callable[..., None]:
@@ -104,13 +110,15 @@ def command(*panels: tuple[type[Settings], str]) -> Callable[[Callable[..., Resu
                 given = {name: value for name, value in typed.items() if value is not None}
                 for name in [name for name in given if name.startswith("no_")]:
                     given[name.removeprefix("no_")] = not given.pop(name)
-                given = {**read_config(config, {name: o.kind for name, o in options.items()}), **given}
+                kinds = {name: option.kind for name, option in options.items() if not option.positional}
+                given = {**read_config(config, kinds), **given}
                 as_json = given.pop("json", False)
                 with reporting(interruption, debug) as report:
                     result = function(report, **given)
                 emit(result, as_json)
 
         options["json"] = Option("json", bool, False, "Write one JSON document to stdout instead of tables.")
+        run.options = tuple(options.values())  # type: ignore[attr-defined]
         run.__name__ = function.__name__
         run.__doc__ = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(function.__doc__ or ""))  # one line a paragraph
         run.__annotations__ = {}
@@ -123,12 +131,18 @@ def command(*panels: tuple[type[Settings], str]) -> Callable[[Callable[..., Resu
 
 
 def _own_options(function: Callable[..., Result]) -> list[Option]:
-    """The keyword-only parameters of a command's function, each Annotated[kind, meaning, environment variable]."""
+    """What a command's function takes itself, each Annotated[kind, meaning, environment variable].
+
+    Keyword-only parameters are options; those before them, after `report`, are arguments.
+    """
     options = []
-    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+    _, *parameters = inspect.signature(function, eval_str=True).parameters.values()
+    for parameter in parameters:
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
             kind, meaning, *variable = typing.get_args(parameter.annotation)
-            options.append(Option(name, _kind(kind), parameter.default, meaning, *variable))
+            positional = parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+            own = Option(parameter.name, _kind(kind), parameter.default, meaning, *variable)
+            options.append(replace(own, positional=positional))
     return options
 
 
@@ -136,7 +150,8 @@ def _kind(hint: Any) -> Any:
     """What a value is, without the None that stands for no value."""
     if typing.get_origin(hint) is types.UnionType:
         (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
-    return tuple if typing.get_origin(hint) is tuple else hint
+    origin = typing.get_origin(hint)
+    return origin if origin in (tuple, list) else hint
 
 
 def _parameter(name: str, kind: Any, option: Any) -> inspect.Parameter:

@@ -6,6 +6,7 @@ python tests/cli/test_cli_reference.py     writes it anew
 from __future__ import annotations
 
 import inspect
+from collections.abc import Collection
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -14,6 +15,7 @@ from clvq.cli import extract, train
 from clvq.cli.options import Option, options_of
 from clvq.config import PAPER, ExtractConfig, TrainConfig
 
+EVERYWHERE = {"run", "json", "overwrite"}
 REFERENCE = Path(__file__).parents[2] / "docs" / "commands.md"
 INTRODUCTION = """\
 # Commands
@@ -29,8 +31,13 @@ This page is made from the settings themselves (`python tests/cli/test_cli_refer
 """
 
 
-def rows(settings: type[Any]) -> list[str]:
-    return [f"| `{option.flag}` | {default(option)} | {meaning(option)} |" for option in options_of(settings)]
+def rows(command: Any) -> list[str]:
+    """A line an option of the command's own; those that every command has stand in the introduction."""
+    return [
+        f"| `{option.name.upper() if option.positional else option.flag}` | {default(option)} | {meaning(option)} |"
+        for option in command.options
+        if option.name not in EVERYWHERE
+    ]
 
 
 def default(option: Option) -> str:
@@ -44,23 +51,21 @@ def meaning(option: Option) -> str:
     return option.meaning + (f" One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else "")
 
 
+def section(command: Any, leave_out: Collection[str] = ()) -> str:
+    head = [f"## clvq {command.__name__}\n", about(command), "", "| option | default | meaning |", "|---|---|---|"]
+    return "\n".join([*head, *(row for row in rows(command) if row.split("`")[1] not in leave_out)]) + "\n"
+
+
 def reference() -> str:
-    head = ["", "| option | default | meaning |", "|---|---|---|"]
     paper = [f"- {name.replace('_', ' ')}: {value}" for name, value in sorted(PAPER.items())]
+    shared = {option.flag for option in options_of(ExtractConfig)} - {option.flag for option in options_of(TrainConfig)}
     parts = [
         INTRODUCTION,
-        "## clvq extract\n",
-        about(extract.extract),
-        *head,
-        *rows(ExtractConfig),
-        "\n## clvq train\n",
-        about(train.train),
-        *head,
-        "| `--name` | `L4-L8` for layers 4 and 8 | Folder of the checkpoint in the run folder. |",
-        *rows(TrainConfig),
-        "\nand the options of `clvq extract`, for activations that are missing.\n",
-        "`--preset paper` sets, where nothing else is named:\n",
-        *paper,
+        section(extract.extract),
+        section(train.train, leave_out=shared)
+        + "\nand the options of `clvq extract`, for activations that are missing.\n\n"
+        + "`--preset paper` sets, where nothing else is named:\n\n"
+        + "\n".join(paper),
     ]
     return "\n".join(parts) + "\n"
 
