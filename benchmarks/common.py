@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -47,9 +48,8 @@ def median(values: list[float]) -> float:
     return float(torch.tensor(values).median())
 
 
-def print_table(title: str, rows: list[tuple[str, str]]) -> None:
+def print_table(title: str, rows: Sequence[Sequence[str]], columns: Sequence[str] = ("figure", "value")) -> None:
     """One Markdown table on stdout, so that docs/benchmarks.md holds what was printed."""
     print(f"\n{title} (torch {torch.__version__}, {torch.get_num_threads()} threads)\n")
-    print("| figure | value |\n|---|---|")
-    for name, value in rows:
-        print(f"| {name} | {value} |")
+    for row in [columns, ["---"] * len(columns), *rows]:
+        print(f"| {' | '.join(row)} |")

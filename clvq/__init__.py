@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from clvq.activations import ActivationStore as ActivationStore
     from clvq.checkpoint import Checkpoint as Checkpoint
     from clvq.checkpoint import read_checkpoint as read_checkpoint
+    from clvq.concepts import Codebook as Codebook
+    from clvq.concepts import codebook as codebook
+    from clvq.config import ExplainConfig as ExplainConfig
     from clvq.config import ExtractConfig as ExtractConfig
     from clvq.config import TrainConfig as TrainConfig
     from clvq.errors import ArtifactError as ArtifactError
     from clvq.errors import ClvqError as ClvqError
     from clvq.errors import MismatchError as MismatchError
+    from clvq.explanations import Explanations as Explanations
+    from clvq.explanations import explain as explain
     from clvq.extraction import extract as extract
+    from clvq.html_report import report as report
     from clvq.model import ClvqVae as ClvqVae
     from clvq.training import train as train
 
@@ -33,11 +39,17 @@ _HOMES = {
     "Checkpoint": "checkpoint",
     "ClvqError": "errors",
     "ClvqVae": "model",
+    "Codebook": "concepts",
+    "ExplainConfig": "config",
+    "Explanations": "explanations",
     "ExtractConfig": "config",
     "MismatchError": "errors",
     "TrainConfig": "config",
+    "codebook": "concepts",
+    "explain": "explanations",
     "extract": "extraction",
     "read_checkpoint": "checkpoint",
+    "report": "html_report",
     "train": "training",
 }
 

@@ -21,6 +21,7 @@ Initialization = Literal["spherical", "kmeans", "random"]
 DecoderMemory = Literal["quantized", "encoder"]
 Preset = Literal["default", "paper"]
 Yardsticks = Literal["basic", "full"]
+Baseline = Literal["padding", "zero"]
 
 DEMO = "demo"
 
@@ -205,6 +206,37 @@ class TrainConfig(Settings):
         if missing:
             raise ClvqError(f"{' and '.join('--' + name.replace('_', '-') for name in sorted(missing))} must be given.")
         return cls(**{**preset, **named})
+
+
+@dataclass(frozen=True)
+class ExplainConfig(Settings):
+    """How predictions are attributed to words, and which words count as salient."""
+
+    baseline: Baseline = stated("padding", "Where the integral starts: states of a text of padding, or zeros.")
+    completeness: float = stated(
+        0.05, "The attributions' sum may miss what they explain by this share of it; beyond, the steps are doubled."
+    )
+    steps: int = stated(8, "Steps of the integral to begin with.")
+    max_steps: int = stated(512, "At most so many steps.")
+    mass: float | None = stated(
+        None, "Salient are the fewest words with this share of what speaks for the prediction [the top word]."
+    )
+    limit: int | None = stated(None, "Only the first so many sentences of the evaluation split.")
+    rationale_column: str | None = stated(
+        None, "Column of the evaluation split's corpus with the words that people marked, to compare with."
+    )
+    batch_tokens: int = stated(4096, "Tokens in a batch, padding and steps included.", result=False)
+    device: str | None = stated(None, "cpu, cuda, cuda:1 ... [a GPU where there is one].", result=False)
+    trust_remote_code: bool = stated(False, "Run model code that comes with a hub model.", result=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("steps", "max_steps", "batch_tokens"):
+            self.require(getattr(self, name) >= 1, f"--{name.replace('_', '-')} must be 1 or more.")
+        self.require(self.limit is None or self.limit >= 1, "--limit must be 1 or more.")
+        self.require(self.completeness > 0, "--completeness must be above 0.")
+        self.require(self.mass is None or 0 < self.mass <= 1, "--mass must be above 0 and at most 1.")
+        self.require(self.steps <= self.max_steps, f"--steps {self.steps} is more than --max-steps {self.max_steps}.")
 
 
 PAPER: dict[str, Any] = {

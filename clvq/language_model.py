@@ -48,7 +48,8 @@ class LanguageModel:
         no_head_reason: str | None = None,
         max_length: int | None = None,
     ) -> None:
-        """`model` with its classification head, or the base model alone and why in `no_head_reason`."""
+        """`model` with its classification head; or, and why in `no_head_reason`, the base model alone or with its
+        head for the next token."""
         self.model_id = model_id
         self.revision = revision
         self.fingerprint = fingerprint
@@ -57,6 +58,8 @@ class LanguageModel:
         self.base = model.base_model
         headless = "it was given as a base model" if self.base is model else None
         self.no_head_reason = no_head_reason or headless
+        self.predicts_next_token = self.no_head_reason is not None and self.base is not model
+        """Whether `model` is a language model with the head that predicts the next token."""
         self.config = model.config
         self.architecture: str = (self.config.architectures or [type(model).__name__])[0]
         self.device: torch.device = model.device
@@ -73,8 +76,8 @@ class LanguageModel:
         probe = [number for number in range(self._vocabulary_size) if number not in special][:5]
         with torch.inference_mode():
             blocks = getattr(self._text_config, "num_hidden_layers", 0)
-            self._sites, self._widths = find_sites(self.base, blocks, self._ids([probe]))
-            self.is_decoder = is_causal(self.base, self._ids([probe[:4], [*probe[:3], probe[-1]]]))
+            self._sites, self._widths = find_sites(self.base, blocks, self.ids([probe]))
+            self.is_decoder = is_causal(self.base, self.ids([probe[:4], [*probe[:3], probe[-1]]]))
         self.num_layers = len(self._sites) - 1
         self.max_length = length_limit(self.base, tokenizer, max_length)
         self._word_tokenizer = WordTokenizer(tokenizer, max_length=self.max_length, is_decoder=self.is_decoder)
@@ -88,17 +91,19 @@ class LanguageModel:
         device: str | None = None,
         trust_remote_code: bool = False,
         max_length: int | None = None,
+        next_token: bool = False,
     ) -> LanguageModel:
         """Load `model`: a local folder, `user/name`, or `user/name@revision`.
 
         Weights come from safetensors only: in 32 bits, on CUDA in the checkpoint's own type. `device` None is
         CUDA where there is one, else the CPU. `max_length` counts tokens, special ones included; it may go
-        beyond what the tokenizer says, not beyond what the model takes.
+        beyond what the tokenizer says, not beyond what the model takes. With `next_token` a causal language model
+        keeps the head that predicts its next token; hidden states and fingerprint are the same without.
         """
         name, revision = split_revision(model, revision)
         target = pick_device(device)
         with explained(name):
-            files = load_files(name, revision, target, trust_remote_code)
+            files = load_files(name, revision, target, trust_remote_code, next_token)
             return cls(
                 files.model,
                 files.tokenizer,
@@ -157,7 +162,7 @@ class LanguageModel:
         self.check_layers(layers)
         if predict and self.label_names is None:
             raise ClvqError(f"{self.model_id} cannot predict: {self.no_head_reason}.")
-        pad = self._padding_id(sentences, predict)
+        pad = self.padding_id(sentences, predict)
         if pad is None:
             parts = [self.run([sentence], layers, pooling, predict) for sentence in sentences]
             return BatchResult(
@@ -173,12 +178,12 @@ class LanguageModel:
             logits = torch.full((len(sentences), self.config.num_labels), torch.nan, device=self.device)
         present = [index for index, sentence in enumerate(sentences) if sentence.input_ids]
         if present and (layers or predict):
-            inputs = self._ids([sentences[index].input_ids for index in present], pad)
+            inputs = self.ids([sentences[index].input_ids for index in present], pad)
             gather = _row_gatherer([layouts[index] for index in present], self.device)
             captured: dict[int, Tensor] = {}
-            with torch.inference_mode(), self._capturing(layers, gather, captured, stop=not predict):
+            with torch.inference_mode(), self.capturing(layers, gather, captured, stop=not predict):
                 if predict:
-                    with self._head_padding(pad if len(present) > 1 else None):
+                    with self.head_padding(pad if len(present) > 1 else None):
                         output = self.model(**inputs, **no_cache(self.model)).logits
                 else:
                     self.base(**inputs, **no_cache(self.base))
@@ -188,7 +193,7 @@ class LanguageModel:
                 logits[present] = output.float()
         return BatchResult(hidden, [len(layout.flags) for layout in layouts], logits)
 
-    def _ids(self, rows: list[list[int]], pad: int = 0) -> dict[str, Tensor]:
+    def ids(self, rows: list[list[int]], pad: int = 0) -> dict[str, Tensor]:
         """Input ids and attention mask `[B, T]`, padded on the right.
 
         On the right a token's position is the same whether the model counts indices, the mask or ids that are
@@ -199,7 +204,7 @@ class LanguageModel:
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
         return {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
 
-    def _padding_id(self, sentences: Sequence[TokenizedSentence], predict: bool) -> int | None:
+    def padding_id(self, sentences: Sequence[TokenizedSentence], predict: bool) -> int | None:
         """Id to pad with; None where only one sentence at a time gives the right prediction.
 
         A decoder's head reads the last token that is not `pad_token_id`. Where the model has that id, padding
@@ -214,7 +219,7 @@ class LanguageModel:
         return next((number for number in range(self._vocabulary_size) if number not in used), None)
 
     @contextmanager
-    def _head_padding(self, pad: int | None) -> Iterator[None]:
+    def head_padding(self, pad: int | None) -> Iterator[None]:
         """A decoder's head refuses a batch when its config names no padding id: name `pad` for a while."""
         configured = getattr(self._text_config, "pad_token_id", None)
         if pad is not None and self._configured_pad is None:
@@ -225,7 +230,7 @@ class LanguageModel:
             self._text_config.pad_token_id = configured
 
     @contextmanager
-    def _capturing(
+    def capturing(
         self,
         layers: Sequence[int],
         gather: Callable[[Tensor], Tensor],

@@ -44,6 +44,21 @@ def watch(site: Site, take: Callable[[Tensor], None]) -> Any:
     return site.module.register_forward_hook(after)
 
 
+def splice(site: Site, states: Tensor) -> Any:
+    """Let `states` `[B, T, D]` pass `site` in place of what the model made; the handle removes the hook."""
+    if site.side == "input":
+
+        def before(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+            return ((states, *args[1:]), kwargs) if args else ((), {**kwargs, "hidden_states": states})
+
+        return site.module.register_forward_pre_hook(before, with_kwargs=True)
+
+    def after(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
+        return (states, *output[1:]) if isinstance(output, tuple) else states
+
+    return site.module.register_forward_hook(after)
+
+
 def no_cache(module: nn.Module) -> dict[str, bool]:
     """Keys and values of a decoder are of no use after one forward."""
     return {"use_cache": False} if "use_cache" in inspect.signature(module.forward).parameters else {}

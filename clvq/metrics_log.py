@@ -14,7 +14,7 @@ def cut_back(path: Path, step: int, epoch: int, seconds: float) -> None:
     """Drops the lines of steps after `step` (and of epochs after `epoch`), which will be done again, and adds one of
     kind "resume" that says how many seconds of work that is."""
     kept, lost = [], 0.0
-    for line in _whole_lines(path):
+    for line in whole_lines(path):
         if line["step"] <= step and not (line["kind"] == "epoch" and line["epoch"] > epoch):
             kept.append(line)
         else:
@@ -24,7 +24,7 @@ def cut_back(path: Path, step: int, epoch: int, seconds: float) -> None:
     write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
 
-def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
+def whole_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The log's lines; a last line that a kill cut short is left out."""
     if not path.exists():
         return

@@ -16,7 +16,13 @@ from huggingface_hub import errors as hub_errors
 from huggingface_hub import hf_hub_download
 from huggingface_hub.utils import are_progress_bars_disabled
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 from transformers.utils import logging as transformers_logging
 
 from clvq.errors import ClvqError
@@ -29,13 +35,14 @@ class LoadedFiles(NamedTuple):
     """What a model's files hold, loaded."""
 
     model: Any
-    """With its classification head, or the base model alone; on the device asked for."""
+    """With its classification head, with a head for the next token where that was asked for, or the base model alone;
+    on the device asked for."""
     tokenizer: Any
     commit: str | None
     """The hub's commit; None for a local folder."""
     fingerprint: str
     no_head_reason: str | None
-    """Why `model` has no head; None where it has one."""
+    """Why `model` has no classification head; None where it has one."""
 
 
 @contextmanager
@@ -50,8 +57,13 @@ def explained(name: str) -> Iterator[None]:
         raise ClvqError(_advice(error, name)) from error
 
 
-def load_files(name: str, revision: str | None, device: torch.device, trust_remote_code: bool) -> LoadedFiles:
-    """Load the model in the local folder or of the hub id `name`; call it inside `explained`."""
+def load_files(
+    name: str, revision: str | None, device: torch.device, trust_remote_code: bool, next_token: bool = False
+) -> LoadedFiles:
+    """Load the model in the local folder or of the hub id `name`; call it inside `explained`.
+
+    With `next_token` a causal language model keeps the head that predicts its next token.
+    """
     local = _check_folder(Path(name)) if Path(name).exists() else None
     # One snapshot for every file, even if the branch moves between two downloads.
     commit = None if local else _commit(name, revision)
@@ -62,7 +74,7 @@ def load_files(name: str, revision: str | None, device: torch.device, trust_remo
     tokenizer = AutoTokenizer.from_pretrained(name, config=config, **options)
     _check_tokenizer(tokenizer, name)
     dtype: Any = "auto" if device.type == "cuda" else torch.float32
-    loaded, no_head_reason = _load_weights(name, config, dtype, options)
+    loaded, no_head_reason = _load_weights(name, config, dtype, options, next_token)
     return LoadedFiles(
         loaded.to(device),
         tokenizer,
@@ -72,11 +84,19 @@ def load_files(name: str, revision: str | None, device: torch.device, trust_remo
     )
 
 
-def _load_weights(name: str, config: Any, dtype: Any, options: dict[str, Any]) -> tuple[Any, str | None]:
-    """The model with its classification head and None, or the base model and why there is no head."""
+def _load_weights(
+    name: str, config: Any, dtype: Any, options: dict[str, Any], next_token: bool
+) -> tuple[Any, str | None]:
+    """The model with its classification head and None, or the base model and why there is no head.
+
+    With `next_token` a causal language model comes with its head for the next token instead of as the base model.
+    """
     architecture = (config.architectures or ["a model of unknown class"])[0]
     has_head = architecture.endswith("ForSequenceClassification")
-    auto = AutoModelForSequenceClassification if has_head else AutoModel
+    is_language_model = next_token and architecture.endswith(("ForCausalLM", "LMHeadModel"))
+    auto: Any = AutoModelForSequenceClassification if has_head else AutoModel
+    if is_language_model:
+        auto = AutoModelForCausalLM
     model, info = auto.from_pretrained(
         name, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
     )
@@ -93,7 +113,8 @@ def _load_weights(name: str, config: Any, dtype: Any, options: dict[str, Any]) -
             "another model, or the copy was cut short: fetch the files again."
         )
     if not has_head:
-        return base, f"its files hold {architecture}, which has no sequence classification head"
+        kept = model if is_language_model and not in_head else base
+        return kept, f"its files hold {architecture}, which has no sequence classification head"
     if in_head or in_pooler:
         return base, f"the head's weights are not in its files ({_few(in_head + in_pooler)} missing)"
     if config.num_labels < 2 or config.problem_type in ("regression", "multi_label_classification"):

@@ -23,6 +23,7 @@ FLOW = [
     {"layers"},
     {"model_files"},
     {"language_model"},
+    {"upper_layers"},
     {"activations"},
     {"store_writer"},
     {"extraction"},
@@ -32,7 +33,10 @@ FLOW = [
     {"training"},
     {"assignments", "label_tests", "attribution", "rationales"},
     {"concept_map", "concept_words"},
-    {"concepts", "codebook_pairs"},
+    {"concept_catalogue"},
+    {"concepts"},
+    {"codebook_pairs", "concept_search", "concept_export"},
+    {"explainer"},
     {"explanations"},
     {"html_report"},
     {"cli"},
@@ -47,7 +51,7 @@ ONLY_IN = {
     "captum": {"attribution"},
     "bokeh": {"html_report"},
     "jinja2": {"html_report"},
-    "sklearn": {"demo", "concepts", "concept_map", "codebook_pairs", "rationales"},
+    "sklearn": {"demo", "concept_catalogue", "concept_map", "codebook_pairs", "rationales"},
 }
 
 

@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from tokenizers import pre_tokenizers, trainers
 from transformers import (
+    AutoConfig,
     AutoModel,
+    AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     BertConfig,
     BertTokenizer,
@@ -185,6 +187,16 @@ def tiny_qwen2(path: Path | str, *, layers: int = 3, head: bool = True, labels: 
         pad_token_id=tokenizer.pad_token_id,
     )
     return _save(path, config, tokenizer, head)
+
+
+def with_next_token(folder: Path) -> Path:
+    """Replaces the model of a folder by one of its architecture with the head that predicts the next token."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+        torch.nn.init.normal_(model.get_input_embeddings().weight, std=0.2)  # padding's row starts as 0
+    model.save_pretrained(folder)
+    return folder
 
 
 BUILDERS: dict[str, Callable[..., Path]] = {

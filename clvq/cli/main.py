@@ -10,7 +10,10 @@ from typing import Annotated
 import typer
 
 import clvq
+from clvq.cli.codebook import codebook
+from clvq.cli.explain import explain
 from clvq.cli.extract import extract
+from clvq.cli.report import report
 from clvq.cli.train import train
 
 app = typer.Typer(
@@ -26,6 +29,9 @@ app = typer.Typer(
 )
 app.command()(extract)
 app.command()(train)
+app.command()(codebook)
+app.command()(explain)
+app.command()(report)
 
 
 def _version(asked: bool) -> None:

@@ -11,7 +11,7 @@ from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from clvq.cli import extract, train
+from clvq.cli import codebook, explain, extract, report, train
 from clvq.cli.options import Option, options_of
 from clvq.config import PAPER, ExtractConfig, TrainConfig
 
@@ -65,9 +65,13 @@ def reference() -> str:
         section(train.train, leave_out=shared)
         + "\nand the options of `clvq extract`, for activations that are missing.\n\n"
         + "`--preset paper` sets, where nothing else is named:\n\n"
-        + "\n".join(paper),
+        + "\n".join(paper)
+        + "\n",
+        section(codebook.codebook),
+        section(explain.explain),
+        section(report.report),
     ]
-    return "\n".join(parts) + "\n"
+    return "\n".join(parts)
 
 
 def about(command: Any) -> str:

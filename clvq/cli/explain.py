@@ -1,0 +1,113 @@
+"""`clvq explain`: why the language model predicts what it does, in words and concepts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from clvq.cli.errors import UsageError
+from clvq.cli.explain_view import shown
+from clvq.cli.options import Run, command
+from clvq.cli.output import Result
+from clvq.config import ExplainConfig
+from clvq.errors import ClvqError
+from clvq.progress import Progress, Report
+
+TOP_WORDS = 6
+"""Of a concept, where an explanation names it."""
+
+
+@command((ExplainConfig, "Attribution"))
+def explain(
+    report: Report,
+    text: Annotated[list[str] | None, "Texts to explain, or - for standard input [the evaluation split]."] = None,
+    *,
+    run: Run = Path("clvq-run"),
+    checkpoint: Annotated[Path | None, "Checkpoint: a name in the run folder, or a path [the only one there]."] = None,
+    file: Annotated[Path | None, "Texts of a .txt (one a line) .jsonl .json .csv .tsv .parquet file."] = None,
+    text_column: Annotated[str | None, "Column of --file with the text [found by its usual names]."] = None,
+    overwrite: Annotated[bool, "Explain the evaluation split again."] = False,
+    **given: Any,
+) -> Result:
+    """Explain predictions by words, and the words by concepts.
+
+    Without texts the whole evaluation split is explained and stored beside the checkpoint, as explanations.jsonl.
+    """
+    import clvq
+    from clvq.checkpoint import find_checkpoint
+
+    if text is not None and file is not None:
+        raise UsageError("Texts and --file are given. Give one of the two.")
+    if text_column is not None and file is None:
+        raise UsageError("--text-column is of --file, which is not given.")
+    texts = _texts(text, file, text_column, report)
+    if overwrite and texts is not None:
+        raise UsageError(
+            "--overwrite is for the stored evaluation split, and texts are given. Leave out one of the two."
+        )
+    found = find_checkpoint(run, checkpoint)
+    made = clvq.explain(found, texts, overwrite=overwrite, progress=report, **given)
+    codes = {word["code"] for sentence in made.sentences for word in sentence["words"] if word["salient"]}
+    document = {
+        "path": str(found.path),
+        **{
+            name: made.summary[name] for name in ("model", "settings", "target", "label_names", "summary", "rationales")
+        },
+        "sentences": made.sentences,
+        "concepts": [
+            {"code": concept["code"], "top_words": [word["word"] for word in concept["top_words"][:TOP_WORDS]]}
+            for concept in made.codebook.concepts
+            if concept["code"] in codes
+        ],
+    }
+    where = "" if run == Path("clvq-run") else f" --run {run}"
+    return Result(document, shown(document, stored=texts is None), None if texts else f"Next: clvq report{where}")
+
+
+def _texts(text: list[str] | None, file: Path | None, column: str | None, report: Report) -> list[str] | None:
+    """The texts that are given, or None; blank lines of a file or of standard input are no texts."""
+    if file is not None:
+        return _filled(_of_file(file, column), str(file), report)
+    if text is None:
+        return None
+    if "-" not in text:
+        return text
+    if len(text) > 1:
+        raise UsageError("- reads the texts from standard input, so it stands alone.")
+    return _filled(_of_standard_input(), "standard input", report)
+
+
+def _of_file(file: Path, column: str | None) -> list[str]:
+    from clvq.corpus_columns import Rows
+    from clvq.corpus_sources import open_source
+
+    if not file.is_file():
+        raise ClvqError(f"There is no file {file}. Check --file.")
+    table = open_source(str(file), subset=None, revision=None, streaming=False).table("train")
+    return [text or "" for text, _ in Rows.choose(table, column, "").read()]
+
+
+def _of_standard_input() -> list[str]:
+    """One text a line."""
+    if sys.stdin is None:
+        raise ClvqError("Standard input is closed. Give the texts on the command line, or with --file.")
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ClvqError(
+            f"Standard input, line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8. "
+            "Convert it, for example with: iconv -f latin1 -t utf-8"
+        ) from error
+
+
+def _filled(texts: list[str], source: str, report: Report) -> list[str]:
+    """The texts that are not blank; a line's end at the end of the input is no blank text."""
+    texts = texts[:-1] if texts and not texts[-1] else texts
+    filled = [text for text in texts if text.strip()]
+    if not filled:
+        raise ClvqError(f"{source} holds no text to explain.")
+    if len(filled) < len(texts):
+        report(Progress("explain", note=f"{len(texts) - len(filled)} blank texts of {source} are left out."))
+    return filled

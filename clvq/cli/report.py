@@ -1,0 +1,41 @@
+"""`clvq report`: everything that a run folder holds of a checkpoint -> one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from clvq.cli.options import Run, command
+from clvq.cli.output import Result, heading, plain
+from clvq.progress import Report
+
+
+@command()
+def report(
+    report: Report,
+    checkpoint: Annotated[Path | None, "Checkpoint: its name in the run folder, or a path [the only one]."] = None,
+    *,
+    run: Run = Path("clvq-run"),
+    output: Annotated[Path | None, "The file to write [RUN/report.html]."] = None,
+) -> Result:
+    """Put everything about a checkpoint into one HTML file that opens without a network.
+
+    It is always made anew. Parts that are missing are named in it, with the command that makes them.
+    """
+    import clvq
+    from clvq.checkpoint import find_checkpoint
+    from clvq.storage import size_text
+
+    found = find_checkpoint(run, checkpoint)
+    path = clvq.report(found, run / "report.html" if output is None else output, progress=report)
+    size = path.stat().st_size
+    document = {"path": str(path), "checkpoint": str(found.path), "bytes": size}
+    shown: list[RenderableType] = [
+        heading(f"Report of {found.path.name}", f"{size_text(size)}, everything inside"),
+        "",
+        Text(plain(str(path)), overflow="fold"),
+    ]
+    return Result(document, shown, "Open it in any browser.")

@@ -1,0 +1,61 @@
+"""Where the codes of a codebook lie to each other: directions about their mean, neighbours, a map of two dimensions.
+
+Codes share a large mean direction (their raw cosines are near 0.9), so angles are taken about the mean of what is used.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+PERPLEXITY = 30.0
+"""Of the map: about how many neighbours a code minds."""
+
+
+def directions(codes: np.ndarray, usage: np.ndarray | None = None) -> np.ndarray:
+    """Codes `[K, D]` -> unit vectors `[K, D]` float64; `usage` `[K]` subtracts the mean that it weights first.
+
+    A code at the mean itself has no direction and stays 0.
+    """
+    vectors = codes.astype(np.float64)
+    if usage is not None and usage.sum() > 0:
+        vectors = vectors - usage @ vectors / usage.sum()
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def mean_cosine(units: np.ndarray) -> float | None:
+    """Mean cosine over the pairs of unit vectors `[K, D]`; None for fewer than two."""
+    count = len(units)
+    if count < 2:
+        return None
+    return float((np.square(units.sum(axis=0)).sum() - np.square(units).sum()) / (count * (count - 1)))
+
+
+def neighbours(units: np.ndarray, most: int) -> list[list[tuple[int, float]]]:
+    """For each unit vector `[K, D]` the (index, cosine) of the `most` nearest others, nearest first."""
+    cosines = np.clip(units @ units.T, -1.0, 1.0)
+    np.fill_diagonal(cosines, -np.inf)
+    order = np.argsort(-cosines, axis=1, kind="stable")[:, : min(most, len(units) - 1)]
+    return [[(int(j), float(cosines[i, j])) for j in line] for i, line in enumerate(order)]
+
+
+def layout(units: np.ndarray) -> np.ndarray:
+    """Unit vectors `[K, D]` -> `[K, 2]` in -1 to 1 by t-SNE on cosines (van der Maaten and Hinton 2008).
+
+    The exact method from the principal components: the same codes give the same map.
+    """
+    count = len(units)
+    if count < 3:
+        return np.array([[0.0, 0.0], [1.0, 0.0]])[:count]
+    from sklearn.manifold import TSNE
+
+    # The principal components by hand: sklearn's own choice of solver may draw.
+    left, values, _ = np.linalg.svd(units - units.mean(axis=0), full_matrices=False)
+    start = np.zeros((count, 2))
+    start[:, : len(values)] = (left * values)[:, :2]
+    start *= 1e-4 / max(float(start[:, 0].std()), 1e-12)
+    tsne = TSNE(
+        perplexity=min(PERPLEXITY, (count - 1) / 3), init=start, metric="cosine", method="exact", random_state=0
+    )
+    places = tsne.fit_transform(units).astype(np.float64)
+    places -= (places.max(axis=0) + places.min(axis=0)) / 2
+    return places / max(float(np.abs(places).max()), 1e-12)

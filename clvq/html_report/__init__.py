@@ -1,0 +1,51 @@
+"""The report: one HTML file with everything inside, made from what a run folder holds.
+
+Bokeh draws the curves and the map, Jinja fills the page; the styles, the scripts and BokehJS are in the file, which
+asks the network for nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from clvq.checkpoint import Checkpoint, read_checkpoint
+from clvq.errors import ClvqError
+from clvq.html_report.gathered import gather
+from clvq.html_report.page import render
+from clvq.progress import Progress, Report, silent
+from clvq.storage import size_text, write_text
+
+STAGE = "report"
+
+
+def report(checkpoint: Checkpoint | str | Path, path: str | Path, *, progress: Report = silent) -> Path:
+    """Writes the report of a checkpoint to the file `path` and gives that path.
+
+    What the run folder lacks, or holds from another training, is left out and named in the page and in a note, with
+    the command that makes it. ArtifactError names a damaged artifact, ClvqError a place that cannot be written.
+    """
+    path = Path(path)
+    _require_writable(path)
+    checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else read_checkpoint(checkpoint)
+    progress(Progress(STAGE, 0, 3, "steps"))
+    material = gather(checkpoint)
+    for gap in material.gaps:
+        progress(Progress(STAGE, 1, 3, "steps", note=gap.sentence))
+    progress(Progress(STAGE, 1, 3, "steps"))
+    page = render(material)
+    progress(Progress(STAGE, 2, 3, "steps", {"size": size_text(len(page.encode()))}))
+    write_text(path, page)
+    progress(Progress(STAGE, 3, 3, "steps"))
+    return path
+
+
+def _require_writable(path: Path) -> None:
+    """Before any work; a disk that fills up is met by the writing itself."""
+    if path.is_dir():
+        raise ClvqError(f"{path} is a folder; the report is one file. Name one, such as {path / 'report.html'}.")
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise ClvqError(f"{path.parent} cannot be written. Give the report another place with --output.")

@@ -1,0 +1,230 @@
+"""The figures that Bokeh draws: training curves and the map of the codebook, as JSON for the page to embed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from bokeh.core.properties import value
+from bokeh.embed import json_item
+from bokeh.models import (
+    BasicTicker,
+    ColumnDataSource,
+    DataRange1d,
+    HoverTool,
+    NumeralTickFormatter,
+    PanTool,
+    ResetTool,
+    TapTool,
+    ZoomInTool,
+    ZoomOutTool,
+)
+from bokeh.plotting import figure
+from bokeh.resources import Resources
+
+INK, MUTED, GRID = "#7d848d", "#a3a8ae", "rgba(128, 134, 142, 0.18)"
+"""Grey that can be read on the light and on the dark page."""
+CURVE, SECOND = "#2f6f8f", "#c08a3e"
+LABEL_COLOURS = ("#b4513a", "#2b7a86", "#7b62a3", "#7d8a2e", "#c08a3e", "#4f6fae", "#a3557d", "#5d7f63")
+"""One a class, in the order of the labels; they begin anew where a task has more."""
+NO_LABEL = "#949aa1"
+FONT = "Helvetica Neue, Helvetica, Arial, sans-serif"
+NAMED_ON_MAP, NAMED_ON_PHONE = 70, 18
+CONCEPTS_NAME = "concepts"
+"""Of the map's data, for the script that leads from a click to the catalogue."""
+
+
+class Figure(NamedTuple):
+    title: str
+    caption: str
+    item: Any
+    """JSON for `Bokeh.embed.embed_item`."""
+
+
+def bokeh_script() -> str:
+    """BokehJS, the part that plots need, as JavaScript to put into the page."""
+    return "\n".join(Resources(mode="inline", minified=True, components=["bokeh"], log_level="error").js_raw)
+
+
+def training_figures(lines: Sequence[dict[str, Any]]) -> list[Figure]:
+    """Curves over the training's steps from the lines of metrics.jsonl; those without a value are left out."""
+    steps = [line for line in lines if line["kind"] == "step"]
+    epochs = [line for line in lines if line["kind"] == "epoch"]
+    made = []
+    if steps or epochs:
+        plot = _curves(log=True)
+        _line(plot, steps or epochs, "reconstruction", CURVE)
+        _line(plot, steps or epochs, "commitment", SECOND)
+        caption = "Error of the predicted higher layer (blue) and distance of words to their codes (ochre), log scale."
+        made.append(Figure("Loss", caption, json_item(plot)))
+    if any(_is_number(line.get("selection_fvu")) for line in epochs):
+        plot = _curves()
+        _line(plot, epochs, "selection_fvu", CURVE, points=True)
+        caption = "Variance left unexplained on held-back training sentences after each epoch; the best state is kept."
+        made.append(Figure("Unexplained variance", caption, json_item(plot)))
+    if any(_is_number(line.get("codebook_perplexity")) for line in steps):
+        plot = _curves()
+        _line(plot, steps, "codebook_perplexity", MUTED)
+        _line(plot, epochs, "selection_codebook_perplexity", CURVE, points=True)
+        caption = "How many codes are in even use: while training (grey) and on held-back sentences (blue)."
+        made.append(Figure("Codebook perplexity", caption, json_item(plot)))
+    return made
+
+
+def codebook_map(
+    concepts: Sequence[dict[str, Any]], label_names: Sequence[str] | None, fdr: float
+) -> dict[str, Any] | None:
+    """Concepts as discs: area by words, colour by the label they go with where the test says so. None: no layout."""
+    placed = sorted((concept for concept in concepts if concept["map"]), key=lambda concept: -concept["words"])
+    if not placed:
+        return None
+    largest = max(concept["words"] for concept in placed)
+    sizes = [5 + 33 * math.sqrt(concept["words"] / max(largest, 1)) for concept in placed]
+    source = ColumnDataSource(
+        {
+            "x": [concept["map"][0] for concept in placed],
+            "y": [concept["map"][1] for concept in placed],
+            "size": sizes,
+            "colour": [label_colour(concept["labels"], fdr) for concept in placed],
+            "depth": [_depth(concept["labels"]) for concept in placed],
+            "code": [concept["code"] for concept in placed],
+            "words": [_words(concept, 8) for concept in placed],
+            "about": [_about(concept, label_names, fdr) for concept in placed],
+        },
+        name=CONCEPTS_NAME,
+    )
+    plot = figure(sizing_mode="stretch_both", tools=[], toolbar_location="below")
+    _calm(plot)
+    plot.axis.visible = False
+    plot.grid.visible = False
+    discs = plot.scatter(
+        "x", "y", size="size", source=source, fill_color="colour", fill_alpha="depth", line_color="colour",
+        line_alpha=0.8, nonselection_fill_alpha="depth", nonselection_line_alpha=0.8,
+        selection_fill_alpha=1, hover_fill_alpha=1,
+    )  # fmt: skip
+    named, narrow = _names(placed)
+    plot.text(
+        "x", "y", text="word", source=ColumnDataSource(named, name="names", tags=[narrow]), text_align="center",
+        text_baseline="middle", text_font_size="11px", text_font=value(FONT), text_color="#1f2328", name="names",
+    )  # fmt: skip
+    plot.add_tools(
+        HoverTool(renderers=[discs], tooltips=_TOOLTIP, attachment="vertical"),
+        TapTool(renderers=[discs]), ZoomInTool(), ZoomOutTool(), PanTool(), ResetTool(),
+    )  # fmt: skip
+    plot.toolbar.active_drag = None  # a finger on the map scrolls the page
+    return dict(json_item(plot))
+
+
+_TOOLTIP = (
+    f'<div style="max-width: 17rem; font: 13px/1.45 {FONT}; padding: 2px 4px">'
+    '<div style="color: #6b7078">concept @code</div>'
+    '<div style="font-weight: 600">@words</div><div>@about</div></div>'
+)
+"""Bokeh puts the values of a column in as text, not as markup."""
+
+
+def label_colour(association: dict[str, Any] | None, fdr: float) -> str:
+    if association is None:
+        return CURVE
+    significant = association["q"] is not None and association["q"] <= fdr
+    return LABEL_COLOURS[association["label"] % len(LABEL_COLOURS)] if significant else NO_LABEL
+
+
+def _depth(association: dict[str, Any] | None) -> float:
+    """Opacity of a disc: how far the label's share lies from what it has overall to all there is."""
+    if association is None:
+        return 0.5
+    overall = association["share"] / association["lift"] if association["lift"] else 1.0
+    return 0.15 + 0.55 * max(0.0, min(1.0, (association["share"] - overall) / max(1 - overall, 1e-9)))
+
+
+def _words(concept: dict[str, Any], limit: int) -> str:
+    words = " · ".join(entry["word"] for entry in concept["top_words"][:limit])
+    return words or "sentence rows"
+
+
+def _about(concept: dict[str, Any], label_names: Sequence[str] | None, fdr: float) -> str:
+    about = f"{concept['words']:,} words in {concept['sentences']:,} sentences"
+    association = concept["labels"]
+    if association is None or association["q"] is None or association["q"] > fdr:
+        return about
+    name = label_names[association["label"]] if label_names else str(association["label"])
+    return f"{about}; {association['share']:.0%} {name}"
+
+
+def _names(placed: Sequence[dict[str, Any]]) -> tuple[dict[str, list[Any]], int]:
+    """Positions and first words of the largest concepts whose names do not run into each other. No name twice, and
+    none of marks and stubs: of ten concepts of commas the map would say nothing.
+
+    The second value is how many of them, the first ones, have room on a phone.
+    """
+    across, down = ([concept["map"][axis] for concept in placed] for axis in (0, 1))
+    width, height = max(across) - min(across) or 1.0, max(down) - min(down) or 1.0
+    kept: list[tuple[float, float, float, str]] = []
+    named: set[str] = set()
+    narrow = 0
+    for letter, limit in ((0.011, NAMED_ON_PHONE), (0.0045, NAMED_ON_MAP)):  # half a letter, in widths of the map
+        for concept in placed:
+            if len(kept) == limit or not concept["top_words"]:
+                continue
+            x, y, word = concept["map"][0] / width, concept["map"][1] / height, concept["top_words"][0]["word"]
+            if len(word) < 3 or word in named:
+                continue
+            half = letter * min(len(word), 16)
+            if all(abs(x - other) > half + wide or abs(y - level) > 0.035 for other, level, wide, _ in kept):
+                kept.append((x, y, half, word if len(word) <= 16 else word[:15] + "…"))
+                named.add(word)
+        narrow = narrow or len(kept)
+    columns: dict[str, list[Any]] = {
+        "x": [x * width for x, *_ in kept],
+        "y": [y * height for _, y, *_ in kept],
+        "word": [word for *_, word in kept],
+    }
+    return columns, narrow
+
+
+def _curves(log: bool = False) -> figure:
+    """An empty plot over steps; the vertical axis starts at 0 where it is not logarithmic."""
+    plot = figure(
+        sizing_mode="stretch_both",
+        tools=[],
+        toolbar_location=None,
+        y_axis_type="log" if log else "linear",
+        y_range=DataRange1d() if log else DataRange1d(start=0),
+    )
+    _calm(plot)
+    plot.xaxis.axis_label = "step"
+    plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
+    plot.xgrid.visible = False
+    plot.xaxis.ticker = BasicTicker(desired_num_ticks=4)
+    return plot
+
+
+def _line(plot: figure, lines: Sequence[dict[str, Any]], name: str, colour: str, points: bool = False) -> None:
+    kept = [line for line in lines if _is_number(line.get(name))]
+    source = ColumnDataSource({"step": [line["step"] for line in kept], "value": [line[name] for line in kept]})
+    plot.line("step", "value", source=source, line_color=colour, line_width=1.6)
+    if points:
+        dots = plot.scatter("step", "value", source=source, color=colour, size=6)
+        plot.add_tools(HoverTool(renderers=[dots], tooltips=[("step", "@step{0,0}"), ("value", "@value{0.0000}")]))
+
+
+def _calm(plot: figure) -> None:
+    """No frame, no background, thin grey lines, the page's font."""
+    plot.background_fill_color = plot.border_fill_color = None
+    plot.outline_line_color = None
+    plot.grid.grid_line_color = GRID
+    plot.toolbar.logo = None
+    plot.min_border = 4
+    for axis in plot.axis:
+        axis.axis_line_color = axis.major_tick_line_color = MUTED
+        axis.minor_tick_line_color = None
+        axis.major_label_text_color = axis.axis_label_text_color = INK
+        axis.major_label_text_font = axis.axis_label_text_font = FONT
+        axis.major_label_text_font_size = axis.axis_label_text_font_size = "12px"
+        axis.axis_label_text_font_style = "normal"
+
+
+def _is_number(found: Any) -> bool:
+    return isinstance(found, int | float) and math.isfinite(found)

@@ -1,0 +1,226 @@
+"""What the top of the page says: the headline figures in plain words, their yardsticks, and where they come from."""
+
+from __future__ import annotations
+
+import math
+from pathlib import PurePath
+from typing import Any, NamedTuple
+
+from clvq.html_report.gathered import Material
+
+
+class Headline(NamedTuple):
+    name: str
+    value: str
+    meaning: str
+
+
+class Rung(NamedTuple):
+    """One bar of a ladder of FVU figures."""
+
+    name: str
+    meaning: str
+    value: float
+    own: bool
+    width: float
+    """In percent of the widest bar of the page."""
+
+
+class Ladder(NamedTuple):
+    title: str
+    rungs: list[Rung]
+    one: float
+    """Where a value of 1 stands, in percent."""
+
+
+class Table(NamedTuple):
+    title: str
+    rows: list[tuple[str, str]]
+
+
+def short_name(name: str) -> str:
+    """A model or corpus as it may leave this machine: of a path the last part, of a hub's id all."""
+    return PurePath(name).name if PurePath(name).is_absolute() else name
+
+
+def story(material: Material) -> str:
+    """The result in two or three sentences."""
+    checkpoint = material.checkpoint
+    results, figures = checkpoint.results, checkpoint.results["evaluation"]
+    upper = checkpoint.output_layer
+    text = (
+        f"Each word of a sentence is replaced by one of {checkpoint.settings.codebook_size:,} codes, learned from "
+        f"layer {checkpoint.input_layer}, and layer {upper} is predicted from those codes alone."
+    )
+    if figures["fvu"] is not None:
+        text += (
+            f" On {results['evaluation_sentences']:,} sentences that training never saw, the codes account for "
+            f"{1 - figures['fvu']:.0%} of the variance of layer {upper}."
+        )
+    if figures["fvu_codes_shuffled"] is not None and figures["fvu_codes_shuffled"] > 2 * (figures["fvu"] or 0):
+        text += " With the codes shuffled among words that is lost: the prediction does go through them."
+    return text
+
+
+def headline(material: Material) -> list[Headline]:
+    """The figures to know first, each with what it means."""
+    settings, figures = material.checkpoint.settings, material.checkpoint.results["evaluation"]
+    size = settings.codebook_size
+    shown = []
+    if figures["fvu"] is not None:
+        meaning = (
+            f"Variance of layer {settings.output_layer} that the codes leave unexplained, on held-out words. "
+            "0 is perfect, 1 is no better than always guessing the mean."
+        )
+        shown.append(Headline("FVU", f"{figures['fvu']:.3f}", meaning))
+    found = {} if material.codebook is None else material.codebook["figures"]
+    often = found.get("active_codes_5", figures["active_codes_5"])
+    shown.append(
+        Headline(
+            "Perplexity",
+            f"{found.get('codebook_perplexity', figures['codebook_perplexity']):,.0f}",
+            f"How many codes would be in use if all were used alike; {size:,} at most.",
+        )
+    )
+    shown.append(
+        Headline(
+            "Active codes",
+            f"{found.get('active_codes', figures['active_codes']):,}",
+            f"Codes, of {size:,}, that at least one word is given; {often:,} of them on five different sentences or "
+            "more.",
+        )
+    )
+    if found:
+        meaning = (
+            f"The information in a word's code, on average; {math.log2(size):.2f} if all codes were equally frequent."
+        )
+        shown.append(Headline("Bits per word", f"{found['bits_per_word']:.2f}", meaning))
+        shown.append(
+            Headline(
+                "AMI with words",
+                f"{found['ami_words']:.3f}",
+                "Adjusted mutual information of codes and word types. 1: codes are a dictionary; 0: they have nothing "
+                "to do with which word it is.",
+            )
+            if found["ami_words"] is not None
+            else Headline("AMI with words", "–", "Not measured.")
+        )
+    if found.get("ami_labels") is not None:
+        shown.append(
+            Headline(
+                "AMI with labels",
+                f"{found['ami_labels']:.3f}",
+                "The same of codes and the labels of the sentences that words stand in: what a code tells of the "
+                "label, beyond chance.",
+            )
+        )
+    return shown
+
+
+def ladders(results: dict[str, Any]) -> list[Ladder]:
+    """FVU beside what it must beat, and what it must not survive; figures that were not measured are left out."""
+    figures, standards = results["evaluation"], results["yardsticks"]
+    groups: list[tuple[str, list[tuple[str, str, float | None]]]] = [
+        (
+            "What it must beat",
+            [
+                ("Frozen k-means", "the same decoder on codes that are not trained", standards.get("frozen_kmeans")),
+                ("Ridge map", "a linear map of the states themselves, without codes", standards["ridge"]),
+                ("Mean of a k-means code", "every word gets the mean of its cluster", standards["mean_per_code"]),
+                ("Copy", "the lower layer taken for the higher", standards["copy"]),
+            ],
+        ),
+        (
+            "What it must not survive",
+            [
+                (
+                    "Own code hidden",
+                    "a word's code is made the mean, its neighbours keep theirs",
+                    figures["fvu_own_code_mean"],
+                ),
+                ("Codes shuffled", "every word gets another word's code", figures["fvu_codes_shuffled"]),
+            ],
+        ),
+    ]
+    own = ("This model", "predicts from the codes alone", figures["fvu"])
+    widest = max([1.0, *(value for _, group in groups for *_, value in [own, *group] if value is not None)])
+    return [
+        Ladder(
+            title,
+            [
+                Rung(name, meaning, value, place == 0, 100 * max(value, 0.0) / widest)
+                for place, (name, meaning, value) in enumerate([own, *group])
+                if value is not None
+            ],
+            100 / widest,
+        )
+        for title, group in groups
+    ]
+
+
+def provenance(material: Material) -> list[Table]:
+    """What was run, on what, with which settings and versions; local paths shortened to names."""
+    checkpoint, manifest = material.checkpoint, material.manifest
+    made, results = checkpoint.config["provenance"], checkpoint.results
+    model, corpus = made["model"], made["corpus"]
+    own = corpus["evaluation"]
+    evaluated = (
+        f"{own['held_out']:.0%} of its distinct texts, held out"
+        if "held_out" in own
+        else _joined(short_name(own["dataset"]), f"split {own['split']}")
+    )
+    run = [
+        ("Model", _joined(short_name(model["id"]), model["revision"], model["architecture"])),
+        ("Layers", f"{checkpoint.input_layer} → {checkpoint.output_layer} of {model['num_layers']}"),
+        ("Corpus", _joined(short_name(corpus["dataset"]), f"split {corpus['split']}")),
+        ("Evaluated on", evaluated),
+        ("Trained on", f"{results['training_rows']:,} words of {results['training_sentences']:,} sentences"),
+        ("Training", f"{results['epochs_run']} epochs, the best is {results['best_epoch']}; "
+                     f"{results['training_seconds'] / 60:.1f} minutes on {made['device']}"),
+        ("Made", str(made["created"]).replace("T", " ").replace("+00:00", " UTC")),
+    ]  # fmt: skip
+    if manifest is not None and manifest["splits"]["eval"].get("accuracy") is not None:
+        split = manifest["splits"]["eval"]
+        run.append(
+            (
+                "Accuracy of the model",
+                f"{split['accuracy']:.1%} on the evaluation sentences, {split['majority']:.1%} by always guessing the "
+                "most frequent label",
+            )
+        )
+    fingerprints = [("weights", checkpoint.fingerprint), ("rows", made["rows"]), ("model", model["fingerprint"])]
+    fingerprints += [(f"layer {layer}", value) for layer, value in made["layers"].items()]
+    if material.codebook is not None:
+        fingerprints.append(("concepts", material.codebook["concepts_checksum"]))
+    tables = [
+        Table("What was run", run),
+        Table("Training settings", _rows(checkpoint.config["settings"])),
+        Table("Versions", _rows(made["versions"])),
+        Table("Fingerprints", fingerprints),
+    ]
+    if manifest is not None:
+        tables.insert(2, Table("Extraction settings", _rows(manifest["settings"])))
+    if material.explained is not None:
+        tables.insert(-2, Table("Explanation settings", _rows(material.explained["settings"])))
+    return tables
+
+
+def _rows(values: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is set, by name; what is off or empty is left out, 0 is not."""
+    return [
+        (name.replace("_", " "), _plain(value))
+        for name, value in values.items()
+        if value not in (None, "", []) and value is not False
+    ]
+
+
+def _plain(value: Any) -> str:
+    if value is True:
+        return "yes"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return short_name(value) if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _joined(*parts: Any) -> str:
+    return ", ".join(str(part) for part in parts if part)

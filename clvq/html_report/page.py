@@ -1,0 +1,170 @@
+"""The page: what goes where, and how text from outside gets into it.
+
+Two ways only: through Jinja, which escapes, or as JSON in a data block with every character escaped that could end the
+block; the scripts put it into the page as text. Scripts run only if their digest stands in the page's policy.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from clvq.html_report.figures import LABEL_COLOURS, bokeh_script, codebook_map, training_figures
+from clvq.html_report.gathered import Material
+from clvq.html_report.headline import headline, ladders, provenance, short_name, story
+
+_ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
+SCRIPTS = ("common", "concepts", "explanations", "ways", "plots")
+_FOLDER = Path(__file__).parent
+
+
+def render(material: Material) -> str:
+    """The whole page as HTML."""
+    settings = material.checkpoint.settings
+    label_names = _label_names(material)
+    fdr = 0.05 if material.codebook is None else material.codebook["fdr"]
+    curves = training_figures(material.metrics)
+    layout = codebook_map(material.concepts, label_names, fdr)
+    scripts = [Markup(_script(text)) for text in (bokeh_script(), _own_script())]
+    environment = Environment(
+        loader=PackageLoader("clvq.html_report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"figure": figure, "percent": percent}
+    provenance_ = material.checkpoint.config["provenance"]
+    return environment.get_template("report.html.jinja").render(
+        style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
+        scripts=scripts,
+        policy=_policy(scripts),
+        data=embedded(_data(material, label_names, fdr)),
+        plots=embedded({"curves": [curve.item for curve in curves], "map": layout}),
+        model=short_name(provenance_["model"]["id"]),
+        corpus=short_name(provenance_["corpus"]["dataset"]),
+        material=material,
+        settings=settings,
+        label_names=label_names,
+        label_colours=LABEL_COLOURS,
+        fdr=fdr,
+        curves=curves,
+        has_map=layout is not None,
+        story=story(material),
+        headline=headline(material),
+        ladders=ladders(material.checkpoint.results),
+        provenance=provenance(material),
+        intervals=_intervals(material.faithfulness),
+    )
+
+
+def embedded(value: Any) -> Markup:
+    """A value as JSON that stays inside its <script type="application/json">, whatever it holds."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.translate(_ESCAPES))
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """1234 -> 1,234; 0.26412 -> 0.264; nothing -> an en dash."""
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    return "–" if value is None else f"{value:.{digits}%}"
+
+
+def _own_script() -> str:
+    """The report's scripts as one, whose names stay inside it."""
+    parts = ((_FOLDER / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();"
+
+
+def _script(text: str) -> str:
+    """JavaScript as it may stand in a script element: its strings may name the end tag, the element would end there."""
+    return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _policy(scripts: list[Markup]) -> str:
+    """No network at all; these scripts and no others; styles inline, which Bokeh's figures need."""
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
+
+
+def _label_names(material: Material) -> list[str] | None:
+    """From the artifacts that have them; classes without names are numbers."""
+    for body in (material.codebook, material.explained, material.manifest):
+        if body is not None and body["label_names"]:
+            return [str(name) for name in body["label_names"]]
+    if material.codebook is not None and material.codebook["label_totals"]:
+        return [str(number) for number in range(len(material.codebook["label_totals"]))]
+    return None
+
+
+def _data(material: Material, label_names: list[str] | None, fdr: float) -> dict[str, Any]:
+    """What the scripts make the catalogue and the explanations of."""
+    explained = material.explained
+    return {
+        "labels": label_names,
+        "colours": LABEL_COLOURS,
+        "fdr": fdr,
+        "classes": explained is not None and explained["target"] == "class",
+        "concepts": [_concept(concept) for concept in material.concepts],
+        "explanations": [_explanation(record) for record in material.explanations],
+    }
+
+
+_CONCEPT = ("code", "words", "sentence_rows", "of_sentence_rows", "types", "sentences", "share", "spread")
+_EXAMPLE = ("text", "start", "end", "label")
+_EXPLANATION = (
+    "id", "text", "label", "prediction", "target", "probability", "difference", "completeness_error", "steps",
+    "special_share",
+)  # fmt: skip
+
+
+def _concept(concept: dict[str, Any]) -> dict[str, Any]:
+    labels = concept["labels"]
+    return {
+        **{name: _short(concept[name]) for name in _CONCEPT},
+        "top": [[e["word"], e["count"], _short(e["share"]), _short(e["recall"])] for e in concept["top_words"]],
+        "examples": [[example[name] for name in _EXAMPLE] for example in concept["examples"]],
+        "labels": None if labels is None else {name: _short(value) for name, value in labels.items()},
+        "near": [[neighbour["code"], _short(neighbour["cosine"])] for neighbour in concept["neighbours"]],
+    }
+
+
+def _explanation(record: dict[str, Any]) -> dict[str, Any]:
+    words = [
+        [word["start"], word["end"], _short(word["attribution"]), word["code"], int(word["salient"])]
+        for word in record["words"]
+    ]
+    return {
+        **{name: _short(record[name]) for name in _EXPLANATION},
+        "words": words,
+        "rationale": record.get("rationale"),
+    }
+
+
+def _short(value: Any) -> Any:
+    """Floats to four significant digits: the page shows three, and it goes by mail."""
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def _intervals(body: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Rows of the faithfulness table with places of their intervals in percent of one scale that holds 0 and all."""
+    if body is None:
+        return None
+    ends = [row[name] for row in body["rows"] for name in ("low", "high", "selectivity") if row[name] is not None]
+    low, high = min([0.0, *ends]), max([0.0, *ends])
+    width = (high - low) or 1.0
+
+    def place(value: float | None) -> float | None:
+        return None if value is None else round(100 * (value - low) / width, 2)
+
+    rows = [{**row, "places": [place(row[name]) for name in ("low", "selectivity", "high")]} for row in body["rows"]]
+    return {"rows": rows, "zero": place(0.0)}

@@ -1,0 +1,67 @@
+"""Do the sentences of a code belong to a class more often than chance would have it? On distinct texts only.
+
+The words of a sentence share its label, and copies of a text tell nothing new: the unit is a distinct text, and a code
+either occurs on it or does not. Under the null hypothesis the texts of a code are a random draw from all texts, so the
+number that belong to a class is hypergeometric. The tail `P(X >= k)` is exact; Bonferroni over the classes, since the
+most over-represented one is picked after looking; Benjamini-Hochberg (1995) over the codes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import false_discovery_control, hypergeom
+
+
+class Associations(NamedTuple):
+    """Codes `[K]` against classes `[C]`. A code on no text with a class has p and q 1, share and lift 0."""
+
+    counts: np.ndarray
+    """[K, C] distinct texts of the class on which the code occurs."""
+    totals: np.ndarray
+    """[C] distinct texts of the class."""
+    classes: np.ndarray
+    """[K] the class with the smallest tail probability, the higher lift where they are equal."""
+    shares: np.ndarray
+    """[K] of the code's texts, those of that class."""
+    lifts: np.ndarray
+    """[K] that share over the class's share of all texts."""
+    p: np.ndarray
+    q: np.ndarray
+    """[K] p after Benjamini-Hochberg over the codes that occur on a text with a class."""
+
+
+def first_classes(texts: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Each sentence's distinct text `[S]` and class `[S]` (-1: none) -> the first class of each distinct text `[T]`."""
+    found = np.full(int(texts.max(initial=-1)) + 1, -1, np.int64)
+    known = np.flatnonzero(classes >= 0)[::-1]  # of several assignments to one place the last counts
+    found[texts[known]] = classes[known]
+    return found
+
+
+def associate(codes: np.ndarray, texts: np.ndarray, classes: np.ndarray, size: int, class_count: int) -> Associations:
+    """Pairs of a code `[P]` and a distinct text `[P]` on which it occurs, each pair once; `classes` `[T]` of the texts.
+
+    `size` is K; texts of class -1 take no part.
+    """
+    known = classes[texts] >= 0
+    codes, texts = codes[known], texts[known]
+    counts = np.bincount(codes * class_count + classes[texts], minlength=size * class_count)
+    counts = counts.reshape(size, class_count)
+    totals = np.bincount(classes[np.unique(texts)], minlength=class_count)
+    drawn, population = counts.sum(axis=1, keepdims=True), int(totals.sum())
+    shares = counts / np.maximum(drawn, 1)
+    lifts = shares * population / np.maximum(totals, 1)
+    tails = (
+        np.clip(hypergeom.sf(counts - 1, population, totals, drawn), 0.0, 1.0) if population else np.ones_like(lifts)
+    )
+    best = np.lexsort((-lifts, tails), axis=1)[:, :1]
+    p = np.minimum(np.take_along_axis(tails, best, 1)[:, 0] * class_count, 1.0)
+    tested = drawn[:, 0] > 0
+    p[~tested] = 1.0
+    q = np.ones(size)
+    if tested.any():
+        q[tested] = false_discovery_control(p[tested])
+    share, lift = (np.take_along_axis(values, best, 1)[:, 0] for values in (shares, lifts))
+    return Associations(counts, totals, best[:, 0], share, lift, p, q)

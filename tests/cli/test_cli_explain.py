@@ -1,0 +1,226 @@
+"""`clvq explain`: what it shows and writes, where texts come from, and what it refuses."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_models
+from rich.console import Console
+from running import SMALL, Clvq, Outcome, files_of
+
+import clvq as package
+from clvq.cli.explain_view import Shaded
+
+QUICK = ("--steps", "2", "--completeness", "0.5")
+
+
+@pytest.fixture(scope="module")
+def trained(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = Path(shutil.copytree(finished_run, tmp_path_factory.mktemp("trained") / "run"))
+    package.train(
+        run / "activations", path=run / "L1-L3", input_layer=1, output_layer=3, epochs=1, codebook_size=12, top_k=3,
+        decoder_layers=1,
+    )  # fmt: skip
+    package.codebook(run / "L1-L3")
+    return run
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def piped(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="ascii"))
+
+
+def test_a_text_with_its_prediction_salient_word_and_concept(clvq: Clvq, run: Path) -> None:
+    ended = clvq("explain", "The film is not at all slow", "--run", run)
+    assert ended.code == 0, ended.err
+    found = package.explain(run / "L1-L3", ["The film is not at all slow"])
+    (sentence,) = found.sentences
+    (top,) = [word for word in sentence["words"] if word["salient"]]
+    word = sentence["text"][top["start"] : top["end"]]
+    lines = ended.out.splitlines()
+    assert lines[0] == f"{sentence['target']}  {sentence['probability']:.1%}"
+    assert lines[1] == sentence["text"][: top["start"]] + f"*{word}*" + sentence["text"][top["end"] :]
+    concept = found.concept(top["code"])
+    row = next(line for line in lines if line.startswith(f"{word} "))
+    first, value = re.escape(concept["top_words"][0]["word"]), re.escape(f"{top['attribution']:+.2f}")
+    assert re.search(rf"{value} +{top['code']} +{first}", row)
+    assert f"{sentence['special_share']:.1%} of the attribution is on special tokens" in " ".join(ended.out.split())
+    assert not (run / "L1-L3" / "explanations.json").exists()
+
+
+def test_one_json_document_and_nothing_else(clvq: Clvq, run: Path) -> None:
+    ended = clvq("explain", "good film", "slow", "--mass", 1, "--run", run, "--json")
+    assert ended.code == 0, ended.err
+    assert [sentence["text"] for sentence in ended.document["sentences"]] == ["good film", "slow"]
+    codes = {w["code"] for s in ended.document["sentences"] for w in s["words"] if w["salient"]}
+    assert {concept["code"] for concept in ended.document["concepts"]} <= codes
+    assert ended.document["settings"]["mass"] == 1
+
+
+def test_the_evaluation_split_is_a_summary_and_stored(clvq: Clvq, run: Path) -> None:
+    first = clvq("explain", "--run", run, *QUICK)
+    assert first.code == 0, first.err
+    stored = (run / "L1-L3" / "explanations.jsonl").read_text().splitlines()
+    assert re.search(rf"^sentences +{len(stored)} *$", first.out, re.M)
+    assert len(re.findall("^Salient word", first.out, re.M)) == 3
+    assert f"{len(stored) - 3} more in {run}/L1-L3/explanations.jsonl" in "".join(first.out.split("\n"))
+    assert "clvq report" in first.err
+    assert max(map(len, first.out.splitlines())) <= 100
+    before = files_of(run)
+    again = clvq("explain", "--run", run, *QUICK)
+    assert (again.out, "up to date" in again.message, files_of(run)) == (first.out, True, before)
+    other = clvq("explain", "--run", run, *QUICK, "--baseline", "zero")
+    assert (other.code, other.out) == (1, "")
+    assert "baseline ('padding' there, 'zero' here)" in other.message
+    assert clvq("explain", "--run", run, *QUICK, "--baseline", "zero", "--overwrite").code == 0
+    document = clvq("explain", "--run", run, *QUICK, "--baseline", "zero", "--json").document
+    assert len(document["sentences"]) == document["summary"]["sentences"] == len(stored)
+
+
+def test_texts_from_standard_input(clvq: Clvq, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    piped(monkeypatch, "good film\n\nünwonderful — slow\n".encode())
+    ended = clvq("explain", "-", "--run", run, "--json", *QUICK)
+    assert [sentence["text"] for sentence in ended.document["sentences"]] == ["good film", "ünwonderful — slow"]
+    assert "1 blank texts of standard input are left out" in ended.message
+    piped(monkeypatch, b"good\nb\xe4d\n")
+    assert "Standard input, line 2: byte 0xe4 is not UTF-8" in refused(clvq("explain", "-", "--run", run))
+    piped(monkeypatch, b"\n \n")
+    assert "standard input holds no text" in refused(clvq("explain", "-", "--run", run))
+    monkeypatch.setattr(sys, "stdin", None)
+    assert "Standard input is closed" in refused(clvq("explain", "-", "--run", run))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options"),
+    [
+        ("texts.txt", "good film\n\nslow\n", ()),
+        ("texts.jsonl", '{"what": "good film", "x": "y"}\n{"what": "slow", "x": "y"}\n', ("--text-column", "what")),
+        ("texts.csv", "text,label\ngood film,yes\nslow,no\n", ()),
+    ],
+)
+def test_texts_from_a_file(
+    clvq: Clvq, run: Path, tmp_path: Path, name: str, content: str, options: tuple[str, ...]
+) -> None:
+    (tmp_path / name).write_text(content)
+    ended = clvq("explain", "--file", tmp_path / name, *options, "--run", run, "--json", *QUICK)
+    assert ended.code == 0, ended.err
+    assert [sentence["text"] for sentence in ended.document["sentences"]] == ["good film", "slow"]
+
+
+def refused(ended: Outcome) -> str:
+    assert (ended.code, ended.out) == (1, ""), ended.err
+    assert "Traceback" not in ended.err
+    assert ended.err.splitlines()[-1].startswith("Error: ")
+    return ended.message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("",), "Text 1 of 1 is empty"),
+        (("good", " \t"), "Text 2 of 2 is empty"),
+        (("slow " * 90,), "Text 1 of 1 is longer than the model takes: of its 90 words"),
+        (("good", "--mass", "2"), "--mass must be above 0 and at most 1"),
+        (("good", "--completeness", "0"), "--completeness must be above 0"),
+        (("good", "--checkpoint", "nowhere"), "nowhere"),
+        (("good", "--device", "cuda:99"), "cuda:99"),
+        (("good", "--limit", "3"), "--limit is for the evaluation split"),
+        (("--rationale-column", "why"), "has no column 'why'"),
+        (("--file", "nowhere.txt"), "There is no file nowhere.txt"),
+    ],
+)
+def test_what_cannot_be_explained_is_refused(clvq: Clvq, run: Path, arguments: tuple[str, ...], says: str) -> None:
+    before = files_of(run)
+    assert says in refused(clvq("explain", *arguments, "--run", run))
+    assert files_of(run) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("good", "--file", "texts.txt"), "Texts and --file are given"),
+        (("good", "-"), "it stands alone"),
+        (("good", "--text-column", "text"), "--text-column is of --file"),
+        (("good", "--overwrite"), "--overwrite is for the stored evaluation split"),
+        (("good", "--baseline", "none"), "none"),
+    ],
+)
+def test_wrong_usage(clvq: Clvq, run: Path, arguments: tuple[str, ...], says: str) -> None:
+    ended = clvq("explain", *arguments, "--run", run)
+    assert (ended.code, ended.out) == (2, "")
+    assert says in ended.message
+
+
+def test_a_checkpoint_without_its_store_or_with_another_is_refused(
+    clvq: Clvq, run: Path, bert: Path, corpus: Path
+) -> None:
+    again = ("--model", bert, "--dataset", corpus, "--layers", "1,3", "--max-sentences", "50", "--overwrite")
+    assert clvq("extract", "--run", run, *again).code == 0
+    assert "was trained on other rows" in refused(clvq("explain", "good", "--run", run))
+    shutil.rmtree(run / "activations")
+    assert "holds no activations" in refused(clvq("explain", "good", "--run", run))
+
+
+def test_a_model_without_a_head_says_why(clvq: Clvq, corpus: Path, tmp_path: Path) -> None:
+    model = tiny_models.tiny_bert(tmp_path / "model", layers=2, head=False)
+    run = tmp_path / "run"
+    assert clvq("train", "--run", run, "--model", model, "--dataset", corpus, "--input-layer", 0,
+                "--output-layer", 1, "--epochs", 1, *SMALL).code == 0  # fmt: skip
+    said = refused(clvq("explain", "good", "--run", run))
+    assert "predicts nothing that could be explained: its files hold BertModel, which has no" in said
+
+
+def test_a_causal_language_model_explains_its_next_token(clvq: Clvq, corpus: Path, tmp_path: Path) -> None:
+    model = tiny_models.with_next_token(tiny_models.tiny_gpt2(tmp_path / "model", layers=3))
+    run = tmp_path / "run"
+    assert clvq("train", "--run", run, "--model", model, "--dataset", corpus, "--input-layer", 1,
+                "--output-layer", 2, "--epochs", 1, *SMALL).code == 0  # fmt: skip
+    document = clvq("explain", "The film is", "--run", run, "--json").document
+    (sentence,) = document["sentences"]
+    assert (document["target"], document["label_names"]) == ("next token", None)
+    assert document["summary"]["accuracy"] is None
+    assert 0 < sentence["probability"] < 1
+    shown = clvq("explain", "The film is", "--run", run).out
+    assert shown.startswith(f"next token {sentence['target']!r}  {sentence['probability']:.1%}\n")
+    assert clvq("explain", "--run", run, *QUICK).code == 0
+
+
+def test_markup_escapes_and_half_characters_are_text(clvq: Clvq, run: Path) -> None:
+    text = "[red]slow[/red] \x1b[31mgood <script>alert(1)</script> \udcff"  # a byte that is no UTF-8 arrives like this
+    ended = clvq("explain", text, "--run", run)
+    assert ended.code == 0, ended.err
+    shown = ended.out.replace("*", "")
+    assert "[red]slow[/red] \\x1b[31mgood <script>alert(1)</script> \ufffd" in shown
+    assert "\x1b" not in shown
+    document = clvq("explain", text, "--run", run, "--json").document
+    assert document["sentences"][0]["text"] == text.replace("\udcff", "\ufffd")
+
+
+def test_words_are_shaded_in_two_hues() -> None:
+    words = [
+        {"start": 0, "end": 4, "attribution": 2.0, "salient": True},
+        {"start": 5, "end": 9, "attribution": -1.0, "salient": False},
+        {"start": 10, "end": 14, "attribution": 0.01, "salient": False},
+    ]
+
+    def printed(**options: Any) -> str:
+        console = Console(file=io.StringIO(), force_terminal=True, width=40, **options)
+        console.print(Shaded("good slow film", words))
+        return console.file.getvalue().rstrip("\n")
+
+    strong, weak = re.fullmatch(r"(\S+good\S+) (\S+slow\S+) film", printed(color_system="truecolor")).groups()
+    assert re.search(r"\x1b\[1;4;30;48;2;[\d;]+m", strong)
+    assert re.search(r"\x1b\[30;48;2;[\d;]+m", weak)
+    assert strong.split("48;2;")[1] != weak.split("48;2;")[1]
+    assert printed(color_system=None) == printed(no_color=True, color_system="truecolor") == "*good* slow film"
+    assert printed(color_system="standard").count("\x1b[") == 4

@@ -1,0 +1,164 @@
+"""`clvq report`: where it goes, what it says of parts that are missing or stale, and what it refuses."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from report_material import write_codebook, write_explanations
+from running import Clvq, files_of
+
+import clvq as package
+
+TEXTS = ["a slow , lifeless film", "warm and funny"]
+
+
+@pytest.fixture(scope="module")
+def trained_run(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with a checkpoint; shared, so tests copy it."""
+    run = Path(shutil.copytree(finished_run, tmp_path_factory.mktemp("trained") / "run"))
+    package.train(
+        run / "activations", path=run / "L1-L3", input_layer=1, output_layer=3, epochs=1, codebook_size=12, top_k=3,
+        decoder_layers=1,
+    )  # fmt: skip
+    return run
+
+
+@pytest.fixture
+def run(trained_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained_run, tmp_path / "a run"))
+
+
+def test_one_file_in_the_run_folder_that_names_what_is_missing(clvq: Clvq, run: Path) -> None:
+    before = files_of(run)
+    ended = clvq("report", "--run", run)
+    assert ended.code == 0, ended.err
+    assert str(run / "report.html") in ended.out.replace("\n", "")
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert f"clvq codebook --run &#39;{run}&#39;" in page
+    assert f"clvq explain --run &#39;{run}&#39;" in page
+    assert f"Run `clvq codebook --run '{run}'`." in ended.message
+    assert "Faithfulness" not in page  # the command does not exist yet
+    after = files_of(run)
+    assert set(after) == {*before, "report.html"}
+    assert {name: after[name] for name in before} == before
+
+
+def test_json_and_a_place_of_its_own(clvq: Clvq, run: Path, tmp_path: Path) -> None:
+    output = tmp_path / "new folder" / "page.html"
+    ended = clvq("report", "L1-L3", "--run", run, "--output", output, "--json")
+    assert ended.code == 0, ended.err
+    assert ended.document == {
+        "path": str(output),
+        "checkpoint": str(run / "L1-L3"),
+        "bytes": output.stat().st_size,
+    }
+    assert not (run / "report.html").exists()
+
+
+def test_it_is_always_made_anew(clvq: Clvq, run: Path) -> None:
+    checkpoint = package.read_checkpoint(run / "L1-L3")
+    assert clvq("report", "--run", run).code == 0
+    write_codebook(checkpoint, TEXTS, 12)
+    assert clvq("report", "--run", run).code == 0
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert 'id="catalogue"' in page
+    assert "clvq codebook" not in page
+    assert "clvq explain" in page
+
+
+def test_the_only_checkpoint_or_the_one_that_is_named(clvq: Clvq, run: Path) -> None:
+    shutil.copytree(run / "L1-L3", run / "second one")
+    ended = clvq("report", "--run", run)
+    assert ended.code == 1
+    assert "holds 2 checkpoints" in ended.message
+    assert clvq("report", "second one", "--run", run).code == 0
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert f"clvq codebook &#39;second one&#39; --run &#39;{run}&#39;" in page
+
+
+def test_the_default_run_folder_is_not_named(clvq: Clvq, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.rename(run.parent / "clvq-run")
+    monkeypatch.chdir(run.parent)
+    ended = clvq("report")
+    assert ended.code == 0, ended.err
+    assert "<code>clvq codebook</code>" in Path("clvq-run/report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("part", "changed", "says"),
+    [
+        ("codebook", {"checkpoint": "another"}, "is of an earlier training"),
+        ("codebook", {"rows": "others"}, "is of an earlier training"),
+        ("explanations", {"checkpoint": "another"}, "are of an earlier training"),
+        ("explanations", {"codebook": "another"}, "are of other concepts"),
+    ],
+)
+def test_what_is_stale_is_named_and_not_shown(
+    clvq: Clvq, run: Path, part: str, changed: dict[str, str], says: str
+) -> None:
+    checkpoint = package.read_checkpoint(run / "L1-L3")
+    concepts = write_codebook(checkpoint, TEXTS, 12, **(changed if part == "codebook" else {}))
+    write_explanations(checkpoint, TEXTS, concepts, 2, **(changed if part == "explanations" else {}))
+    ended = clvq("report", "--run", run)
+    assert ended.code == 0, ended.err
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert says in page
+    assert says in ended.message
+    assert ('id="catalogue"' in page) == (part == "explanations")
+    assert TEXTS[0] not in page or part == "explanations"
+    assert 'id="explanation-list"' not in page
+
+
+@pytest.mark.parametrize("file", ["codebook.json", "concepts.jsonl", "explanations.jsonl"])
+def test_a_damaged_artifact_is_named(clvq: Clvq, run: Path, file: str) -> None:
+    checkpoint = package.read_checkpoint(run / "L1-L3")
+    write_explanations(checkpoint, TEXTS, write_codebook(checkpoint, TEXTS, 12), 2)
+    with (run / "L1-L3" / file).open("a", encoding="utf-8") as damaged:
+        damaged.write("{}")
+    ended = clvq("report", "--run", run)
+    assert (ended.code, ended.out) == (1, "")
+    assert str(run / "L1-L3" / file) in ended.err.replace("\n", "")
+    assert not (run / "report.html").exists()
+
+
+def test_without_activations_and_log_there_is_a_page_all_the_same(clvq: Clvq, run: Path) -> None:
+    shutil.rmtree(run / "activations")
+    (run / "L1-L3" / "metrics.jsonl").unlink()
+    assert clvq("report", "--run", run).code == 0
+    assert "metrics.jsonl, is not in" in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_place_that_cannot_be_written(clvq: Clvq, run: Path) -> None:
+    (run / "a file").write_text("")
+    for output, says in ((run / "a file" / "page.html", "cannot be written"), (run, "is a folder")):
+        ended = clvq("report", "--run", run, "--output", output)
+        assert (ended.code, ended.out) == (1, "")
+        assert says in ended.message
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission(clvq: Clvq, run: Path) -> None:
+    run.chmod(0o555)
+    ended = clvq("report", "--run", run)
+    run.chmod(0o755)
+    assert (ended.code, ended.out) == (1, "")
+    assert "Give the report another place with --output." in ended.message
+
+
+def test_a_run_without_a_checkpoint(clvq: Clvq, finished_run: Path, tmp_path: Path) -> None:
+    ended = clvq("report", "--run", finished_run)
+    assert ended.code == 1
+    assert "holds no finished checkpoint" in ended.message
+    assert clvq("report", "--run", tmp_path / "nothing").code == 1
+
+
+def test_no_local_path_leaves_with_a_complete_report(clvq: Clvq, run: Path) -> None:
+    checkpoint = package.read_checkpoint(run / "L1-L3")
+    write_explanations(checkpoint, TEXTS, write_codebook(checkpoint, TEXTS, 12), 2)
+    assert clvq("report", "--run", run).code == 0
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert str(run.parent) not in page
+    assert str(Path(package.read_checkpoint(run / "L1-L3").config["provenance"]["model"]["id"]).parent) not in page
