@@ -10,6 +10,7 @@ from clvq.activations import FOLDER_NAME, ActivationStore
 from clvq.config import TrainConfig
 from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.model import WEIGHTS_NAME, ClvqVae
+from clvq.provenance import short_name
 from clvq.storage import (
     check_file,
     file_checksum,
@@ -164,7 +165,7 @@ def model_card(config: dict[str, Any]) -> str:
     settings, results, made = config["settings"], config["results"], config["provenance"]
     figures = results["evaluation"]
     layers = f"{settings['input_layer']} -> {settings['output_layer']}"
-    model_name = Path(made["model"]["id"]).name if Path(made["model"]["id"]).is_absolute() else made["model"]["id"]
+    model_name = short_name(made["model"]["id"])
 
     def shown(value: Any) -> str:
         return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)

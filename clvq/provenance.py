@@ -26,6 +26,11 @@ def versions() -> dict[str, str]:
     return found
 
 
+def short_name(name: str) -> str:
+    """A model or corpus as it may leave this machine: of a path the last part, of a hub's id all."""
+    return Path(name).name if Path(name).is_absolute() else name
+
+
 def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clvq.cli.output import heading, number, percent, plain, table
+from clvq.provenance import short_name
 from clvq.storage import size_text
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ def all_concepts(found: Codebook, concepts: list[dict[str, Any]]) -> list[Render
 
 def title(found: Codebook, start: str) -> Text:
     """What the tables below are about: model and layers."""
-    name = found.checkpoint.config["provenance"]["model"]["id"]
-    name = Path(name).name if Path(name).is_absolute() else name
+    name = short_name(found.checkpoint.config["provenance"]["model"]["id"])
     return heading(f"{start} {name}, layers {found.checkpoint.input_layer} -> {found.checkpoint.output_layer}")
 
 

@@ -9,6 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
 
 from clvq.cli.output import heading, number, percent, plain, table
+from clvq.provenance import short_name
 
 FIRST_SENTENCES = 3
 """Of the evaluation split that are shown."""
@@ -55,9 +56,8 @@ def _figures(document: dict[str, Any]) -> list[RenderableType]:
     bound = percent(document["settings"]["completeness"])
     made.add_row(f"sentences over {bound} of it at {document['settings']['max_steps']} steps",
                  percent(figures["share_over_bound"]))  # fmt: skip
-    parts: list[RenderableType] = [
-        heading(f"Why {document['model']['id']} predicts its {document['target']}", _baseline(document)), "", made, "",
-    ]  # fmt: skip
+    title = f"Why {short_name(document['model']['id'])} predicts its {document['target']}"
+    parts: list[RenderableType] = [heading(title, _baseline(document)), "", made, ""]
     if rationales is not None:
         compared = table("AUPRC", "token F1", title=f"Agreement with {rationales['column']}")
         names = {"attribution": "attribution", "frequency": "rarer words first", "random": "at random"}
@@ -92,14 +92,13 @@ def _sentence(
             "-" if code is None else str(code),
             Text(stands_for),
         )
-    of = f"of {sentence['difference']:+.2f} explained"
-    trust = f"completeness error {percent(sentence['completeness_error'])}, {sentence['steps']} steps, "
-    special = f"{percent(sentence['special_share'])} of the attribution is on special tokens"
+    explained = f"{sentence['difference']:+.2f} explained, {percent(sentence['special_share'])} on special tokens"
+    trust = f"completeness error {percent(sentence['completeness_error'])}, {sentence['steps']} steps"
     return [
         heading(f"next token {target}" if names is None else target, detail),
         Shaded(sentence["text"], sentence["words"]),
         salient,
-        Text(f"{special}; {of}; {trust}{_baseline(document)}", style="dim"),
+        Text(f"{explained}; {trust}, {_baseline(document)}", style="dim"),
     ]
 
 

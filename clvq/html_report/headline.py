@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from clvq.html_report.gathered import Material
+from clvq.provenance import short_name
 
 
 class Headline(NamedTuple):
@@ -36,11 +36,6 @@ class Ladder(NamedTuple):
 class Table(NamedTuple):
     title: str
     rows: list[tuple[str, str]]
-
-
-def short_name(name: str) -> str:
-    """A model or corpus as it may leave this machine: of a path the last part, of a hub's id all."""
-    return PurePath(name).name if PurePath(name).is_absolute() else name
 
 
 def story(material: Material) -> str:

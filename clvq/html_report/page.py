@@ -17,7 +17,8 @@ from markupsafe import Markup
 
 from clvq.html_report.figures import LABEL_COLOURS, bokeh_script, codebook_map, training_figures
 from clvq.html_report.gathered import Material
-from clvq.html_report.headline import headline, ladders, provenance, short_name, story
+from clvq.html_report.headline import headline, ladders, provenance, story
+from clvq.provenance import short_name
 
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 SCRIPTS = ("common", "concepts", "explanations", "ways", "plots")

@@ -54,7 +54,7 @@ def test_a_text_with_its_prediction_salient_word_and_concept(clvq: Clvq, run: Pa
     row = next(line for line in lines if line.startswith(f"{word} "))
     first, value = re.escape(concept["top_words"][0]["word"]), re.escape(f"{top['attribution']:+.2f}")
     assert re.search(rf"{value} +{top['code']} +{first}", row)
-    assert f"{sentence['special_share']:.1%} of the attribution is on special tokens" in " ".join(ended.out.split())
+    assert f"explained, {sentence['special_share']:.1%} on special tokens" in " ".join(ended.out.split())
     assert not (run / "L1-L3" / "explanations.json").exists()
 
 
