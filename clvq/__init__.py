@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from clvq.explanations import Explanations as Explanations
     from clvq.explanations import explain as explain
     from clvq.extraction import extract as extract
+    from clvq.faithfulness_config import FaithfulnessConfig as FaithfulnessConfig
+    from clvq.faithfulness_results import Faithfulness as Faithfulness
+    from clvq.faithfulness_results import faithfulness as faithfulness
     from clvq.html_report import report as report
     from clvq.model import ClvqVae as ClvqVae
     from clvq.training import train as train
@@ -43,11 +46,14 @@ _HOMES = {
     "ExplainConfig": "config",
     "Explanations": "explanations",
     "ExtractConfig": "config",
+    "Faithfulness": "faithfulness_results",
+    "FaithfulnessConfig": "faithfulness_config",
     "MismatchError": "errors",
     "TrainConfig": "config",
     "codebook": "concepts",
     "explain": "explanations",
     "extract": "extraction",
+    "faithfulness": "faithfulness_results",
     "read_checkpoint": "checkpoint",
     "report": "html_report",
     "train": "training",

@@ -19,6 +19,7 @@ from clvq.model import ClvqVae
 from clvq.processes import device_of
 from clvq.progress import Progress, Report, silent
 from clvq.quantizer import ROWS_AT_ONCE
+from clvq.sae import TopKSae
 from clvq.tokenization import WORD
 
 
@@ -51,7 +52,7 @@ class SplitText:
     """[S] int64, -1 where there is none."""
 
 
-def load_model(checkpoint: Checkpoint) -> ClvqVae:
+def load_model(checkpoint: Checkpoint) -> ClvqVae | TopKSae:
     """The model on the device that it was trained on, or on what this machine has in its place."""
     try:
         device = device_of(checkpoint.settings.device)
@@ -62,7 +63,7 @@ def load_model(checkpoint: Checkpoint) -> ClvqVae:
 
 @torch.no_grad()
 def assign(
-    model: ClvqVae, store: ActivationStore, split: str, layers: tuple[int, int], progress: Report = silent
+    model: ClvqVae | TopKSae, store: ActivationStore, split: str, layers: tuple[int, int], progress: Report = silent
 ) -> Assignment:
     """The nearest code of every row that is no sink at either of `layers` (input, output), as evaluation takes it."""
     keep = ~store.sinks(split, layers)
@@ -79,7 +80,7 @@ def assign(
             if kept.any():
                 chosen = rows if kept.all() else rows[torch.from_numpy(kept)]
                 z_e = model.encoder(gather([chosen], scale, codebook.device))
-                nearest = model.quantizer.relative_distances(z_e).argmin(dim=1)
+                nearest = model.nearest(z_e)
                 codes[place][kept] = nearest.cpu().numpy()
                 gaps = codebook[nearest].sub_(z_e)
                 distances[place][kept] = torch.linalg.vector_norm(gaps, dim=1).square().cpu().numpy()

@@ -10,11 +10,13 @@ from clvq.activations import FOLDER_NAME, ActivationStore
 from clvq.config import TrainConfig
 from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.model import WEIGHTS_NAME, ClvqVae
-from clvq.provenance import short_name
+from clvq.model_card import TITLES, model_card, span
+from clvq.sae import TopKSae
 from clvq.storage import (
     check_file,
     file_checksum,
     read_signed,
+    read_tensors,
     write_signed,
     write_tensors,
     write_text,
@@ -75,23 +77,49 @@ class Checkpoint:
                     f"{self.path} was trained on other states of layer {layer} than {store.path} holds now. {remedy}"
                 )
 
-    def load(self) -> ClvqVae:
+    @property
+    def title(self) -> str:
+        """What was trained, in words."""
+        return TITLES[self.settings.method]
+
+    @property
+    def span(self) -> str:
+        """From which layer to which, in words; one that reconstructs its input layer has that alone."""
+        return span(self.input_layer, self.settings.target_layer)
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether a word has one code; a sparse autoencoder's code is the strongest of a word's latents."""
+        return self.settings.method != "sae"
+
+    @property
+    def size(self) -> int:
+        """How many codes, or latents."""
+        return int(self.config["codebook_size" if self.has_codes else "latents"])
+
+    def load(self) -> ClvqVae | TopKSae:
         """The model, after its weights are verified."""
         check_file(self.path / WEIGHTS_NAME, self.config["weights_checksum"])
-        return ClvqVae.from_pretrained(self.path)
+        if self.has_codes:
+            return ClvqVae.from_pretrained(self.path)
+        model = TopKSae(**{name: self.config[name] for name in ("input_width", "latents", "k")})
+        model.load_state_dict(read_tensors(self.path / WEIGHTS_NAME)[0])
+        return model.eval()
 
 
 def architecture(settings: TrainConfig, input_width: int, output_width: int, encoder: str) -> dict[str, Any]:
-    """The arguments of ClvqVae that `settings` come to."""
+    """The arguments of ClvqVae that `settings` come to; without an encoder codes are frozen, and never drawn."""
     shared = ("codebook_size", "top_k", "temperature", "temperature_unit", "ema_decay", "decoder_layers",
               "decoder_heads", "feed_forward", "dropout", "decoder_memory")  # fmt: skip
     values = {name: getattr(settings, name) for name in shared}
+    if encoder == "identity":
+        values["top_k"] = 1
     return {"input_width": input_width, "output_width": output_width, "encoder": encoder, **values}
 
 
 def write_checkpoint(
     path: Path,
-    model: ClvqVae,
+    model: ClvqVae | TopKSae,
     architecture: dict[str, Any],
     settings: TrainConfig,
     provenance: dict[str, Any],
@@ -156,61 +184,6 @@ def _described(path: Path) -> str:
         return f"{path.name} (cannot be read)"
     settings, fvu = checkpoint.settings, checkpoint.results["evaluation"]["fvu"]
     figure = "" if fvu is None else f", FVU {fvu:.3f}"
-    layers = f"layers {settings.input_layer} -> {settings.output_layer}"
-    return f"{path.name}: {layers}, {settings.codebook_size} codes, seed {settings.seed}{figure}"
-
-
-def model_card(config: dict[str, Any]) -> str:
-    """README.md of a checkpoint: what it is, what it was made from, how good it is, how to load it."""
-    settings, results, made = config["settings"], config["results"], config["provenance"]
-    figures = results["evaluation"]
-    layers = f"{settings['input_layer']} -> {settings['output_layer']}"
-    model_name = short_name(made["model"]["id"])
-
-    def shown(value: Any) -> str:
-        return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
-
-    rows = [
-        ("FVU, words of the evaluation split", figures["fvu"]),
-        ("FVU, sentence rows", figures["fvu_sentence_rows"]),
-        ("FVU of a copy of the input layer", results["yardsticks"]["copy"]),
-        ("FVU of a ridge map", results["yardsticks"]["ridge"]),
-        ("FVU of the mean output per k-means code", results["yardsticks"]["mean_per_code"]),
-        ("FVU of frozen k-means codes, same decoder and budget", results["yardsticks"].get("frozen_kmeans")),
-        ("FVU with codes shuffled among words", figures["fvu_codes_shuffled"]),
-        ("FVU with a word's own code replaced by the mean code", figures["fvu_own_code_mean"]),
-        ("codebook perplexity", figures["codebook_perplexity"]),
-        ("active codes", f"{figures['active_codes']} of {config['codebook_size']}"),
-        ("codes on 5 distinct sentences or more", figures["active_codes_5"]),
-        ("candidates in effective use", figures["candidates_in_use"]),
-    ]
-    table = "\n".join(f"| {name} | {shown(value)} |" for name, value in rows)
-    return f"""---
-library_name: clvq
-tags:
-- clvq
-- interpretability
-- vector-quantization
----
-
-# CLVQ-VAE of {model_name}, layers {layers}
-
-A codebook of {config["codebook_size"]} concepts between two layers of a language model: hidden states of layer
-{settings["input_layer"]} are encoded, replaced by the nearest code, and decoded to those of layer
-{settings["output_layer"]} (method: [arXiv 2506.20040](https://arxiv.org/abs/2506.20040)).
-
-```python
-import clvq
-model = clvq.ClvqVae.from_pretrained("PATH OR REPOSITORY")
-indices = model.assign(hidden_states, mask)   # [B, T, D], [B, T] -> [B, T], -1 where there is no word
-```
-
-| figure | value |
-|---|---|
-{table}
-
-Trained for {results["epochs_run"]} epochs on {results["training_rows"]} rows of {results["training_sentences"]}
-distinct sentences; the state of epoch {results["best_epoch"]} is kept, chosen on
-{results["selection_sentences"]} held-back training sentences. FVU is the sum of squared errors over the sum of squares
-about the training mean. Settings, versions and fingerprints are in `config.json`.
-"""
+    method = "" if settings.method == "clvq" else f" ({settings.method})"
+    kind = "codes" if checkpoint.has_codes else "latents"
+    return f"{path.name}{method}: {checkpoint.span}, {checkpoint.size} {kind}, seed {settings.seed}{figure}"

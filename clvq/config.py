@@ -17,6 +17,7 @@ Unit = Literal["word", "token"]
 WordMethod = Literal["text", "whitespace"]
 Pooling = Literal["last", "mean", "first"]
 StorageType = Literal["float32", "float16", "bfloat16"]
+Method = Literal["clvq", "kmeans", "vqvae", "sae"]
 Initialization = Literal["spherical", "kmeans", "random"]
 DecoderMemory = Literal["quantized", "encoder"]
 Preset = Literal["default", "paper"]
@@ -128,10 +129,16 @@ class ExtractConfig(Settings):
 
 @dataclass(frozen=True)
 class TrainConfig(Settings):
-    """A CLVQ-VAE and how it is trained. `preset="paper"` gives the published settings to what is not named."""
+    """A CLVQ-VAE, or what it is compared with, and how it is trained. `preset="paper"` gives the published settings to
+    what is not named."""
 
     input_layer: int = stated(MISSING, "Layer that is squeezed through the codebook.")
     output_layer: int = stated(MISSING, "Layer that is predicted from the codes.")
+    method: Method = stated(
+        "clvq",
+        "kmeans: frozen codes, the same decoder; vqvae: the same model, reconstructing the input layer; sae: a TopK "
+        "sparse autoencoder of the input layer.",
+    )
     preset: Preset = stated("default", "Settings for what is not named: clvq's, or the published ones.")
     codebook_size: int = stated(400, "Number of codes K.")
     top_k: int = stated(5, "In training a code is drawn among the top_k nearest; 1 is greedy.")
@@ -187,7 +194,7 @@ class TrainConfig(Settings):
             f"--input-layer {self.input_layer} must lie below --output-layer {self.output_layer}.",
         )
         self.require(
-            self.top_k <= self.codebook_size,
+            "top_k" in UNUSED[self.method] or self.top_k <= self.codebook_size,
             f"--top-k {self.top_k} is more than --codebook-size {self.codebook_size}.",
         )
         self.require(
@@ -195,9 +202,19 @@ class TrainConfig(Settings):
             f"--min-frequency {self.min_frequency} is above --max-frequency {self.max_frequency}.",
         )
 
+    @property
+    def target_layer(self) -> int:
+        """The layer whose rows are reconstructed: the input layer itself, or the output layer."""
+        return self.input_layer if self.method in ("vqvae", "sae") else self.output_layer
+
     @classmethod
     def resolve(cls, **named: Any) -> Self:
-        """Settings where what is named wins over the preset, and the preset over the defaults."""
+        """Settings where what is named wins over the preset, and the preset over the defaults.
+
+        What the method has no use for keeps its default, so that one set of options does for all methods.
+        """
+        unused = UNUSED.get(named.get("method", "clvq"), ())
+        named = {name: value for name, value in named.items() if name not in unused}
         preset = PAPER if named.get("preset") == "paper" else {}
         unknown = set(named) - {item.name for item in fields(cls)}
         if unknown:
@@ -238,6 +255,16 @@ class ExplainConfig(Settings):
         self.require(self.mass is None or 0 < self.mass <= 1, "--mass must be above 0 and at most 1.")
         self.require(self.steps <= self.max_steps, f"--steps {self.steps} is more than --max-steps {self.max_steps}.")
 
+
+UNUSED: dict[str, tuple[str, ...]] = {
+    "clvq": (),
+    "kmeans": ("top_k", "temperature", "initialization", "commitment_weight", "yardsticks"),
+    "vqvae": (),
+    "sae": ("preset", "top_k", "temperature", "initialization", "commitment_weight", "decoder_layers",
+            "decoder_memory", "learning_rate", "weight_decay", "yardsticks"),
+}  # fmt: skip
+"""Settings that mean nothing to a method: k-means codes are never drawn, moved or initialized otherwise; an SAE has no
+decoder blocks, and its learning rate is swept."""
 
 PAPER: dict[str, Any] = {
     "temperature_unit": "raw",

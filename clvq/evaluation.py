@@ -100,7 +100,7 @@ def evaluate(
         prediction = model.decoder(model.codebook[codes_here], layout, memory)
         words.add(batch.targets[on_device], prediction[on_device])
         sentence_rows.add(batch.targets[~on_device], prediction[~on_device])
-        _count_sentences(attested, codes, is_word, batch.mask)
+        count_sentences(attested, codes, is_word, batch.mask)
         if reliance:
             mixed = codes.clone()
             count = int(is_word.sum())
@@ -148,7 +148,7 @@ def _assign(model: ClvqVae, rows: PairRows, batch_sentences: int) -> tuple[list[
     return parts, usage, float(np.exp(entropy / max(drawn, 1)))
 
 
-def _count_sentences(attested: Tensor, codes: Tensor, is_word: Tensor, mask: Tensor) -> None:
+def count_sentences(attested: Tensor, codes: Tensor, is_word: Tensor, mask: Tensor) -> None:
     """Adds to each code how many sentences of the batch have a word with it."""
     sentence = mask.cpu().nonzero()[:, 0][is_word]
     pairs = torch.unique(torch.stack([sentence, codes[is_word]]), dim=1)

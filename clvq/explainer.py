@@ -14,6 +14,7 @@ from clvq.checkpoint import Checkpoint
 from clvq.config import DEMO, ExplainConfig
 from clvq.demo import MODEL_PATH
 from clvq.errors import ClvqError, MismatchError
+from clvq.faithfulness_config import FaithfulnessConfig
 from clvq.language_model import LanguageModel
 from clvq.tokenization import FIRST, TokenizedSentence, row_layout
 from clvq.upper_layers import UpperLayers
@@ -24,7 +25,7 @@ class Explainer:
 
     def __init__(self, checkpoint: Checkpoint, store: ActivationStore, config: ExplainConfig) -> None:
         self.checkpoint, self.store, self.config = checkpoint, store, config
-        self.model = _load(checkpoint, store, config)
+        self.model = language_model_of(checkpoint, store, config)
         upper = UpperLayers(self.model, checkpoint.input_layer)
         self._attribution = IntegratedAttribution(
             upper,
@@ -118,7 +119,9 @@ class Explainer:
         return found
 
 
-def _load(checkpoint: Checkpoint, store: ActivationStore, config: ExplainConfig) -> LanguageModel:
+def language_model_of(
+    checkpoint: Checkpoint, store: ActivationStore, config: ExplainConfig | FaithfulnessConfig
+) -> LanguageModel:
     """The language model that the checkpoint was made from, which must not have changed since."""
     made = checkpoint.config["provenance"]["model"]
     name = str(MODEL_PATH) if made["id"] == DEMO else made["id"]

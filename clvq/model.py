@@ -220,6 +220,10 @@ class ClvqVae(
         with torch.no_grad():
             return _scatter(self.quantizer.assign(self.encode(hidden_states[mask])), mask, fill=-1)
 
+    def nearest(self, z_e: Tensor) -> Tensor:
+        """`z_e [N, D]` -> the nearest code of each row `[N]`."""
+        return self.quantizer.relative_distances(z_e).argmin(dim=1)
+
     def forward(self, hidden_states: Tensor, mask: Tensor | None = None) -> ClvqOutput:
         """Input layer's hidden states `[B, T, D]`, mask `[B, T]` true at rows."""
         mask = _row_mask(hidden_states, mask)

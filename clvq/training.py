@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,19 @@ from clvq.checkpoint import (
     write_checkpoint,
 )
 from clvq.codebook_init import initial_codebook, sample_size
-from clvq.config import TrainConfig
-from clvq.errors import ClvqError, MismatchError
-from clvq.evaluation import Evaluation, TrainingMeans, evaluate
+from clvq.config import UNUSED, TrainConfig
+from clvq.errors import MismatchError
+from clvq.evaluation import Evaluation, evaluate
 from clvq.model import ClvqVae
-from clvq.pair_rows import PairRows, frequency_mask, split_by_text
 from clvq.processes import Processes, device_of
 from clvq.progress import Progress, Report, silent
+from clvq.sae import TopKSae
+from clvq.sae_training import train_sae
 from clvq.storage import fingerprint, locked, remove_folder
-from clvq.tokenization import WORD
-from clvq.trainer import Position, Trainer
-from clvq.yardsticks import kmeans_codes, yardsticks
+from clvq.trainer import Trainer
+from clvq.training_rows import TrainingRows
+from clvq.training_state import STATE_NAME, Position
+from clvq.yardsticks import Yardsticks, kmeans_codes, yardsticks
 
 KMEANS_FOLDER = "kmeans"
 
@@ -47,13 +49,15 @@ def train(
     progress: Report = silent,
     **settings: Any,
 ) -> Checkpoint:
-    """Trains a CLVQ-VAE on a store's layer pair into the checkpoint folder `path`.
+    """Trains a CLVQ-VAE, or the `method` asked for, on a store's layer pair into the checkpoint folder `path`.
 
-    `settings` are the fields of `TrainConfig`; `input_layer` and `output_layer` must be among them. An unfinished
-    training with the same settings continues, a finished one is returned as it is; with other settings it raises
-    MismatchError unless `overwrite`.
+    `settings` are the fields of `TrainConfig`; `input_layer` and `output_layer` must be among them. What the method
+    has no use for is left aside, with a note. An unfinished training with the same settings continues, a finished one
+    is returned as it is; with other settings it raises MismatchError unless `overwrite`.
     """
     config = TrainConfig.resolve(**settings)
+    if aside := [f"--{name.replace('_', '-')}" for name in UNUSED[config.method] if name in settings]:
+        progress(Progress("train", note=f"--method {config.method} has no use for {', '.join(aside)}."))
     store = store if isinstance(store, ActivationStore) else ActivationStore(store)
     path = Path(path)
     for layer in (config.input_layer, config.output_layer):
@@ -75,36 +79,22 @@ def train(
 
 
 class _Training:
-    """One run of `train`: reads rows, trains, measures, writes."""
+    """One run of `train`: trains, measures, writes."""
 
     def __init__(
         self, store: ActivationStore, path: Path, config: TrainConfig, processes: Processes, progress: Report
     ) -> None:
         self.store, self.path, self.config = store, path, config
         self.processes, self.progress = processes, progress
-        self.device = device_of(config.device)
-        layers = (config.input_layer, config.output_layer)
-        self.scales = (1.0, 1.0)
-        if config.layer_scale == "unit":
-            self.scales = (store.layer(layers[0]).scale, store.layer(layers[1]).scale)
-        training, selection = split_by_text(store, "train")
-        no_sinks = ~store.sinks("train", layers)
-        self.selection = self._rows("train", selection, no_sinks)
-        self.evaluation = self._rows("eval", None, ~store.sinks("eval", layers))
-        if not len(self.evaluation):
-            raise ClvqError(f"The evaluation split of {store.path} has no rows: its texts are empty, or sinks alone.")
-        self.rows = self._rows("train", training, no_sinks & self._wanted_types(training))
-        if self.rows.row_count < config.codebook_size:
-            raise ClvqError(
-                f"--codebook-size {config.codebook_size} is more than the {self.rows.row_count} training rows. "
-                f"Use 1 to {self.rows.row_count}."
-            )
-        self.means = TrainingMeans.of(self.rows, progress)
+        self.rows = TrainingRows(store, config, progress)
 
     def run(self) -> Checkpoint:
         """All processes train; the leader alone measures and writes, while the others wait."""
         if not (self.path / CONFIG_NAME).exists():
-            self._train()
+            if self.config.method == "sae":
+                self._train_sae()
+            else:
+                self._train()
         if self.config.yardsticks == "full":
             self._frozen_kmeans()
         if self.processes.is_leader:
@@ -112,64 +102,55 @@ class _Training:
         self.processes.wait()
         return read_checkpoint(self.path)
 
-    def _rows(self, split: str, sentences: np.ndarray | None, keep: np.ndarray) -> PairRows:
-        layers = (self.config.input_layer, self.config.output_layer)
-        return PairRows(
-            self.store,
-            split,
-            layers,
-            sentences=sentences,
-            keep=keep,
-            scales=self.scales,
-            device=self.device,
-            progress=self.progress,
-        )
-
-    def _wanted_types(self, sentences: np.ndarray) -> np.ndarray:
-        """[rows] bool of the training split: what the caps on word types leave; everything where there is none."""
-        flags, config = self.store.flags("train"), self.config
-        if not config.max_frequency and not config.min_frequency:
-            return np.ones(len(flags), bool)
-        keep = frequency_mask(
-            self.store, sentences, config.min_frequency, config.max_frequency, config.frequency_order, config.seed
-        )
-        if not keep[(flags & WORD) != 0].any():
-            raise ClvqError(f"No word type has --min-frequency {config.min_frequency} training rows.")
-        return keep
-
-    def _model(self, encoder: str) -> tuple[ClvqVae, dict[str, Any]]:
-        widths = self.store.layer(self.config.input_layer).width, self.store.layer(self.config.output_layer).width
-        arguments = architecture(self.config, *widths, encoder)
-        model = ClvqVae(**arguments).to(self.device)
-        model.input_scale.fill_(self.scales[0])
-        model.output_scale.fill_(self.scales[1])
-        return model, arguments
-
     def _train(self) -> None:
         folder = self.path / TRAINING_FOLDER
-        model, arguments = self._model("residual")
-        if not (folder / "state.safetensors").exists():
+        frozen = self.config.method == "kmeans"
+        model, arguments = self._kmeans_model() if frozen else self._model("residual")
+        if not frozen and not (folder / STATE_NAME).exists():
             self._initialize(model)
-        position = self._trainer(model, folder, "train").run()
+        position = self._trainer(model, folder, "train", frozen_codes=frozen).run()
         if self.processes.is_leader:
-            self._write(model, arguments, position)
+            figures = {
+                "evaluation": self._evaluate(model).as_json(),
+                "yardsticks": asdict(self._yardsticks()),
+            }
+            self._write(model, arguments, figures, position)
         self.processes.wait()
 
-    def _write(self, model: ClvqVae, arguments: dict[str, Any], position: Position) -> None:
-        config = self.config
-        figures = self._evaluate(model)
-        codes = kmeans_codes(self.rows, config.codebook_size, config.seed)
-        standards = yardsticks(self.rows, self.selection, self.evaluation, self.means, codes, self.progress)
-        results = {
-            "evaluation": figures.as_json(),
-            "yardsticks": asdict(standards),
-            "training_rows": self.rows.row_count,
-            "training_sentences": len(self.rows),
-            "selection_sentences": len(self.selection),
-            "evaluation_sentences": len(self.evaluation),
-            **_outcome(position),
-        }
-        write_checkpoint(self.path, model, arguments, config, self._provenance(), results)
+    def _train_sae(self) -> None:
+        outcome = train_sae(self.rows, self.path / TRAINING_FOLDER, self._identity(), self.progress)
+        model = outcome.model
+        arguments = {"input_width": self.rows.widths[0], "latents": len(model.directions), "k": model.k}
+        figures = {**outcome.figures, "yardsticks": asdict(self._yardsticks())}
+        self._write(model, arguments, figures, outcome.position)
+
+    def _write(
+        self, model: ClvqVae | TopKSae, arguments: dict[str, Any], figures: dict[str, Any], position: Position
+    ) -> None:
+        results = {**figures, "target_layer": self.config.target_layer, **self.rows.counts(), **_outcome(position)}
+        write_checkpoint(self.path, model, arguments, self.config, self._provenance(), results)
+
+    def _yardsticks(self) -> Yardsticks:
+        """A copy or a linear map of a layer predicts that layer itself: not what its codes are measured against."""
+        config, rows = self.config, self.rows
+        codes = kmeans_codes(rows.training, config.codebook_size, config.seed)
+        found = yardsticks(rows.training, rows.selection, rows.evaluation, rows.means, codes, self.progress)
+        return replace(found, copy=None, ridge=None) if config.target_layer == config.input_layer else found
+
+    def _model(self, encoder: str) -> tuple[ClvqVae, dict[str, Any]]:
+        arguments = architecture(self.config, *self.rows.widths, encoder)
+        model = ClvqVae(**arguments).to(self.rows.device)
+        model.input_scale.fill_(self.rows.scales[0])
+        model.output_scale.fill_(self.rows.scales[1])
+        return model, arguments
+
+    def _kmeans_model(self) -> tuple[ClvqVae, dict[str, Any]]:
+        """Spherical k-means codes of the input layer itself under the decoder that all methods have."""
+        torch.manual_seed(self.config.seed)
+        model, arguments = self._model("identity")
+        model.quantizer.set_codebook(kmeans_codes(self.rows.training, self.config.codebook_size, self.config.seed))
+        self.processes.share(model.quantizer.codebook)
+        return model, arguments
 
     def _initialize(self, model: ClvqVae) -> None:
         """Codes from the `z_e` that the encoder gives before training."""
@@ -178,7 +159,7 @@ class _Training:
             Progress("codebook", note=f"Initializing {config.codebook_size} codes ({config.initialization}).")
         )
         generator = torch.Generator().manual_seed(config.seed)
-        inputs = self.rows.sample_inputs(sample_size(config.codebook_size), generator)
+        inputs = self.rows.training.sample_inputs(sample_size(config.codebook_size), generator)
         with torch.no_grad():
             for part in inputs.split(16384):
                 part.copy_(model.encoder(part))
@@ -191,36 +172,36 @@ class _Training:
 
     def _expected_count(self, config: TrainConfig) -> Tensor:
         """Rows a code gets in a batch on average: the weight that the first codes have against the first batches."""
-        rows = self.rows.row_count / max(1, len(self.rows)) * config.batch_sentences
-        return torch.full((config.codebook_size,), rows / config.codebook_size, device=self.device)
+        rows = self.rows.training.row_count / max(1, len(self.rows.training)) * config.batch_sentences
+        return torch.full((config.codebook_size,), rows / config.codebook_size, device=self.rows.device)
+
+    def _identity(self) -> list[Any]:
+        layers = [self.store.layer(i).fingerprint for i in (self.config.input_layer, self.config.output_layer)]
+        return [self.config.deciding(), layers]
 
     def _trainer(self, model: ClvqVae, folder: Path, stage: str, *, frozen_codes: bool = False) -> Trainer:
-        layers = [self.store.layer(i).fingerprint for i in (self.config.input_layer, self.config.output_layer)]
-        identity = fingerprint([self.config.deciding(), layers, frozen_codes])
         return Trainer(
             model,
-            self.rows,
-            self.selection,
-            self.means,
+            self.rows.training,
+            self.rows.selection,
+            self.rows.means,
             self.config,
             folder,
-            identity,
+            fingerprint([*self._identity(), frozen_codes]),
             self.progress,
             stage=stage,
             frozen_codes=frozen_codes,
         )
 
     def _evaluate(self, model: ClvqVae) -> Evaluation:
+        rows = self.rows
         return evaluate(
-            model, self.evaluation, self.means, reliance=True, seed=self.config.seed, progress=self.progress
+            model, rows.evaluation, rows.means, reliance=True, seed=self.config.seed, progress=self.progress
         )
 
     def _frozen_kmeans(self) -> None:
-        """Adds the FVU of spherical k-means codes of the input layer, never moved, with the same decoder and budget."""
-        torch.manual_seed(self.config.seed)
-        model, _ = self._model("identity")
-        model.quantizer.set_codebook(kmeans_codes(self.rows, self.config.codebook_size, self.config.seed))
-        self.processes.share(model.quantizer.codebook)
+        """Adds the FVU of what `--method kmeans` trains with the same settings, as a yardstick."""
+        model, _ = self._kmeans_model()
         folder = self.path / TRAINING_FOLDER / KMEANS_FOLDER
         self._trainer(model, folder, "frozen k-means", frozen_codes=True).run()
         if self.processes.is_leader:
@@ -235,7 +216,7 @@ class _Training:
             "layers": {
                 str(layer): store.layer(layer).fingerprint for layer in (config.input_layer, config.output_layer)
             },
-            "device": str(self.device),
+            "device": str(self.rows.device),
             "versions": provenance.versions(),
             "created": provenance.now(),
         }

@@ -1,14 +1,17 @@
-"""A copy of a checkpoint whose codes stand in another order: all that is said of it must be the same."""
+"""Checkpoints by hand: a copy whose codes stand in another order, of which all that is said must be the same; and one
+with weights of its own."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
 
-from clvq.checkpoint import CONFIG_NAME, FORMAT, FORMAT_VERSION, read_checkpoint
+from clvq.checkpoint import CONFIG_NAME, FORMAT, FORMAT_VERSION, Checkpoint, read_checkpoint
+from clvq.model import ClvqVae
 from clvq.storage import file_checksum, write_signed, write_tensors
 
 
@@ -25,3 +28,12 @@ def permuted(source: Path, path: Path, *, code_away: int | None = None) -> Path:
     config = {**read_checkpoint(source).config, "weights_checksum": file_checksum(path / "model.safetensors")}
     write_signed(path / CONFIG_NAME, FORMAT, FORMAT_VERSION, config)
     return path
+
+
+def rewritten(source: Checkpoint, model: ClvqVae, **architecture: Any) -> Checkpoint:
+    """The checkpoint with another model, in place of its own; `architecture` is what of it differs."""
+    write_tensors(source.path / "model.safetensors", model.state_dict())
+    checksum = file_checksum(source.path / "model.safetensors")
+    config = {**source.config, **architecture, "weights_checksum": checksum}
+    write_signed(source.path / CONFIG_NAME, FORMAT, FORMAT_VERSION, config)
+    return read_checkpoint(source.path)

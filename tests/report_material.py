@@ -131,9 +131,17 @@ def _explanation(number: int, text: str, concepts: int, random: np.random.Genera
 
 def write_faithfulness(checkpoint: Checkpoint) -> None:
     rows = [
-        {"edit": "centred removal", "place": "salient word", "figure": "flips", "control": control, "concept": 0.048,
-         "control_value": value, "selectivity": 0.048 - value, "low": 0.038 - value, "high": 0.058 - value}
-        for control, value in (("own deviation", 0.023), ("covariance random", 0.034), ("random", 0.009))
+        {"checkpoint": "L1-L2", "edit": "removal", "place": "salient", "figure": "flips", "control": control,
+         "concept": 0.048, "control_value": value, "selectivity": 0.048 - value, "low": 0.038 - value,
+         "high": 0.058 - value, "reason": None}
+        for control, value in (("own", 0.023), ("covariance", 0.034), ("random", 0.009))
     ]  # fmt: skip
-    rows.append({**rows[0], "control": "unmatched", "selectivity": None, "low": None, "high": None})
-    write_signed(checkpoint.path / "faithfulness.json", "clvq-faithfulness", 1, {"rows": rows, "settings": {}})
+    nothing = {"selectivity": None, "low": None, "high": None, "reason": "moves 2, the edit 3"}
+    rows.append({**rows[0], "control": "random", **nothing})
+    names = {
+        "removal": "centred removal", "salient": "most salient word", "own": "own deviation", "flips": "flips",
+        "covariance": "covariance random", "random": "random",
+    }  # fmt: skip
+    body = {"checkpoint": checkpoint.fingerprint, "checkpoints": [{"name": "L1-L2"}], "names": names, "rows": rows,
+            "differences": [], "settings": {}}  # fmt: skip
+    write_signed(checkpoint.path / "faithfulness.json", "clvq-faithfulness", 1, body)

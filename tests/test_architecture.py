@@ -15,7 +15,7 @@ FLOW = [
     {"errors", "progress", "losses", "metrics"},
     {"words"},
     {"storage", "config", "tokenization", "quantizer", "codebook_init"},
-    {"provenance", "model", "processes", "metrics_log"},
+    {"provenance", "model", "sae", "processes", "metrics_log", "training_state", "faithfulness_config"},
     {"corpus_files", "corpus_hub", "demo"},
     {"corpus_sources"},
     {"corpus_columns"},
@@ -28,8 +28,9 @@ FLOW = [
     {"store_writer"},
     {"extraction"},
     {"pair_rows"},
-    {"evaluation"},
-    {"yardsticks", "trainer", "checkpoint"},
+    {"evaluation", "model_card", "training_loop"},
+    {"yardsticks", "trainer", "sae_trainer", "training_rows", "checkpoint"},
+    {"sae_training"},
     {"training"},
     {"assignments", "label_tests", "attribution", "rationales"},
     {"concept_map", "concept_words"},
@@ -38,6 +39,11 @@ FLOW = [
     {"codebook_pairs", "concept_search", "concept_export"},
     {"explainer"},
     {"explanations"},
+    {"concept_space", "edits", "intervals", "places"},
+    {"controls"},
+    {"interventions", "probe_data", "splice_figures"},
+    {"selectivity", "faithfulness_plan", "probe", "splice"},
+    {"faithfulness_results"},
     {"html_report"},
     {"cli"},
 ]
@@ -51,7 +57,7 @@ ONLY_IN = {
     "captum": {"attribution"},
     "bokeh": {"html_report"},
     "jinja2": {"html_report"},
-    "sklearn": {"demo", "concept_catalogue", "concept_map", "codebook_pairs", "rationales"},
+    "sklearn": {"demo", "concept_catalogue", "concept_map", "codebook_pairs", "rationales", "probe"},
 }
 
 

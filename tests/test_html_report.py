@@ -281,6 +281,7 @@ def test_faithfulness_has_a_table_with_intervals(page: Any) -> None:
     assert rows.count() == 4
     assert "0.025 [0.015, 0.035]" in rows.first.inner_text()
     assert page.locator(".interval").count() == 3  # none where the distances did not match
+    assert "moves 2, the edit 3" in rows.last.inner_text()
 
 
 def test_a_corpus_without_labels_and_a_model_without_classes(copied: Checkpoint, visit: Callable[..., Any]) -> None:
@@ -299,7 +300,7 @@ def test_what_is_missing_is_named(copied: Checkpoint, visit: Callable[..., Any])
     run = copied.path.parent
     assert page.locator("#concepts .command").inner_text() == f"clvq codebook --run {run}"
     assert page.locator("#explanations .command").inner_text() == f"clvq explain --run {run}"
-    assert page.locator("#faithfulness").count() == 0
+    assert page.locator("#faithfulness .command").inner_text() == f"clvq faithfulness --run {run}"
     assert page.locator("#training figure").count() == 3
 
 

@@ -35,7 +35,7 @@ def all_concepts(found: Codebook, concepts: list[dict[str, Any]]) -> list[Render
 def title(found: Codebook, start: str) -> Text:
     """What the tables below are about: model and layers."""
     name = short_name(found.checkpoint.config["provenance"]["model"]["id"])
-    return heading(f"{start} {name}, layers {found.checkpoint.input_layer} -> {found.checkpoint.output_layer}")
+    return heading(f"{start} {name}, {found.checkpoint.span}")
 
 
 def class_name(found: Codebook, place: int | None) -> str:

@@ -13,6 +13,7 @@ import clvq
 from clvq.cli.codebook import codebook
 from clvq.cli.explain import explain
 from clvq.cli.extract import extract
+from clvq.cli.faithfulness import faithfulness
 from clvq.cli.report import report
 from clvq.cli.train import train
 
@@ -31,6 +32,7 @@ app.command()(extract)
 app.command()(train)
 app.command()(codebook)
 app.command()(explain)
+app.command()(faithfulness)
 app.command()(report)
 
 

@@ -14,7 +14,7 @@ from clvq.cli.errors import UsageError
 from clvq.cli.extract import ACTIVATIONS, extraction_settings
 from clvq.cli.options import Run, command
 from clvq.cli.output import BAR_WIDTH, Bar, Result, clock, heading, number, plain, table
-from clvq.config import ExtractConfig, TrainConfig
+from clvq.config import UNUSED, ExtractConfig, TrainConfig
 from clvq.errors import ClvqError
 from clvq.progress import Report
 
@@ -27,11 +27,11 @@ def train(
     report: Report,
     *,
     run: Run = Path("clvq-run"),
-    name: Annotated[str | None, "Folder of the checkpoint in the run folder [L4-L8, L4-L8-paper]."] = None,
+    name: Annotated[str | None, "Folder of the checkpoint in the run folder [L4-L8, L4-L8-kmeans, ...]."] = None,
     overwrite: Annotated[bool, "Replace the checkpoint, not the activations: those are `clvq extract`'s."] = False,
     **given: Any,
 ) -> Result:
-    """Train a codebook between two layers.
+    """Train a codebook between two layers, or what it is compared with.
 
     Activations that the run folder lacks are extracted first. In a new run folder, without --model and --dataset,
     the bundled demo is used.
@@ -55,7 +55,7 @@ def train(
         run / ACTIVATIONS, path=path, overwrite=overwrite, progress=report, **_training_settings(given)
     )
     hint = None
-    if "frozen_kmeans" not in checkpoint.results["yardsticks"]:
+    if "yardsticks" not in UNUSED[config.method] and "frozen_kmeans" not in checkpoint.results["yardsticks"]:
         hint = "The same command with --yardsticks full also trains frozen k-means codes to compare with."
     return Result(_document(checkpoint), _shown(checkpoint), hint)
 
@@ -68,7 +68,9 @@ def _training_settings(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _default_name(config: TrainConfig) -> str:
-    return f"L{config.input_layer}-L{config.output_layer}" + ("-paper" if config.preset == "paper" else "")
+    preset = "-paper" if config.preset == "paper" else ""
+    method = "" if config.method == "clvq" else f"-{config.method}"
+    return f"L{config.input_layer}-L{config.output_layer}{preset}{method}"
 
 
 def _checked_name(name: str) -> str:
@@ -94,43 +96,96 @@ def _document(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _shown(checkpoint: Checkpoint) -> list[RenderableType]:
-    settings, results = checkpoint.settings, checkpoint.results
-    figures = results["evaluation"]
+    results = checkpoint.results
     model = checkpoint.config["provenance"]["model"]["id"]
-    codebook = table("", title="Codebook")
-    codebook.add_row("perplexity", f"{number(figures['codebook_perplexity'], 1)} of {number(settings.codebook_size)}")
-    codebook.add_row("active and dead codes", f"{number(figures['active_codes'])} and {number(figures['dead_codes'])}")
-    codebook.add_row("codes on 5 sentences or more", number(figures["active_codes_5"]))
-    codebook.add_row("candidates in use", f"{number(figures['candidates_in_use'], 2)} of {settings.top_k}")
     training = table("", title="Training")
     training.add_row("epochs", f"{results['epochs_run']}, best {results['best_epoch']}")
     training.add_row("rows", number(results["training_rows"]))
     training.add_row("sentences", number(results["training_sentences"]))
     training.add_row("time", clock(results["training_seconds"]))
     beside = Table.grid(padding=(0, 4, 0, 0))
-    beside.add_row(codebook, training)
+    beside.add_row(_codebook(checkpoint) if checkpoint.has_codes else _dictionary(results), training)
+    tables = [_reconstruction(checkpoint)] if checkpoint.has_codes else [_sae_reconstruction(checkpoint), "",
+                                                                         _sweep(results)]  # fmt: skip
     return [
-        heading(f"CLVQ-VAE of {model}, layers {settings.input_layer} -> {settings.output_layer}"), "",
-        _reconstruction(results), "", beside, "",
+        heading(f"{checkpoint.title} of {model}, {checkpoint.span}"), "",
+        *tables, "", beside, "",
         Text(plain(str(checkpoint.path)), overflow="fold"),
     ]  # fmt: skip
 
 
-def _reconstruction(results: dict[str, Any]) -> Table:
+def _codebook(checkpoint: Checkpoint) -> Table:
+    size, figures = checkpoint.settings.codebook_size, checkpoint.results["evaluation"]
+    codebook = table("", title="Codebook")
+    codebook.add_row("perplexity", f"{number(figures['codebook_perplexity'], 1)} of {number(size)}")
+    codebook.add_row("active and dead codes", f"{number(figures['active_codes'])} and {number(figures['dead_codes'])}")
+    codebook.add_row("codes on 5 sentences or more", number(figures["active_codes_5"]))
+    codebook.add_row("candidates in use", f"{number(figures['candidates_in_use'], 2)} of {checkpoint.config['top_k']}")
+    return codebook
+
+
+def _dictionary(results: dict[str, Any]) -> Table:
+    figures = results["evaluation"]
+    dictionary = table("", title="Dictionary")
+    dictionary.add_row("latents", number(results["latents"]))
+    dictionary.add_row("active and dead", f"{number(figures['active_latents'])} and {number(figures['dead_latents'])}")
+    dictionary.add_row("active in a word (L0)", number(figures["l0"], 1))
+    dictionary.add_row("learning rate", f"{results['learning_rate']:g}")
+    return dictionary
+
+
+def _reconstruction(checkpoint: Checkpoint) -> Table:
     """The model's FVU beside what it must beat, and what it must not survive."""
-    figures, standards = results["evaluation"], results["yardsticks"]
-    made = table("FVU", title=f"Reconstruction of {number(results['evaluation_sentences'])} evaluation sentences")
+    figures, standards = checkpoint.results["evaluation"], checkpoint.results["yardsticks"]
+    return _bars(
+        checkpoint,
+        [
+            ("this model", figures["fvu"], "bold"),
+            ("frozen k-means codes, same decoder", standards.get("frozen_kmeans"), ""),
+            ("ridge map, no codes", standards["ridge"], ""),
+            ("mean output of a k-means code", standards["mean_per_code"], ""),
+            ("copy of the input layer", standards["copy"], ""),
+            ("this model, sentence rows", figures["fvu_sentence_rows"], ""),
+            ("with a word's own code made the mean", figures["fvu_own_code_mean"], ""),
+            ("with codes shuffled among words", figures["fvu_codes_shuffled"], ""),
+        ],
+    )
+
+
+def _sae_reconstruction(checkpoint: Checkpoint) -> Table:
+    figures = checkpoint.results["evaluation"]
+    return _bars(
+        checkpoint,
+        [
+            ("this model", figures["fvu"], "bold"),
+            ("mean of a k-means code", checkpoint.results["yardsticks"]["mean_per_code"], ""),
+            ("this model, sentence rows", figures["fvu_sentence_rows"], ""),
+        ],
+    )
+
+
+def _bars(checkpoint: Checkpoint, rows: list[tuple[str, float | None, str]]) -> Table:
+    """FVU figures as lengths; says of which layer, where that is not the output layer."""
+    of = checkpoint.settings.target_layer
+    layer = "" if of == checkpoint.output_layer else f"layer {of} in "
+    sentences = number(checkpoint.results["evaluation_sentences"])
+    made = table("FVU", title=f"Reconstruction of {layer}{sentences} evaluation sentences")
     made.add_column(Text("0 is perfect, 1 the mean", style="dim"), width=BAR_WIDTH)
-    rows = [
-        ("this model", figures["fvu"], "bold"),
-        ("frozen k-means codes, same decoder", standards.get("frozen_kmeans"), ""),
-        ("ridge map, no codes", standards["ridge"], ""),
-        ("mean output of a k-means code", standards["mean_per_code"], ""),
-        ("copy of the input layer", standards["copy"], ""),
-        ("this model, sentence rows", figures["fvu_sentence_rows"], ""),
-        ("with a word's own code made the mean", figures["fvu_own_code_mean"], ""),
-        ("with codes shuffled among words", figures["fvu_codes_shuffled"], ""),
-    ]
     for name, value, style in rows:
         made.add_row(Text(name), number(value), Bar(value), style=style)
+    return made
+
+
+def _sweep(results: dict[str, Any]) -> Table:
+    """FVU on the selection slice after each short training, the chosen one bold."""
+    rates = sorted({point["learning_rate"] for point in results["sweep"]})
+    title = f"Sweep over {number(results['sweep_sentences'])} sentences: FVU by learning rate"
+    made = table(*(f"{rate:g}" for rate in rates), title=title)
+    found = {(point["k"], point["learning_rate"]): point["selection_fvu"] for point in results["sweep"]}
+    for k in sorted({k for k, _ in found}):
+        cells = [
+            Text(number(found[k, rate]), style="bold" if (k, rate) == (results["k"], results["learning_rate"]) else "")
+            for rate in rates
+        ]
+        made.add_row(f"k {k}", *cells)
     return made

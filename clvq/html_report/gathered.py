@@ -78,7 +78,7 @@ def command(name: str, checkpoint: Checkpoint) -> str:
     run = checkpoint.path.parent
     words = ["clvq", name]
     if len(list(run.glob(f"*/{CONFIG_NAME}"))) > 1:
-        words.append(checkpoint.path.name)
+        words += [*(["--checkpoint"] if name == "explain" else []), checkpoint.path.name]
     if run != DEFAULT_RUN:
         words += ["--run", str(run)]
     return shlex.join(words)
@@ -119,13 +119,15 @@ def _explanations(
 
 
 def _faithfulness(checkpoint: Checkpoint, gaps: list[Gap]) -> dict[str, Any] | None:
+    remake = command("faithfulness", checkpoint)
     path = checkpoint.path / "faithfulness.json"
     if not path.exists():
+        gaps.append(Gap("faithfulness", "Faithfulness has not been measured yet.", remake))
         return None
-    body = read_signed(path, "clvq-faithfulness", 1, "Remove it.")
-    if body.get("checkpoint", checkpoint.fingerprint) != checkpoint.fingerprint:
+    body = read_signed(path, "clvq-faithfulness", 1, f"Make it anew: `{remake} --overwrite`.")
+    if body["checkpoint"] != checkpoint.fingerprint:
         gaps.append(
-            Gap("faithfulness", "The faithfulness figures are of an earlier training and are left out here.", None)
+            Gap("faithfulness", "The faithfulness figures are of an earlier training and are left out here.", remake)
         )
         return None
     return body

@@ -8,6 +8,12 @@ from typing import Any, NamedTuple
 from clvq.html_report.gathered import Material
 from clvq.provenance import short_name
 
+_BASELINES = {
+    "kmeans": "A baseline: frozen k-means codes. ",
+    "vqvae": "A baseline: a single-layer VQ-VAE. ",
+    "sae": "A baseline: a TopK sparse autoencoder. ",
+}
+
 
 class Headline(NamedTuple):
     name: str
@@ -42,14 +48,24 @@ def story(material: Material) -> str:
     """The result in two or three sentences."""
     checkpoint = material.checkpoint
     results, figures = checkpoint.results, checkpoint.results["evaluation"]
-    upper = checkpoint.output_layer
-    text = (
-        f"Each word of a sentence is replaced by one of {checkpoint.settings.codebook_size:,} codes, learned from "
-        f"layer {checkpoint.input_layer}, and layer {upper} is predicted from those codes alone."
-    )
+    lower, upper = checkpoint.input_layer, checkpoint.settings.target_layer
+    predicted = "that layer" if upper == lower else f"layer {upper}"
+    method = checkpoint.settings.method
+    if checkpoint.has_codes:
+        text, parts = (
+            f"{_BASELINES.get(method, '')}Each word of a sentence is replaced by one of {checkpoint.size:,} codes, "
+            f"learned from layer {lower}, and {predicted} is predicted from those codes alone.",
+            "codes",
+        )
+    else:
+        text, parts = (
+            f"{_BASELINES[method]}Each word's state at layer {lower} is written as {checkpoint.config['k']} of "
+            f"{checkpoint.size:,} directions; the strongest of them stands for the word's code here.",
+            "directions",
+        )
     if figures["fvu"] is not None:
         text += (
-            f" On {results['evaluation_sentences']:,} sentences that training never saw, the codes account for "
+            f" On {results['evaluation_sentences']:,} sentences that training never saw, the {parts} account for "
             f"{1 - figures['fvu']:.0%} of the variance of layer {upper}."
         )
     if figures["fvu_codes_shuffled"] is not None and figures["fvu_codes_shuffled"] > 2 * (figures["fvu"] or 0):
@@ -60,11 +76,11 @@ def story(material: Material) -> str:
 def headline(material: Material) -> list[Headline]:
     """The figures to know first, each with what it means."""
     settings, figures = material.checkpoint.settings, material.checkpoint.results["evaluation"]
-    size = settings.codebook_size
+    size = material.checkpoint.size
     shown = []
     if figures["fvu"] is not None:
         meaning = (
-            f"Variance of layer {settings.output_layer} that the codes leave unexplained, on held-out words. "
+            f"Variance of layer {settings.target_layer} that the codes leave unexplained, on held-out words. "
             "0 is perfect, 1 is no better than always guessing the mean."
         )
         shown.append(Headline("FVU", f"{figures['fvu']:.3f}", meaning))

@@ -157,15 +157,29 @@ def _short(value: Any) -> Any:
 
 
 def _intervals(body: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Rows of the faithfulness table with places of their intervals in percent of one scale that holds 0 and all."""
+    """Rows of the faithfulness table with places of their intervals in percent of one scale that holds 0 and all; then
+    those of the differences between checkpoints."""
     if body is None:
         return None
-    ends = [row[name] for row in body["rows"] for name in ("low", "high", "selectivity") if row[name] is not None]
+    names, several = body["names"], len(body["checkpoints"]) > 1
+    lines = [{**row, "checkpoint": row["checkpoint"] if several else None} for row in body["rows"]]
+    for line in body["differences"]:
+        which = f"{line['checkpoint']} minus {line['other']}"
+        values = {"selectivity": line["difference"], "concept": None, "control_value": None, "reason": None}
+        lines.append({**line, **values, "checkpoint": which})
+    ends = [row[name] for row in lines for name in ("low", "high", "selectivity") if row[name] is not None]
     low, high = min([0.0, *ends]), max([0.0, *ends])
     width = (high - low) or 1.0
 
     def place(value: float | None) -> float | None:
         return None if value is None else round(100 * (value - low) / width, 2)
 
-    rows = [{**row, "places": [place(row[name]) for name in ("low", "selectivity", "high")]} for row in body["rows"]]
+    rows = [
+        {
+            **line,
+            **{name: names[line[name]] for name in ("edit", "place", "control", "figure")},
+            "places": [place(line[name]) for name in ("low", "selectivity", "high")],
+        }
+        for line in lines
+    ]
     return {"rows": rows, "zero": place(0.0)}

@@ -15,8 +15,8 @@ from running import SMALL, Clvq, files_of, start
 
 TRAINING = ("--input-layer", "1", "--output-layer", "3", "--epochs", "4", "--batch-sentences", "4", *SMALL)
 SLOW_STEPS = """
-import time, clvq.trainer
-clvq.trainer.SAVE_SECONDS = 0.05
+import time, clvq.trainer, clvq.training_loop
+clvq.training_loop.SAVE_SECONDS = 0.05
 real = clvq.trainer.Trainer._step
 def step(self, batch):
     time.sleep(0.02)

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from report_material import write_codebook, write_explanations
+from report_material import write_codebook, write_explanations, write_faithfulness
 from running import Clvq, files_of
 
 import clvq as package
@@ -40,7 +40,7 @@ def test_one_file_in_the_run_folder_that_names_what_is_missing(clvq: Clvq, run: 
     assert f"clvq codebook --run &#39;{run}&#39;" in page
     assert f"clvq explain --run &#39;{run}&#39;" in page
     assert f"Run `clvq codebook --run '{run}'`." in ended.message
-    assert "Faithfulness" not in page  # the command does not exist yet
+    assert f"clvq faithfulness --run &#39;{run}&#39;" in page
     after = files_of(run)
     assert set(after) == {*before, "report.html"}
     assert {name: after[name] for name in before} == before
@@ -158,6 +158,7 @@ def test_a_run_without_a_checkpoint(clvq: Clvq, finished_run: Path, tmp_path: Pa
 def test_no_local_path_leaves_with_a_complete_report(clvq: Clvq, run: Path) -> None:
     checkpoint = package.read_checkpoint(run / "L1-L3")
     write_explanations(checkpoint, TEXTS, write_codebook(checkpoint, TEXTS, 12), 2)
+    write_faithfulness(checkpoint)
     assert clvq("report", "--run", run).code == 0
     page = (run / "report.html").read_text(encoding="utf-8")
     assert str(run.parent) not in page

@@ -1,0 +1,39 @@
+"""`clvq faithfulness`: does the model's answer depend on the concepts? -> RUN/NAME/faithfulness.json, and tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from clvq.cli.faithfulness_view import shown
+from clvq.cli.options import Run, command
+from clvq.cli.output import Result
+from clvq.faithfulness_config import FaithfulnessConfig
+from clvq.progress import Report
+
+
+@command((FaithfulnessConfig, "Edits and controls"))
+def faithfulness(
+    report: Report,
+    checkpoint: Annotated[
+        list[str] | None, "Checkpoints: names in the run folder, or paths; several side by side [the only one there]."
+    ] = None,
+    *,
+    run: Run = Path("clvq-run"),
+    overwrite: Annotated[bool, "Measure again, and replace what is there."] = False,
+    **given: Any,
+) -> Result:
+    """Edit concepts inside the model, beside matched controls.
+
+    The states of the input layer are edited at the words that matter, and the rest of the model runs on. What counts
+    is the contrast with controls at the same tokens that move them as far, with its 95% interval.
+    """
+    import clvq
+    from clvq.checkpoint import find_checkpoint
+
+    found = [find_checkpoint(run, name) for name in checkpoint] if checkpoint else [find_checkpoint(run)]
+    made = clvq.faithfulness(found, overwrite=overwrite, progress=report, **given)
+    document = {"path": str(found[0].path / "faithfulness.json"), **made.summary}
+    where = "" if run == Path("clvq-run") else f" --run {run}"
+    which = "" if len(found) == 1 and not checkpoint else f" {found[0].path.name}"
+    return Result(document, shown(document), f"Next: clvq report{which}{where}")

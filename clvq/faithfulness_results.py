@@ -1,0 +1,263 @@
+"""Whether the model's own answer depends on the concepts: they are edited inside it, beside matched controls.
+
+faithfulness.json     settings, figures, selectivities with intervals; by class; along a curve; of several
+                      checkpoints side by side. In the folder of the first one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clvq import explanations, provenance
+from clvq.activations import ActivationStore
+from clvq.assignments import SplitText, read_text
+from clvq.checkpoint import Checkpoint, read_checkpoint
+from clvq.concept_space import concept_space
+from clvq.errors import ClvqError, MismatchError
+from clvq.explainer import language_model_of
+from clvq.explanations import SPLIT, Explanations, explain
+from clvq.faithfulness_config import FaithfulnessConfig
+from clvq.faithfulness_plan import names_of, plan_of, subjects_of
+from clvq.interventions import Change, Effects, Interventions
+from clvq.places import Subject
+from clvq.progress import Progress, Report, silent
+from clvq.selectivity import paired, table
+from clvq.storage import locked, read_signed, write_signed
+from clvq.upper_layers import UpperLayers
+
+FORMAT = "clvq-faithfulness"
+FORMAT_VERSION = 1
+FILE_NAME = "faithfulness.json"
+
+Lines = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """What `faithfulness` gives."""
+
+    checkpoints: list[Checkpoint]
+    summary: dict[str, Any]
+    """What faithfulness.json says."""
+
+    @property
+    def rows(self) -> Lines:
+        """Selectivities: a line a checkpoint, edit, place, control and figure."""
+        return list(self.summary["rows"])
+
+    @property
+    def figures(self) -> Lines:
+        """What each edit and control does: a line a checkpoint, edit, place and control (None is the edit)."""
+        return list(self.summary["figures"])
+
+
+def faithfulness(
+    checkpoints: Checkpoint | str | Path | Sequence[Checkpoint | str | Path],
+    *,
+    overwrite: bool = False,
+    progress: Report = silent,
+    **settings: Any,
+) -> Faithfulness:
+    """Edits the concepts of one or several checkpoints inside the language model, over the evaluation split.
+
+    `settings` are the fields of `FaithfulnessConfig`. Explanations that are missing are made. A finished result with
+    the same settings is read; with other settings it raises MismatchError unless `overwrite`. ClvqError where the
+    model predicts nothing, and where there is nothing to edit; MismatchError where labels, checkpoints or model do
+    not belong together.
+    """
+    config = FaithfulnessConfig(**settings)
+    given = [checkpoints] if isinstance(checkpoints, Checkpoint | str | Path) else list(checkpoints)
+    read = [entry if isinstance(entry, Checkpoint) else read_checkpoint(entry) for entry in given]
+    _refuse_unlike(read)
+    store = read[0].store()
+    text = read_text(store, SPLIT, progress)
+    label = _checked_label(store, text, config.label)
+    explained = [_explained(checkpoint, config, progress) for checkpoint in read]
+    identity = {
+        "checkpoint": read[0].fingerprint,
+        "store": store.fingerprint,
+        "explanations": [found.summary["explanations_checksum"] for found in explained],
+    }
+    decided = {**config.deciding(), "beside": [f"{other.path.name} ({other.fingerprint})" for other in read[1:]]}
+    path = read[0].path / FILE_NAME
+    summary = None if overwrite else _stored(path, identity, decided)
+    if summary is not None:
+        progress(Progress("faithfulness", note=f"{path} is up to date."))
+        return Faithfulness(read, summary)
+    body = _Measured(config, store, text, explained, label, progress).body()
+    with locked(read[0].path):
+        write_signed(path, FORMAT, FORMAT_VERSION, {**identity, "settings": decided, **body})
+    return Faithfulness(read, read_signed(path, FORMAT, FORMAT_VERSION, ""))
+
+
+class _Measured:
+    """What edits do to the sentences of one store, with the concepts of each checkpoint."""
+
+    def __init__(
+        self,
+        config: FaithfulnessConfig,
+        store: ActivationStore,
+        text: SplitText,
+        explained: list[Explanations],
+        label: int | None,
+        progress: Report,
+    ) -> None:
+        self.checkpoints = [found.codebook.checkpoint for found in explained]
+        self.config, self.seed = config, config.seed
+        self.model = language_model_of(self.checkpoints[0], store, config)
+        upper = UpperLayers(self.model, self.checkpoints[0].input_layer)
+        self.subjects: list[Subject] = []
+        self.effects: list[Mapping[Change, Effects]] = []
+        for found in explained:
+            subjects = subjects_of(found, self.model, config, label)
+            if self.subjects and [one.number for one in subjects] != [one.number for one in self.subjects]:
+                raise MismatchError(
+                    f"The explanations of {found.codebook.checkpoint.path} and {self.checkpoints[0].path} are of other "
+                    "sentences. Make them alike with `clvq explain --overwrite`, or give a --limit that both have."
+                )
+            self.subjects = subjects
+            checkpoint = found.codebook.checkpoint
+            space = concept_space(checkpoint, device=self.model.device, progress=progress)
+            plan = plan_of(config, self.subjects, found.codebook, space, len(self.model.label_names or ()))
+            interventions = Interventions(
+                upper, space, pooling=store.settings["pooling"], dtype=store.settings["dtype"],
+                batch_tokens=config.batch_tokens,
+            )  # fmt: skip
+            self.effects.append(interventions.effects(self.subjects, plan, progress))
+        self.texts = text.texts[[subject.number for subject in self.subjects]]
+        """[S] which distinct text each sentence is."""
+        self.labels = np.array([-1 if subject.label is None else subject.label for subject in self.subjects])
+        if self.model.label_names is None:
+            self.labels[:] = -1  # a next token has none
+
+    def body(self) -> dict[str, Any]:
+        """All figures of faithfulness.json."""
+        known = self.labels[self.labels >= 0]
+        chance = float(np.bincount(known).max() / len(known)) if len(known) else None
+        predicted = np.array([subject.prediction for subject in self.subjects])
+        figures, rows = self._tables(on_curve=False, chance=chance)
+        names = self.model.label_names or []
+        by_class = []
+        for number in np.unique(known).tolist():
+            of_class = self.labels == number
+            head = {"label": names[number], "sentences": int(of_class.sum())}
+            by_class += [{**head, **line} for line in self._tables(on_curve=False, chosen=of_class)[1]]
+        return {
+            "model": {"id": self.model.model_id, "fingerprint": self.model.fingerprint},
+            "checkpoints": [
+                {"name": checkpoint.path.name, "fingerprint": checkpoint.fingerprint} for checkpoint in self.checkpoints
+            ],
+            "clean": {
+                "sentences": len(self.subjects),
+                "distinct_texts": len(np.unique(self.texts)),
+                "accuracy": float((predicted == self.labels)[self.labels >= 0].mean()) if len(known) else None,
+                "chance": chance,
+            },
+            "names": names_of(self.config),
+            "figures": figures,
+            "rows": rows,
+            "by_class": by_class,
+            "curve": self._tables(on_curve=True)[1],
+            "differences": [
+                {"checkpoint": self.checkpoints[0].path.name, "other": other.path.name, **line}
+                for other, effects in zip(self.checkpoints[1:], self.effects[1:], strict=True)
+                for line in paired(self.effects[0], effects, self.texts, self.seed)
+            ],
+            "versions": provenance.versions(),
+            "created": provenance.now(),
+        }
+
+    def _tables(
+        self, *, on_curve: bool, chance: float | None = None, chosen: np.ndarray | None = None
+    ) -> tuple[Lines, Lines]:
+        """(figures, rows) of all checkpoints, over the `chosen` sentences."""
+        mask = np.ones(len(self.subjects), bool) if chosen is None else chosen
+        found: tuple[Lines, Lines] = ([], [])
+        for checkpoint, effects in zip(self.checkpoints, self.effects, strict=True):
+            wanted = {change: value for change, value in effects.items() if change.place.on_curve == on_curve}
+            for lines, more in zip(found, table(wanted, self.texts, mask, chance, self.seed), strict=True):
+                lines += [{"checkpoint": checkpoint.path.name, **line} for line in more]
+        return found
+
+
+def _refuse_unlike(checkpoints: list[Checkpoint]) -> None:
+    """MismatchError where checkpoints are not of one model, corpus and input layer."""
+    if not checkpoints:
+        raise ClvqError("No checkpoint is given.")
+    first = checkpoints[0]
+    names = [checkpoint.path.name for checkpoint in checkpoints]
+    if len(set(names)) < len(names):
+        raise ClvqError(
+            f"Two checkpoints have the same name: {', '.join(names)}. Give each once, by names that differ."
+        )
+    for other in checkpoints[1:]:
+        kinds = {
+            "another model": [entry.config["provenance"]["model"]["fingerprint"] for entry in (first, other)],
+            "other rows": [entry.config["provenance"]["rows"] for entry in (first, other)],
+            "another input layer": [entry.input_layer for entry in (first, other)],
+        }
+        for kind, (ours, theirs) in kinds.items():
+            if ours != theirs:
+                raise MismatchError(
+                    f"{other.path} is of {kind} than {first.path} ({theirs}, not {ours}): their edits cannot be "
+                    "compared. Give checkpoints of one model, corpus and input layer."
+                )
+
+
+def _checked_label(store: ActivationStore, text: SplitText, label: str | None) -> int | None:
+    """The number of the class that is asked for; MismatchError where labels are not the head's, ClvqError where no
+    sentence is of that class."""
+    names = store.label_names
+    if names is not None and store.has_predictions and int(text.labels.max(initial=-1)) >= len(names):
+        raise MismatchError(
+            f"{store.path} has label {int(text.labels.max())}, but the model's head has classes 0 to {len(names) - 1} "
+            f"({', '.join(names)}). Extract with the corpus that the model was trained for, or another --label-column."
+        )
+    if label is None:
+        return None
+    if names is None:
+        raise ClvqError(f"{store.path} has no classes, so --label has nothing to choose by.")
+    number = names.index(label) if label in names else int(label) if label.isdecimal() else -1
+    if not 0 <= number < len(names):
+        raise ClvqError(f"There is no class {label!r}: the classes are {', '.join(names)}.")
+    if not (text.labels == number).any():
+        raise ClvqError(f"No sentence of the evaluation split is of class {names[number]}: there is nothing to edit.")
+    return number
+
+
+def _explained(checkpoint: Checkpoint, config: FaithfulnessConfig, progress: Report) -> Explanations:
+    """The explanations of the evaluation split, with whatever settings they were made; made where they are missing."""
+    file = checkpoint.path / explanations.SUMMARY_NAME
+    settings: dict[str, Any] = {}
+    if file.exists():
+        remedy = "Make it again with `clvq explain --overwrite`."
+        body = read_signed(file, explanations.FORMAT, explanations.FORMAT_VERSION, remedy)
+        if body["checkpoint"] == checkpoint.fingerprint:
+            settings = body["settings"]
+    return explain(
+        checkpoint, progress=progress, **settings, device=config.device, trust_remote_code=config.trust_remote_code
+    )
+
+
+def _stored(path: Path, identity: dict[str, Any], decided: dict[str, Any]) -> dict[str, Any] | None:
+    """What the folder holds; None where there is nothing, or what was made of other weights or explanations."""
+    if not path.exists():
+        return None
+    summary = read_signed(path, FORMAT, FORMAT_VERSION, "Make it again with `clvq faithfulness --overwrite`.")
+    differing = [
+        f"{name.replace('_', '-')} ({summary['settings'].get(name)!r} there, {value!r} here)"
+        for name, value in decided.items()
+        if summary["settings"].get(name) != value
+    ]
+    same = summary["checkpoint"] == identity["checkpoint"] and summary["store"] == identity["store"]
+    if same and differing:
+        raise MismatchError(
+            f"{path} holds figures with other settings: {'; '.join(differing)}. "
+            "Use those, or --overwrite to replace them."
+        )
+    return summary if {name: summary[name] for name in identity} == identity else None

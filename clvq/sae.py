@@ -1,0 +1,124 @@
+"""The TopK sparse autoencoder, what the field compares with (Gao et al. 2024, arXiv 2406.04093).
+
+    z      = TopK(ReLU(W_enc (x - b)))        k latents of M are active
+    x_hat  = W_dec z + b                       the rows of W_dec' are unit vectors, the latents' directions
+
+Rows here are those of the input layer, scaled; hidden states are as the language model makes them. Where a word needs
+one code it is its strongest latent, and that code's place is where the latent alone puts its words.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+INDEPENDENT = 1e-3
+"""A direction of which no larger part is new beside the stronger ones of its word adds nothing to their span."""
+
+
+class Latents(NamedTuple):
+    """The k largest latents of each row, the strongest first."""
+
+    values: Tensor
+    """[N, k], not negative; 0 is a latent that is not active."""
+    indices: Tensor
+    """[N, k] int64."""
+
+
+class TopKSae(nn.Module):
+    """Takes hidden states as the language model makes them: `input_scale` is stored with the weights.
+
+    Initialized as published: directions at random, the encoder their transpose; the bias is for the caller to set.
+    """
+
+    input_scale: Tensor
+    strength: Tensor
+    """[M] running mean of a latent where it is a row's strongest."""
+    batches_unused: Tensor
+
+    def __init__(self, input_width: int, latents: int, k: int) -> None:
+        super().__init__()
+        self.k = k
+        self.directions = nn.Parameter(functional.normalize(torch.randn(latents, input_width), dim=1))
+        """[M, D] unit vectors."""
+        self.weights = nn.Parameter(self.directions.detach().clone())
+        """[M, D] of the encoder."""
+        self.bias = nn.Parameter(torch.zeros(input_width))
+        """[D]."""
+        self.register_buffer("input_scale", torch.ones(()))
+        self.register_buffer("strength", torch.zeros(latents))
+        self.register_buffer("batches_unused", torch.zeros(latents, dtype=torch.int64))
+
+    def preactivations(self, rows: Tensor) -> Tensor:
+        """Rows `[N, D]` -> `[N, M]`."""
+        return (rows - self.bias) @ self.weights.T
+
+    def strongest(self, preactivations: Tensor) -> Latents:
+        values, indices = preactivations.topk(self.k, dim=1)
+        return Latents(values.relu(), indices)
+
+    def combine(self, latents: Latents) -> Tensor:
+        """The directions weighted by the latents, without the bias: rows `[N, D]`."""
+        return functional.embedding_bag(latents.indices, self.directions, per_sample_weights=latents.values, mode="sum")
+
+    def encode(self, hidden_states: Tensor) -> Latents:
+        """Input layer's hidden states `[N, D]` -> their latents."""
+        return self.strongest(self.preactivations(self.encoder(hidden_states) * self.input_scale))
+
+    def decode(self, latents: Latents) -> Tensor:
+        """Latents -> input layer's hidden states `[N, D]`."""
+        return (self.combine(latents) + self.bias) / self.input_scale
+
+    @torch.no_grad()
+    def basis(self, hidden_states: Tensor) -> Tensor:
+        """Input layer's hidden states `[N, D]` -> `[N, D, k]` orthonormal columns that span the directions of each
+        word's active latents; zeros where it has fewer than k, or directions that depend on one another.
+
+        The first columns span the strongest latents, so that fewer of them are a smaller concept.
+        """
+        latents = self.encode(hidden_states)
+        active = latents.values > 0
+        spread = (self.directions[latents.indices] * active[:, :, None]).transpose(1, 2)
+        columns, mixing = torch.linalg.qr(spread)
+        new = mixing.diagonal(dim1=1, dim2=2).abs() > INDEPENDENT
+        padded = columns.new_zeros(spread.shape)
+        padded[:, :, : columns.shape[2]] = columns * new[:, None, :]
+        return padded
+
+    @torch.no_grad()
+    def energy(self, hidden_states: Tensor, mean: Tensor) -> Tensor:
+        """[N] the share of each word's squared deviation from `mean` `[D]` that lies in its basis."""
+        deviations = hidden_states - mean
+        inside = torch.einsum("nd,ndk->nk", deviations, self.basis(hidden_states))
+        return inside.square().sum(dim=1) / deviations.square().sum(dim=1)
+
+    @torch.no_grad()
+    def normalize(self) -> None:
+        """Makes the directions unit vectors again, after a step of the optimiser."""
+        self.directions.copy_(functional.normalize(self.directions, dim=1))
+
+    @property
+    def codebook(self) -> Tensor:
+        """[M, D] place of each latent as a code, in units of the scaled input layer."""
+        return self.bias.detach() + self.strength[:, None] * self.directions.detach()
+
+    def encoder(self, rows: Tensor) -> Tensor:
+        """Codes lie in the input layer's own space."""
+        return rows.to(self.bias.dtype)
+
+    @torch.no_grad()
+    def nearest(self, rows: Tensor) -> Tensor:
+        """Rows `[N, D]` -> the strongest latent of each `[N]`."""
+        return self.preactivations(rows).argmax(dim=1)
+
+    @torch.no_grad()
+    def assign(self, hidden_states: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Input layer's hidden states `[B, T, D]`, mask `[B, T]` -> the strongest latent of each row `[B, T]`, or
+        -1."""
+        codes = self.nearest((self.encoder(hidden_states) * self.input_scale).flatten(0, 1)).view(
+            hidden_states.shape[:2]
+        )
+        return codes if mask is None else codes.masked_fill(~mask.to(codes.device, torch.bool), -1)

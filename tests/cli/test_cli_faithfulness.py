@@ -1,0 +1,156 @@
+"""`clvq faithfulness`: what it shows and writes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import tiny_models
+from running import SMALL, Clvq, Outcome, files_of, write_corpus
+
+import clvq as package
+
+QUICK = ("--draws", "1", "--limit", "10")
+
+
+@pytest.fixture(scope="module")
+def trained(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = Path(shutil.copytree(finished_run, tmp_path_factory.mktemp("trained") / "run"))
+    package.train(
+        run / "activations", path=run / "L1-L3", input_layer=1, output_layer=3, epochs=1, codebook_size=12, top_k=3,
+        decoder_layers=1,
+    )  # fmt: skip
+    package.explain(run / "L1-L3", steps=2, completeness=0.5, limit=10)
+    return run
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def refused(ended: Outcome) -> str:
+    assert (ended.code, ended.out) == (1, ""), ended.err
+    assert "Traceback" not in ended.err
+    assert len(re.findall("^Error: ", ended.err, re.M)) == 1
+    return ended.message
+
+
+def test_each_edit_and_place_beside_its_controls(clvq: Clvq, run: Path) -> None:
+    first = clvq("faithfulness", "--run", run, *QUICK, "--at", "salient,all", "--curve")
+    assert first.code == 0, first.err
+    assert max(map(len, first.out.splitlines())) <= 100
+    titles = re.findall(r"^(.*, (?:5 most salient words|all words)) +10 sentences, [\d,]+ tokens", first.out, re.M)
+    edits = ("centred removal", "projection, as published")
+    assert titles == [f"{edit}, {place}" for edit in edits for place in ("5 most salient words", "all words")]
+    assert len(re.findall("^the concept ", first.out, re.M)) == 4
+    assert re.search(r"^covariance random +[+-]0\.\d{3} \[[+-]0\.\d{3}, [+-]0\.\d{3}\]", first.out, re.M)
+    assert re.search(r"^ *100% ", first.out, re.M)
+    assert "clvq report" in first.err
+    before = files_of(run)
+    again = clvq("faithfulness", "--run", run, *QUICK, "--at", "salient,all", "--curve")
+    assert (again.code, again.out, files_of(run)) == (0, first.out, before)
+    assert "faithfulness.json is up to date" in again.message
+    document = clvq("faithfulness", "--run", run, *QUICK, "--at", "salient,all", "--curve", "--json").document
+    assert document["path"] == str(run / "L1-L3" / "faithfulness.json")
+    assert {row["edit"] for row in document["rows"]} == {"removal", "projection"}
+    assert "other settings: at (" in refused(clvq("faithfulness", "--run", run, *QUICK))
+    assert clvq("faithfulness", "--run", run, *QUICK, "--at", "all", "--edit", "mean", "--overwrite").code == 0
+    assert clvq("report", "--run", run).code == 0
+    assert "replacement by the mean" in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_two_checkpoints_side_by_side(clvq: Clvq, run: Path) -> None:
+    assert clvq("train", "--run", run, "--name", "other", "--input-layer", 1, "--output-layer", 3, "--epochs", 1,
+                "--seed", 1, *SMALL).code == 0  # fmt: skip
+    ended = clvq("faithfulness", "L1-L3", "other", "--run", run, *QUICK, "--edit", "removal", "--at", "all")
+    assert ended.code == 0, ended.err
+    assert re.search(r"^L1-L3 more selective than other", ended.out, re.M)
+    assert "centred removal, all words (other)" in ended.out
+    assert max(map(len, ended.out.splitlines())) <= 100
+    assert "holds 2 checkpoints; name the one that is meant" in refused(clvq("faithfulness", "--run", run))
+    page = clvq("report", "L1-L3", "--run", run)
+    assert page.code == 0, page.err
+    text = (run / "report.html").read_text(encoding="utf-8")
+    assert "centred removal (other)" in text
+    assert "centred removal (L1-L3 minus other)" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--mass", "0"), "--mass must be above 0 and at most 1"),
+        (("--mass", "1.5"), "--mass must be above 0 and at most 1"),
+        (("--top", "0"), "--top must be 1 or more: without a salient word there is nothing to edit"),
+        (("--edit", "removal,cut"), "--edit takes removal, projection, mean, move, by comma; it is 'removal,cut'"),
+        (("--at", ""), "--at takes salient, concept, sentence, all, by comma"),
+        (("--at", "all,all"), "--at names one twice"),
+        (("--draws", "0"), "--draws must be 1 or more"),
+        (("--to", "3"), "--to is for --edit move"),
+        (("--edit", "move", "--to", "99"), "There is no code 99"),
+        (("--label", "nothing"), "There is no class 'nothing': the classes are LABEL_0, LABEL_1"),
+        (("nowhere",), "nowhere"),
+        (("L1-L3", "L1-L3"), "the same name"),
+    ],
+)
+def test_what_cannot_be_is_refused(clvq: Clvq, run: Path, arguments: tuple[str, ...], says: str) -> None:
+    assert says in refused(clvq("faithfulness", *arguments, "--run", run))
+    assert not (run / "L1-L3" / "faithfulness.json").exists()
+
+
+def trained_on(clvq: Clvq, run: Path, model: Path, corpus: Path) -> None:
+    ended = clvq("train", "--run", run, "--model", model, "--dataset", corpus, "--input-layer", 0, "--output-layer", 1,
+                 "--epochs", 1, *SMALL)  # fmt: skip
+    assert ended.code == 0, ended.err
+
+
+def test_a_model_without_a_head_says_why(clvq: Clvq, corpus: Path, tmp_path: Path) -> None:
+    trained_on(clvq, tmp_path / "run", tiny_models.tiny_bert(tmp_path / "model", layers=2, head=False), corpus)
+    said = refused(clvq("faithfulness", "--run", tmp_path / "run"))
+    assert "predicts nothing that could be explained: its files hold BertModel, which has no" in said
+
+
+def test_labels_that_are_not_the_heads_are_refused(clvq: Clvq, tmp_path: Path) -> None:
+    lines = [{"text": text, "label": number % 3} for number, text in enumerate(tiny_models.made_sentences()[::5])]
+    corpus = tmp_path / "three.jsonl"
+    corpus.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    trained_on(clvq, tmp_path / "run", tiny_models.tiny_bert(tmp_path / "model", layers=2), corpus)
+    said = refused(clvq("faithfulness", "--run", tmp_path / "run"))
+    assert "has label 2, but the model's head has classes 0 to 1 (LABEL_0, LABEL_1)" in said
+
+
+def test_a_class_without_sentences_is_refused(clvq: Clvq, tmp_path: Path) -> None:
+    model = tiny_models.tiny_bert(tmp_path / "model", layers=2, labels=3)
+    trained_on(clvq, tmp_path / "run", model, write_corpus(tmp_path / "two.jsonl", tiny_models.made_sentences()[::5]))
+    said = refused(clvq("faithfulness", "--run", tmp_path / "run", "--label", "LABEL_2"))
+    assert "No sentence of the evaluation split is of class LABEL_2" in said
+    assert clvq("explain", "--run", tmp_path / "run", "--steps", 2, "--completeness", 0.5).code == 0
+    ended = clvq("faithfulness", "--run", tmp_path / "run", "--label", "LABEL_1", "--edit", "removal", *QUICK)
+    assert ended.code == 0, ended.err
+    assert not re.search(r"^LABEL_0", ended.out, re.M)
+
+
+def test_checkpoints_of_another_model_or_layer_are_refused(clvq: Clvq, run: Path, corpus: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    trained_on(clvq, other, tiny_models.tiny_roberta(tmp_path / "model", layers=2), corpus)
+    said = refused(clvq("faithfulness", run / "L1-L3", next(other.glob("L0*"))))
+    assert "is of another model than" in said
+    assert clvq("train", "--run", run, "--input-layer", 2, "--output-layer", 3, "--epochs", 1, *SMALL).code == 0
+    said = refused(clvq("faithfulness", "L1-L3", "L2-L3", "--run", run))
+    assert "is of another input layer than" in said
+
+
+def test_a_causal_language_model_is_edited_too(clvq: Clvq, corpus: Path, tmp_path: Path) -> None:
+    model = tiny_models.with_next_token(tiny_models.tiny_gpt2(tmp_path / "model", layers=2))
+    trained_on(clvq, tmp_path / "run", model, corpus)
+    assert clvq("explain", "--run", tmp_path / "run", "--steps", 2, "--completeness", 0.5, "--limit", 10).code == 0
+    document = clvq("faithfulness", "--run", tmp_path / "run", "--draws", 1, "--at", "all", "--json").document
+    assert document["clean"] == {**document["clean"], "accuracy": None, "chance": None, "sentences": 10}
+    assert document["by_class"] == []
+    assert {figure["control"] for figure in document["figures"]} == {
+        None, "random", "covariance", "own", "other", "usage",
+    }  # fmt: skip
+    assert any(figure["kl"] > 0 for figure in document["figures"])
