@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self
 
 from clvq.config import Settings, stated
 
 EDITS = ("removal", "projection", "mean", "move")
 PLACES = ("salient", "concept", "sentence", "all")
 
+USED: dict[str, tuple[str, ...]] = {
+    "splice": ("limit", "seed", "batch_tokens", "device", "trust_remote_code"),
+    "probe": ("edit", "draws", "limit", "seed", "device", "trust_remote_code"),
+    "paper": ("draws", "limit", "seed", "device", "trust_remote_code"),
+}
+"""Settings that mean something to a mode; all do to `model`."""
+
 
 @dataclass(frozen=True)
 class FaithfulnessConfig(Settings):
     """Which edits of concepts are tried where, and how often their controls are drawn."""
 
+    # Each mode has a file of its own, so it does not decide between results of one file.
+    mode: Literal["model", "splice", "probe", "paper"] = stated(
+        "model",
+        "model: concepts edited inside it; splice: the reconstruction put in; probe: edited sentence rows read by a "
+        "probe; paper: the published probe, with what shows it to be an artefact.",
+        result=False,
+    )
     edit: str = stated("removal,projection", f"Edits, by comma: {', '.join(EDITS)}.")
     at: str = stated("salient,sentence", f"Places, by comma: {', '.join(PLACES)} (words of the top word's concept).")
     top: int = stated(5, "So many words are salient: those that speak most for the prediction.")
@@ -25,7 +40,7 @@ class FaithfulnessConfig(Settings):
     strength: float = stated(1.0, "How much of it, in its own distances from the mean.")
     draws: int = stated(3, "Draws of each random control.")
     label: str | None = stated(None, "Only sentences of this class.")
-    limit: int | None = stated(None, "Only the first so many explained sentences.")
+    limit: int | None = stated(None, "Only the first so many sentences.")
     seed: int = stated(0, "Of the draws and of the intervals.")
     batch_tokens: int = stated(4096, "Tokens in a batch, padding included.", result=False)
     device: str | None = stated(None, "cpu, cuda, cuda:1 ... [a GPU where there is one].", result=False)
@@ -48,6 +63,20 @@ class FaithfulnessConfig(Settings):
             )
             self.require(len(set(chosen)) == len(chosen), f"--{name} names one twice: {getattr(self, name)}.")
         self.require(self.to is None or "move" in self.edits, "--to is for --edit move.")
+        self.require(self.mode != "probe" or "move" not in self.edits, "--edit move is for --mode model, not probe.")
+
+    @classmethod
+    def resolve(cls, **named: Any) -> Self:
+        """Settings where what the mode has no use for keeps its default."""
+        unused = cls.unused(**named)
+        return cls(**{name: value for name, value in named.items() if name not in unused})
+
+    @classmethod
+    def unused(cls, **named: Any) -> list[str]:
+        """The settings among those named that the mode has no use for."""
+        used = USED.get(named.get("mode", "model"))
+        known = [item.name for item in fields(cls) if item.name in named and item.name != "mode"]
+        return [] if used is None else [name for name in known if name not in used]
 
     @property
     def edits(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Whether the model's own answer depends on the concepts: they are edited inside it, beside matched controls.
 
 faithfulness.json     settings, figures, selectivities with intervals; by class; along a curve; of several
-                      checkpoints side by side. In the folder of the first one.
+                      checkpoints side by side. In the folder of the first one. Of the other modes than
+                      `model` see clvq.faithfulness_modes.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from clvq import explanations, provenance
+from clvq import provenance
 from clvq.activations import ActivationStore
 from clvq.assignments import SplitText, read_text
 from clvq.checkpoint import Checkpoint, read_checkpoint
 from clvq.concept_space import concept_space
 from clvq.errors import ClvqError, MismatchError
 from clvq.explainer import language_model_of
-from clvq.explanations import SPLIT, Explanations, explain
+from clvq.explanations import SPLIT, Explanations
 from clvq.faithfulness_config import FaithfulnessConfig
+from clvq.faithfulness_files import explained_by, file_of, stored
+from clvq.faithfulness_modes import measured
 from clvq.faithfulness_plan import names_of, plan_of, subjects_of
 from clvq.interventions import Change, Effects, Interventions
 from clvq.places import Subject
@@ -32,7 +35,6 @@ from clvq.upper_layers import UpperLayers
 
 FORMAT = "clvq-faithfulness"
 FORMAT_VERSION = 1
-FILE_NAME = "faithfulness.json"
 
 Lines = list[dict[str, Any]]
 
@@ -42,17 +44,20 @@ class Faithfulness:
     """What `faithfulness` gives."""
 
     checkpoints: list[Checkpoint]
+    path: Path
+    """The file that holds it: faithfulness.json, or faithfulness-MODE.json."""
     summary: dict[str, Any]
-    """What faithfulness.json says."""
+    """What the file says; of a mode other than `model` its figures are `measured`."""
 
     @property
     def rows(self) -> Lines:
-        """Selectivities: a line a checkpoint, edit, place, control and figure."""
+        """Selectivities: a line a checkpoint, edit, place, control and figure. Of mode `model`."""
         return list(self.summary["rows"])
 
     @property
     def figures(self) -> Lines:
-        """What each edit and control does: a line a checkpoint, edit, place and control (None is the edit)."""
+        """What each edit and control does: a line a checkpoint, edit, place and control (None is the edit). Of mode
+        `model`."""
         return list(self.summary["figures"])
 
 
@@ -65,34 +70,41 @@ def faithfulness(
 ) -> Faithfulness:
     """Edits the concepts of one or several checkpoints inside the language model, over the evaluation split.
 
-    `settings` are the fields of `FaithfulnessConfig`. Explanations that are missing are made. A finished result with
-    the same settings is read; with other settings it raises MismatchError unless `overwrite`. ClvqError where the
-    model predicts nothing, and where there is nothing to edit; MismatchError where labels, checkpoints or model do
-    not belong together.
+    `settings` are the fields of `FaithfulnessConfig`; what its mode has no use for is left aside, with a note. Other
+    modes than `model` measure one checkpoint by `splice`, `probe` or `published_probe`. Explanations that are missing
+    are made. A finished result with the same settings is read; with other settings it raises MismatchError unless
+    `overwrite`. ClvqError where the model predicts nothing, and where there is nothing to edit; MismatchError where
+    labels, checkpoints or model do not belong together.
     """
-    config = FaithfulnessConfig(**settings)
+    config = FaithfulnessConfig.resolve(**settings)
+    if aside := [f"--{name.replace('_', '-')}" for name in FaithfulnessConfig.unused(**settings)]:
+        progress(Progress("faithfulness", note=f"--mode {config.mode} has no use for {', '.join(aside)}."))
     given = [checkpoints] if isinstance(checkpoints, Checkpoint | str | Path) else list(checkpoints)
     read = [entry if isinstance(entry, Checkpoint) else read_checkpoint(entry) for entry in given]
     _refuse_unlike(read)
+    path = file_of(read[0], config.mode)
+    if config.mode != "model":
+        if len(read) > 1:
+            raise ClvqError(f"--mode {config.mode} takes one checkpoint; {len(read)} are given.")
+        return Faithfulness(read, path, measured(read[0], config, overwrite=overwrite, progress=progress))
     store = read[0].store()
     text = read_text(store, SPLIT, progress)
     label = _checked_label(store, text, config.label)
-    explained = [_explained(checkpoint, config, progress) for checkpoint in read]
+    explained = [explained_by(checkpoint, config, progress) for checkpoint in read]
     identity = {
         "checkpoint": read[0].fingerprint,
         "store": store.fingerprint,
         "explanations": [found.summary["explanations_checksum"] for found in explained],
     }
     decided = {**config.deciding(), "beside": [f"{other.path.name} ({other.fingerprint})" for other in read[1:]]}
-    path = read[0].path / FILE_NAME
-    summary = None if overwrite else _stored(path, identity, decided)
+    summary = None if overwrite else stored(path, FORMAT, FORMAT_VERSION, identity, decided)
     if summary is not None:
         progress(Progress("faithfulness", note=f"{path} is up to date."))
-        return Faithfulness(read, summary)
+        return Faithfulness(read, path, summary)
     body = _Measured(config, store, text, explained, label, progress).body()
     with locked(read[0].path):
         write_signed(path, FORMAT, FORMAT_VERSION, {**identity, "settings": decided, **body})
-    return Faithfulness(read, read_signed(path, FORMAT, FORMAT_VERSION, ""))
+    return Faithfulness(read, path, read_signed(path, FORMAT, FORMAT_VERSION, ""))
 
 
 class _Measured:
@@ -228,36 +240,3 @@ def _checked_label(store: ActivationStore, text: SplitText, label: str | None) -
     if not (text.labels == number).any():
         raise ClvqError(f"No sentence of the evaluation split is of class {names[number]}: there is nothing to edit.")
     return number
-
-
-def _explained(checkpoint: Checkpoint, config: FaithfulnessConfig, progress: Report) -> Explanations:
-    """The explanations of the evaluation split, with whatever settings they were made; made where they are missing."""
-    file = checkpoint.path / explanations.SUMMARY_NAME
-    settings: dict[str, Any] = {}
-    if file.exists():
-        remedy = "Make it again with `clvq explain --overwrite`."
-        body = read_signed(file, explanations.FORMAT, explanations.FORMAT_VERSION, remedy)
-        if body["checkpoint"] == checkpoint.fingerprint:
-            settings = body["settings"]
-    return explain(
-        checkpoint, progress=progress, **settings, device=config.device, trust_remote_code=config.trust_remote_code
-    )
-
-
-def _stored(path: Path, identity: dict[str, Any], decided: dict[str, Any]) -> dict[str, Any] | None:
-    """What the folder holds; None where there is nothing, or what was made of other weights or explanations."""
-    if not path.exists():
-        return None
-    summary = read_signed(path, FORMAT, FORMAT_VERSION, "Make it again with `clvq faithfulness --overwrite`.")
-    differing = [
-        f"{name.replace('_', '-')} ({summary['settings'].get(name)!r} there, {value!r} here)"
-        for name, value in decided.items()
-        if summary["settings"].get(name) != value
-    ]
-    same = summary["checkpoint"] == identity["checkpoint"] and summary["store"] == identity["store"]
-    if same and differing:
-        raise MismatchError(
-            f"{path} holds figures with other settings: {'; '.join(differing)}. "
-            "Use those, or --overwrite to replace them."
-        )
-    return summary if {name: summary[name] for name in identity} == identity else None

@@ -1,10 +1,15 @@
-"""`clvq faithfulness`: does the model's answer depend on the concepts? -> RUN/NAME/faithfulness.json, and tables."""
+"""`clvq faithfulness`: does the model's answer depend on the concepts? -> RUN/NAME/faithfulness.json, and tables.
+
+What the other modes measure goes to RUN/NAME/faithfulness-MODE.json.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
 
+from clvq.cli.errors import UsageError
+from clvq.cli.faithfulness_modes_view import SHOWN
 from clvq.cli.faithfulness_view import shown
 from clvq.cli.options import Run, command
 from clvq.cli.output import Result
@@ -31,9 +36,14 @@ def faithfulness(
     import clvq
     from clvq.checkpoint import find_checkpoint
 
+    mode = given.get("mode", "model")
+    if mode in SHOWN and checkpoint and len(checkpoint) > 1:
+        raise UsageError(f"--mode {mode} takes one checkpoint; {len(checkpoint)} are given.")
     found = [find_checkpoint(run, name) for name in checkpoint] if checkpoint else [find_checkpoint(run)]
     made = clvq.faithfulness(found, overwrite=overwrite, progress=report, **given)
-    document = {"path": str(found[0].path / "faithfulness.json"), **made.summary}
+    document = {"path": str(made.path), **made.summary}
+    if mode in SHOWN:
+        return Result(document, SHOWN[mode](document))
     where = "" if run == Path("clvq-run") else f" --run {run}"
     which = "" if len(found) == 1 and not checkpoint else f" {found[0].path.name}"
     return Result(document, shown(document), f"Next: clvq report{which}{where}")
