@@ -17,7 +17,7 @@ import random
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -34,13 +34,32 @@ from clvq.demo.grammar import LABELS, DemoSentence, generate
 from clvq.demo.measure import measure
 from clvq.demo.objectives import Questions
 from clvq.demo.start import start_well
+from clvq.demo.telling import telling_words
 
 VOCABULARY = 2500
 MORE_REVIEWS = 25_000
 FRESH_SEED = 777  # of reviews that no choice of grammar or training looked at, unlike the evaluation split
 MORE_SEED = 31337  # of the further training reviews; never the corpus' own seed
 BATCH = 32
-LEARNING_RATE = 3e-3
+ASKED_FOR_WORDS = 8000
+
+
+class Stage(NamedTuple):
+    """A part of the training."""
+
+    epochs: int
+    rate: float
+    neighbours: float
+    """Weight of the neighbouring words."""
+    verdict_weight: float
+    knows: float
+    """Share of the stage after which the model knows the label, and is asked which words tell it."""
+
+
+LEARN = Stage(epochs=4, rate=3e-3, neighbours=2.5, verdict_weight=4.0, knows=0.6)
+SHARPEN = Stage(epochs=1, rate=2e-3, neighbours=1.0, verdict_weight=12.0, knows=0.0)
+"""Word by word from its start, and for what the words near by say there is less room: judging words of one mind move
+together."""
 CARD = """\
 # clvq demo model
 
@@ -48,9 +67,9 @@ A BERT of {layers} layers, width {width} and {vocabulary} sub-words that tells p
 made-up reviews of `clvq.demo.grammar`. It exists so that `clvq` runs offline on a corpus whose truth is known;
 it is of no use for real reviews.
 
-Made by `python -m clvq.demo.build --seed {seed} --epochs {epochs}` on one CPU thread, from {reviews_trained_on}
-reviews: their labels, masked words and neighbouring words are learned together (`clvq/demo/objectives.py`), the
-planted classes of words never. Weights are 16-bit floats.
+Made by `python -m clvq.demo.build --seed {seed}` on one CPU thread, from {reviews_trained_on}
+reviews: their labels, masked words, neighbouring words and the words on which a verdict hangs are learned together
+(`clvq/demo/objectives.py`), the planted classes of words never. Weights are 16-bit floats.
 
 Accuracy: {accuracy:.3f} on the 800 reviews of the evaluation split, {fresh[accuracy]:.3f} on fresh ones. Linear
 probes for the planted classes of words (`clvq/demo/measure.py`), fitted on the training split; "word alone"
@@ -67,7 +86,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Rebuild clvq's demo model.")
     parser.add_argument("--out", type=Path, default=MODEL_PATH, help="folder to write (default: the package's own)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument(
         "--new-vocabulary", action="store_true", help="train the sub-words again too (never the same ones twice)"
     )
@@ -85,7 +103,9 @@ def main() -> None:
         tokenizer = wrapped(train_vocabulary([review.text for review in reviews]))
     else:
         tokenizer = wrapped(Tokenizer.from_file(str(kept)))
-    model = train_model(tokenizer, reviews, arguments.epochs, arguments.seed)
+    model = train_model(tokenizer, reviews, LEARN, arguments.seed)
+    model.half().float()
+    model = train_model(tokenizer, reviews, SHARPEN, arguments.seed, start=model)
     model.half().float()  # measured as it is stored
     metrics = measure(model, tokenizer, corpus("train"), evaluation)
     known = held_out | {review.text for review in reviews}
@@ -93,7 +113,7 @@ def main() -> None:
     metrics["fresh"] = measure(model, tokenizer, corpus("train"), fresh)
     texts = "\n".join(review.text for review in corpus("train") + evaluation)
     metrics |= {"corpus_sha256": hashlib.sha256(texts.encode()).hexdigest()}
-    metrics |= {"reviews_trained_on": len(reviews), "seed": arguments.seed, "epochs": arguments.epochs}
+    metrics |= {"reviews_trained_on": len(reviews), "seed": arguments.seed}
     save(model, tokenizer, metrics, arguments.out)
     print(json.dumps(metrics, indent=2))
     print(f"{arguments.out}: {time.time() - started:.0f} s")
@@ -151,28 +171,38 @@ def configuration(tokenizer: PreTrainedTokenizerFast) -> BertConfig:
 
 
 def train_model(
-    tokenizer: PreTrainedTokenizerFast, reviews: list[DemoSentence], epochs: int, seed: int
+    tokenizer: PreTrainedTokenizerFast,
+    reviews: list[DemoSentence],
+    stage: Stage,
+    seed: int,
+    start: BertForSequenceClassification | None = None,
 ) -> BertForSequenceClassification:
-    """A new model, trained on the questions of `objectives`."""
+    """A model trained on the questions of `objectives`: a new one, or `start` with new heads for them."""
     torch.manual_seed(seed)
     rng = random.Random(seed)
     model = BertForSequenceClassification(configuration(tokenizer))
     sentences = tokenizer([review.text for review in reviews], add_special_tokens=False)["input_ids"]
-    start_well(model, sentences)
-    questions = Questions(model, tokenizer, sentences)
+    if start is None:
+        start_well(model, sentences)
+    else:
+        model.load_state_dict(start.state_dict())
+    questions = Questions(model, tokenizer, sentences, verdict_weight=stage.verdict_weight)
     matrices = [p for p in model.bert.encoder.parameters() if p.ndim == 2]
     taken = {id(p) for p in matrices}
     others = list({id(p): p for p in (*model.parameters(), *questions.parameters()) if id(p) not in taken}.values())
-    order = [batch for _ in range(epochs) for batch in batches(reviews, rng)]
+    order = [batch for _ in range(stage.epochs) for batch in batches(reviews, rng)]
+    knows = max(1, round(stage.knows * len(order)))
     optimizers = [
-        torch.optim.Muon(matrices, LEARNING_RATE, weight_decay=0.01, ns_steps=4, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(others, LEARNING_RATE, weight_decay=0.01),
+        torch.optim.Muon(matrices, stage.rate, weight_decay=0.01, ns_steps=4, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, stage.rate, weight_decay=0.01),
     ]
     schedules = [get_cosine_schedule_with_warmup(each, len(order) // 50, len(order)) for each in optimizers]
     model.train()
     for step, batch in enumerate(order, 1):
+        if step == knows:
+            questions.telling = telling_words(model, tokenizer, reviews[:ASKED_FOR_WORDS])
         losses = questions.ask(model, tokenizer, batch, whole=len(batch) // 2)
-        losses.total().backward()
+        losses.total(stage.neighbours).backward()
         torch.nn.utils.clip_grad_norm_([*matrices, *others], 1.0)
         for optimizer, schedule in zip(optimizers, schedules, strict=True):
             optimizer.step()

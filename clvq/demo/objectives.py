@@ -10,6 +10,11 @@ four questions are asked, all of them answered by the texts and their labels; th
   in those every word that judges judges alike.
 
 The last three are asked at `DEPTHS`: at the top only, ten thin layers learn much later.
+
+A sum leaves open which words judge, and a network spreads its verdict over all of them. So when the model knows the
+label, `telling_words` asks it which words its verdict hangs on. From then on the lowest depth is asked word by word: a
+telling word of such a review says the label, any other word says nothing. The score moves little for a long way along
+one direction (`VERDICT_GAIN`), so that judging words of one mind come to lie together there.
 """
 
 from __future__ import annotations
@@ -23,8 +28,12 @@ from torch.nn import functional
 from transformers.models.bert.modeling_bert import BertOnlyMLMHead
 
 from clvq.demo.grammar import DemoSentence
+from clvq.demo.telling import sub_words
 
 DEPTHS = (4, 8, 10)
+VERDICT_GAIN = 0.1
+QUIET_WEIGHT = 1.5
+NEAR_GAIN = 3.0  # of the neighbours' head: what it reads need not be large in the states
 MASKED = 0.4  # share of the sub-words of a masked review
 ASKED = 0.35  # share of sub-words asked for a neighbour
 NEAR = 4
@@ -39,9 +48,10 @@ class Losses(NamedTuple):
     neighbours: Tensor
     judgement: Tensor
 
-    def total(self) -> Tensor:
-        """What is minimised. Words count for more than labels: they teach most, and they are slowest."""
-        return self.label + 3 * self.masked_words + 2.5 * self.neighbours + 2 * self.judgement
+    def total(self, neighbours: float) -> Tensor:
+        """What is minimised, with the weight of the neighbours. Words count for more than labels: they teach most,
+        and they are slowest."""
+        return self.label + 3 * self.masked_words + neighbours * self.neighbours + 2 * self.judgement
 
 
 class Questions(nn.Module):
@@ -49,8 +59,12 @@ class Questions(nn.Module):
 
     rareness: Tensor
 
-    def __init__(self, model: Any, tokenizer: Any, sentences: Sequence[Sequence[int]]) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, sentences: Sequence[Sequence[int]], *, verdict_weight: float
+    ) -> None:
+        """`verdict_weight` is that of the question asked word by word, against 1 of a sum."""
         super().__init__()
+        self.verdict_weight = verdict_weight
         config, vectors = model.config, model.bert.embeddings.word_embeddings.weight
         self.mask_token = tokenizer.mask_token_id
         self.first_word = max(tokenizer.all_special_ids) + 1
@@ -61,6 +75,9 @@ class Questions(nn.Module):
         self.near.weight.data.copy_(vectors.data)
         self.score = nn.Linear(config.hidden_size, 1)
         nn.init.zeros_(self.score.weight)
+        self.verdict = nn.Parameter(torch.randn(config.hidden_size))
+        self.telling: dict[str, float] | None = None
+        """How telling each word is, 0 to 1; None while the model does not know."""
         seen = torch.bincount(torch.tensor([i for ids in sentences for i in ids]), minlength=config.vocab_size)
         self.register_buffer("rareness", seen.clamp(min=1) ** -0.5)
 
@@ -78,16 +95,44 @@ class Questions(nn.Module):
         rows, places, near = self.neighbours(tokens, words)
         states = model.bert(masked, attention_mask=attention, output_hidden_states=True).hidden_states
         word_losses, near_losses, judgement_losses = [], [], []
-        for state in (states[depth] for depth in DEPTHS):
+        for depth in DEPTHS:
+            state = states[depth]
             word_losses.append(functional.cross_entropy(self.words(state[hidden]), tokens[hidden]))
-            near_losses.append(functional.cross_entropy(self.near(state[rows, places]), near))
-            scores = (self.score(state[:whole]).squeeze(-1) * words[:whole]).sum(dim=1)[alike]
-            judgement_losses.append(functional.binary_cross_entropy_with_logits(scores, labels[alike].float()))
+            near_losses.append(functional.cross_entropy(self.near(NEAR_GAIN * state[rows, places]), near))
+            if depth == DEPTHS[0] and self.telling is not None:
+                telling = self.spread(tokenizer, batch[:whole], tokens.shape[1])
+                judgement_losses.append(
+                    self.verdict_weight * self.verdicts(state[:whole], words[:whole], telling, alike, labels)
+                )
+            else:
+                scores = (self.score(state[:whole]).squeeze(-1) * words[:whole]).sum(dim=1)[alike]
+                judgement_losses.append(functional.binary_cross_entropy_with_logits(scores, labels[alike].float()))
         label_loss = functional.cross_entropy(model.classifier(model.bert.pooler(states[-1][:whole])), labels)
         return Losses(
             label_loss,
             *(sum(found, torch.zeros(())) / len(DEPTHS) for found in (word_losses, near_losses, judgement_losses)),
         )
+
+    def spread(self, tokenizer: Any, reviews: Sequence[DemoSentence], length: int) -> Tensor:
+        """[B, T] how telling the word of each sub-word is; 0 at special tokens."""
+        assert self.telling is not None
+        found = torch.zeros(len(reviews), length)
+        for review, line in zip(reviews, found, strict=True):
+            place = 1  # after [CLS]
+            for word in review.words:
+                count = len(sub_words(tokenizer, word.text))
+                line[place : place + count] = self.telling.get(word.text, 0.0)
+                place += count
+        return found
+
+    def verdicts(self, states: Tensor, words: Tensor, telling: Tensor, alike: Tensor, labels: Tensor) -> Tensor:
+        """Telling words `[B, T]` of reviews without a contrast against the label; the others' scores against 0."""
+        scores = VERDICT_GAIN * (states @ functional.normalize(self.verdict, dim=0))  # [B, T]
+        says = telling * alike[:, None]
+        wanted = labels[:, None].float().expand_as(scores)
+        losses = functional.binary_cross_entropy_with_logits(scores, wanted, reduction="none")
+        quiet = scores.square() * (1 - telling) * words
+        return (losses * says).sum() / says.sum().clamp(min=1) + QUIET_WEIGHT * quiet.sum() / words.sum()
 
     def mask(self, tokens: Tensor, words: Tensor, whole: int) -> tuple[Tensor, Tensor]:
         """Tokens after BERT's masking (80% [MASK], 10% another, 10% kept), and where a word has to be guessed."""
