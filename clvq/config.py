@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
@@ -59,6 +60,15 @@ class Settings:
     def require(self, holds: bool, message: str) -> None:
         if not holds:
             raise ClvqError(message)
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Of the settings `here` those that an artifact was made otherwise with, each with both values, for a message."""
+    return [
+        f"{name.replace('_', '-')} ({there.get(name)!r} there, {value!r} here)"
+        for name, value in here.items()
+        if there.get(name) != value
+    ]
 
 
 def _check_type(item: Field[Any], hint: Any, value: Any) -> None:

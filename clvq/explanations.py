@@ -20,7 +20,7 @@ from clvq.activations import ActivationStore
 from clvq.assignments import read_text
 from clvq.checkpoint import Checkpoint, read_checkpoint
 from clvq.concepts import Codebook, codebook
-from clvq.config import ExplainConfig
+from clvq.config import ExplainConfig, differences
 from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.explainer import Explainer
 from clvq.progress import Progress, Report, silent
@@ -196,13 +196,7 @@ class _Split:
         return Explanations(concepts, summary, sentences)
 
     def _refuse_other(self, settings: dict[str, Any], state: str) -> None:
-        wanted = self.config.deciding()
-        differing = [
-            f"{name.replace('_', '-')} ({settings.get(name)!r} there, {value!r} here)"
-            for name, value in wanted.items()
-            if settings.get(name) != value
-        ]
-        if differing:
+        if differing := differences(settings, self.config.deciding()):
             raise MismatchError(
                 f"{self.folder} holds {'an' if state == 'unfinished' else 'a'} {state} explanation of the evaluation "
                 f"split with other settings: {'; '.join(differing)}. Use those, or --overwrite to replace it."

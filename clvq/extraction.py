@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from clvq.activations import MANIFEST_NAME, SPLITS, UNFINISHED_NAME, ActivationStore, SentenceRows
-from clvq.config import DEMO, ExtractConfig
+from clvq.config import DEMO, ExtractConfig, differences
 from clvq.corpus import Corpus, Sentence, load_corpus
 from clvq.demo import MODEL_PATH
 from clvq.errors import ClvqError, MismatchError
@@ -274,12 +274,8 @@ def _finished(path: Path) -> ActivationStore | None:
 def _refuse_other_settings(
     path: Path, settings: dict[str, Any], checksums: dict[str, str | None], config: ExtractConfig, state: str
 ) -> None:
-    wanted = config.deciding()
-    differing = [
-        f"{name.replace('_', '-')} ({settings.get(name)!r} there, {wanted[name]!r} here)"
-        for name in wanted
-        if name != "layers" and settings.get(name) != wanted[name]
-    ]
+    wanted = {name: value for name, value in config.deciding().items() if name != "layers"}
+    differing = differences(settings, wanted)
     differing += [
         f"the contents of {getattr(config, name)}"
         for name, checksum in sources(config).items()

@@ -7,6 +7,7 @@ from typing import Any
 
 from clvq import explanations
 from clvq.checkpoint import Checkpoint
+from clvq.config import differences
 from clvq.errors import MismatchError
 from clvq.explanations import Explanations, explain
 from clvq.faithfulness_config import FaithfulnessConfig
@@ -43,11 +44,7 @@ def stored(
     if not path.exists():
         return None
     summary = read_signed(path, kind, version, "Make it again with `clvq faithfulness --overwrite`.")
-    differing = [
-        f"{name.replace('_', '-')} ({summary['settings'].get(name)!r} there, {value!r} here)"
-        for name, value in decided.items()
-        if summary["settings"].get(name) != value
-    ]
+    differing = differences(summary["settings"], decided)
     same = summary["checkpoint"] == identity["checkpoint"] and summary["store"] == identity["store"]
     if same and differing:
         raise MismatchError(

@@ -24,7 +24,7 @@ from clvq.checkpoint import (
     write_checkpoint,
 )
 from clvq.codebook_init import initial_codebook, sample_size
-from clvq.config import UNUSED, TrainConfig
+from clvq.config import UNUSED, TrainConfig, differences
 from clvq.errors import MismatchError
 from clvq.evaluation import Evaluation, evaluate
 from clvq.model import ClvqVae
@@ -224,10 +224,7 @@ class _Training:
 
 def _refuse_other(checkpoint: Checkpoint, config: TrainConfig, store: ActivationStore) -> None:
     """MismatchError that names what differs between a finished checkpoint and what is asked for."""
-    there, here = checkpoint.settings.deciding(), config.deciding()
-    differing = [f"{name.replace('_', '-')} ({there.get(name)!r} there, {here[name]!r} here)" for name in here
-                 if there.get(name) != here[name]]  # fmt: skip
-    if differing:
+    if differing := differences(checkpoint.settings.deciding(), config.deciding()):
         raise MismatchError(
             f"{checkpoint.path} holds a finished checkpoint with other settings: {'; '.join(differing)}. "
             "Use another --name, or --overwrite to replace it."

@@ -54,6 +54,19 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, bert: Path, corpus: P
     return run
 
 
+@pytest.fixture(scope="session")
+def trained_run(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with a checkpoint L1-L3 too; shared, so tests copy it."""
+    import clvq
+
+    run = Path(shutil.copytree(finished_run, tmp_path_factory.mktemp("trained") / "run"))
+    clvq.train(
+        run / "activations", path=run / "L1-L3", input_layer=1, output_layer=3, epochs=1, codebook_size=12, top_k=3,
+        decoder_layers=1,
+    )  # fmt: skip
+    return run
+
+
 @pytest.fixture
 def run(finished_run: Path, tmp_path: Path) -> Path:
     """A run folder of the test's own with layers 1 and 3."""

@@ -17,12 +17,8 @@ QUICK = ("--draws", "1", "--limit", "10")
 
 
 @pytest.fixture(scope="module")
-def trained(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = Path(shutil.copytree(finished_run, tmp_path_factory.mktemp("trained") / "run"))
-    package.train(
-        run / "activations", path=run / "L1-L3", input_layer=1, output_layer=3, epochs=1, codebook_size=12, top_k=3,
-        decoder_layers=1,
-    )  # fmt: skip
+def trained(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = Path(shutil.copytree(trained_run, tmp_path_factory.mktemp("trained") / "run"))
     package.explain(run / "L1-L3", steps=2, completeness=0.5, limit=10)
     return run
 

@@ -15,17 +15,6 @@ import clvq as package
 TEXTS = ["a slow , lifeless film", "warm and funny"]
 
 
-@pytest.fixture(scope="module")
-def trained_run(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder with a checkpoint; shared, so tests copy it."""
-    run = Path(shutil.copytree(finished_run, tmp_path_factory.mktemp("trained") / "run"))
-    package.train(
-        run / "activations", path=run / "L1-L3", input_layer=1, output_layer=3, epochs=1, codebook_size=12, top_k=3,
-        decoder_layers=1,
-    )  # fmt: skip
-    return run
-
-
 @pytest.fixture
 def run(trained_run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained_run, tmp_path / "a run"))
