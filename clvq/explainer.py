@@ -66,6 +66,18 @@ class Explainer:
                 for number, (_, attributed), own in zip(numbers, batch, codes, strict=True)
             ]
 
+    def with_own_codes(
+        self, records: Sequence[dict[str, Any]], tokenized: Sequence[TokenizedSentence]
+    ) -> Iterator[dict[str, Any]]:
+        """Records that another checkpoint of the same input layer made of the texts, with this one's codes."""
+        left = sorted(records, key=lambda record: -len(tokenized[record["id"]].input_ids))
+        while left:
+            count = max(1, self.config.batch_tokens // len(tokenized[left[0]["id"]].input_ids))
+            batch, left = left[:count], left[count:]
+            for record, codes in zip(batch, self._codes([tokenized[record["id"]] for record in batch]), strict=True):
+                words = [{**word, "code": code} for word, code in zip(record["words"], codes, strict=True)]
+                yield {**record, "words": words}
+
     def _record(
         self,
         number: int,

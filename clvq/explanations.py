@@ -215,6 +215,8 @@ class _Split:
             tokenized = explainer.tokenize([text.text for text in texts])
             if not any(sentence.words for sentence in tokenized):
                 raise ClvqError(f"No sentence of the evaluation split of {self.store.path} has a word to explain.")
+            if not done and not overwrite:
+                done = self._attributed_beside(explainer, tokenized)
             self._run(explainer, texts, tokenized, done)
             sentences = [done[index] for index in sorted(done)]
             body = _summary(
@@ -229,6 +231,29 @@ class _Split:
             body["explanations_checksum"] = write_records(self.folder / SENTENCES_NAME, sentences)
             write_signed(self.folder / SUMMARY_NAME, FORMAT, FORMAT_VERSION, body)
             (self.folder / UNFINISHED_NAME).unlink(missing_ok=True)
+
+    def _attributed_beside(self, explainer: Explainer, tokenized: list[TokenizedSentence]) -> dict[int, dict[str, Any]]:
+        """What another checkpoint of the run folder has for the same input layer and settings, with this one's codes:
+        what words do in the model does not depend on the codes. Empty where there is none."""
+        remedy = "Make it again with `clvq explain --overwrite`."
+        for file in sorted(self.folder.parent.glob(f"*/{SUMMARY_NAME}")):
+            try:
+                summary = read_signed(file, FORMAT, FORMAT_VERSION, remedy)
+                beside = read_checkpoint(file.parent)
+                if (
+                    summary["checkpoint"] != beside.fingerprint
+                    or summary["rows"] != self.store.fingerprint
+                    or summary["model"]["fingerprint"] != explainer.model.fingerprint
+                    or beside.input_layer != self.checkpoint.input_layer
+                    or differences(summary["settings"], self.config.deciding())
+                ):
+                    continue
+                records = read_records(file.parent / SENTENCES_NAME, summary["explanations_checksum"])
+            except ClvqError:
+                continue  # whoever asks for that one is told
+            self.progress(Progress("explain", note=f"What words do in the model is read from {file.parent}."))
+            return {record["id"]: record for record in explainer.with_own_codes(records, tokenized)}
+        return {}
 
     def _run(
         self,

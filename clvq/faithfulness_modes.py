@@ -31,7 +31,7 @@ def measured(
 
     MismatchError where it was measured with other settings and `overwrite` is not given; errors of the measurements.
     """
-    found = None if config.mode == "splice" else explained_by(checkpoint, config, progress)
+    found = None if config.mode == "splice" else explained_by([checkpoint], config, progress)[0]
     identity = {"checkpoint": checkpoint.fingerprint, "store": checkpoint.store().fingerprint}
     if found is not None:
         identity["explanations"] = found.summary["explanations_checksum"]

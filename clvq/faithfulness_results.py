@@ -1,42 +1,33 @@
 """Whether the model's own answer depends on the concepts: they are edited inside it, beside matched controls.
 
 faithfulness.json     settings, figures, selectivities with intervals; by class; along a curve; of several
-                      checkpoints side by side. In the folder of the first one. Of the other modes than
-                      `model` see clvq.faithfulness_modes.
+                      checkpoints side by side, and of seeds together. In the folder of the first one. Of the
+                      other modes than `model` see clvq.faithfulness_modes.
+effects.safetensors   what each edit and control does to each sentence, beside each checkpoint
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from clvq import provenance
 from clvq.activations import ActivationStore
 from clvq.assignments import SplitText, read_text
 from clvq.checkpoint import Checkpoint, read_checkpoint
-from clvq.concept_space import concept_space
 from clvq.errors import ClvqError, MismatchError
-from clvq.explainer import language_model_of
-from clvq.explanations import SPLIT, Explanations
+from clvq.explanations import SPLIT
 from clvq.faithfulness_config import FaithfulnessConfig
 from clvq.faithfulness_files import explained_by, file_of, stored
 from clvq.faithfulness_modes import measured
-from clvq.faithfulness_plan import names_of, plan_of, subjects_of
-from clvq.interventions import Change, Effects, Interventions
-from clvq.places import Subject
+from clvq.faithfulness_tables import tables
 from clvq.progress import Progress, Report, silent
-from clvq.selectivity import paired, table
+from clvq.sentence_effects import sentence_effects
 from clvq.storage import locked, read_signed, write_signed
-from clvq.upper_layers import UpperLayers
 
 FORMAT = "clvq-faithfulness"
-FORMAT_VERSION = 1
-
-Lines = list[dict[str, Any]]
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -50,12 +41,12 @@ class Faithfulness:
     """What the file says; of a mode other than `model` its figures are `measured`."""
 
     @property
-    def rows(self) -> Lines:
+    def rows(self) -> list[dict[str, Any]]:
         """Selectivities: a line a checkpoint, edit, place, control and figure. Of mode `model`."""
         return list(self.summary["rows"])
 
     @property
-    def figures(self) -> Lines:
+    def figures(self) -> list[dict[str, Any]]:
         """What each edit and control does: a line a checkpoint, edit, place and control (None is the edit). Of mode
         `model`."""
         return list(self.summary["figures"])
@@ -90,7 +81,7 @@ def faithfulness(
     store = read[0].store()
     text = read_text(store, SPLIT, progress)
     label = _checked_label(store, text, config.label)
-    explained = [explained_by(checkpoint, config, progress) for checkpoint in read]
+    explained = explained_by(read, config, progress)
     identity = {
         "checkpoint": read[0].fingerprint,
         "store": store.fingerprint,
@@ -101,100 +92,10 @@ def faithfulness(
     if summary is not None:
         progress(Progress("faithfulness", note=f"{path} is up to date."))
         return Faithfulness(read, path, summary)
-    body = _Measured(config, store, text, explained, label, progress).body()
+    body = tables(sentence_effects(explained, config, label, overwrite=overwrite, progress=progress), config)
     with locked(read[0].path):
         write_signed(path, FORMAT, FORMAT_VERSION, {**identity, "settings": decided, **body})
     return Faithfulness(read, path, read_signed(path, FORMAT, FORMAT_VERSION, ""))
-
-
-class _Measured:
-    """What edits do to the sentences of one store, with the concepts of each checkpoint."""
-
-    def __init__(
-        self,
-        config: FaithfulnessConfig,
-        store: ActivationStore,
-        text: SplitText,
-        explained: list[Explanations],
-        label: int | None,
-        progress: Report,
-    ) -> None:
-        self.checkpoints = [found.codebook.checkpoint for found in explained]
-        self.config, self.seed = config, config.seed
-        self.model = language_model_of(self.checkpoints[0], store, config)
-        upper = UpperLayers(self.model, self.checkpoints[0].input_layer)
-        self.subjects: list[Subject] = []
-        self.effects: list[Mapping[Change, Effects]] = []
-        for found in explained:
-            subjects = subjects_of(found, self.model, config, label)
-            if self.subjects and [one.number for one in subjects] != [one.number for one in self.subjects]:
-                raise MismatchError(
-                    f"The explanations of {found.codebook.checkpoint.path} and {self.checkpoints[0].path} are of other "
-                    "sentences. Make them alike with `clvq explain --overwrite`, or give a --limit that both have."
-                )
-            self.subjects = subjects
-            checkpoint = found.codebook.checkpoint
-            space = concept_space(checkpoint, device=self.model.device, progress=progress)
-            plan = plan_of(config, self.subjects, found.codebook, space, len(self.model.label_names or ()))
-            interventions = Interventions(
-                upper, space, pooling=store.settings["pooling"], dtype=store.settings["dtype"],
-                batch_tokens=config.batch_tokens,
-            )  # fmt: skip
-            self.effects.append(interventions.effects(self.subjects, plan, progress))
-        self.texts = text.texts[[subject.number for subject in self.subjects]]
-        """[S] which distinct text each sentence is."""
-        self.labels = np.array([-1 if subject.label is None else subject.label for subject in self.subjects])
-        if self.model.label_names is None:
-            self.labels[:] = -1  # a next token has none
-
-    def body(self) -> dict[str, Any]:
-        """All figures of faithfulness.json."""
-        known = self.labels[self.labels >= 0]
-        chance = float(np.bincount(known).max() / len(known)) if len(known) else None
-        predicted = np.array([subject.prediction for subject in self.subjects])
-        figures, rows = self._tables(on_curve=False, chance=chance)
-        names = self.model.label_names or []
-        by_class = []
-        for number in np.unique(known).tolist():
-            of_class = self.labels == number
-            head = {"label": names[number], "sentences": int(of_class.sum())}
-            by_class += [{**head, **line} for line in self._tables(on_curve=False, chosen=of_class)[1]]
-        return {
-            "model": {"id": self.model.model_id, "fingerprint": self.model.fingerprint},
-            "checkpoints": [
-                {"name": checkpoint.path.name, "fingerprint": checkpoint.fingerprint} for checkpoint in self.checkpoints
-            ],
-            "clean": {
-                "sentences": len(self.subjects),
-                "distinct_texts": len(np.unique(self.texts)),
-                "accuracy": float((predicted == self.labels)[self.labels >= 0].mean()) if len(known) else None,
-                "chance": chance,
-            },
-            "names": names_of(self.config),
-            "figures": figures,
-            "rows": rows,
-            "by_class": by_class,
-            "curve": self._tables(on_curve=True)[1],
-            "differences": [
-                {"checkpoint": self.checkpoints[0].path.name, "other": other.path.name, **line}
-                for other, effects in zip(self.checkpoints[1:], self.effects[1:], strict=True)
-                for line in paired(self.effects[0], effects, self.texts, self.seed)
-            ],
-            "versions": provenance.versions(),
-            "created": provenance.now(),
-        }
-
-    def _tables(
-        self, *, on_curve: bool, chance: float | None = None, chosen: np.ndarray | None = None
-    ) -> tuple[Lines, Lines]:
-        """(figures, rows) of all checkpoints, over the `chosen` sentences."""
-        mask = np.ones(len(self.subjects), bool) if chosen is None else chosen
-        found: tuple[Lines, Lines] = ([], [])
-        for checkpoint, effects in zip(self.checkpoints, self.effects, strict=True):
-            wanted = {change: value for change, value in effects.items() if change.place.on_curve == on_curve}
-            for lines, more in zip(found, table(wanted, self.texts, mask, chance, self.seed), strict=True):
-                lines += [{"checkpoint": checkpoint.path.name, **line} for line in more]
-        return found
 
 
 def _refuse_unlike(checkpoints: list[Checkpoint]) -> None:

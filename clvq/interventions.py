@@ -9,47 +9,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from clvq import edits
 from clvq.concept_space import ConceptSpace
 from clvq.controls import INJECTIONS, UNDRAWN, Owner, Pools, control_basis
+from clvq.effects import Change, Effects, Record
 from clvq.places import SENTENCE_ROW, Place, Subject
 from clvq.progress import Progress, Report, silent
 from clvq.tokenization import SENTENCE, row_layout
 from clvq.upper_layers import Inputs, UpperLayers
-
-
-class Effects(NamedTuple):
-    """What a change does to each sentence `[S]`, as means over draws."""
-
-    flips: np.ndarray
-    """1 where another class, or another next token, is predicted."""
-    kl: np.ndarray
-    """KL(clean || changed) in nats."""
-    probability: np.ndarray
-    """How much the probability of what was predicted falls."""
-    correct: np.ndarray
-    """1 where the label is predicted; NaN without one."""
-    distance: np.ndarray
-    """Sum over the changed tokens of how far each moved."""
-    tokens: np.ndarray
-    """How many tokens change; 0: the sentence has nothing to edit here."""
-
-    @classmethod
-    def zeros(cls, sentences: int) -> Effects:
-        return cls(*(np.zeros(sentences) for _ in cls._fields))
-
-
-class Change(NamedTuple):
-    """An edit at a place, or what it is compared with."""
-
-    edit: str
-    place: Place
-    control: str | None
-    """None is the edit itself."""
 
 
 @dataclass(frozen=True)
@@ -107,14 +77,15 @@ class Interventions:
         self.pooling, self.dtype, self.batch_tokens = pooling, getattr(torch, dtype), batch_tokens
 
     @torch.no_grad()
-    def effects(self, subjects: Sequence[Subject], plan: Plan, progress: Report = silent) -> dict[Change, Effects]:
-        """What each edit and each control of the plan does to each sentence."""
-        found = {change: Effects.zeros(len(subjects)) for change in plan.changes()}
-        done = 0
-        for batch in self._batches(subjects):
+    def effects(self, subjects: Sequence[Subject], plan: Plan, record: Record, progress: Report = silent) -> None:
+        """Puts into `record`, made for the plan's changes, what each edit and each control does to each sentence that
+        is not there yet."""
+        for batch in self._batches(subjects, record.left):
             clean = self._log_probabilities(batch.states, batch.inputs)
             rows, number_of = self._rows(batch)
             bases = {raw: self.space.raw_basis(rows) if raw else self.space.basis(rows) for raw in _kinds(plan.edits)}
+            nothing = clean.new_zeros(len(Effects._fields), len(batch.numbers), dtype=torch.float64)
+            found = dict.fromkeys(plan.changes(), nothing)
             for place, controls in plan.places.items():
                 tokens = _tokens(batch, place, number_of)
                 if tokens is None:
@@ -124,18 +95,18 @@ class Interventions:
                     basis = bases[edit == "projection"][tokens.word]
                     after = self._edited(edit, before, basis, tokens, plan)
                     distances = torch.linalg.vector_norm(after - before, dim=1)
-                    self._add(found[Change(edit, place, None)], batch, clean, tokens, [after])
+                    taken = self._taken(edit, before, basis)
+                    found[Change(edit, place, None)] = self._outcomes(batch, clean, tokens, [after], taken)
                     for control in controls:
                         moved = self._moved(control, edit, place, before, basis, distances, tokens, plan)
-                        self._add(found[Change(edit, place, control)], batch, clean, tokens, moved)
-            done += len(batch.numbers)
-            progress(Progress("faithfulness", done, len(subjects), "sentences"))
-        return found
+                        found[Change(edit, place, control)] = self._outcomes(batch, clean, tokens, moved)
+            record.add(batch.numbers, torch.stack([found[change] for change in record.changes]))
+            progress(Progress("faithfulness", len(subjects) - len(record.left), len(subjects), "sentences"))
 
-    def _batches(self, subjects: Sequence[Subject]) -> Iterator[_Batch]:
+    def _batches(self, subjects: Sequence[Subject], left: list[int]) -> Iterator[_Batch]:
         """Sentences of like length together, the longest first: what does not fit into memory shows at once."""
         lengths = [len(subject.sentence.input_ids) for subject in subjects]
-        left = sorted(range(len(subjects)), key=lambda number: -lengths[number])
+        left = sorted(left, key=lambda number: -lengths[number])
         while left:
             count = max(1, self.batch_tokens // lengths[left[0]])
             numbers, left = left[:count], left[count:]
@@ -205,14 +176,29 @@ class Interventions:
             columns = columns if control in INJECTIONS else columns * used
             yield edits.matched_step(states, columns, origin, distances)
 
-    def _add(self, effects: Effects, batch: _Batch, clean: Tensor, tokens: _Tokens, draws: Iterable[Tensor]) -> None:
-        """Runs the model on with each of the new states `[N, D]`, and adds what that does, as means over them."""
-        outcomes = [self._outcome(batch, clean, tokens, after) for after in draws]
-        for values, figures in zip(effects, torch.stack(outcomes).mean(dim=0).cpu().numpy(), strict=True):
-            values[batch.numbers] = figures
+    def _taken(self, edit: str, states: Tensor, basis: Tensor) -> Tensor:
+        """[2, N] of each token: how many directions the edit takes out, and the share of its squared length along
+        them; zeros of a replacement, which takes out all."""
+        if edit == "mean":
+            return states.new_zeros(2, len(states))
+        about = states if edit == "projection" else states - self.space.mean
+        inside = edits.projected(about, basis).square().sum(dim=1)
+        whole = about.square().sum(dim=1).clamp_min(torch.finfo(about.dtype).tiny)
+        return torch.stack([basis.any(dim=1).sum(dim=1).to(inside), inside / whole])
+
+    def _outcomes(
+        self, batch: _Batch, clean: Tensor, tokens: _Tokens, draws: Iterable[Tensor], taken: Tensor | None = None
+    ) -> Tensor:
+        """[F, B] what the model run on with each of the new states `[N, D]` does, as means over the draws; `taken`
+        `[2, N]` is what the edit takes out of each token."""
+        outcome = torch.stack([self._outcome(batch, clean, tokens, after) for after in draws]).mean(dim=0)
+        of_edit = outcome.new_zeros(2, len(batch.numbers))
+        if taken is not None:
+            of_edit.index_add_(1, tokens.sentence, taken.double())
+        return torch.cat([outcome, of_edit])
 
     def _outcome(self, batch: _Batch, clean: Tensor, tokens: _Tokens, after: Tensor) -> Tensor:
-        """[6, B] the figures of `Effects`."""
+        """[F - 2, B] the figures of `Effects`, but for what an edit takes out."""
         before = batch.states[tokens.sentence, tokens.position]
         after = after.to(before.dtype)
         states = batch.states.clone()

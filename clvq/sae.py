@@ -89,13 +89,6 @@ class TopKSae(nn.Module):
         return padded
 
     @torch.no_grad()
-    def energy(self, hidden_states: Tensor, mean: Tensor) -> Tensor:
-        """[N] the share of each word's squared deviation from `mean` `[D]` that lies in its basis."""
-        deviations = hidden_states - mean
-        inside = torch.einsum("nd,ndk->nk", deviations, self.basis(hidden_states))
-        return inside.square().sum(dim=1) / deviations.square().sum(dim=1)
-
-    @torch.no_grad()
     def normalize(self) -> None:
         """Makes the directions unit vectors again, after a step of the optimiser."""
         self.directions.copy_(functional.normalize(self.directions, dim=1))

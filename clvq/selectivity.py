@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from clvq.controls import INJECTIONS, TOLERANCE
+from clvq.effects import Change, Effects
 from clvq.intervals import paired_intervals
-from clvq.interventions import Change, Effects
 
 FIGURES = ("flips", "kl", "probability")
 """What selectivity is taken of."""
@@ -33,7 +33,7 @@ def table(
         controls = [change.control for change in effects if (change.edit, change.place) == (edit, place)]
         for control in controls:
             own = effects[Change(edit, place, control)]
-            figures.append({**label, "control": control, **_means(own, mask, chance)})
+            figures.append({**label, "control": control, **_means(own, mask, chance), **_taken(own, mask)})
         compared = [control for control in controls if control is not None]
         values = paired_intervals(
             np.stack([pair for control in compared for pair in differences(effects, edit, place, control)], 1)[mask],
@@ -49,6 +49,15 @@ def table(
                  "control_value": control_value, "selectivity": middle, "low": low, "high": high, "reason": reason}
             )  # fmt: skip
     return figures, rows
+
+
+def over_seeds(of_seeds: Sequence[list[dict[str, Any]]], mean: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the mean over seeds, each with how the seeds' own selectivities spread (standard deviation)."""
+    spread = []
+    for own in zip(*of_seeds, strict=True):
+        values = [row["selectivity"] for row in own]
+        spread.append(None if None in values else float(np.std(values, ddof=1)))
+    return [{**row, "spread": value, "seeds": len(of_seeds)} for row, value in zip(mean, spread, strict=True)]
 
 
 def differences(effects: Mapping[Change, Effects], edit: str, place: Any, control: str) -> list[np.ndarray]:
@@ -104,6 +113,13 @@ def _means(effects: Effects, mask: np.ndarray, chance: float | None) -> dict[str
         **{name: float(getattr(effects, name)[mask].mean()) for name in FIGURES},
         "distance": _distance(effects, mask),
     }
+
+
+def _taken(effects: Effects, mask: np.ndarray) -> dict[str, float | None]:
+    """Means over the changed tokens of what the edit takes out; None of what takes nothing out by directions."""
+    tokens, rank = effects.tokens[mask].sum(), effects.rank[mask].sum()
+    energy = effects.energy[mask].sum()
+    return {"rank": float(rank / tokens) if rank else None, "energy": float(energy / tokens) if rank else None}
 
 
 def _distance(effects: Effects, mask: np.ndarray) -> float:

@@ -129,19 +129,178 @@ def _explanation(number: int, text: str, concepts: int, random: np.random.Genera
     }  # fmt: skip
 
 
-def write_faithfulness(checkpoint: Checkpoint) -> None:
-    rows = [
-        {"checkpoint": "L1-L2", "edit": "removal", "place": "salient", "figure": "flips", "control": control,
-         "concept": 0.048, "control_value": value, "selectivity": 0.048 - value, "low": 0.038 - value,
-         "high": 0.058 - value, "reason": None}
-        for control, value in (("own", 0.023), ("covariance", 0.034), ("random", 0.009))
-    ]  # fmt: skip
-    nothing = {"selectivity": None, "low": None, "high": None, "reason": "moves 2, the edit 3"}
-    rows.append({**rows[0], "control": "random", **nothing})
-    names = {
-        "removal": "centred removal", "salient": "most salient word", "own": "own deviation", "flips": "flips",
-        "covariance": "covariance random", "random": "random",
+FLIPS = {None: 0.136, "random": 0.012, "covariance": 0.057, "own": 0.09, "other": 0.28}
+"""What the concept and each control flip, at the salient words."""
+UNMATCHED = "moves 2 on average, not 3 as the edit does"
+NAMES = {
+    "removal": "centred removal", "salient": "5 most salient words", "sentence": "sentence row", "random": "random",
+    "covariance": "covariance random", "own": "own deviation", "other": "put in: another word's", "flips": "flips",
+    "kl": "KL", "probability": "fall of probability",
+}  # fmt: skip
+
+
+def write_faithfulness(
+    checkpoint: Checkpoint, groups: dict[str, list[str]] | None = None, /, *, curve: bool = True, **changed: Any
+) -> dict[str, Any]:
+    """faithfulness.json: removal at salient words and sentence rows, of the groups' checkpoints; gives what it says.
+
+    Each group is a little less selective than the one before, and so is each seed of it. At the sentence row the own
+    deviation moves another distance.
+    """
+    name = checkpoint.path.name
+    groups = {name: [name]} if groups is None else groups
+    members = [(group, seed, member) for group, seeds in groups.items() for seed, member in enumerate(seeds)]
+    falls = {member: 0.02 * list(groups).index(group) + 0.004 * seed for group, seed, member in members}
+    means = {group: float(np.mean([falls[member] for member in seeds])) for group, seeds in groups.items()}
+    seeded = {group: len(seeds) for group, seeds in groups.items() if len(seeds) > 1}
+    first = next(iter(groups))
+    names = [member for _, _, member in members]
+    body = {
+        "checkpoint": checkpoint.fingerprint, "model": {"id": "tiny", "fingerprint": "0"}, "settings": {},
+        "checkpoints": [{"name": member, "fingerprint": f"of {member}"} for member in names], "names": NAMES,
+        "clean": {"sentences": 856, "distinct_texts": 802, "accuracy": 0.9, "chance": 0.52},
+        "figures": [line for member in names for line in _figures(member, falls[member])],
+        "rows": [row for member in names for row in _rows(member, falls[member])],
+        "by_class": [
+            {"label": label, "sentences": 400 + number, **row}
+            for number, label in enumerate(("negative", "<i>positive</i>"))
+            for group in groups
+            for row in _rows(group, means[group] - 0.02 * number)
+        ],
+        "curve": [row for member in names for row in _curve(member, falls[member])] if curve else [],
+        "groups": [
+            {"name": group, "checkpoints": seeds, "seeds": list(range(len(seeds))), "method": "clvq"}
+            for group, seeds in groups.items()
+        ],
+        "seeds": {
+            "figures": [line for group in seeded for line in _figures(group, means[group])],
+            "rows": [
+                {**row, "spread": None if row["selectivity"] is None else 0.0042, "seeds": count}
+                for group, count in seeded.items()
+                for row in _rows(group, means[group])
+            ],
+            "curve": [
+                {**row, "spread": None if row["selectivity"] is None else 0.0042, "seeds": count}
+                for group, count in seeded.items()
+                for row in _curve(group, means[group])
+                if curve
+            ],
+        },
+        "differences": [
+            {"checkpoint": first, "other": other, "edit": "removal", "place": "salient", "figure": figure,
+             "control": control, "difference": means[other] - means[first], "low": means[other] - means[first] - 0.019,
+             "high": means[other] - means[first] + 0.014,
+             "distance": 8.17, "other_distance": 8.28, "sentences": 851}
+            for other in list(groups)[1:]
+            for control in ("random", "covariance", "own")
+            for figure in ("flips", "kl", "probability")
+        ],
+        "created": CREATED,
     }  # fmt: skip
-    body = {"checkpoint": checkpoint.fingerprint, "checkpoints": [{"name": "L1-L2"}], "names": names, "rows": rows,
-            "differences": [], "settings": {}}  # fmt: skip
-    write_signed(checkpoint.path / "faithfulness.json", "clvq-faithfulness", 1, body)
+    version = changed.pop("version", 2)
+    written = {**body, **changed}
+    write_signed(checkpoint.path / "faithfulness.json", "clvq-faithfulness", version, written)
+    return written
+
+
+def _figures(name: str, fall: float) -> list[dict[str, Any]]:
+    return [
+        {"checkpoint": name, "edit": "removal", "place": place, "mass": None, "control": control, "sentences": 851,
+         "tokens": 4_000, "accuracy": 0.8, "from_chance": 0.28, "flips": _effect(control, fall),
+         "kl": 2 * _effect(control, fall), "probability": 0.5 * _effect(control, fall),
+         "distance": 2.0 if (place, control) == ("sentence", "own") else 3.0,
+         "rank": 1.0 if control is None else None, "energy": 0.123 if control is None else None}
+        for place in ("salient", "sentence")
+        for control in FLIPS
+    ]  # fmt: skip
+
+
+def _effect(control: str | None, fall: float) -> float:
+    return FLIPS[control] - (fall if control is None else 0)
+
+
+def _rows(name: str, fall: float) -> list[dict[str, Any]]:
+    rows = []
+    for place in ("salient", "sentence"):
+        for control in list(FLIPS)[1:]:
+            for figure, scale in (("flips", 1), ("kl", 2), ("probability", 0.5)):
+                reason = "another concept put in is no null" if control == "other" else None
+                reason = UNMATCHED if (place, control) == ("sentence", "own") else reason
+                row = {"checkpoint": name, "edit": "removal", "place": place, "mass": None, "figure": figure,
+                       "control": control, "concept": scale * _effect(None, fall),
+                       "control_value": scale * FLIPS[control]}  # fmt: skip
+                rows.append({**row, **_selectivity(scale * (_effect(None, fall) - FLIPS[control]), reason)})
+    return rows
+
+
+def _curve(name: str, fall: float) -> list[dict[str, Any]]:
+    """The own deviation is out of reach at the two largest masses."""
+    rows = []
+    for mass in (round(0.1 * step, 1) for step in range(1, 11)):
+        for control in ("covariance", "own"):
+            for figure, scale in (("flips", 1), ("kl", 2)):
+                value = scale * mass * (FLIPS[None] - fall - FLIPS[control])
+                reason = UNMATCHED if control == "own" and mass > 0.8 else None
+                row = {"checkpoint": name, "edit": "removal", "place": "salient", "mass": mass, "figure": figure,
+                       "control": control, "concept": scale * mass * FLIPS[None],
+                       "control_value": scale * mass * FLIPS[control]}  # fmt: skip
+                rows.append({**row, **_selectivity(value, reason)})
+    return rows
+
+
+def _selectivity(value: float, reason: str | None) -> dict[str, Any]:
+    if reason is not None:
+        return {"selectivity": None, "low": None, "high": None, "reason": reason}
+    return {"selectivity": value, "low": value - 0.016, "high": value + 0.018, "reason": None}
+
+
+def write_mode(checkpoint: Checkpoint, mode: str, /, **changed: Any) -> None:
+    """faithfulness-MODE.json."""
+    measured = _spliced() if mode == "splice" else _probed(mode)
+    body = {"checkpoint": checkpoint.fingerprint, "store": "0", "settings": {}, "measured": measured,
+            "model": {"id": "tiny", "fingerprint": "0"}, "created": CREATED}  # fmt: skip
+    write_signed(checkpoint.path / f"faithfulness-{mode}.json", f"clvq-faithfulness-{mode}", 1, {**body, **changed})
+
+
+def _interval(value: float) -> dict[str, float]:
+    return {"value": value, "low": value - 0.03, "high": value + 0.02}
+
+
+def _spliced() -> dict[str, Any]:
+    def others(recovered: float) -> dict[str, Any]:
+        return {
+            "share_recovered": _interval(recovered), "share_recovered_labels": None, "loss_clean": 0.1,
+            **{state: {"agreement": _interval(agreement), "kl": _interval(1 - agreement), "loss": _interval(0.4),
+                       "accuracy": None}
+               for state, agreement in (("spliced", 0.98), ("ablated", 0.55))},
+        }  # fmt: skip
+
+    return {
+        "input_layer": 1, "layer": 2, "target": "class", "sentences": 856, "left_out": 0, "only_sentence_row": False,
+        "distinct_texts": 802, "tokens": 9_999, "tokens_of_rows": 8_888, "accuracy": None,
+        "others": {"clean": others(0.954), "ablated": others(0.871)},
+    }  # fmt: skip
+
+
+def _probed(mode: str) -> dict[str, Any]:
+    def line(protocol: str | None, control: str | None, accuracy: float, distance: float = 4.0) -> dict[str, Any]:
+        beyond = _interval(accuracy - 0.165) if control is not None and distance == 4 else None
+        return {
+            **({} if protocol is None else {"protocol": protocol}), "edit": "projection", "control": control,
+            "accuracy": _interval(accuracy), "chance_distance": abs(accuracy - 0.52), "refitted": _interval(0.918),
+            "drop": _interval(0.889 - accuracy), "distance": distance, "selectivity": beyond,
+        }  # fmt: skip
+
+    if mode == "probe":
+        table = [line(None, None, 0.165), line(None, "covariance", 0.7), line(None, "own", 0.6)]
+    else:
+        table = [
+            line("published", None, 0.165),
+            line("published", "gaussian", 0.887, 0.4),
+            line("check", "same", 0.185),
+        ]
+    return {
+        "mode": mode, "layer": 1, "rows": "sentence", "distinct_texts": 802, "chance": 0.52, "table": table,
+        "sentences": {"training": 3_000, "evaluation": 856},
+        "before": {"accuracy": _interval(0.889), "chance_distance": 0.369, "refitted": None},
+    }  # fmt: skip

@@ -145,6 +145,33 @@ def test_the_same_again_is_read_and_other_settings_are_named(checkpoint: Path, m
     assert any(note and "up to date" in note for note in notes)
 
 
+def test_words_are_attributed_once_for_the_checkpoints_of_a_layer(checkpoint: Path) -> None:
+    notes: list[str] = []
+
+    def explain(name: str, **settings: Any) -> list[dict[str, Any]]:
+        notes.clear()
+        given = {**FEW, **settings}
+        report = lambda progress: notes.append(progress.note or "")  # noqa: E731
+        return clvq.explain(checkpoint.parent / name, progress=report, **given).sentences
+
+    first = explain("L1-L3")
+    clvq.train(
+        checkpoint.parent / "activations", path=checkpoint.parent / "other", input_layer=1, output_layer=3,
+        codebook_size=12, top_k=3, epochs=1, decoder_layers=1, seed=1,
+    )  # fmt: skip
+    beside = explain("other")
+    assert any(note.startswith("What words do in the model is read from") for note in notes)
+    alone = explain("other", overwrite=True)
+    assert not any("is read from" in note for note in notes)
+    assert beside == alone != first
+    explain("other", overwrite=True, steps=3)
+    assert not any("is read from" in note for note in notes)
+    (checkpoint.parent / "L1-L3" / "explanations.jsonl").write_text("damaged")
+    (checkpoint.parent / "other" / "explanations.json").unlink()
+    explain("other")
+    assert not any("is read from" in note for note in notes)
+
+
 def test_a_checkpoint_trained_again_is_explained_again(checkpoint: Path) -> None:
     first = clvq.explain(checkpoint, limit=3, **FEW)
     clvq.train(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +12,15 @@ import tiny_models
 import torch
 from torch import Tensor
 
-import clvq
 from clvq import edits
-from clvq import faithfulness_plan as plans
-from clvq.concept_space import FILE_NAME as SPACE_NAME
-from clvq.concept_space import ConceptSpace, concept_space
+from clvq.concept_space import ConceptSpace
 from clvq.controls import CONTROLS, NULLS, Owner, Pools, control_basis, like_usage
-from clvq.errors import ArtifactError, ClvqError, MismatchError
+from clvq.effects import Change, Effects, Record
 from clvq.intervals import paired_intervals
-from clvq.interventions import Change, Effects, Interventions, Plan
+from clvq.interventions import Interventions, Plan
 from clvq.language_model import LanguageModel
 from clvq.places import SENTENCE_ROW, Place, Subject
 from clvq.selectivity import table
-from clvq.storage import read_signed
 from clvq.upper_layers import UpperLayers
 
 Load = Callable[[str], LanguageModel]
@@ -89,7 +82,13 @@ def run(model: LanguageModel, layer: int, space: ConceptSpace, plan: Plan, **giv
     interventions = Interventions(
         UpperLayers(model, layer), space, pooling="last", dtype="float32", **{"batch_tokens": 4096, **given}
     )
-    return interventions.effects(subjects_of(model), plan)
+    return effects_of(interventions, subjects_of(model), plan)
+
+
+def effects_of(interventions: Interventions, subjects: list[Subject], plan: Plan) -> dict[Change, Effects]:
+    record = Record(plan.changes(), len(subjects))
+    interventions.effects(subjects, plan, record)
+    return record.effects()
 
 
 @EVERY_MODEL
@@ -104,7 +103,7 @@ def test_an_edit_that_moves_nothing_gives_the_models_own_logits_to_the_last_bit(
     upper.logits = lambda states, inputs: seen.append(original(states, inputs)) or seen[-1]  # type: ignore[method-assign]
     interventions = Interventions(upper, space, pooling="last", dtype="float32", batch_tokens=4096)
     plan = plan_of({EVERY_WORD: CONTROLS, Place("sentence"): ("own",)}, edits=("removal", "projection"))
-    effects = interventions.effects(subjects_of(model), plan)
+    effects = effects_of(interventions, subjects_of(model), plan)
     own = model.run(sorted(model.tokenize(TEXTS), key=lambda s: -len(s.input_ids)), [], predict=True).logits
     assert len(seen) == 1 + 2 * (1 + 1 + 5 * 2) + 2 * 2
     assert all(torch.equal(logits, own) for logits in seen)
@@ -160,6 +159,13 @@ def test_a_removal_is_what_the_whole_model_gives_with_the_same_edit(name: str, l
             fall = clean.max() - changed[clean.argmax()]
             assert effects.probability[number] == pytest.approx(float(fall), abs=1e-5)
             assert effects.correct[number] == float(changed.argmax() == number % 2)
+            if control is None:
+                deviations = states[0, tokens] - space.mean
+                energy = (deviations @ unit).square() / deviations.square().sum(dim=1)
+                assert effects.rank[number] == len(tokens)
+                assert effects.energy[number] == pytest.approx(float(energy.sum()), rel=1e-4)
+            else:
+                assert not effects.rank[number]
 
 
 class OnAxis(Planted):
@@ -183,7 +189,7 @@ def test_removing_the_planted_concept_flips_what_it_must_and_no_control_does(tmp
     space = OnAxis(torch.eye(32)[0] * 1e-3, torch.eye(3, 32))
     interventions = Interventions(upper, space, pooling="last", dtype="float32", batch_tokens=64)
     sentence = Place("sentence")
-    effects = interventions.effects(subjects, plan_of({sentence: NULLS}, draws=5))
+    effects = effects_of(interventions, subjects, plan_of({sentence: NULLS}, draws=5))
     removed = effects[Change("removal", sentence, None)]
     assert np.array_equal(removed.flips, must)
     for control in NULLS:
@@ -349,184 +355,3 @@ def test_no_selectivity_where_distances_differ() -> None:
         injected = by_control["other", "flips"]
         assert injected["selectivity"] is None
         assert injected["control_value"] == pytest.approx(2 / 3)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, model_folder: Any) -> Path:
-    """A run folder with checkpoints L1-L3 and seed1 of a tiny BERT, explained."""
-    run = tmp_path_factory.mktemp("faithful") / "run"
-    run.mkdir()
-    texts = tiny_models.made_sentences()[::6]
-    for name, chosen in (("corpus", texts[10:]), ("eval", [*texts[:10], *texts[:4]])):
-        rows = [{"text": text, "label": number // 2 % 2} for number, text in enumerate(chosen)]
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        (run / f"{name}.jsonl").write_text(lines, encoding="utf-8")
-    clvq.extract(
-        run / "activations", model=str(model_folder("bert")), dataset=str(run / "corpus.jsonl"),
-        eval_dataset=str(run / "eval.jsonl"),
-        layers=(1, 2, 3),
-    )  # fmt: skip
-    for name, seed in (("L1-L3", 0), ("seed1", 1)):
-        train(run / name, seed=seed)
-        clvq.explain(run / name, steps=2, completeness=0.5, limit=12)
-    return run
-
-
-def train(path: Path, **given: Any) -> None:
-    settings = {"input_layer": 1, "output_layer": 3, "codebook_size": 12, "top_k": 3, "epochs": 1, "decoder_layers": 1}
-    clvq.train(path.parent / "activations", path=path, **{**settings, **given})
-
-
-@pytest.fixture
-def folder(trained: Path, tmp_path: Path) -> Path:
-    """A copy of the run folder."""
-    return Path(shutil.copytree(trained, tmp_path / "run"))
-
-
-def test_the_space_of_a_checkpoint_is_that_of_its_training_words(folder: Path) -> None:
-    checkpoint = clvq.read_checkpoint(folder / "L1-L3")
-    store = checkpoint.store()
-    space = concept_space(checkpoint)
-    rows = torch.cat([shard for _, shard in store.rows("train", 1).shards()])
-    codes = clvq.codebook(checkpoint).assignments("train")
-    words = (store.flags("train") & 1) != 0
-    mean = rows[words].mean(dim=0)
-    assert torch.allclose(space.mean, mean, atol=1e-5)
-    assert torch.allclose(space.covariance, torch.cov(rows[words].T, correction=0), atol=1e-4)
-    assert torch.equal(space.usage, torch.bincount(torch.tensor(codes[words]).long(), minlength=12))
-    for code in np.unique(codes):
-        of_code = (codes == code) & words if (codes[words] == code).any() else codes == code
-        deviation = rows[of_code].mean(dim=0) - mean
-        assert torch.allclose(space.deviations(torch.tensor([code]))[0], deviation, atol=1e-4)
-        assert torch.allclose(space.directions(torch.tensor([code]))[0], deviation / deviation.norm(), atol=1e-4)
-    some = rows[:7]
-    assert torch.equal(space.codes(some), torch.tensor(codes[:7]).long())
-    assert torch.equal(space.basis(some)[:, :, 0], space.directions(space.codes(some)))
-    code = checkpoint.load().codebook[codes[0]]
-    assert torch.allclose(space.raw_basis(some)[0, :, 0], code / code.norm(), atol=1e-6)
-    dead = sorted(set(range(12)) - set(codes.tolist()))
-    assert not space.deviations(torch.tensor(dead, dtype=torch.long)).any()
-
-
-def test_the_space_is_stored_and_made_anew_when_it_is_stale(folder: Path) -> None:
-    path = folder / "L1-L3" / SPACE_NAME
-    first = concept_space(clvq.read_checkpoint(folder / "L1-L3"))
-    written = path.stat().st_mtime_ns
-    again = concept_space(clvq.read_checkpoint(folder / "L1-L3"))
-    assert path.stat().st_mtime_ns == written
-    assert torch.equal(first.covariance, again.covariance)
-    train(folder / "L1-L3", seed=5, overwrite=True)
-    other = concept_space(clvq.read_checkpoint(folder / "L1-L3"))
-    assert path.stat().st_mtime_ns != written
-    assert not torch.equal(first.usage, other.usage)
-    content = bytearray(path.read_bytes())
-    content[-3] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(ArtifactError, match="is damaged"):
-        concept_space(clvq.read_checkpoint(folder / "L1-L3"))
-
-
-def test_figures_of_two_checkpoints_are_stored_and_read_again(folder: Path) -> None:
-    both = [folder / "L1-L3", folder / "seed1"]
-    settings: dict[str, Any] = {"edit": "removal,mean", "top": 2, "draws": 2, "curve": True}
-    found = clvq.faithfulness(both, **settings)
-    written = read_signed(folder / "L1-L3" / "faithfulness.json", "clvq-faithfulness", 1, "")
-    assert written == found.summary
-    assert not (folder / "seed1" / "faithfulness.json").exists()
-    assert found.summary["clean"]["sentences"] == 12
-    names = ["L1-L3", "seed1"]
-    assert [(line["checkpoint"], line["edit"], line["place"]) for line in found.figures if line["control"] is None] == [
-        (name, edit, place) for name in names for edit in ("removal", "mean") for place in ("salient", "sentence")
-    ]
-    for line in found.figures:
-        assert line["from_chance"] == pytest.approx(abs(line["accuracy"] - found.summary["clean"]["chance"]))
-        assert line["tokens"] >= line["sentences"] == 12
-    by_place = {
-        (row["checkpoint"], row["edit"], row["place"], row["control"], row["figure"]): row for row in found.rows
-    }
-    assert len(by_place) == len(found.rows)
-    for row in found.rows:
-        if row["selectivity"] is not None:
-            assert row["selectivity"] == pytest.approx(row["concept"] - row["control_value"], abs=1e-6)
-            assert row["low"] <= row["selectivity"] <= row["high"]
-    own = by_place["L1-L3", "mean", "salient", "own", "kl"]
-    assert own["selectivity"] == pytest.approx(0, abs=1e-6)  # the whole way to the mean is that very edit
-    assert {line["mass"] for line in found.summary["curve"]} == {round(0.1 * step, 1) for step in range(1, 11)}
-    assert {line["control"] for line in found.summary["curve"]} == {"covariance", "own"}
-    labels = {line["label"]: line["sentences"] for line in found.summary["by_class"]}
-    assert sum(labels.values()) == 12
-    difference = found.summary["differences"][0]
-    ours, theirs = (
-        by_place[name, difference["edit"], difference["place"], difference["control"], difference["figure"]]
-        for name in names
-    )
-    assert difference["difference"] == pytest.approx(ours["selectivity"] - theirs["selectivity"], abs=1e-6)
-    notes: list[str | None] = []
-    again = clvq.faithfulness(both, **settings, batch_tokens=64, progress=lambda report: notes.append(report.note))
-    assert again.summary == found.summary
-    assert any(note and "faithfulness.json is up to date" in note for note in notes)
-    with pytest.raises(MismatchError, match=r"top \(2 there, 3 here\).*--overwrite"):
-        clvq.faithfulness(both, **{**settings, "top": 3})
-    with pytest.raises(MismatchError, match="beside"):
-        clvq.faithfulness(both[0], **settings)
-    assert clvq.faithfulness(both[0], overwrite=True, edit="removal", at="all").summary["differences"] == []
-    train(folder / "L1-L3", seed=7, overwrite=True)
-    clvq.explain(folder / "L1-L3", steps=2, completeness=0.5, limit=12)
-    assert clvq.faithfulness(both[0], edit="removal").summary["checkpoint"] != found.summary["checkpoint"]
-
-
-def test_moving_to_a_concept_and_what_it_needs(folder: Path) -> None:
-    code = clvq.codebook(folder / "L1-L3").concepts[0]["code"]
-    found = clvq.faithfulness(folder / "L1-L3", edit="move", at="all", to=code, strength=2.0, draws=1)
-    assert found.summary["names"]["move"] == f"move to concept {code}, strength 2"
-    assert found.figures[0]["distance"] > 0
-    with pytest.raises(ClvqError, match="There is no code 99"):
-        clvq.faithfulness(folder / "L1-L3", edit="move", to=99, overwrite=True)
-
-
-def test_what_a_concept_stands_for_chooses_the_target(folder: Path, language_model: Load) -> None:
-    checkpoint = clvq.read_checkpoint(folder / "L1-L3")
-    explained = clvq.explain(checkpoint, steps=2, completeness=0.5, limit=12)
-    config = clvq.FaithfulnessConfig(edit="move", at="all")
-    subjects = plans.subjects_of(explained, language_model("bert"), config, None)
-    space, found = concept_space(checkpoint), explained.codebook
-    codes = [concept["code"] for concept in found.concepts]
-    told = [(0, 0.04), (1, 0.001), (0, 0.01), (1, 0.0001)] + [(1, 0.06)] * (len(codes) - 4)
-
-    def standing_for(told: list[tuple[int, float]]) -> clvq.Codebook:
-        concepts = [
-            {**concept, "predictions": {"label": label, "q": q, "lift": 2.0}}
-            for concept, (label, q) in zip(found.concepts, told, strict=True)
-        ]
-        return replace(found, concepts=concepts)
-
-    plan = plans.plan_of(config, subjects, standing_for(told), space, 2)
-    predicted = {subject.prediction for subject in subjects}
-    assert plan.targets == {number: codes[{0: 3, 1: 2}[number]] for number in predicted}
-    place = Place("all", on_curve=False)
-    assert plan.places == {place: CONTROLS}
-    assert list(plan.pools[place].classes[0]) == [codes[3], codes[1]]
-    untold = standing_for([(1, 0.06)] * len(codes))
-    with pytest.raises(ClvqError, match="--to CODE"):
-        plans.plan_of(config, subjects, untold, space, 2)
-    given = clvq.FaithfulnessConfig(edit="move", at="all", to=codes[1])
-    plan = plans.plan_of(given, subjects, untold, space, 2)
-    assert set(plan.targets.values()) == {codes[1]}
-    assert "class" not in plan.places[place]
-    with pytest.raises(ClvqError, match="has a word to edit at --at all"):
-        without = [subject._replace(codes=[None] * len(subject.codes)) for subject in subjects]
-        plans.plan_of(given, without, untold, space, 2)
-
-
-def test_checkpoints_that_do_not_belong_together_are_refused(folder: Path) -> None:
-    train(folder / "L2-L3", input_layer=2)
-    with pytest.raises(MismatchError, match=r"is of another input layer than .*\(2, not 1\)"):
-        clvq.faithfulness([folder / "L1-L3", folder / "L2-L3"])
-    with pytest.raises(ClvqError, match="the same name"):
-        clvq.faithfulness([folder / "L1-L3", folder / "L1-L3"])
-    with pytest.raises(ClvqError, match="No checkpoint is given"):
-        clvq.faithfulness([])
-    clvq.explain(folder / "seed1", steps=2, completeness=0.5, limit=10, overwrite=True)
-    with pytest.raises(MismatchError, match="other sentences"):
-        clvq.faithfulness([folder / "L1-L3", folder / "seed1"], draws=1)
-    assert clvq.faithfulness([folder / "L1-L3", folder / "seed1"], limit=10, draws=1, edit="mean", at="sentence")

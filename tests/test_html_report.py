@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_material import FDR, write_codebook, write_explanations, write_faithfulness
+from report_material import FDR, UNMATCHED, write_codebook, write_explanations, write_faithfulness, write_mode
 from tiny_models import made_sentences
 
 import clvq
@@ -24,6 +24,8 @@ HOSTILE = [
     "{{ 7*7 }} ${window.hacked=3} javascript:window.hacked=4 'quoted\" words",
 ]
 TEXTS = [*HOSTILE, *made_sentences()[:196]]
+GROUPS = {"L1-L2": ["L1-L2", "seed1", "seed2"], "$$k$$-means <b>": ["$$k$$-means <b>"]}
+"""Checkpoints of the faithfulness section; Bokeh takes dollars for a formula if it may."""
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
              "--disable-component-update", "--disable-sync"]  # fmt: skip
 
@@ -50,7 +52,9 @@ def full(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> tu
     made = clvq.read_checkpoint(shutil.copytree(checkpoint.path, folder / "L1-L2"))
     concepts = write_codebook(made, TEXTS)
     explanations = write_explanations(made, TEXTS, concepts)
-    write_faithfulness(made)
+    write_faithfulness(made, GROUPS)
+    for mode in ("splice", "probe", "paper"):
+        write_mode(made, mode)
     return clvq.report(made, folder / "report.html"), concepts, explanations
 
 
@@ -114,6 +118,11 @@ def page(opened_once: Any) -> Any:
 def shown_codes(page: Any) -> list[int]:
     rows = page.eval_on_selector_all("#catalogue > li:not([hidden])", "rows => rows.map(row => row.id)")
     return [int(row.removeprefix("concept-")) for row in rows]
+
+
+def told(rows: Any) -> list[str]:
+    """What stands in each, on one line."""
+    return [" ".join(text.split()) for text in rows.all_inner_texts()]
 
 
 def go(page: Any, anchor: str) -> None:
@@ -267,7 +276,7 @@ def test_it_fits_a_phone_and_opens_at_a_link(full: Any, visit: Callable[..., Any
 def test_paper_gets_the_plots_and_no_controls(page: Any) -> None:
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
-    assert page.locator("canvas.printed").count() == 4
+    assert page.locator("canvas.printed").count() == 8  # three of training, two and two of faithfulness, the map
     assert all(page.eval_on_selector_all("canvas.printed", "all => all.map(c => c.clientHeight > 50)"))
     assert not page.locator("#concept-controls").is_visible()
     assert page.locator("#concept-12 .words").is_visible()
@@ -276,12 +285,94 @@ def test_paper_gets_the_plots_and_no_controls(page: Any) -> None:
     page.emulate_media(media="screen")
 
 
-def test_faithfulness_has_a_table_with_intervals(page: Any) -> None:
-    rows = page.locator(".intervals tbody tr")
-    assert rows.count() == 4
-    assert "0.025 [0.015, 0.035]" in rows.first.inner_text()
-    assert page.locator(".interval").count() == 3  # none where the distances did not match
-    assert "moves 2, the edit 3" in rows.last.inner_text()
+def test_what_concepts_do_beyond_the_controls_stands_first(page: Any) -> None:
+    lines = page.locator(".overview tbody tr:not(.part)")
+    assert told(lines.locator("th")) == ["L1-L2 clvq, mean of 3 seeds", "$$k$$-means <b> clvq"] * 2
+    figures = told(lines.first)[0]
+    for value in (  # means over the seeds: 0.004 less than those of the first
+        "0.132", "+0.075 [+0.059, +0.093]", "+0.042 [+0.026, +0.060]", "seeds ± 0.004", "3.00", "1.0", "12.3%",
+    ):  # fmt: skip
+        assert value in figures
+    assert lines.nth(2).locator("td").nth(3).inner_text() == "–"  # at the sentence row the distances differ
+    drawn = ["beyond-0", "beyond-1", "mass-0", "mass-1"]
+    assert page.eval_on_selector_all("#faithfulness .plot", "plots => plots.map(plot => plot.id)") == drawn
+    for name in drawn:
+        assert page.locator(f"#{name}").bounding_box()["height"] > 100
+        assert page.evaluate("id => document.getElementById(id).childElementCount", name) == 1
+    assert told(page.locator("#faithfulness .legend")) == [
+        "beyond covariance random beyond own deviation", "L1-L2 $$k$$-means <b>"
+    ]  # fmt: skip
+
+
+def test_what_edits_and_controls_do_unfolds(page: Any) -> None:
+    parts = page.locator("#faithfulness .effects")
+    assert parts.count() == 4  # two places, two groups
+    page.evaluate("document.querySelectorAll('.effects').forEach(part => { part.open = true; })")
+    rows = parts.first.locator("tbody tr:not(.part)")
+    assert told(rows.locator("th")) == [
+        "the concept", "random", "covariance random", "own deviation", "put in: another word's"
+    ]  # fmt: skip
+    own = told(rows.nth(3))[0]
+    assert own.startswith("own deviation 0.090 0.180 0.045 0.800 0.280 from chance 3.00 +0.042 [+0.026, +0.060]")
+    assert rows.nth(3).locator(".interval").count() == 1
+    assert UNMATCHED in parts.nth(2).inner_text()
+    beside = parts.first.locator(".beside")
+    assert "not a null" in beside.inner_text()
+    assert beside.locator(".interval").count() == 0
+
+
+def test_classes_curve_and_differences_are_tables_too(page: Any) -> None:
+    page.evaluate("document.querySelectorAll('#faithfulness details').forEach(part => { part.open = true; })")
+    rows = page.locator("#faithfulness-classes tbody tr:not(.part)")
+    assert rows.count() == 8  # two places, two groups, two classes
+    first = told(rows.first)[0]
+    assert first.startswith("negative L1-L2 400 +0.075 [+0.059, +0.093]")
+    assert told(rows.nth(3))[0].startswith("<i>positive</i> $$k$$-means <b> 401 +0.079 [+0.063, +0.097]")
+    assert rows.nth(3).locator(".interval").count() == 2
+    assert rows.nth(7).locator(".interval").count() == 1  # at the sentence row the own deviation has no selectivity
+    curve = page.get_by_label("Curve, table: centred removal: L1-L2").locator("tbody tr")
+    assert curve.count() == 10
+    assert told(curve.nth(4))[0].startswith("50% 0.068 +0.038 [+0.022, +0.056]")
+    assert UNMATCHED in curve.last.inner_text()
+    lines = page.get_by_label("Differences between checkpoints, table").locator("tbody tr:not(.part)")
+    assert lines.count() == 2
+    assert told(lines.first)[0] == (
+        "centred removal, 5 most salient words beyond covariance random +0.016 [−0.003, +0.030] "
+        "+0.016 [−0.003, +0.030] +0.016 [−0.003, +0.030] 8.17, 8.28 851"
+    )
+    assert lines.locator(".interval").count() == 2
+    assert page.get_by_label("Differences against the other controls, table").locator("tbody tr").count() == 2
+
+
+def test_the_other_modes_are_shown_and_the_published_probe_for_what_it_is(page: Any) -> None:
+    page.evaluate("document.querySelectorAll('#faithfulness details').forEach(part => { part.open = true; })")
+    spliced = page.get_by_label("Reconstruction inside the model, table").locator("tbody tr")
+    shown = told(spliced)
+    assert shown[0] == "Share of the loss recovered 0.954 [0.924, 0.974] 0.871 [0.841, 0.891]"
+    assert len(shown) == 5  # agreement and KL, spliced and ablated; without labels no accuracy
+    probed = page.get_by_label("Probe, table", exact=True).locator("tbody tr:not(.part)")
+    assert told(probed.locator("th")) == [
+        "as it is", "the concept", "covariance-matched random", "own deviation"
+    ]  # fmt: skip
+    assert probed.locator(".interval").count() == 2
+    assert page.inner_text("#faithfulness-paper") == "The published probe: an artefact"
+    published = page.get_by_label("Published probe, table")
+    assert "What checks it" in published.inner_text()
+    assert "moves by another distance" in published.inner_text()
+
+
+def test_one_checkpoint_without_a_curve(copied: Checkpoint, visit: Callable[..., Any]) -> None:
+    write_faithfulness(copied, curve=False)
+    page = visit(clvq.report(copied, copied.path.parent / "report.html"))
+    lines = page.locator(".overview tbody tr")
+    assert lines.count() == 2
+    assert told(lines.first.locator("th")) == ["centred removal, 5 most salient words"]
+    assert "+0.079 [+0.063, +0.097]" in told(lines.first)[0]
+    assert page.eval_on_selector_all("#faithfulness .plot", "plots => plots.map(plot => plot.id)") == ["beyond-0"]
+    text = page.inner_text("#faithfulness")
+    assert "seeds" not in text
+    assert "less" not in text.split("What each edit")[0]
+    assert "clvq faithfulness --mode splice, clvq faithfulness --mode probe" in text
 
 
 def test_a_corpus_without_labels_and_a_model_without_classes(copied: Checkpoint, visit: Callable[..., Any]) -> None:

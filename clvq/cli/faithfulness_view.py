@@ -48,20 +48,38 @@ def interval(figure: Mapping[str, Any] | None, name: str = "value", sign: str = 
 
 
 def shown(document: dict[str, Any]) -> Sequence[RenderableType]:
-    """One block a checkpoint, edit and place; then classes, the curve, and the checkpoints' differences."""
-    names, clean = document["names"], document["clean"]
+    """One block a checkpoint (or the seeds of one), edit and place; then classes, the curve, and differences."""
+    names, clean, groups = document["names"], document["clean"], document["groups"]
     accuracy = f", accuracy {number(clean['accuracy'])}" if clean["accuracy"] is not None else ""
     detail = f"{number(clean['sentences'])} sentences, {number(clean['distinct_texts'])} distinct texts{accuracy}"
     parts: list[RenderableType] = [heading(f"Edits inside {document['model']['id']}", detail), ""]
-    many = len(document["checkpoints"]) > 1
-    rows = _blocks(document["rows"])
-    for block, figures in _blocks(document["figures"]).items():
-        parts += [*_block(block, figures, rows[block], names, many), ""]
-    parts += _by_class(document["by_class"], names, many)
-    parts += _curve(document["curve"], names, many)
-    parts += _differences(document["differences"], names)
+    for group in groups:
+        if len(group["seeds"]) > 1:
+            parts += [Text(plain(f"{_called(group)}: {', '.join(group['checkpoints'])}"), style="dim"), ""]
+    called = {group["name"]: _called(group) if len(groups) > 1 or len(group["seeds"]) > 1 else "" for group in groups}
+    rows = _blocks(_of_groups(document, "rows"))
+    for block, figures in _blocks(_of_groups(document, "figures")).items():
+        parts += [*_block(block, figures, rows[block], names, called), ""]
+    parts += _by_class(document["by_class"], names, called)
+    parts += _curve(_of_groups(document, "curve"), names, called)
+    parts += _differences(document["differences"], names, called)
     parts.append(Text(plain(document["path"]), overflow="fold"))
     return parts
+
+
+def _called(group: dict[str, Any]) -> str:
+    """Name of a checkpoint, or of the mean over seeds."""
+    seeds = len(group["seeds"])
+    return str(group["name"]) if seeds == 1 else f"{group['name']}, mean of {seeds} seeds"
+
+
+def _of_groups(document: dict[str, Any], kind: str) -> Lines:
+    """The lines of each group: a checkpoint's own, or the mean over its seeds."""
+    found = []
+    for group in document["groups"]:
+        lines = document[kind] if len(group["seeds"]) == 1 else document["seeds"][kind]
+        found += [line for line in lines if line["checkpoint"] == group["name"]]
+    return found
 
 
 def _blocks(lines: Lines) -> dict[tuple[str, str, str], Lines]:
@@ -73,17 +91,24 @@ def _block_of(line: dict[str, Any]) -> tuple[str, str, str]:
     return line["checkpoint"], line["edit"], line["place"]
 
 
-def _title(block: tuple[str, str, str], names: dict[str, str], many: bool) -> str:
+def _title(block: tuple[str, str, str], names: dict[str, str], called: dict[str, str]) -> str:
     checkpoint, edit, place = block
-    return f"{names[edit]}, {names[place]}" + (f" ({checkpoint})" if many else "")
+    return _with(f"{names[edit]}, {names[place]}", called[checkpoint])
+
+
+def _with(title: str, called: str) -> str:
+    return f"{title} ({called})" if called else title
 
 
 def _block(
-    block: tuple[str, str, str], figures: Lines, rows: Lines, names: dict[str, str], many: bool
+    block: tuple[str, str, str], figures: Lines, rows: Lines, names: dict[str, str], called: dict[str, str]
 ) -> Iterable[RenderableType]:
     first = figures[0]
+    rank = f", rank {number(first['rank'], 1)}" if first["rank"] is not None and first["rank"] != 1 else ""
+    energy = f"{rank}, {first['energy']:.0%} of the squared length" if first["energy"] is not None else ""
     yield heading(
-        _title(block, names, many), f"{number(first['sentences'])} sentences, {number(first['tokens'])} tokens"
+        _title(block, names, called),
+        f"{number(first['sentences'])} sentences, {number(first['tokens'])} tokens{energy}",
     )
     effect = table("flips", "KL", "prob. fall", "accuracy", "from chance", "distance", title="What was done")
     for line in figures:
@@ -101,11 +126,18 @@ def _block(
             reasons.setdefault(lines[0]["reason"], []).append(names[control])
     if selective:
         yield Intervals("Concept beyond", [names[name] for name in FIGURES], selective)
+    if "spread" in rows[0]:
+        spread = table(*(names[name] for name in FIGURES), title=f"Standard deviation over {rows[0]['seeds']} seeds")
+        for control, group in groupby(rows, key=lambda row: row["control"]):
+            values = [row["spread"] for row in group]
+            if None not in values:
+                spread.add_row(names[control], *map(number, values))
+        yield spread
     for reason, controls in reasons.items():
         yield Text(f"No selectivity against {', '.join(controls)}: {reason}.", style="dim")
 
 
-def _by_class(lines: Lines, names: dict[str, str], many: bool) -> list[RenderableType]:
+def _by_class(lines: Lines, names: dict[str, str], called: dict[str, str]) -> list[RenderableType]:
     """Flips beyond the hard controls, by the class that a sentence is labelled with."""
     if not lines:
         return []
@@ -118,17 +150,17 @@ def _by_class(lines: Lines, names: dict[str, str], many: bool) -> list[Renderabl
             )
     for (label, *block), values in by_block.items():
         checkpoint, edit, place = block
-        title = f"{label}: {_title((checkpoint, edit, place), names, many)}"
+        title = f"{label}: {_title((checkpoint, edit, place), names, called)}"
         rows.append((title, [values.get(control, "-") for control in HARD]))
     return [Intervals("By class", [f"flips beyond {names[control]}" for control in HARD], rows), ""]
 
 
-def _curve(lines: Lines, names: dict[str, str], many: bool) -> list[RenderableType]:
+def _curve(lines: Lines, names: dict[str, str], called: dict[str, str]) -> list[RenderableType]:
     """Flips beyond the hard controls, by the share of the attribution that the edited words have."""
     parts: list[RenderableType] = []
     flips = [line for line in lines if line["figure"] == "flips"]
     for (checkpoint, edit), group in groupby(flips, key=lambda line: (line["checkpoint"], line["edit"])):
-        title = names[edit] + (f" ({checkpoint})" if many else "")
+        title = _with(names[edit], called[checkpoint])
         rows = []
         for mass, points in groupby(group, key=lambda line: line["mass"]):
             by_control = {point["control"]: point for point in points}
@@ -140,11 +172,12 @@ def _curve(lines: Lines, names: dict[str, str], many: bool) -> list[RenderableTy
     return parts
 
 
-def _differences(lines: Lines, names: dict[str, str]) -> list[RenderableType]:
+def _differences(lines: Lines, names: dict[str, str], called: dict[str, str]) -> list[RenderableType]:
     """Selectivity of the first checkpoint minus that of each other."""
     parts: list[RenderableType] = []
     for pair, group in groupby(lines, key=lambda line: (line["checkpoint"], line["other"])):
-        title = heading(f"{plain(pair[0])} more selective than {plain(pair[1])}", "paired differences of selectivity")
+        first, other = (plain(called[name]) for name in pair)
+        title = heading(f"{first} more selective than {other}", "paired differences of selectivity")
         by_row: dict[str, list[str]] = {}
         for line in group:
             name = f"{names[line['edit']]}, {names[line['place']]}, beyond {names[line['control']]}"

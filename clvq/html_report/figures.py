@@ -95,7 +95,7 @@ def codebook_map(
         name=CONCEPTS_NAME,
     )
     plot = figure(sizing_mode="stretch_both", tools=[], toolbar_location="below")
-    _calm(plot)
+    calm(plot)
     plot.axis.visible = False
     plot.grid.visible = False
     discs = plot.scatter(
@@ -193,7 +193,7 @@ def _curves(log: bool = False) -> figure:
         y_axis_type="log" if log else "linear",
         y_range=DataRange1d() if log else DataRange1d(start=0),
     )
-    _calm(plot)
+    calm(plot)
     plot.xaxis.axis_label = "step"
     plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
     plot.xgrid.visible = False
@@ -210,7 +210,7 @@ def _line(plot: figure, lines: Sequence[dict[str, Any]], name: str, colour: str,
         plot.add_tools(HoverTool(renderers=[dots], tooltips=[("step", "@step{0,0}"), ("value", "@value{0.0000}")]))
 
 
-def _calm(plot: figure) -> None:
+def calm(plot: figure) -> None:
     """No frame, no background, thin grey lines, the page's font."""
     plot.background_fill_color = plot.border_fill_color = None
     plot.outline_line_color = None

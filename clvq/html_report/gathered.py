@@ -15,6 +15,9 @@ from clvq.storage import read_records, read_signed
 
 DEFAULT_RUN = Path("clvq-run")
 """The run folder that a command takes when it is told none."""
+FAITHFULNESS_VERSION = 2
+MODES = ("splice", "probe", "paper")
+"""Of `clvq faithfulness`, beside that of edits inside the model."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Gap:
     """A part that the report does without."""
 
     part: str
-    """Anchor of its section: training, concepts, explanations, faithfulness."""
+    """Anchor of its section: training, concepts, explanations, faithfulness; or one of MODES."""
     reason: str
     command: str | None
     """What makes it, word for word; None where the reason says what to do."""
@@ -45,6 +48,8 @@ class Material:
     explained: dict[str, Any] | None
     explanations: list[dict[str, Any]]
     faithfulness: dict[str, Any] | None
+    modes: dict[str, dict[str, Any]]
+    """What each of MODES measured; those that were not asked for are no gap."""
     gaps: list[Gap]
 
     def gap(self, part: str) -> Gap | None:
@@ -68,20 +73,21 @@ def gather(checkpoint: Checkpoint) -> Material:
         explained=explained,
         explanations=explanations,
         faithfulness=_faithfulness(checkpoint, gaps),
+        modes=_modes(checkpoint, gaps),
         gaps=gaps,
     )
 
 
-def command(name: str, checkpoint: Checkpoint) -> str:
+def command(name: str, checkpoint: Checkpoint, *options: str) -> str:
     """`clvq NAME` for this checkpoint: with its folder where its run has several, with --run where it is not the
-    default."""
+    default, then the options."""
     run = checkpoint.path.parent
     words = ["clvq", name]
     if len(list(run.glob(f"*/{CONFIG_NAME}"))) > 1:
         words += [*(["--checkpoint"] if name == "explain" else []), checkpoint.path.name]
     if run != DEFAULT_RUN:
         words += ["--run", str(run)]
-    return shlex.join(words)
+    return shlex.join([*words, *options])
 
 
 def _codebook(checkpoint: Checkpoint, gaps: list[Gap]) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
@@ -124,13 +130,33 @@ def _faithfulness(checkpoint: Checkpoint, gaps: list[Gap]) -> dict[str, Any] | N
     if not path.exists():
         gaps.append(Gap("faithfulness", "Faithfulness has not been measured yet.", remake))
         return None
-    body = read_signed(path, "clvq-faithfulness", 1, f"Make it anew: `{remake} --overwrite`.")
+    body = read_signed(path, "clvq-faithfulness", FAITHFULNESS_VERSION, f"Make it anew: `{remake} --overwrite`.")
     if body["checkpoint"] != checkpoint.fingerprint:
         gaps.append(
             Gap("faithfulness", "The faithfulness figures are of an earlier training and are left out here.", remake)
         )
         return None
+    if body["format_version"] != FAITHFULNESS_VERSION:
+        reason = "The faithfulness figures are of an earlier clvq, which measured less, and are left out here."
+        gaps.append(Gap("faithfulness", reason, command("faithfulness", checkpoint, "--overwrite")))
+        return None
     return body
+
+
+def _modes(checkpoint: Checkpoint, gaps: list[Gap]) -> dict[str, dict[str, Any]]:
+    found = {}
+    for mode in MODES:
+        path = checkpoint.path / f"faithfulness-{mode}.json"
+        if not path.exists():
+            continue
+        remake = command("faithfulness", checkpoint, "--mode", mode)
+        body = read_signed(path, f"clvq-faithfulness-{mode}", 1, f"Make it anew: `{remake} --overwrite`.")
+        if body["checkpoint"] == checkpoint.fingerprint:
+            found[mode] = body["measured"]
+        else:
+            reason = f"The figures of faithfulness --mode {mode} are of an earlier training and are left out here."
+            gaps.append(Gap(mode, reason, remake))
+    return found
 
 
 def _manifest(checkpoint: Checkpoint) -> dict[str, Any] | None:

@@ -15,9 +15,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from clvq.html_report.faithfulness import Results
+from clvq.html_report.faithfulness_figures import curve_panels, interval_panels
 from clvq.html_report.figures import LABEL_COLOURS, bokeh_script, codebook_map, training_figures
-from clvq.html_report.gathered import Material
+from clvq.html_report.gathered import MODES, Material
 from clvq.html_report.headline import headline, ladders, provenance, story
+from clvq.html_report.modes import probe_view, splice_view
 from clvq.provenance import short_name
 
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
@@ -32,19 +35,24 @@ def render(material: Material) -> str:
     fdr = 0.05 if material.codebook is None else material.codebook["fdr"]
     curves = training_figures(material.metrics)
     layout = codebook_map(material.concepts, label_names, fdr)
+    results = None if material.faithfulness is None else Results(material.faithfulness)
+    beyond, curve = (None, None) if results is None else (interval_panels(results), curve_panels(results))
+    drawn = {f"curve-{number}": made.item for number, made in enumerate(curves)}
+    for kind, found in (("beyond", beyond), ("mass", curve)):
+        drawn |= {f"{kind}-{number}": panel.item for number, panel in enumerate(found.panels if found else [])}
     scripts = [Markup(_script(text)) for text in (bokeh_script(), _own_script())]
     environment = Environment(
         loader=PackageLoader("clvq.html_report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"figure": figure, "percent": percent}
+    environment.filters |= {"figure": figure, "percent": percent, "signed": signed}
     provenance_ = material.checkpoint.config["provenance"]
     return environment.get_template("report.html.jinja").render(
         style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
         scripts=scripts,
         policy=_policy(scripts),
         data=embedded(_data(material, label_names, fdr)),
-        plots=embedded({"curves": [curve.item for curve in curves], "map": layout}),
+        plots=embedded({"figures": drawn, "map": layout}),
         model=short_name(provenance_["model"]["id"]),
         corpus=short_name(provenance_["corpus"]["dataset"]),
         material=material,
@@ -58,7 +66,14 @@ def render(material: Material) -> str:
         headline=headline(material),
         ladders=ladders(material.checkpoint.results),
         provenance=provenance(material),
-        intervals=_intervals(material.faithfulness),
+        faithfulness=None if results is None else results.view(),
+        beyond=beyond,
+        curve=curve,
+        modes={
+            mode: splice_view(found) if mode == "splice" else probe_view(found)
+            for mode, found in material.modes.items()
+        },
+        unasked=[mode for mode in MODES if mode not in material.modes and material.gap(mode) is None],
     )
 
 
@@ -72,11 +87,17 @@ def figure(value: float | None, digits: int = 3) -> str:
     """1234 -> 1,234; 0.26412 -> 0.264; nothing -> an en dash."""
     if value is None:
         return "–"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
+    return (f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}").replace("-", "−")
 
 
 def percent(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{value:.{digits}%}"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """A difference: 0.26412 -> +0.264; -0.05 -> −0.050; what rounds to 0 has no sign."""
+    rounded = round(value, digits) or 0.0
+    return f"{rounded:{'+' if rounded else ''}.{digits}f}".replace("-", "−")
 
 
 def _own_script() -> str:
@@ -154,32 +175,3 @@ def _explanation(record: dict[str, Any]) -> dict[str, Any]:
 def _short(value: Any) -> Any:
     """Floats to four significant digits: the page shows three, and it goes by mail."""
     return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
-def _intervals(body: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Rows of the faithfulness table with places of their intervals in percent of one scale that holds 0 and all; then
-    those of the differences between checkpoints."""
-    if body is None:
-        return None
-    names, several = body["names"], len(body["checkpoints"]) > 1
-    lines = [{**row, "checkpoint": row["checkpoint"] if several else None} for row in body["rows"]]
-    for line in body["differences"]:
-        which = f"{line['checkpoint']} minus {line['other']}"
-        values = {"selectivity": line["difference"], "concept": None, "control_value": None, "reason": None}
-        lines.append({**line, **values, "checkpoint": which})
-    ends = [row[name] for row in lines for name in ("low", "high", "selectivity") if row[name] is not None]
-    low, high = min([0.0, *ends]), max([0.0, *ends])
-    width = (high - low) or 1.0
-
-    def place(value: float | None) -> float | None:
-        return None if value is None else round(100 * (value - low) / width, 2)
-
-    rows = [
-        {
-            **line,
-            **{name: names[line[name]] for name in ("edit", "place", "control", "figure")},
-            "places": [place(line[name]) for name in ("low", "selectivity", "high")],
-        }
-        for line in lines
-    ]
-    return {"rows": rows, "zero": place(0.0)}

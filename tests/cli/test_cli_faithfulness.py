@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import pytest
 import tiny_models
-from running import SMALL, Clvq, Outcome, files_of, write_corpus
+from running import SMALL, Clvq, Outcome, files_of, start, write_corpus
 
 import clvq as package
 
@@ -59,20 +61,38 @@ def test_each_edit_and_place_beside_its_controls(clvq: Clvq, run: Path) -> None:
     assert "replacement by the mean" in (run / "report.html").read_text(encoding="utf-8")
 
 
+def train(clvq: Clvq, run: Path, name: str, *arguments: object) -> None:
+    ended = clvq("train", "--run", run, "--name", name, "--input-layer", 1, "--output-layer", 3, "--epochs", 1,
+                 *SMALL, *arguments)  # fmt: skip
+    assert ended.code == 0, ended.err
+
+
 def test_two_checkpoints_side_by_side(clvq: Clvq, run: Path) -> None:
-    assert clvq("train", "--run", run, "--name", "other", "--input-layer", 1, "--output-layer", 3, "--epochs", 1,
-                "--seed", 1, *SMALL).code == 0  # fmt: skip
+    train(clvq, run, "other", "--method", "kmeans")
     ended = clvq("faithfulness", "L1-L3", "other", "--run", run, *QUICK, "--edit", "removal", "--at", "all")
     assert ended.code == 0, ended.err
     assert re.search(r"^L1-L3 more selective than other", ended.out, re.M)
     assert "centred removal, all words (other)" in ended.out
+    assert "seeds" not in ended.out
     assert max(map(len, ended.out.splitlines())) <= 100
     assert "holds 2 checkpoints; name the one that is meant" in refused(clvq("faithfulness", "--run", run))
     page = clvq("report", "L1-L3", "--run", run)
     assert page.code == 0, page.err
-    text = (run / "report.html").read_text(encoding="utf-8")
-    assert "centred removal (other)" in text
-    assert "centred removal (L1-L3 minus other)" in text
+
+
+def test_seeds_of_one_setting_are_shown_as_their_mean(clvq: Clvq, run: Path) -> None:
+    given = ("--epochs", 2)  # as no other checkpoint of the run
+    for seed in (0, 1):
+        train(clvq, run, f"seed{seed}", "--seed", seed, *given)
+    ended = clvq("faithfulness", "seed0", "seed1", "L1-L3", "--run", run, *QUICK, "--edit", "removal", "--at", "all")
+    assert ended.code == 0, ended.err
+    assert "seed0, mean of 2 seeds: seed0, seed1" in ended.out
+    titles = re.findall(r"^centred removal, all words \((.*?)\) ", ended.out, re.M)
+    assert titles == ["seed0, mean of 2 seeds", "L1-L3"]
+    assert re.search("^Standard deviation over 2 seeds", ended.out, re.M)
+    assert re.search(r"^seed0, mean of 2 seeds more selective than L1-L3", ended.out, re.M)
+    assert max(map(len, ended.out.splitlines())) <= 100
+    assert (run / "seed0" / "faithfulness.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -150,3 +170,34 @@ def test_a_causal_language_model_is_edited_too(clvq: Clvq, corpus: Path, tmp_pat
         None, "random", "covariance", "own", "other", "usage",
     }  # fmt: skip
     assert any(figure["kl"] > 0 for figure in document["figures"])
+
+
+SLOW_EDITS = """
+import time, clvq.effects
+clvq.effects.SAVE_SECONDS = 0.0
+real = clvq.effects.Record.add
+def add(self, numbers, figures):
+    real(self, numbers, figures)
+    time.sleep(0.3)
+clvq.effects.Record.add = add
+"""
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
+def test_a_measurement_that_was_killed_continues(clvq: Clvq, run: Path, sign: signal.Signals) -> None:
+    arguments = ("faithfulness", "--run", run, *QUICK, "--edit", "removal", "--batch-tokens", 40)
+    process = start(*arguments, driver=SLOW_EDITS)
+    effects = run / "L1-L3" / "effects.safetensors"
+    for _ in range(6000):
+        if effects.exists() or process.poll() is not None:
+            break
+        time.sleep(0.01)
+    process.send_signal(sign)
+    _, said = process.communicate()
+    assert process.returncode == (143 if sign == signal.SIGTERM else -sign), said
+    assert not (run / "L1-L3" / "faithfulness.json").exists()
+    continued = clvq(*arguments, "--json").document
+    again = clvq(*arguments, "--json", "--overwrite").document
+    assert {name: continued[name] for name in ("figures", "rows")} == {
+        name: again[name] for name in ("figures", "rows")
+    }

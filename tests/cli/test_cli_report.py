@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from report_material import write_codebook, write_explanations, write_faithfulness
+from report_material import write_codebook, write_explanations, write_faithfulness, write_mode
 from running import Clvq, files_of
 
 import clvq as package
@@ -101,10 +101,31 @@ def test_what_is_stale_is_named_and_not_shown(
     assert 'id="explanation-list"' not in page
 
 
-@pytest.mark.parametrize("file", ["codebook.json", "concepts.jsonl", "explanations.jsonl"])
+def test_stale_faithfulness_is_left_out_with_the_command_that_remakes_it(clvq: Clvq, run: Path) -> None:
+    checkpoint = package.read_checkpoint(run / "L1-L3")
+    write_faithfulness(checkpoint, version=1)
+    for mode in ("splice", "probe", "paper"):
+        write_mode(checkpoint, mode, checkpoint="another")
+    ended = clvq("report", "--run", run)
+    assert ended.code == 0, ended.err
+    page = (run / "report.html").read_text(encoding="utf-8")
+    for options in ("--overwrite", "--mode splice", "--mode probe", "--mode paper"):
+        assert f"Run `clvq faithfulness --run '{run}' {options}`." in ended.message
+        assert f"clvq faithfulness --run &#39;{run}&#39; {options}</code>" in page
+    assert "of an earlier clvq" in page
+    assert 'class="plain dense' not in page
+    write_faithfulness(checkpoint, checkpoint="another")
+    assert "faithfulness figures are of an earlier training" in clvq("report", "--run", run).message
+
+
+@pytest.mark.parametrize(
+    "file", ["codebook.json", "concepts.jsonl", "explanations.jsonl", "faithfulness.json", "faithfulness-probe.json"]
+)
 def test_a_damaged_artifact_is_named(clvq: Clvq, run: Path, file: str) -> None:
     checkpoint = package.read_checkpoint(run / "L1-L3")
     write_explanations(checkpoint, TEXTS, write_codebook(checkpoint, TEXTS, 12), 2)
+    write_faithfulness(checkpoint)
+    write_mode(checkpoint, "probe")
     with (run / "L1-L3" / file).open("a", encoding="utf-8") as damaged:
         damaged.write("{}")
     ended = clvq("report", "--run", run)
@@ -148,6 +169,7 @@ def test_no_local_path_leaves_with_a_complete_report(clvq: Clvq, run: Path) -> N
     checkpoint = package.read_checkpoint(run / "L1-L3")
     write_explanations(checkpoint, TEXTS, write_codebook(checkpoint, TEXTS, 12), 2)
     write_faithfulness(checkpoint)
+    write_mode(checkpoint, "splice")
     assert clvq("report", "--run", run).code == 0
     page = (run / "report.html").read_text(encoding="utf-8")
     assert str(run.parent) not in page

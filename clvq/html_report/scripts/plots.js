@@ -20,7 +20,7 @@ function fitMap(source, names) {
   ink();
 }
 async function drawAll() {
-  await Promise.all(plots.curves.map((item, index) => draw(item, "curve-" + index)));
+  await Promise.all(Object.entries(plots.figures).map(([id, item]) => draw(item, id)));
   if (plots.map) {
     const view = await draw(plots.map, "codebook-map");
     const named = (name) => view.model.document.get_model_by_name(name);

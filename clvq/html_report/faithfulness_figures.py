@@ -1,0 +1,205 @@
+"""The figures of the faithfulness section: what a concept does beyond its controls, by group and along the curve."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from bokeh.embed import json_item
+from bokeh.models import (
+    BasicTicker,
+    ColumnDataSource,
+    FixedTicker,
+    HoverTool,
+    NumeralTickFormatter,
+    PlainText,
+    Range1d,
+)
+from bokeh.plotting import figure
+
+from clvq.html_report.faithfulness import HARD, Line, Results
+from clvq.html_report.figures import CURVE, LABEL_COLOURS, MUTED, SECOND, calm
+
+COLOURS = {"covariance": CURVE, "own": SECOND}
+MARKERS = {"covariance": "circle", "own": "square"}
+GROUP_COLOURS = (CURVE, SECOND, *(colour for colour in LABEL_COLOURS if colour != SECOND))
+DASHES = ("solid", "dashed", "dotted")
+"""Lines of groups differ in these as well, for who does not tell their colours apart."""
+NAME_WIDTH = 18
+"""Letters; longer names would leave no room for the plot on a phone, and the table has them in full."""
+_TOOLTIPS = [("", "@name"), ("beyond", "@control"), ("selectivity", "@value{0.000} [@low{0.000}, @high{0.000}]")]
+
+
+class Mark(NamedTuple):
+    """An entry of a legend."""
+
+    name: str
+    colour: str
+    dash: str | None = None
+    """Of a line; None for points."""
+    square: bool = False
+
+
+class Panel(NamedTuple):
+    title: str
+    item: Any
+    """JSON for `Bokeh.embed.embed_item`."""
+    height: int
+    """In pixels."""
+
+
+class Panels(NamedTuple):
+    """Plots on one scale that are one figure."""
+
+    panels: list[Panel]
+    legend: list[Mark]
+
+
+def interval_panels(results: Results) -> Panels:
+    """Selectivity in flips against the hard controls: a panel an edit and place with a line a group; of one group a
+    panel an edit with a line a place."""
+    wanted = [row for row in results.rows if row["figure"] == "flips" and row["control"] in HARD]
+    reach = _range(wanted)
+    of_block = {block: [row for row in wanted if (row["edit"], row["place"]) == block] for block in results.blocks}
+    parts: dict[str, list[tuple[str, list[Line]]]] = {}
+    for (edit, place), rows in of_block.items():
+        if results.several:
+            lines = [(group, [row for row in rows if row["checkpoint"] == group]) for group in results.groups]
+            parts[results.title((edit, place))] = lines
+        else:
+            parts.setdefault(results.names[edit], []).append((results.names[place], rows))
+    panels = [
+        Panel(title, json_item(_intervals(lines, reach, results)), 62 + 38 * len(lines))
+        for title, lines in parts.items()
+    ]
+    legend = [Mark(f"beyond {results.names[name]}", COLOURS[name], square=name == "own") for name in HARD]
+    return Panels(panels, legend)
+
+
+def curve_panels(results: Results) -> Panels:
+    """Selectivity in flips over the share of the attribution that is edited: a panel an edit and hard control with a
+    line a group; of one group a panel an edit with a line a control. Without a curve there are none."""
+    points = [line for line in results.curve if line["figure"] == "flips"]
+    edits = list(dict.fromkeys(line["edit"] for line in points))
+    reach = _range(points)
+    panels = []
+    if results.several:
+        legend = [
+            Mark(group, GROUP_COLOURS[number % len(GROUP_COLOURS)], DASHES[number % len(DASHES)])
+            for number, group in enumerate(results.groups)
+        ]
+        for edit in edits:
+            for control in HARD:
+                of_panel = [line for line in points if (line["edit"], line["control"]) == (edit, control)]
+                lines = [(mark, [line for line in of_panel if line["checkpoint"] == mark.name]) for mark in legend]
+                title = f"{results.names[edit]}, beyond {results.names[control]}"
+                panels.append(Panel(title, json_item(_curve(lines, reach, results)), 250))
+    else:
+        legend = [
+            Mark(f"beyond {results.names[control]}", COLOURS[control], dash)
+            for control, dash in zip(HARD, DASHES, strict=False)
+        ]
+        for edit in edits:
+            of_panel = [line for line in points if line["edit"] == edit]
+            lines = [
+                (mark, [line for line in of_panel if line["control"] == control])
+                for mark, control in zip(legend, HARD, strict=True)
+            ]
+            panels.append(Panel(results.names[edit], json_item(_curve(lines, reach, results)), 250))
+    return Panels(panels, legend)
+
+
+def _intervals(lines: Sequence[tuple[str, Sequence[Line]]], reach: tuple[float, float], results: Results) -> figure:
+    """Points with their intervals, a line below the other; both controls of a line side by side."""
+    plot = figure(
+        sizing_mode="stretch_both", tools=[], toolbar_location=None, x_range=_range1d(reach),
+        y_range=_range1d((-len(lines) + 0.4, 0.6)),
+    )  # fmt: skip
+    calm(plot)
+    plot.vspan(x=[0], line_color=MUTED)
+    for control, shift in zip(HARD, (0.15, -0.15), strict=True):
+        known = [
+            (number, name, row)
+            for number, (name, rows) in enumerate(lines)
+            for row in rows
+            if row["control"] == control and row["selectivity"] is not None
+        ]
+        source = ColumnDataSource(
+            {
+                "y": [shift - number for number, _, _ in known],
+                "name": [name for _, name, _ in known],
+                "control": [results.names[control]] * len(known),
+                **_values([row for _, _, row in known]),
+            }
+        )
+        plot.segment("low", "y", "high", "y", source=source, line_color=COLOURS[control], line_width=2)
+        dots = plot.scatter("value", "y", source=source, color=COLOURS[control], size=8, marker=MARKERS[control])
+        plot.add_tools(HoverTool(renderers=[dots], tooltips=_TOOLTIPS))
+    plot.yaxis.ticker = FixedTicker(ticks=[-number for number in range(len(lines))])
+    plot.yaxis.major_label_overrides = {-number: _label(name) for number, (name, _) in enumerate(lines)}
+    plot.yaxis.major_tick_line_color = plot.yaxis.axis_line_color = None
+    plot.ygrid.visible = False
+    plot.xaxis.ticker = BasicTicker(desired_num_ticks=4)
+    plot.xaxis.axis_label = "selectivity in flips"
+    return plot
+
+
+def _curve(lines: Sequence[tuple[Mark, Sequence[Line]]], reach: tuple[float, float], results: Results) -> figure:
+    """Lines over the mass with bands; they stop where there is no selectivity."""
+    plot = figure(
+        sizing_mode="stretch_both",
+        tools=[],
+        toolbar_location=None,
+        x_range=_range1d((0.05, 1.05)),
+        y_range=_range1d(reach),
+    )
+    calm(plot)
+    plot.hspan(y=[0], line_color=MUTED)
+    for mark, points in lines:
+        for known, run in groupby(points, key=lambda line: line["selectivity"] is not None):
+            if not known:
+                continue
+            found = list(run)
+            source = ColumnDataSource(
+                {
+                    "mass": [line["mass"] for line in found],
+                    "name": [line["checkpoint"] for line in found],
+                    "control": [results.names[line["control"]] for line in found],
+                    **_values(found),
+                }
+            )
+            plot.varea("mass", "low", "high", source=source, fill_color=mark.colour, fill_alpha=0.14)
+            plot.line(
+                "mass", "value", source=source, line_color=mark.colour, line_width=2, line_dash=mark.dash or "solid"
+            )
+            dots = plot.scatter("mass", "value", source=source, color=mark.colour, size=6)
+            plot.add_tools(HoverTool(renderers=[dots], tooltips=[*_TOOLTIPS, ("mass", "@mass{0%}")]))
+    plot.xgrid.visible = False
+    plot.xaxis.ticker = FixedTicker(ticks=[0.2, 0.4, 0.6, 0.8, 1.0])
+    plot.xaxis.formatter = NumeralTickFormatter(format="0%")
+    plot.xaxis.axis_label = "share of the attribution that is edited"
+    plot.yaxis.ticker = BasicTicker(desired_num_ticks=5)
+    return plot
+
+
+def _values(lines: Sequence[Line]) -> dict[str, list[float]]:
+    names = {"value": "selectivity", "low": "low", "high": "high"}
+    return {column: [line[name] for line in lines] for column, name in names.items()}
+
+
+def _range(lines: Sequence[Line]) -> tuple[float, float]:
+    """One scale for all panels, with 0 and every interval inside."""
+    ends = [0.0, *(line[end] for line in lines for end in ("low", "high") if line[end] is not None)]
+    margin = 0.06 * ((max(ends) - min(ends)) or 1.0)
+    return min(ends) - margin, max(ends) + margin
+
+
+def _range1d(ends: tuple[float, float]) -> Range1d:
+    return Range1d(start=ends[0], end=ends[1])
+
+
+def _label(name: str) -> PlainText:
+    """As it is: Bokeh would take dollar signs for a formula and ask the network for what sets it."""
+    return PlainText(text="\n".join(textwrap.wrap(name, NAME_WIDTH, max_lines=2, placeholder="…")))
