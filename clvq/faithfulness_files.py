@@ -65,4 +65,4 @@ def stored(
             f"{path} holds figures with other settings: {'; '.join(differing)}. "
             "Use those, or --overwrite to replace them."
         )
-    return summary if {name: summary[name] for name in identity} == identity else None
+    return summary if {name: summary.get(name) for name in identity} == identity else None

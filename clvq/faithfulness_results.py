@@ -63,9 +63,10 @@ def faithfulness(
 
     `settings` are the fields of `FaithfulnessConfig`; what its mode has no use for is left aside, with a note. Other
     modes than `model` measure one checkpoint by `splice`, `probe` or `published_probe`. Explanations that are missing
-    are made. A finished result with the same settings is read; with other settings it raises MismatchError unless
-    `overwrite`. ClvqError where the model predicts nothing, and where there is nothing to edit; MismatchError where
-    labels, checkpoints or model do not belong together.
+    are made. A finished result with the same settings is read, and made anew from what was measured where the
+    checkpoints beside the first one are others; with other settings it raises MismatchError unless `overwrite`.
+    ClvqError where the model predicts nothing, and where there is nothing to edit; MismatchError where labels,
+    checkpoints or model do not belong together.
     """
     config = FaithfulnessConfig.resolve(**settings)
     if aside := [f"--{name.replace('_', '-')}" for name in FaithfulnessConfig.unused(**settings)]:
@@ -86,8 +87,10 @@ def faithfulness(
         "checkpoint": read[0].fingerprint,
         "store": store.fingerprint,
         "explanations": [found.summary["explanations_checksum"] for found in explained],
+        # Not a setting: beside others the same effects are read, so that nothing is lost where they are other ones.
+        "beside": [{"name": other.path.name, "checkpoint": other.fingerprint} for other in read[1:]],
     }
-    decided = {**config.deciding(), "beside": [f"{other.path.name} ({other.fingerprint})" for other in read[1:]]}
+    decided = config.deciding()
     summary = None if overwrite else stored(path, FORMAT, FORMAT_VERSION, identity, decided)
     if summary is not None:
         progress(Progress("faithfulness", note=f"{path} is up to date."))

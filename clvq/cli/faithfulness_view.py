@@ -60,6 +60,8 @@ def shown(document: dict[str, Any]) -> Sequence[RenderableType]:
     rows = _blocks(_of_groups(document, "rows"))
     for block, figures in _blocks(_of_groups(document, "figures")).items():
         parts += [*_block(block, figures, rows[block], names, called), ""]
+    if len(groups) > 1:
+        parts += _side_by_side(_of_groups(document, "figures"), rows, names, called)
     parts += _by_class(document["by_class"], names, called)
     parts += _curve(_of_groups(document, "curve"), names, called)
     parts += _differences(document["differences"], names, called)
@@ -105,7 +107,7 @@ def _block(
 ) -> Iterable[RenderableType]:
     first = figures[0]
     rank = f", rank {number(first['rank'], 1)}" if first["rank"] is not None and first["rank"] != 1 else ""
-    energy = f"{rank}, {first['energy']:.0%} of the squared length" if first["energy"] is not None else ""
+    energy = f"{rank}, energy {first['energy']:.0%}" if first["energy"] is not None else ""
     yield heading(
         _title(block, names, called),
         f"{number(first['sentences'])} sentences, {number(first['tokens'])} tokens{energy}",
@@ -135,6 +137,25 @@ def _block(
         yield spread
     for reason, controls in reasons.items():
         yield Text(f"No selectivity against {', '.join(controls)}: {reason}.", style="dim")
+
+
+def _side_by_side(
+    figures: Lines, rows: dict[tuple[str, str, str], Lines], names: dict[str, str], called: dict[str, str]
+) -> list[RenderableType]:
+    """A table an edit and place with a line a checkpoint: what its concepts do, and do beyond the hard controls."""
+    parts: list[RenderableType] = []
+    concepts = {_block_of(line): line for line in figures if line["control"] is None}
+    for edit, place in dict.fromkeys((edit, place) for _, edit, place in concepts):
+        lines = []
+        for block in (block for block in concepts if block[1:] == (edit, place)):
+            found = {row["control"]: row for row in rows[block] if row["figure"] == "flips"}
+            concept = concepts[block]
+            cells = [number(concept["flips"]), number(concept["distance"], 2), number(concept["rank"], 1)]
+            beyond = [interval(found.get(control), "selectivity", "+") for control in HARD]
+            lines.append((called[block[0]], [*cells, *beyond]))
+        heads = ["flips", "distance", "rank", *(f"flips beyond {names[control]}" for control in HARD)]
+        parts += [Intervals(f"{names[edit]}, {names[place]}", heads, lines), ""]
+    return parts
 
 
 def _by_class(lines: Lines, names: dict[str, str], called: dict[str, str]) -> list[RenderableType]:

@@ -73,6 +73,8 @@ def test_two_checkpoints_side_by_side(clvq: Clvq, run: Path) -> None:
     assert ended.code == 0, ended.err
     assert re.search(r"^L1-L3 more selective than other", ended.out, re.M)
     assert "centred removal, all words (other)" in ended.out
+    side_by_side = r"^other +0\.\d{3} +\d+\.\d\d +1\.0 +[+-]0\.\d{3} \[[+-]0\.\d{3}, [+-]0\.\d{3}\]"
+    assert re.search(side_by_side, ended.out, re.M)
     assert "seeds" not in ended.out
     assert max(map(len, ended.out.splitlines())) <= 100
     assert "holds 2 checkpoints; name the one that is meant" in refused(clvq("faithfulness", "--run", run))
