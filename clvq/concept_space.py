@@ -31,6 +31,7 @@ from clvq.tokenization import WORD
 
 FILE_NAME = "concept-space.safetensors"
 SPLIT = "train"
+REMEDY = "Remove it: it is made again when it is needed."
 
 
 class ConceptSpace(ABC):
@@ -157,11 +158,11 @@ def _stored(checkpoint: Checkpoint) -> dict[str, Tensor] | None:
     path = checkpoint.path / FILE_NAME
     if not path.exists():
         return None
-    tensors, metadata = read_tensors(path)
+    tensors, metadata = read_tensors(path, REMEDY)
     if {name: metadata.get(name) for name in _identity(checkpoint)} != _identity(checkpoint):
         return None
     if metadata.get("content") != _digest(tensors):
-        raise ArtifactError(f"{path} is damaged. Remove it: it is made again when it is needed.")
+        raise ArtifactError(f"{path} is damaged. {REMEDY}")
     return tensors
 
 

@@ -42,6 +42,7 @@ FORMAT_VERSION = 1
 SUMMARY_NAME = "codebook.json"
 CONCEPTS_NAME = "concepts.jsonl"
 ASSIGNMENTS_NAME = "assignments.safetensors"
+REMEDY = "Make it again with `clvq codebook --overwrite`."
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ class Codebook:
     def assignments(self, split: str = SPLIT) -> np.ndarray:
         """[rows] int32: the code of every row of a split in the order of the store, -1 for what is left out."""
         path = self.checkpoint.path / ASSIGNMENTS_NAME
-        check_file(path, self.summary["assignments_checksum"])
-        codes: np.ndarray = read_tensors(path)[0][split].numpy()
+        check_file(path, self.summary["assignments_checksum"], REMEDY)
+        codes: np.ndarray = read_tensors(path, REMEDY)[0][split].numpy()
         return codes
 
     def word_counts(self) -> tuple[csr_array, SplitText]:
@@ -105,10 +106,11 @@ def _stored(checkpoint: Checkpoint, store: ActivationStore) -> Codebook | None:
     file = checkpoint.path / SUMMARY_NAME
     if not file.exists():
         return None
-    summary = read_signed(file, FORMAT, FORMAT_VERSION, "Make it again with `clvq codebook --overwrite`.")
+    summary = read_signed(file, FORMAT, FORMAT_VERSION, REMEDY)
     if (summary["checkpoint"], summary["rows"]) != (checkpoint.fingerprint, store.fingerprint):
         return None
-    return Codebook(checkpoint, summary, read_records(checkpoint.path / CONCEPTS_NAME, summary["concepts_checksum"]))
+    concepts = read_records(checkpoint.path / CONCEPTS_NAME, summary["concepts_checksum"], REMEDY)
+    return Codebook(checkpoint, summary, concepts)
 
 
 def _write(catalogue: Catalogue) -> None:

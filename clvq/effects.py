@@ -22,6 +22,7 @@ from clvq.storage import fingerprint, read_tensors, write_tensors
 
 FILE_NAME = "effects.safetensors"
 SAVE_SECONDS = 20.0
+REMEDY = "Remove it: it is made again when it is needed."
 
 
 class Effects(NamedTuple):
@@ -83,10 +84,10 @@ class Record:
         described = [[change.edit, asdict(change.place), change.control] for change in changes]
         record._path, record._identity = path, fingerprint([identity, described, sentences, Effects._fields])
         if path.exists():
-            tensors, metadata = read_tensors(path)
+            tensors, metadata = read_tensors(path, REMEDY)
             if metadata.get("made_of") == record._identity:
                 if metadata.get("content") != _digest(tensors):
-                    raise ArtifactError(f"{path} is damaged. Remove it: it is made again when it is needed.")
+                    raise ArtifactError(f"{path} is damaged. {REMEDY}")
                 record._figures, record._done = tensors["figures"].clone(), tensors["done"].clone()
         return record
 

@@ -34,6 +34,7 @@ SUMMARY_NAME = "explanations.json"
 SENTENCES_NAME = "explanations.jsonl"
 UNFINISHED_NAME = "explanations-unfinished.jsonl"
 SPLIT = "eval"
+REMEDY = "Make it again with `clvq explain --overwrite`."
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _OF_THE_SPLIT = {"limit", "rationale_column"}
@@ -181,12 +182,11 @@ class _Split:
         file = self.folder / SUMMARY_NAME
         if not file.exists():
             return None
-        remedy = "Make it again with `clvq explain --overwrite`."
-        summary = read_signed(file, FORMAT, FORMAT_VERSION, remedy)
+        summary = read_signed(file, FORMAT, FORMAT_VERSION, REMEDY)
         if {name: summary[name] for name in self.identity} != self.identity:
             return None
         self._refuse_other(summary["settings"], "finished")
-        sentences = read_records(self.folder / SENTENCES_NAME, summary["explanations_checksum"])
+        sentences = read_records(self.folder / SENTENCES_NAME, summary["explanations_checksum"], REMEDY)
         concepts = codebook(self.checkpoint, progress=self.progress)
         if summary["codebook"] != concepts.summary["concepts_checksum"]:
             # The same codes, described anew: codes are of the weights alone.
@@ -235,10 +235,9 @@ class _Split:
     def _attributed_beside(self, explainer: Explainer, tokenized: list[TokenizedSentence]) -> dict[int, dict[str, Any]]:
         """What another checkpoint of the run folder has for the same input layer and settings, with this one's codes:
         what words do in the model does not depend on the codes. Empty where there is none."""
-        remedy = "Make it again with `clvq explain --overwrite`."
         for file in sorted(self.folder.parent.glob(f"*/{SUMMARY_NAME}")):
             try:
-                summary = read_signed(file, FORMAT, FORMAT_VERSION, remedy)
+                summary = read_signed(file, FORMAT, FORMAT_VERSION, REMEDY)
                 beside = read_checkpoint(file.parent)
                 if (
                     summary["checkpoint"] != beside.fingerprint
@@ -248,7 +247,7 @@ class _Split:
                     or differences(summary["settings"], self.config.deciding())
                 ):
                     continue
-                records = read_records(file.parent / SENTENCES_NAME, summary["explanations_checksum"])
+                records = read_records(file.parent / SENTENCES_NAME, summary["explanations_checksum"], REMEDY)
             except ClvqError:
                 continue  # whoever asks for that one is told
             self.progress(Progress("explain", note=f"What words do in the model is read from {file.parent}."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self
 
@@ -37,7 +38,7 @@ class FaithfulnessConfig(Settings):
     )
     curve: bool = stated(False, "Also the salient words of every mass from 0.1 to 1.")
     to: int | None = stated(None, "Concept that move puts in [the surest one of another class than the predicted].")
-    strength: float = stated(1.0, "How much of it, in its own distances from the mean.")
+    strength: float = stated(1.0, "How much of it, in its own distances from the mean; below 0 away from it.")
     draws: int = stated(3, "Draws of each random control.")
     label: str | None = stated(None, "Only sentences of this class.")
     limit: int | None = stated(None, "Only the first so many sentences.")
@@ -50,6 +51,7 @@ class FaithfulnessConfig(Settings):
         super().__post_init__()
         self.require(self.top >= 1, "--top must be 1 or more: without a salient word there is nothing to edit.")
         self.require(self.mass is None or 0 < self.mass <= 1, "--mass must be above 0 and at most 1.")
+        self.require(math.isfinite(self.strength), "--strength must be a number.")
         for name in ("draws", "batch_tokens"):
             self.require(getattr(self, name) >= 1, f"--{name.replace('_', '-')} must be 1 or more.")
         self.require(self.limit is None or self.limit >= 1, "--limit must be 1 or more.")

@@ -40,8 +40,7 @@ def _explained_with(checkpoint: Checkpoint) -> dict[str, Any] | None:
     file = checkpoint.path / explanations.SUMMARY_NAME
     if not file.exists():
         return None
-    remedy = "Make it again with `clvq explain --overwrite`."
-    body = read_signed(file, explanations.FORMAT, explanations.FORMAT_VERSION, remedy)
+    body = read_signed(file, explanations.FORMAT, explanations.FORMAT_VERSION, explanations.REMEDY)
     return dict(body["settings"]) if body["checkpoint"] == checkpoint.fingerprint else None
 
 

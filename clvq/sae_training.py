@@ -107,7 +107,7 @@ def _sweep(
     path, own = folder / SWEEP_NAME, fingerprint(identity)
     tried: list[Tried] = []
     if path.exists():
-        body = read_json(path)
+        body = read_json(path, "Start again with --overwrite.")
         if body["identity"] != own:
             raise MismatchError(
                 f"{folder.parent} holds an unfinished training with other settings or activations. Finish it with the "

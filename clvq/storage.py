@@ -22,6 +22,7 @@ from clvq.errors import ArtifactError, ClvqError
 if TYPE_CHECKING:
     from torch import Tensor
 
+REMEDY = "Rerun the command that writes it with --overwrite."
 TEMPORARY_PREFIX = ".clvq-writing-"
 LOCK_NAME = ".lock"
 
@@ -66,7 +67,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         save_file(contents, temporary, metadata={"format": "pt", **(metadata or {})})
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensors(path: Path, remedy: str = REMEDY) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors (memory-mapped) and metadata of a safetensors file; ArtifactError names a file that is not one."""
     from safetensors import SafetensorError, safe_open
 
@@ -74,21 +75,18 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except FileNotFoundError as error:
-        raise ArtifactError(f"{path} is missing. Rerun the command that writes it with --overwrite.") from error
+        raise ArtifactError(f"{path} is missing. {remedy}") from error
     except (SafetensorError, OSError, ValueError) as error:
-        raise ArtifactError(
-            f"{path} is truncated or is not a safetensors file ({error}). "
-            "Rerun the command that writes it with --overwrite."
-        ) from error
+        raise ArtifactError(f"{path} is truncated or is not a safetensors file ({error}). {remedy}") from error
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, remedy: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ArtifactError(f"{path} is missing.") from error
+        raise ArtifactError(f"{path} is missing. {remedy}") from error
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path} cannot be read as JSON ({error}).") from error
+        raise ArtifactError(f"{path} cannot be read as JSON ({error}). {remedy}") from error
 
 
 def write_signed(path: Path, kind: str, version: int, body: Mapping[str, Any]) -> None:
@@ -100,7 +98,7 @@ def write_signed(path: Path, kind: str, version: int, body: Mapping[str, Any]) -
 
 def read_signed(path: Path, kind: str, version: int, remedy: str) -> dict[str, Any]:
     """What `write_signed` wrote; its fields are safe to read then. ArtifactError: foreign, newer, damaged."""
-    body = read_json(path)
+    body = read_json(path, remedy)
     if not isinstance(body, dict) or body.get("format") != kind:
         raise ArtifactError(f"{path} is foreign: it is not the JSON of {kind}. {remedy}")
     found = body.get("format_version")
@@ -121,9 +119,9 @@ def write_records(path: Path, records: Iterable[Mapping[str, Any]]) -> str:
     return checksum
 
 
-def read_records(path: Path, checksum: str) -> list[dict[str, Any]]:
+def read_records(path: Path, checksum: str, remedy: str) -> list[dict[str, Any]]:
     """What `write_records` wrote, verified; ArtifactError where the file is missing or another one."""
-    check_file(path, checksum)
+    check_file(path, checksum, remedy)
     with path.open(encoding="utf-8", newline="\n") as file:
         return [json.loads(line) for line in file]
 
@@ -167,11 +165,10 @@ def file_checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
-def check_file(path: Path, checksum: str) -> None:
+def check_file(path: Path, checksum: str, remedy: str = REMEDY) -> None:
     if file_checksum(path) != checksum:
         raise ArtifactError(
-            f"{path} is not the file that was written (its checksum differs): it is truncated or damaged. "
-            "Rerun the command that writes it with --overwrite."
+            f"{path} is not the file that was written (its checksum differs): it is truncated or damaged. {remedy}"
         )
 
 
@@ -238,6 +235,7 @@ def _explained(folder: Path) -> Iterator[None]:
             ) from error
         if number in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise ClvqError(
-                f"{folder} cannot be written ({os.strerror(number or 0)}). Choose another folder with --run."
+                f"{folder} cannot be written ({os.strerror(number or 0)}). Make it writable, or choose another "
+                "folder with --run."
             ) from error
         raise ClvqError(f"Writing into {folder} failed: {error}") from error

@@ -98,10 +98,15 @@ def test_the_space_is_stored_and_made_anew_when_it_is_stale(folder: Path) -> Non
     assert path.stat().st_mtime_ns != written
     assert not torch.equal(first.usage, other.usage)
     content = bytearray(path.read_bytes())
-    content[-3] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(ArtifactError, match="is damaged"):
-        concept_space(clvq.read_checkpoint(folder / "L1-L3"))
+    for damaged in (content[:300], content[:-3] + bytes([content[-3] ^ 1]) + content[-2:]):
+        path.write_bytes(damaged)
+        with pytest.raises(ArtifactError, match=r"is (truncated|damaged).*Remove it"):
+            concept_space(clvq.read_checkpoint(folder / "L1-L3"))
+    path.unlink()
+    with (folder / "L1-L3" / "explanations.json").open("r+") as file:
+        file.truncate(100)
+    with pytest.raises(ArtifactError, match=r"cannot be read as JSON.*clvq explain --overwrite"):
+        clvq.faithfulness(folder / "L1-L3")
 
 
 def test_figures_of_two_checkpoints_are_stored_and_read_again(folder: Path) -> None:

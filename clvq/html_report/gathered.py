@@ -96,13 +96,14 @@ def _codebook(checkpoint: Checkpoint, gaps: list[Gap]) -> tuple[dict[str, Any] |
     if not path.exists():
         gaps.append(Gap("concepts", "The catalogue of concepts has not been made yet.", remake))
         return None, []
-    body = read_signed(path, "clvq-codebook", 1, f"Make it anew: `{remake} --overwrite`.")
+    remedy = f"Make it anew: `{remake} --overwrite`."
+    body = read_signed(path, "clvq-codebook", 1, remedy)
     if (body["checkpoint"], body["rows"]) != (checkpoint.fingerprint, checkpoint.config["provenance"]["rows"]):
         gaps.append(
             Gap("concepts", "The catalogue of concepts is of an earlier training and is left out here.", remake)
         )
         return None, []
-    return body, read_records(checkpoint.path / "concepts.jsonl", body["concepts_checksum"])
+    return body, read_records(checkpoint.path / "concepts.jsonl", body["concepts_checksum"], remedy)
 
 
 def _explanations(
@@ -113,7 +114,8 @@ def _explanations(
     if not path.exists():
         gaps.append(Gap("explanations", "No predictions have been explained yet.", remake))
         return None, []
-    body = read_signed(path, "clvq-explanations", 1, f"Make it anew: `{remake} --overwrite`.")
+    remedy = f"Make it anew: `{remake} --overwrite`."
+    body = read_signed(path, "clvq-explanations", 1, remedy)
     if body["checkpoint"] != checkpoint.fingerprint or codebook is None:
         stale = "of an earlier training" if codebook is not None else "of concepts that are not there"
         gaps.append(Gap("explanations", f"The explanations are {stale} and are left out here.", remake))
@@ -121,7 +123,7 @@ def _explanations(
     if body["codebook"] != codebook["concepts_checksum"]:
         gaps.append(Gap("explanations", "The explanations are of other concepts and are left out here.", remake))
         return None, []
-    return body, read_records(checkpoint.path / "explanations.jsonl", body["explanations_checksum"])
+    return body, read_records(checkpoint.path / "explanations.jsonl", body["explanations_checksum"], remedy)
 
 
 def _faithfulness(checkpoint: Checkpoint, gaps: list[Gap]) -> dict[str, Any] | None:

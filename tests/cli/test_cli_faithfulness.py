@@ -106,6 +106,7 @@ def test_seeds_of_one_setting_are_shown_as_their_mean(clvq: Clvq, run: Path) -> 
         (("--edit", "removal,cut"), "--edit takes removal, projection, mean, move, by comma; it is 'removal,cut'"),
         (("--at", ""), "--at takes salient, concept, sentence, all, by comma"),
         (("--at", "all,all"), "--at names one twice"),
+        (("--edit", "move", "--to", "1", "--strength", "nan"), "--strength must be a number"),
         (("--draws", "0"), "--draws must be 1 or more"),
         (("--to", "3"), "--to is for --edit move"),
         (("--edit", "move", "--to", "99"), "There is no code 99"),
