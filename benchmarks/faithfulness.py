@@ -136,7 +136,8 @@ def show(
 
 def called(group: Group) -> str:
     settings = group.checkpoints[0].settings
-    return f"{settings.method} ({group.name}, {settings.epochs} epochs, {len(group.seeds)} seeds)"
+    seeds = "one seed" if len(group.seeds) == 1 else f"{len(group.seeds)} seeds"
+    return f"{settings.method} ({group.name}, epochs {settings.epochs}, {seeds})"
 
 
 def interval(line: Mapping[str, float | None], name: str) -> str:

@@ -31,7 +31,9 @@ class FaithfulnessConfig(Settings):
         result=False,
     )
     edit: str = stated("removal,projection", f"Edits, by comma: {', '.join(EDITS)}.")
-    at: str = stated("salient,sentence", f"Places, by comma: {', '.join(PLACES)} (words of the top word's concept).")
+    at: str = stated(
+        "salient,sentence", "Places, by comma: salient, concept (words of the top word's), sentence (its row), all."
+    )
     top: int = stated(5, "So many words are salient: those that speak most for the prediction.")
     mass: float | None = stated(
         None, "Instead, the fewest words with this share of what speaks for the prediction [--top]."

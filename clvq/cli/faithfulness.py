@@ -21,7 +21,9 @@ from clvq.progress import Report
 def faithfulness(
     report: Report,
     checkpoint: Annotated[
-        list[str] | None, "Checkpoints: names in the run folder, or paths; several side by side [the only one there]."
+        list[str] | None,
+        "Checkpoints: names in the run folder, or paths [the only one there]. Several are put side by side; those that "
+        "differ in the seed alone are taken together.",
     ] = None,
     *,
     run: Run = Path("clvq-run"),
