@@ -18,9 +18,11 @@ import numpy as np
 from common import notes, print_table
 
 import clvq
+from clvq.assignments import read_text
 from clvq.checkpoint import find_checkpoint
 from clvq.codebook_pairs import against
 from clvq.effects import Change, Effects
+from clvq.explanations import SPLIT
 from clvq.faithfulness_config import FaithfulnessConfig
 from clvq.faithfulness_files import explained_by
 from clvq.selectivity import FIGURES, paired, table
@@ -47,7 +49,8 @@ def main() -> None:
     for run in options.runs:
         checkpoints = [find_checkpoint(run, name) for name in options.checkpoints]
         explained = explained_by(checkpoints, config, notes)
-        found[run.name] = sentence_effects(explained, config, None, overwrite=False, progress=notes)
+        text = read_text(checkpoints[0].store(), SPLIT)
+        found[run.name] = sentence_effects(explained, text, config, progress=notes)
     corpora = {name: [of.of(group) for group in of.groups] for name, of in found.items()}
     texts = {name: of.texts for name, of in found.items()}
     if len(found) > 1:

@@ -95,9 +95,9 @@ def faithfulness(
     if summary is not None:
         progress(Progress("faithfulness", note=f"{path} is up to date."))
         return Faithfulness(read, path, summary)
-    body = tables(sentence_effects(explained, config, label, overwrite=overwrite, progress=progress), config)
+    found = sentence_effects(explained, text, config, label, overwrite=overwrite, progress=progress)
     with locked(read[0].path):
-        write_signed(path, FORMAT, FORMAT_VERSION, {**identity, "settings": decided, **body})
+        write_signed(path, FORMAT, FORMAT_VERSION, {**identity, "settings": decided, **tables(found, config)})
     return Faithfulness(read, path, read_signed(path, FORMAT, FORMAT_VERSION, ""))
 
 

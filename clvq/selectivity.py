@@ -53,11 +53,17 @@ def table(
 
 def over_seeds(of_seeds: Sequence[list[dict[str, Any]]], mean: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of the mean over seeds, each with how the seeds' own selectivities spread (standard deviation)."""
-    spread = []
-    for own in zip(*of_seeds, strict=True):
-        values = [row["selectivity"] for row in own]
-        spread.append(None if None in values else float(np.std(values, ddof=1)))
-    return [{**row, "spread": value, "seeds": len(of_seeds)} for row, value in zip(mean, spread, strict=True)]
+    own = [{_key(row): row["selectivity"] for row in rows} for rows in of_seeds]
+    found = []
+    for row in mean:
+        values = [selectivities[_key(row)] for selectivities in own]
+        spread = None if None in values else float(np.std(values, ddof=1))
+        found.append({**row, "spread": spread, "seeds": len(own)})
+    return found
+
+
+def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("edit", "place", "mass", "control", "figure"))
 
 
 def differences(effects: Mapping[Change, Effects], edit: str, place: Any, control: str) -> list[np.ndarray]:

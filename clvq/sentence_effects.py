@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clvq.assignments import read_text
+from clvq.assignments import SplitText
 from clvq.checkpoint import Checkpoint
 from clvq.concept_space import concept_space
 from clvq.effects import FILE_NAME, Change, Effects, Record
 from clvq.errors import MismatchError
 from clvq.explainer import language_model_of
-from clvq.explanations import SPLIT, Explanations
+from clvq.explanations import Explanations
 from clvq.faithfulness_config import FaithfulnessConfig
 from clvq.faithfulness_plan import plan_of, subjects_of
 from clvq.interventions import Interventions
 from clvq.language_model import LanguageModel
 from clvq.places import Subject
-from clvq.progress import Progress, Report
+from clvq.progress import Progress, Report, silent
 from clvq.storage import locked
 from clvq.upper_layers import UpperLayers
 
@@ -76,13 +76,15 @@ class SentenceEffects:
 
 def sentence_effects(
     explained: Sequence[Explanations],
+    text: SplitText,
     config: FaithfulnessConfig,
-    label: int | None,
+    label: int | None = None,
     *,
-    overwrite: bool,
-    progress: Report,
+    overwrite: bool = False,
+    progress: Report = silent,
 ) -> SentenceEffects:
-    """Edits the explained sentences (of class `label`, where one is given) with the concepts of each checkpoint.
+    """Edits the explained sentences of a split whose `text` is given (those of class `label`, where there is one) with
+    the concepts of each checkpoint.
 
     What was measured before with the same settings is read, an interrupted measurement continues, unless `overwrite`.
     MismatchError where the checkpoints explain other sentences; errors of `plan_of`.
@@ -129,7 +131,7 @@ def sentence_effects(
     return SentenceEffects(
         checkpoints=checkpoints,
         effects=effects,
-        texts=read_text(store, SPLIT, progress).texts[[subject.number for subject in subjects]],
+        texts=text.texts[[subject.number for subject in subjects]],
         labels=labels,
         predicted=np.array([subject.prediction for subject in subjects]),
         label_names=list(model.label_names or ()),

@@ -24,6 +24,7 @@ from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.language_model import LanguageModel
 from clvq.places import Place
 from clvq.progress import Progress
+from clvq.selectivity import over_seeds
 from clvq.storage import read_signed
 
 Load = Callable[[str], LanguageModel]
@@ -195,6 +196,17 @@ def test_seeds_of_one_setting_are_taken_together(folder: Path) -> None:
         which = line["control"], line["figure"]
         assert line["difference"] == pytest.approx(of_seeds[which] - of_kmeans[which], abs=1e-6)
     assert {line["checkpoint"] for line in found["by_class"]} == {"L1-L3", "kmeans"}
+
+
+def test_a_control_that_one_seed_lacks_is_left_out_of_their_mean() -> None:
+    def row(control: str, selectivity: float | None) -> dict[str, Any]:
+        where = {"edit": "removal", "place": "all", "mass": None, "figure": "flips"}
+        return {**where, "control": control, "selectivity": selectivity}
+
+    seeds = [[row("own", 0.1), row("class", None)], [row("own", 0.3)]]
+    (found,) = over_seeds(seeds, [row("own", 0.2)])
+    assert found == {**row("own", 0.2), "spread": pytest.approx(np.std([0.1, 0.3], ddof=1)), "seeds": 2}
+    assert over_seeds([[row("own", None)], [row("own", 0.3)]], [row("own", 0.2)])[0]["spread"] is None
 
 
 def test_a_cut_measurement_continues_and_ends_in_the_same_figures(
