@@ -198,7 +198,7 @@ def _differences(lines: Lines, names: dict[str, str], called: dict[str, str]) ->
     parts: list[RenderableType] = []
     for pair, group in groupby(lines, key=lambda line: (line["checkpoint"], line["other"])):
         first, other = (plain(called[name]) for name in pair)
-        title = heading(f"{first} more selective than {other}", "paired differences of selectivity")
+        title = heading(f"{first} less {other}", "paired differences of selectivity")
         by_row: dict[str, list[str]] = {}
         for line in group:
             name = f"{names[line['edit']]}, {names[line['place']]}, beyond {names[line['control']]}"
