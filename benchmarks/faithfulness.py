@@ -29,6 +29,7 @@ from clvq.selectivity import FIGURES, paired, table
 from clvq.sentence_effects import Group, SentenceEffects, sentence_effects
 
 HARD = ("covariance", "own")
+SHOWN = ("covariance", "own", "random", "other")
 SEED = 0
 
 
@@ -59,20 +60,7 @@ def main() -> None:
     groups = next(iter(found.values())).groups
     for name, effects in corpora.items():
         seeds = spread(found.get(name), found.values())
-        for group, own, deviations in zip(groups, effects, seeds, strict=True):
-            show(f"{name}: {called(group)}", own, texts[name], deviations)
-        for group, own in zip(groups[1:], effects[1:], strict=True):
-            title = f"{name}: {called(groups[0])} less {called(group)}"
-            print_table(
-                title,
-                [
-                    (line["edit"], line["place"], line["control"], line["figure"],
-                     interval(line, "difference"), f"{line['distance']:.2f} / {line['other_distance']:.2f}")
-                    for line in paired(effects[0], own, texts[name], SEED) if line["control"] in HARD
-                    and line["figure"] != "probability"
-                ],
-                ("edit", "place", "beyond", "figure", "difference", "distances"),
-            )  # fmt: skip
+        show(name, groups, effects, texts[name], seeds)
     agreement(found)
 
 
@@ -112,29 +100,53 @@ def key(row: Mapping[str, object]) -> tuple[object, ...]:
 
 
 def show(
-    title: str,
-    effects: Mapping[Change, Effects],
+    name: str,
+    groups: list[Group],
+    effects: list[Mapping[Change, Effects]],
     texts: np.ndarray,
-    seeds: Mapping[tuple[object, ...], tuple[float, ...]],
+    seeds: list[dict[tuple[object, ...], tuple[float, ...]]],
 ) -> None:
-    figures, rows = table(effects, texts, np.ones(len(texts), bool), None, SEED)
-    by_control: dict[tuple[object, ...], list[dict]] = {}
-    for row in rows:
-        by_control.setdefault(key(row)[:4], []).append(row)
-    lines = []
-    for figure in figures:
-        label = [figure["edit"], figure["place"], "" if figure["mass"] is None else f"{figure['mass']:.0%}"]
-        what = figure["control"] or "concept"
-        if figure["control"] is None:
-            what += "" if figure["rank"] is None else f", rank {figure['rank']:.1f}, energy {figure['energy']:.2f}"
-        own = {row["figure"]: row for row in by_control.get(key({**figure, "figure": ""})[:4], [])}
-        cells = [
-            f"{interval(own[name], 'selectivity')}{deviation(seeds.get(key(own[name]), ()))}" if own else ""
-            for name in FIGURES[:2]
-        ]
-        lines.append((*label, what, *(f"{figure[name]:.3f}" for name in ("flips", "kl", "distance")), *cells))
-    columns = ("edit", "place", "mass", "what", "flips", "KL", "distance", "selectivity, flips", "selectivity, KL")
-    print_table(f"{title}, {len(texts)} sentences", lines, columns)
+    """What edits and controls do, what concepts do beyond controls, and that of the first group less the others."""
+    done, beyond, less = [], [], []
+    for group, own, deviations in zip(groups, effects, seeds, strict=True):
+        figures, rows = table(own, texts, np.ones(len(texts), bool), None, SEED)
+        by_place: dict[tuple[object, ...], dict[str | None, dict]] = {}
+        for figure in figures:
+            by_place.setdefault(place_of(figure), {})[figure["control"]] = figure
+        for place, found in by_place.items():
+            concept = found[None]
+            taken = ["", ""] if concept["rank"] is None else [f"{concept['rank']:.1f}", f"{concept['energy']:.2f}"]
+            cells = [
+                f"{found[control]['flips']:.3f} / {found[control]['kl']:.3f}" if control in found else ""
+                for control in (None, *SHOWN)
+            ]
+            done.append((called(group), *place, *cells, f"{concept['distance']:.2f}", *taken))
+            values = {(row["control"], row["figure"]): row for row in rows if place_of(row) == place}
+            cells = [
+                interval(values[control, figure], "selectivity") + deviation(deviations[key(values[control, figure])])
+                for figure in FIGURES[:2] for control in HARD
+            ]  # fmt: skip
+            beyond.append((called(group), *place, *cells))
+    for group, own in zip(groups[1:], effects[1:], strict=True):
+        by_place = {}
+        for line in paired(effects[0], own, texts, SEED):
+            by_place.setdefault(place_of(line), {})[f"{line['control']} {line['figure']}"] = line
+        for place, found in by_place.items():
+            cells = [interval(found.get(f"{c} {f}"), "difference") for f in FIGURES[:2] for c in HARD]
+            line = next(iter(found.values()))
+            less.append((called(group), *place, *cells, f"{line['distance']:.2f} / {line['other_distance']:.2f}"))
+    where = ("checkpoints", "edit", "place", "mass")
+    hard = [f"{figure}, {control}" for figure in ("flips", "KL") for control in HARD]
+    title = f"{name}, {len(texts)} sentences"
+    print_table(f"{title}: flips / KL", done, (*where, "concept", *SHOWN, "distance", "rank", "energy"))
+    print_table(f"{title}: selectivity beyond each control, ± over seeds", beyond, (*where, *hard))
+    if less:
+        print_table(f"{title}: selectivity of {called(groups[0])} less", less, (*where, *hard, "distances"))
+
+
+def place_of(line: Mapping[str, object]) -> tuple[str, str, str]:
+    mass = line.get("mass")
+    return str(line["edit"]), str(line["place"]), "" if mass is None else f"{mass:.0%}"
 
 
 def called(group: Group) -> str:
@@ -143,8 +155,8 @@ def called(group: Group) -> str:
     return f"{settings.method} ({group.name}, epochs {settings.epochs}, {seeds})"
 
 
-def interval(line: Mapping[str, float | None], name: str) -> str:
-    return "" if line[name] is None else f"{line[name]:.3f} [{line['low']:.3f}, {line['high']:.3f}]"
+def interval(line: Mapping[str, float | None] | None, name: str) -> str:
+    return "" if line is None or line[name] is None else f"{line[name]:.3f} [{line['low']:.3f}, {line['high']:.3f}]"
 
 
 def deviation(values: tuple[float, ...]) -> str:
