@@ -16,7 +16,7 @@ from clvq.demo import MODEL_PATH
 from clvq.errors import ClvqError, MismatchError
 from clvq.faithfulness_config import FaithfulnessConfig
 from clvq.language_model import LanguageModel
-from clvq.tokenization import FIRST, TokenizedSentence, row_layout
+from clvq.tokenization import FIRST, TokenizedSentence, batches_by_length, row_layout
 from clvq.upper_layers import UpperLayers
 
 
@@ -70,10 +70,9 @@ class Explainer:
         self, records: Sequence[dict[str, Any]], tokenized: Sequence[TokenizedSentence]
     ) -> Iterator[dict[str, Any]]:
         """Records that another checkpoint of the same input layer made of the texts, with this one's codes."""
-        left = sorted(records, key=lambda record: -len(tokenized[record["id"]].input_ids))
-        while left:
-            count = max(1, self.config.batch_tokens // len(tokenized[left[0]["id"]].input_ids))
-            batch, left = left[:count], left[count:]
+        lengths = [len(tokenized[record["id"]].input_ids) for record in records]
+        for places in batches_by_length(lengths, self.config.batch_tokens):
+            batch = [records[place] for place in places]
             for record, codes in zip(batch, self._codes([tokenized[record["id"]] for record in batch]), strict=True):
                 words = [{**word, "code": code} for word, code in zip(record["words"], codes, strict=True)]
                 yield {**record, "words": words}

@@ -22,7 +22,7 @@ from clvq.language_model import LanguageModel
 from clvq.progress import Progress, Report, silent
 from clvq.storage import free_bytes, locked, size_text
 from clvq.store_writer import StoreWriter, clear, sources, unfinished_record
-from clvq.tokenization import SENTENCE, WORD, TokenizedSentence, row_layout
+from clvq.tokenization import SENTENCE, WORD, TokenizedSentence, batches_by_length, row_layout
 
 SHARD_BYTES = 64 * 2**20
 SHARD_SECONDS = 20.0
@@ -185,7 +185,7 @@ class _Extraction:
         first = np.cumsum(counts) - counts
         states = {layer: torch.empty(int(counts.sum()), self.model.width(layer)) for layer in self.layers}
         probabilities: list[list[float] | None] = [None] * len(window)
-        for batch in _batches_by_length([len(s.input_ids) for s in tokenized], self.config.batch_tokens):
+        for batch in batches_by_length([len(s.input_ids) for s in tokenized], self.config.batch_tokens):
             result = self.model.run(
                 [tokenized[i] for i in batch], self.layers, self.config.pooling, predict=self.predict
             )
@@ -286,18 +286,6 @@ def _refuse_other_settings(
             f"{path} holds {'an ' if state == 'unfinished' else 'a '}{state} extraction with other settings: "
             f"{'; '.join(differing)}. Use another --run, or `clvq extract --overwrite` to replace it."
         )
-
-
-def _batches_by_length(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Indices in batches of like length, padding included at most `batch_tokens` (one sentence may be more)."""
-    batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and (len(batch) + 1) * lengths[index] > batch_tokens:
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
 
 
 def _counts(window: Window, rows: list[SentenceRows]) -> dict[str, int]:

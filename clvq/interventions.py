@@ -18,7 +18,7 @@ from clvq.controls import INJECTIONS, UNDRAWN, Owner, Pools, control_basis
 from clvq.effects import Change, Effects, Record
 from clvq.places import SENTENCE_ROW, Place, Subject
 from clvq.progress import Progress, Report, silent
-from clvq.tokenization import SENTENCE, row_layout
+from clvq.tokenization import SENTENCE, batches_by_length, row_layout
 from clvq.upper_layers import Inputs, UpperLayers
 
 
@@ -104,12 +104,11 @@ class Interventions:
             progress(Progress("faithfulness", len(subjects) - len(record.left), len(subjects), "sentences"))
 
     def _batches(self, subjects: Sequence[Subject], left: list[int]) -> Iterator[_Batch]:
-        """Sentences of like length together, the longest first: what does not fit into memory shows at once."""
-        lengths = [len(subject.sentence.input_ids) for subject in subjects]
-        left = sorted(left, key=lambda number: -lengths[number])
-        while left:
-            count = max(1, self.batch_tokens // lengths[left[0]])
-            numbers, left = left[:count], left[count:]
+        """The subjects that are left, those of like length together."""
+        for places in batches_by_length(
+            [len(subjects[number].sentence.input_ids) for number in left], self.batch_tokens
+        ):
+            numbers = [left[place] for place in places]
             chosen = [subjects[number] for number in numbers]
             inputs = self.upper.inputs([subject.sentence for subject in chosen])
             yield _Batch(numbers, chosen, inputs, self.upper.states(inputs))

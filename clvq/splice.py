@@ -22,7 +22,7 @@ A method that reconstructs its input layer (vqvae, sae) is spliced there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,7 +42,7 @@ from clvq.progress import Progress, Report, silent
 from clvq.quantizer import ROWS_AT_ONCE
 from clvq.sae import TopKSae
 from clvq.splice_figures import OTHERS, figures_of, outcome
-from clvq.tokenization import FIRST, WORD, TokenizedSentence, row_layout
+from clvq.tokenization import FIRST, WORD, TokenizedSentence, batches_by_length, row_layout
 from clvq.upper_layers import Inputs, UpperLayers
 
 SPLIT = "eval"
@@ -92,7 +92,7 @@ def splice(
     records: list[dict[str, float]] = []
     kept: list[int] = []
     done = 0
-    for places in _batches([len(tokenized[number].input_ids) for number in chosen], batch_tokens):
+    for places in batches_by_length([len(tokenized[number].input_ids) for number in chosen], batch_tokens):
         numbers = [chosen[place] for place in places]
         found = splicer.outcomes([tokenized[number] for number in numbers], [rows[number].label for number in numbers])
         for number, record in zip(numbers, found, strict=True):
@@ -268,12 +268,3 @@ def _training_means(store: ActivationStore, layers: tuple[int, int], progress: R
     either = (totals.sum(dim=0) / counts.sum().clamp_min(1)).float()
     words, sentences = (mean if count else either for mean, count in zip(means, counts, strict=True))
     return words, sentences
-
-
-def _batches(lengths: Sequence[int], most_tokens: int) -> Iterator[list[int]]:
-    """Places of sentences of like length, the longest first, with at most so many tokens in a batch."""
-    left = sorted(range(len(lengths)), key=lambda place: -lengths[place])
-    while left:
-        count = max(1, most_tokens // lengths[left[0]])
-        places, left = left[:count], left[count:]
-        yield places

@@ -6,7 +6,7 @@ Knows the tokenizer's outputs only: ids, character offsets, and which tokens are
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import regex
@@ -184,3 +184,15 @@ def special_ids(tokenizer: Any) -> set[int]:
     roles = ("bos", "eos", "sep", "cls", "pad", "mask")
     others = {getattr(tokenizer, f"{role}_token_id", None) for role in roles}
     return special - ({tokenizer.unk_token_id} - others)
+
+
+def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Indices in batches of like length, padding included at most `batch_tokens` (one sentence may be more).
+
+    The longest come first, so that what does not fit into memory shows at once.
+    """
+    left = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    while left:
+        count = max(1, batch_tokens // max(1, lengths[left[0]]))
+        batch, left = left[:count], left[count:]
+        yield batch

@@ -107,7 +107,7 @@ def write_explanations(
 def _checksum(checkpoint: Checkpoint) -> str:
     from clvq.storage import read_json
 
-    return str(read_json(checkpoint.path / "codebook.json")["concepts_checksum"])
+    return str(read_json(checkpoint.path / "codebook.json", "")["concepts_checksum"])
 
 
 def _explanation(number: int, text: str, concepts: int, random: np.random.Generator) -> dict[str, Any]:

@@ -101,7 +101,9 @@ def test_the_evaluation_split_has_the_stores_words_codes_and_predictions(checkpo
     hits = [row.prediction == row.label for row in rows]
     assert found.summary["summary"]["accuracy"] == pytest.approx(np.mean(hits))
     assert found.summary["summary"]["sentences"] == len(rows)
-    assert read_records(checkpoint / "explanations.jsonl", found.summary["explanations_checksum"]) == found.sentences
+    assert (
+        read_records(checkpoint / "explanations.jsonl", found.summary["explanations_checksum"], "") == found.sentences
+    )
     assert not (checkpoint / explanations.UNFINISHED_NAME).exists()
 
 
