@@ -23,12 +23,11 @@ from clvq.checkpoint import find_checkpoint
 from clvq.codebook_pairs import against
 from clvq.effects import Change, Effects
 from clvq.explanations import SPLIT
-from clvq.faithfulness_config import FaithfulnessConfig
+from clvq.faithfulness_config import FIGURES, HARD, FaithfulnessConfig
 from clvq.faithfulness_files import explained_by
-from clvq.selectivity import FIGURES, paired, table
+from clvq.selectivity import paired, table
 from clvq.sentence_effects import Group, SentenceEffects, sentence_effects
 
-HARD = ("covariance", "own")
 SHOWN = ("covariance", "own", "random", "other")
 SEED = 0
 

@@ -14,24 +14,21 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 
 import torch
-import xxhash
 from torch import Tensor
 from torch.nn import functional
 
 from clvq.assignments import load_model
 from clvq.checkpoint import Checkpoint
 from clvq.concepts import codebook
-from clvq.errors import ArtifactError
 from clvq.model import ClvqVae
 from clvq.progress import Progress, Report, silent
 from clvq.quantizer import ROWS_AT_ONCE
 from clvq.sae import TopKSae
-from clvq.storage import locked, read_tensors, write_tensors
+from clvq.storage import locked, read_derived, write_derived
 from clvq.tokenization import WORD
 
 FILE_NAME = "concept-space.safetensors"
 SPLIT = "train"
-REMEDY = "Remove it: it is made again when it is needed."
 
 
 class ConceptSpace(ABC):
@@ -131,11 +128,11 @@ def concept_space(
     ArtifactError where the activations are missing or a file is damaged; MismatchError where they are others than
     the checkpoint was trained on; ClvqError where its folder cannot be written.
     """
-    sums = _stored(checkpoint)
+    sums = read_derived(checkpoint.path / FILE_NAME, _identity(checkpoint))
     if sums is None:
         sums = _sums(checkpoint, progress)
         with locked(checkpoint.path):
-            write_tensors(checkpoint.path / FILE_NAME, sums, {**_identity(checkpoint), "content": _digest(sums)})
+            write_derived(checkpoint.path / FILE_NAME, sums, _identity(checkpoint))
     model = load_model(checkpoint).to(device)
     if isinstance(model, TopKSae):
         return SaeSpace(model, sums["mean"], sums["covariance"], sums["means"], sums["usage"])
@@ -144,26 +141,6 @@ def concept_space(
 
 def _identity(checkpoint: Checkpoint) -> dict[str, str]:
     return {"checkpoint": checkpoint.fingerprint, "rows": checkpoint.config["provenance"]["rows"]}
-
-
-def _digest(tensors: dict[str, Tensor]) -> str:
-    digest = xxhash.xxh3_128()
-    for name in sorted(tensors):
-        digest.update(tensors[name].numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _stored(checkpoint: Checkpoint) -> dict[str, Tensor] | None:
-    """What the folder holds; None where there is nothing, or what was made of other weights or rows."""
-    path = checkpoint.path / FILE_NAME
-    if not path.exists():
-        return None
-    tensors, metadata = read_tensors(path, REMEDY)
-    if {name: metadata.get(name) for name in _identity(checkpoint)} != _identity(checkpoint):
-        return None
-    if metadata.get("content") != _digest(tensors):
-        raise ArtifactError(f"{path} is damaged. {REMEDY}")
-    return tensors
 
 
 @torch.no_grad()

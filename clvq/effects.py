@@ -14,15 +14,12 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
-import xxhash
 
-from clvq.errors import ArtifactError
 from clvq.places import Place
-from clvq.storage import fingerprint, read_tensors, write_tensors
+from clvq.storage import fingerprint, read_derived, write_derived
 
 FILE_NAME = "effects.safetensors"
 SAVE_SECONDS = 20.0
-REMEDY = "Remove it: it is made again when it is needed."
 
 
 class Effects(NamedTuple):
@@ -73,7 +70,7 @@ class Record:
         self._figures = torch.zeros(len(self.changes), len(Effects._fields), sentences)
         self._done = torch.zeros(sentences, dtype=torch.bool)
         self._path: Path | None = None
-        self._identity = ""
+        self._made_of: dict[str, str] = {}
         self._saved = time.monotonic()
 
     @classmethod
@@ -82,13 +79,11 @@ class Record:
         an empty record that will replace it. ArtifactError where the file is damaged."""
         record = cls(changes, sentences)
         described = [[change.edit, asdict(change.place), change.control] for change in changes]
-        record._path, record._identity = path, fingerprint([identity, described, sentences, Effects._fields])
-        if path.exists():
-            tensors, metadata = read_tensors(path, REMEDY)
-            if metadata.get("made_of") == record._identity:
-                if metadata.get("content") != _digest(tensors):
-                    raise ArtifactError(f"{path} is damaged. {REMEDY}")
-                record._figures, record._done = tensors["figures"].clone(), tensors["done"].clone()
+        made_of = fingerprint([identity, described, sentences, Effects._fields])
+        record._path, record._made_of = path, {"made_of": made_of}
+        tensors = read_derived(path, record._made_of)
+        if tensors is not None:
+            record._figures, record._done = tensors["figures"].clone(), tensors["done"].clone()
         return record
 
     @property
@@ -101,17 +96,9 @@ class Record:
         self._figures[:, :, list(numbers)] = figures.float().cpu()
         self._done[list(numbers)] = True
         if self._path is not None and (self._done.all() or time.monotonic() - self._saved > SAVE_SECONDS):
-            tensors = {"figures": self._figures, "done": self._done}
-            write_tensors(self._path, tensors, {"made_of": self._identity, "content": _digest(tensors)})
+            write_derived(self._path, {"figures": self._figures, "done": self._done}, self._made_of)
             self._saved = time.monotonic()
 
     def effects(self) -> dict[Change, Effects]:
         values = self._figures.double().numpy()
         return {change: Effects(*figures) for change, figures in zip(self.changes, values, strict=True)}
-
-
-def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    digest = xxhash.xxh3_128()
-    for name in sorted(tensors):
-        digest.update(tensors[name].numpy().tobytes())
-    return digest.hexdigest()

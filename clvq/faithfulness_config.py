@@ -10,6 +10,10 @@ from clvq.config import Settings, stated
 
 EDITS = ("removal", "projection", "mean", "move")
 PLACES = ("salient", "concept", "sentence", "all")
+FIGURES = ("flips", "kl", "probability")
+"""What selectivity is taken of."""
+HARD = ("covariance", "own")
+"""The controls that count."""
 
 USED: dict[str, tuple[str, ...]] = {
     "splice": ("limit", "seed", "batch_tokens", "device", "trust_remote_code"),

@@ -12,15 +12,14 @@ from clvq.concepts import Codebook
 from clvq.controls import CONTROLS, Pools, like_usage
 from clvq.errors import ClvqError, MismatchError
 from clvq.explanations import SPLIT, Explanations
-from clvq.faithfulness_config import FaithfulnessConfig
+from clvq.faithfulness_config import HARD, FaithfulnessConfig
 from clvq.interventions import Plan
 from clvq.language_model import LanguageModel
 from clvq.places import Place, Subject
 from clvq.tokenization import SENTENCE
 
 CURVE = tuple(round(0.1 * step, 1) for step in range(1, 11))
-CURVE_CONTROLS = ("covariance", "own")
-"""Masses of the curve, and the controls that count."""
+"""Masses of the curve."""
 
 
 def subjects_of(
@@ -81,7 +80,7 @@ def plan_of(
         pools[place] = Pools(np.array(edited), used, others)
     return Plan(
         edits=config.edits,
-        places={**dict.fromkeys(main, controls), **dict.fromkeys(curve, CURVE_CONTROLS)},
+        places={**dict.fromkeys(main, controls), **dict.fromkeys(curve, HARD)},
         pools=pools,
         targets=_targets(config, subjects, found, others) if "move" in config.edits else {},
         strength=config.strength,

@@ -9,10 +9,8 @@ import numpy as np
 
 from clvq.controls import INJECTIONS, TOLERANCE
 from clvq.effects import Change, Effects
+from clvq.faithfulness_config import FIGURES
 from clvq.intervals import paired_intervals
-
-FIGURES = ("flips", "kl", "probability")
-"""What selectivity is taken of."""
 
 
 def table(

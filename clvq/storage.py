@@ -80,6 +80,34 @@ def read_tensors(path: Path, remedy: str = REMEDY) -> tuple[dict[str, Tensor], d
         raise ArtifactError(f"{path} is truncated or is not a safetensors file ({error}). {remedy}") from error
 
 
+def write_derived(path: Path, tensors: Mapping[str, Tensor], made_of: Mapping[str, str]) -> None:
+    """Tensors that can be made again from what `made_of` names, with a checksum of themselves; for `read_derived`."""
+    write_tensors(path, tensors, {**made_of, "content": _content(tensors)})
+
+
+def read_derived(path: Path, made_of: Mapping[str, str]) -> dict[str, Tensor] | None:
+    """What `write_derived` wrote; None where there is nothing, or what was made of something else. ArtifactError where
+    the file is damaged."""
+    if not path.exists():
+        return None
+    remedy = "Remove it: it is made again when it is needed."
+    tensors, metadata = read_tensors(path, remedy)
+    if {name: metadata.get(name) for name in made_of} != made_of:
+        return None
+    if metadata.get("content") != _content(tensors):
+        raise ArtifactError(f"{path} is damaged. {remedy}")
+    return tensors
+
+
+def _content(tensors: Mapping[str, Tensor]) -> str:
+    import xxhash
+
+    digest = xxhash.xxh3_128()
+    for name in sorted(tensors):
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()
+
+
 def read_json(path: Path, remedy: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))

@@ -11,10 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from clvq.cli.output import heading, number, plain, table
+from clvq.faithfulness_config import FIGURES, HARD
 
-FIGURES = ("flips", "kl", "probability")
-HARD = ("covariance", "own")
-"""The controls that count, where there is room for no others."""
 NAME_WIDTH = 20
 """What the names of a table have at least."""
 

@@ -9,10 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from clvq.controls import INJECTIONS
-
-HARD = ("covariance", "own")
-"""The controls that count."""
-FIGURES = ("flips", "kl", "probability")
+from clvq.faithfulness_config import FIGURES, HARD
 
 Line = dict[str, Any]
 
