@@ -16,11 +16,11 @@ from captum.attr import LayerIntegratedGradients
 from common import arguments, median, print_table
 from scipy.stats import spearmanr
 
-from clvq.attribution import Attribution, IntegratedAttribution
 from clvq.config import ExplainConfig
-from clvq.language_model import LanguageModel
-from clvq.tokenization import TokenizedSentence
-from clvq.upper_layers import UpperLayers
+from clvq.explanations.attribution import Attribution, IntegratedAttribution
+from clvq.language_model.model import LanguageModel
+from clvq.language_model.tokenization import TokenizedSentence
+from clvq.language_model.upper_layers import UpperLayers
 
 
 def main() -> None:

@@ -18,8 +18,8 @@ import torch
 from common import arguments, median, notes, print_table, store
 
 import clvq
-from clvq.assignments import assign, load_model, read_text
-from clvq.concept_words import count_words, rank_words
+from clvq.concepts.assignments import assign, load_model, read_text
+from clvq.concepts.words import count_words, rank_words
 
 
 def main() -> None:

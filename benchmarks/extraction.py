@@ -15,8 +15,8 @@ import torch
 from common import arguments, median, print_table
 
 import clvq
-from clvq.language_model import LanguageModel
-from clvq.tokenization import TokenizedSentence
+from clvq.language_model.model import LanguageModel
+from clvq.language_model.tokenization import TokenizedSentence
 
 
 def main() -> None:

@@ -18,15 +18,15 @@ import numpy as np
 from common import notes, print_table
 
 import clvq
-from clvq.assignments import read_text
-from clvq.checkpoint import find_checkpoint
-from clvq.codebook_pairs import against
-from clvq.effects import Change, Effects
-from clvq.explanations import SPLIT
-from clvq.faithfulness_config import FIGURES, HARD, FaithfulnessConfig
-from clvq.faithfulness_files import explained_by
-from clvq.selectivity import paired, table
-from clvq.sentence_effects import Group, SentenceEffects, sentence_effects
+from clvq.concepts.assignments import read_text
+from clvq.concepts.pairs import against
+from clvq.config import FIGURES, HARD, FaithfulnessConfig
+from clvq.explanations.explain import SPLIT
+from clvq.interventions.effects import Change, Effects
+from clvq.interventions.files import explained_by
+from clvq.interventions.selectivity import paired, table
+from clvq.interventions.sentence_effects import Group, SentenceEffects, sentence_effects
+from clvq.training.checkpoint import find_checkpoint
 
 SHOWN = ("covariance", "own", "random", "other")
 SEED = 0

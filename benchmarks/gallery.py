@@ -21,8 +21,8 @@ import numpy as np
 from common import notes, print_table
 
 import clvq
-from clvq.checkpoint import find_checkpoint
-from clvq.tokenization import WORD
+from clvq.language_model.tokenization import WORD
+from clvq.training.checkpoint import find_checkpoint
 
 CONCEPTS, HALF = 20, 10
 ANSWERS = Path(__file__).with_name("gallery_answers.json")

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from common import arguments, print_table, store
 
-from clvq.activations import ActivationStore, layer_fingerprint, write_manifest
+from clvq.activations.store import ActivationStore, layer_fingerprint, write_manifest
 from clvq.storage import file_checksum
 
 

@@ -18,13 +18,13 @@ import torch
 from common import arguments, median, notes, print_table, store
 from torch import Tensor, nn
 
-from clvq.activations import ActivationStore
-from clvq.checkpoint import architecture
+from clvq.activations.store import ActivationStore
 from clvq.config import TrainConfig
-from clvq.evaluation import TrainingMeans
-from clvq.model import ClvqVae, Layout
-from clvq.pair_rows import PairBatch, PairRows, frequency_mask, split_by_text
-from clvq.trainer import Trainer
+from clvq.models.clvq_vae import ClvqVae, Layout
+from clvq.training.checkpoint import architecture
+from clvq.training.evaluation import TrainingMeans
+from clvq.training.rows import PairBatch, PairRows, frequency_mask, split_by_text
+from clvq.training.vae_trainer import Trainer
 
 
 def main() -> None:

@@ -13,50 +13,50 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clvq.activations import ActivationStore as ActivationStore
-    from clvq.checkpoint import Checkpoint as Checkpoint
-    from clvq.checkpoint import read_checkpoint as read_checkpoint
-    from clvq.concepts import Codebook as Codebook
-    from clvq.concepts import codebook as codebook
+    from clvq.activations.extraction import extract as extract
+    from clvq.activations.store import ActivationStore as ActivationStore
+    from clvq.concepts.codebook import Codebook as Codebook
+    from clvq.concepts.codebook import codebook as codebook
     from clvq.config import ExplainConfig as ExplainConfig
     from clvq.config import ExtractConfig as ExtractConfig
+    from clvq.config import FaithfulnessConfig as FaithfulnessConfig
     from clvq.config import TrainConfig as TrainConfig
     from clvq.errors import ArtifactError as ArtifactError
     from clvq.errors import ClvqError as ClvqError
     from clvq.errors import MismatchError as MismatchError
-    from clvq.explanations import Explanations as Explanations
-    from clvq.explanations import explain as explain
-    from clvq.extraction import extract as extract
-    from clvq.faithfulness_config import FaithfulnessConfig as FaithfulnessConfig
-    from clvq.faithfulness_results import Faithfulness as Faithfulness
-    from clvq.faithfulness_results import faithfulness as faithfulness
+    from clvq.explanations.explain import Explanations as Explanations
+    from clvq.explanations.explain import explain as explain
     from clvq.html_report import report as report
-    from clvq.model import ClvqVae as ClvqVae
-    from clvq.training import train as train
+    from clvq.interventions.faithfulness import Faithfulness as Faithfulness
+    from clvq.interventions.faithfulness import faithfulness as faithfulness
+    from clvq.models.clvq_vae import ClvqVae as ClvqVae
+    from clvq.training.checkpoint import Checkpoint as Checkpoint
+    from clvq.training.checkpoint import read_checkpoint as read_checkpoint
+    from clvq.training.train import train as train
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "ActivationStore": "activations",
+    "ActivationStore": "activations.store",
     "ArtifactError": "errors",
-    "Checkpoint": "checkpoint",
+    "Checkpoint": "training.checkpoint",
     "ClvqError": "errors",
-    "ClvqVae": "model",
-    "Codebook": "concepts",
+    "ClvqVae": "models.clvq_vae",
+    "Codebook": "concepts.codebook",
     "ExplainConfig": "config",
-    "Explanations": "explanations",
+    "Explanations": "explanations.explain",
     "ExtractConfig": "config",
-    "Faithfulness": "faithfulness_results",
-    "FaithfulnessConfig": "faithfulness_config",
+    "Faithfulness": "interventions.faithfulness",
+    "FaithfulnessConfig": "config",
     "MismatchError": "errors",
     "TrainConfig": "config",
-    "codebook": "concepts",
-    "explain": "explanations",
-    "extract": "extraction",
-    "faithfulness": "faithfulness_results",
-    "read_checkpoint": "checkpoint",
+    "codebook": "concepts.codebook",
+    "explain": "explanations.explain",
+    "extract": "activations.extraction",
+    "faithfulness": "interventions.faithfulness",
+    "read_checkpoint": "training.checkpoint",
     "report": "html_report",
-    "train": "training",
+    "train": "training.train",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605

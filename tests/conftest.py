@@ -11,9 +11,9 @@ import pytest
 import tiny_models
 import torch
 
-from clvq.activations import ActivationStore
-from clvq.extraction import extract
-from clvq.language_model import LanguageModel
+from clvq.activations.extraction import extract
+from clvq.activations.store import ActivationStore
+from clvq.language_model.model import LanguageModel
 
 # Models this small are slower on several threads than on one.
 torch.set_num_threads(1)

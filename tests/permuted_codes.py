@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from clvq.checkpoint import CONFIG_NAME, FORMAT, FORMAT_VERSION, Checkpoint, read_checkpoint
-from clvq.model import ClvqVae
+from clvq.models.clvq_vae import ClvqVae
 from clvq.storage import file_checksum, write_signed, write_tensors
+from clvq.training.checkpoint import CONFIG_NAME, FORMAT, FORMAT_VERSION, Checkpoint, read_checkpoint
 
 
 def permuted(source: Path, path: Path, *, code_away: int | None = None) -> Path:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from clvq.checkpoint import Checkpoint
 from clvq.storage import write_records, write_signed
+from clvq.training.checkpoint import Checkpoint
 
 FDR = 0.05
 CREATED = "2026-11-23T12:00:00+00:00"

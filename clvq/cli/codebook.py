@@ -13,7 +13,7 @@ from clvq.errors import ClvqError
 from clvq.progress import Report
 
 if TYPE_CHECKING:
-    from clvq.concepts import Codebook
+    from clvq.concepts.codebook import Codebook
 
 SCREENFUL = 20
 """Lines of a table where --limit is not given."""
@@ -44,9 +44,10 @@ def codebook(
     A concept is a code with the words of the training split that it is nearest to. The first time they are found in
     one pass over the activations and written beside the checkpoint, as concepts.jsonl; after that they are read.
     """
-    from clvq import concept_export, concept_search
-    from clvq.checkpoint import find_checkpoint
-    from clvq.concepts import codebook as catalogue
+    from clvq.concepts import export as concept_export
+    from clvq.concepts import search as concept_search
+    from clvq.concepts.codebook import codebook as catalogue
+    from clvq.training.checkpoint import find_checkpoint
 
     views = {"--code": code, "--search": search, "--export": export, "--against": against, "--flow": flow}
     view = _only([name for name, value in views.items() if value is not None], sort, label, limit)
@@ -128,7 +129,7 @@ def _label_number(found: Codebook, label: str) -> int:
 
 def _pair(found: Codebook, other: Codebook, view: str, limit: int | None) -> Result:
     """The table and the document of --against or --flow."""
-    from clvq import codebook_pairs
+    from clvq.concepts import pairs as codebook_pairs
 
     compare, show, key = {
         "--against": (codebook_pairs.against, codebook_pair_tables.against, "pairs"),

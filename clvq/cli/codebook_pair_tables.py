@@ -12,7 +12,7 @@ from clvq.cli.codebook_tables import WIDE, fitted, title, words_of
 from clvq.cli.output import number, percent, plain, table
 
 if TYPE_CHECKING:
-    from clvq.concepts import Codebook
+    from clvq.concepts.codebook import Codebook
 
 
 class PairTable:

@@ -11,12 +11,12 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from clvq.artifacts import short_name
 from clvq.cli.output import heading, number, percent, plain, table
-from clvq.provenance import short_name
 from clvq.storage import size_text
 
 if TYPE_CHECKING:
-    from clvq.concepts import Codebook
+    from clvq.concepts.codebook import Codebook
 
 WIDE = 100
 """Columns of a terminal from which on there is room for more than the main figures."""

@@ -35,7 +35,7 @@ def explain(
     Without texts the whole evaluation split is explained and stored beside the checkpoint, as explanations.jsonl.
     """
     import clvq
-    from clvq.checkpoint import find_checkpoint
+    from clvq.training.checkpoint import find_checkpoint
 
     if text is not None and file is not None:
         raise UsageError("Texts and --file are given. Give one of the two.")
@@ -79,8 +79,8 @@ def _texts(text: list[str] | None, file: Path | None, column: str | None, report
 
 
 def _of_file(file: Path, column: str | None) -> list[str]:
-    from clvq.corpus_columns import Rows
-    from clvq.corpus_sources import open_source
+    from clvq.corpus.columns import Rows
+    from clvq.corpus.sources import open_source
 
     if not file.is_file():
         raise ClvqError(f"There is no file {file}. Check --file.")

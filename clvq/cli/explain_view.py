@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
 
+from clvq.artifacts import short_name
 from clvq.cli.output import heading, number, percent, plain, table
-from clvq.provenance import short_name
 
 FIRST_SENTENCES = 3
 """Of the evaluation split that are shown."""

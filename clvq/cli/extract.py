@@ -16,10 +16,10 @@ from clvq.progress import Progress, Report
 from clvq.storage import size_text
 
 if TYPE_CHECKING:
-    from clvq.activations import ActivationStore
+    from clvq.activations.store import ActivationStore
 
 ACTIVATIONS = "activations"
-"""As `clvq.activations.FOLDER_NAME`, which would cost torch to import."""
+"""As `clvq.activations.store.FOLDER_NAME`, which would cost torch to import."""
 
 _FATES = {
     "missing": "rows of the corpus without a text",
@@ -65,7 +65,7 @@ def extract(
 
 def extraction_settings(path: Path, given: dict[str, Any], report: Report, *, overwrite: bool) -> dict[str, Any]:
     """What is given, over what the store at `path` was made with; a new store without either is the demo's."""
-    from clvq.extraction import stored_settings
+    from clvq.activations.extraction import stored_settings
 
     stored = {} if overwrite else stored_settings(path)
     if not stored:

@@ -13,7 +13,7 @@ from clvq.cli.faithfulness_modes_view import SHOWN
 from clvq.cli.faithfulness_view import shown
 from clvq.cli.options import Run, command
 from clvq.cli.output import Result
-from clvq.faithfulness_config import FaithfulnessConfig
+from clvq.config import FaithfulnessConfig
 from clvq.progress import Report
 
 
@@ -36,7 +36,7 @@ def faithfulness(
     is the contrast with controls at the same tokens that move them as far, with its 95% interval.
     """
     import clvq
-    from clvq.checkpoint import find_checkpoint
+    from clvq.training.checkpoint import find_checkpoint
 
     mode = given.get("mode", "model")
     if mode in SHOWN and checkpoint and len(checkpoint) > 1:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clvq.cli.output import heading, number, plain, table
-from clvq.faithfulness_config import FIGURES, HARD
+from clvq.config import FIGURES, HARD
 
 NAME_WIDTH = 20
 """What the names of a table have at least."""

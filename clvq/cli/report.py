@@ -26,8 +26,8 @@ def report(
     It is always made anew. Parts that are missing are named in it, with the command that makes them.
     """
     import clvq
-    from clvq.checkpoint import find_checkpoint
     from clvq.storage import size_text
+    from clvq.training.checkpoint import find_checkpoint
 
     found = find_checkpoint(run, checkpoint)
     path = clvq.report(found, run / "report.html" if output is None else output, progress=report)

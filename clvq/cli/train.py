@@ -19,7 +19,7 @@ from clvq.errors import ClvqError
 from clvq.progress import Report
 
 if TYPE_CHECKING:
-    from clvq.checkpoint import Checkpoint
+    from clvq.training.checkpoint import Checkpoint
 
 
 @command((TrainConfig, "Method and training"), (ExtractConfig, "Extraction, where activations are missing"))
@@ -37,7 +37,7 @@ def train(
     the bundled demo is used.
     """
     import clvq
-    from clvq.processes import Processes
+    from clvq.training.processes import Processes
 
     config = TrainConfig.resolve(**_training_settings(given))
     path = run / _checked_name(_default_name(config) if name is None else name)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from clvq.checkpoint import Checkpoint, read_checkpoint
 from clvq.errors import ClvqError
 from clvq.html_report.gathered import gather
 from clvq.html_report.page import render
 from clvq.progress import Progress, Report, silent
 from clvq.storage import size_text, write_text
+from clvq.training.checkpoint import Checkpoint, read_checkpoint
 
 STAGE = "report"
 

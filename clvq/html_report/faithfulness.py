@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from clvq.controls import INJECTIONS
-from clvq.faithfulness_config import FIGURES, HARD
+from clvq.config import FIGURES, HARD
+from clvq.interventions.controls import INJECTIONS
 
 Line = dict[str, Any]
 

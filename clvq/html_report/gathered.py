@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clvq.activations import FOLDER_NAME, ActivationStore
-from clvq.checkpoint import CONFIG_NAME, Checkpoint
+from clvq.activations.store import FOLDER_NAME, ActivationStore
 from clvq.errors import ClvqError
-from clvq.metrics_log import whole_lines
 from clvq.storage import read_records, read_signed
+from clvq.training.checkpoint import CONFIG_NAME, Checkpoint
+from clvq.training.metrics_log import whole_lines
 
 DEFAULT_RUN = Path("clvq-run")
 """The run folder that a command takes when it is told none."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from clvq.artifacts import short_name
 from clvq.html_report.gathered import Material
-from clvq.provenance import short_name
 
 _BASELINES = {
     "kmeans": "A baseline: frozen k-means codes. ",

@@ -181,7 +181,7 @@ def test_a_disk_that_fills_up_in_training_leaves_the_old_checkpoint_readable(clv
 def test_a_disk_that_is_too_small_is_refused_beforehand(
     clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clvq.extraction.free_bytes", lambda path: 1000)
+    monkeypatch.setattr("clvq.activations.extraction.free_bytes", lambda path: 1000)
     ended = clvq("extract", "--run", tmp_path / "run", "--model", bert, "--dataset", corpus, "--layers", 1)
     assert ended.code == 1
     assert re.search(r"About \d+ kB would be written to .*, but its disk has 1 kB free", ended.message)
@@ -236,7 +236,7 @@ def test_what_is_no_error_of_the_user_is_called_a_bug(clvq: Clvq, run: Path, mon
     def fail(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("by \x1b[31mzero")
 
-    monkeypatch.setattr("clvq.extraction.stored_settings", fail)
+    monkeypatch.setattr("clvq.activations.extraction.stored_settings", fail)
     ended = clvq("extract", "--run", run)
     assert ended.code == 1
     assert ended.err.startswith("Error: ZeroDivisionError: by \\x1b[31mzero\nThis is a bug in clvq.")
@@ -249,7 +249,7 @@ def test_memory_that_runs_out(clvq: Clvq, run: Path, monkeypatch: pytest.MonkeyP
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr("clvq.extraction.stored_settings", fail)
+    monkeypatch.setattr("clvq.activations.extraction.stored_settings", fail)
     ended = clvq("extract", "--run", run)
     assert ended.code == 1
     assert "Out of memory" in ended.message

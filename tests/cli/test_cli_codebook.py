@@ -201,7 +201,7 @@ def test_corpus_text_stays_text(clvq: Clvq, hostile: Path, monkeypatch: pytest.M
 
 
 def test_a_pattern_that_never_ends(clvq: Clvq, hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clvq.concept_search.SECONDS", 0.3)
+    monkeypatch.setattr("clvq.concepts.search.SECONDS", 0.3)
     ended = clvq("codebook", "--run", hostile, "--search", "^(a|aa)+$")
     assert (ended.code, ended.out) == (1, "")
     assert "backtracks without end" in ended.message

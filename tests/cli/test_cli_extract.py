@@ -14,8 +14,8 @@ import tiny_models
 from running import Clvq, files_of, write_corpus
 from safetensors.torch import load_file, save_file
 
-from clvq.activations import ActivationStore
-from clvq.corpus import load_corpus
+from clvq.activations.store import ActivationStore
+from clvq.corpus.splits import load_corpus
 
 ODD_TEXTS = [
     "",
@@ -246,7 +246,7 @@ def test_what_other_libraries_print_never_reaches_stdout(
         print("noise")
         return real(*arguments, **options)
 
-    monkeypatch.setattr("clvq.extraction.load_corpus", noisy)
+    monkeypatch.setattr("clvq.activations.extraction.load_corpus", noisy)
     given = ("--run", tmp_path / "run", "--model", bert, "--dataset", corpus, "--layers", 1)
     ended = clvq("extract", *given, "--json")
     assert ended.document["settings"]["layers"] == [1]

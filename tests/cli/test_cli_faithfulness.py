@@ -176,13 +176,13 @@ def test_a_causal_language_model_is_edited_too(clvq: Clvq, corpus: Path, tmp_pat
 
 
 SLOW_EDITS = """
-import time, clvq.effects
-clvq.effects.SAVE_SECONDS = 0.0
-real = clvq.effects.Record.add
+import time, clvq.interventions.effects
+clvq.interventions.effects.SAVE_SECONDS = 0.0
+real = clvq.interventions.effects.Record.add
 def add(self, numbers, figures):
     real(self, numbers, figures)
     time.sleep(0.3)
-clvq.effects.Record.add = add
+clvq.interventions.effects.Record.add = add
 """
 
 

@@ -11,9 +11,9 @@ import pytest
 from running import SMALL, Clvq, files_of
 
 import clvq as package
-from clvq.checkpoint import read_checkpoint
-from clvq.probe import probe, published_probe
-from clvq.splice import splice
+from clvq.interventions.probe import probe, published_probe
+from clvq.interventions.splice import splice
+from clvq.training.checkpoint import read_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -15,22 +15,22 @@ from running import SMALL, Clvq, files_of, start
 
 TRAINING = ("--input-layer", "1", "--output-layer", "3", "--epochs", "4", "--batch-sentences", "4", *SMALL)
 SLOW_STEPS = """
-import time, clvq.trainer, clvq.training_loop
-clvq.training_loop.SAVE_SECONDS = 0.05
-real = clvq.trainer.Trainer._step
+import time, clvq.training.vae_trainer, clvq.training.loop
+clvq.training.loop.SAVE_SECONDS = 0.05
+real = clvq.training.vae_trainer.Trainer._step
 def step(self, batch):
     time.sleep(0.02)
     return real(self, batch)
-clvq.trainer.Trainer._step = step
+clvq.training.vae_trainer.Trainer._step = step
 """
 SMALL_SHARDS = """
-import time, clvq.extraction
-clvq.extraction.SHARD_BYTES = 8000
-real = clvq.extraction._Extraction._read_window
+import time, clvq.activations.extraction
+clvq.activations.extraction.SHARD_BYTES = 8000
+real = clvq.activations.extraction._Extraction._read_window
 def read(self, *arguments):
     time.sleep(0.05)
     return real(self, *arguments)
-clvq.extraction._Extraction._read_window = read
+clvq.activations.extraction._Extraction._read_window = read
 """
 
 
@@ -115,7 +115,7 @@ def test_an_extraction_that_was_killed_ends_in_the_same_bytes(
     clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The shards' borders included, as both runs use the same small shards."""
-    monkeypatch.setattr("clvq.extraction.SHARD_BYTES", 8000)
+    monkeypatch.setattr("clvq.activations.extraction.SHARD_BYTES", 8000)
     runs = {name: tmp_path / name for name in ("killed", "whole")}
     given = ("--model", bert, "--dataset", corpus, "--layers", "1,3")
     killed = start("extract", "--run", runs["killed"], *given, driver=SMALL_SHARDS)

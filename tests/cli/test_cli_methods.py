@@ -12,10 +12,10 @@ import torch
 from running import SMALL, Clvq, files_of
 
 import clvq as package
-from clvq.checkpoint import FORMAT, FORMAT_VERSION
-from clvq.pair_rows import split_by_text
+from clvq.language_model.tokenization import WORD
 from clvq.storage import write_signed
-from clvq.tokenization import WORD
+from clvq.training.checkpoint import FORMAT, FORMAT_VERSION
+from clvq.training.rows import split_by_text
 
 PAIR = ("--input-layer", "1", "--output-layer", "3", "--epochs", "2", *SMALL)
 METHODS = ("kmeans", "vqvae", "sae")

@@ -97,7 +97,7 @@ def test_a_fresh_run_folder_is_extracted_first(clvq: Clvq, bert: Path, corpus: P
 def test_without_model_and_corpus_the_demo_is_used_and_said_so(
     clvq: Clvq, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clvq.extraction.MODEL_PATH", bert)  # the real one takes longer
+    monkeypatch.setattr("clvq.activations.extraction.MODEL_PATH", bert)  # the real one takes longer
     monkeypatch.chdir(tmp_path)
     ended = clvq("train", *PAIR, "--max-sentences", 30)
     assert ended.code == 0, ended.err
@@ -160,7 +160,7 @@ def test_a_name_stays_in_the_run_folder(clvq: Clvq, run: Path, name: str) -> Non
 
 
 def test_a_loss_that_is_not_finite_stops_at_its_step(clvq: Clvq, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clvq.training_loop.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("clvq.training.loop.SAVE_SECONDS", 0.0)
     ended = clvq("train", "--run", run, *PAIR, "--batch-sentences", 8, "--learning-rate", "1e30")
     assert ended.code == 1
     step = int(re.search(r"The [\w' ]+ is (?:nan|inf) at step (\d+) \(epoch 1\)", ended.message).group(1))

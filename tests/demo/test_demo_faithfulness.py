@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 
 import clvq
-from clvq.concept_space import concept_space
-from clvq.controls import NULLS, Pools
+from clvq.concepts.directions import concept_space
+from clvq.config import FaithfulnessConfig
 from clvq.demo import corpus
 from clvq.demo.grammar import LABELS, DemoWord
-from clvq.effects import Change, Record
-from clvq.explainer import language_model_of
-from clvq.faithfulness_config import FaithfulnessConfig
-from clvq.faithfulness_plan import subjects_of
-from clvq.interventions import Interventions, Plan
-from clvq.places import Place
-from clvq.selectivity import table
-from clvq.tokenization import WORD
-from clvq.upper_layers import UpperLayers
+from clvq.explanations.explainer import language_model_of
+from clvq.interventions.controls import NULLS, Pools
+from clvq.interventions.effects import Change, Record
+from clvq.interventions.in_model import Interventions, Plan
+from clvq.interventions.places import Place
+from clvq.interventions.plan import subjects_of
+from clvq.interventions.selectivity import table
+from clvq.language_model.tokenization import WORD
+from clvq.language_model.upper_layers import UpperLayers
 
 Words = dict[int, list[DemoWord]]
 

@@ -1,0 +1,1 @@
+"""Stored hidden states of words."""

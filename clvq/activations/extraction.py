@@ -1,0 +1,304 @@
+"""`extract`: a language model over a corpus -> an activation store, shard by shard, so that it can be resumed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clvq.activations.store import MANIFEST_NAME, SPLITS, UNFINISHED_NAME, ActivationStore, SentenceRows
+from clvq.activations.writer import StoreWriter, clear, sources, unfinished_record
+from clvq.config import DEMO, ExtractConfig, differences
+from clvq.corpus.splits import Corpus, Sentence, load_corpus
+from clvq.demo import MODEL_PATH
+from clvq.errors import ClvqError, MismatchError
+from clvq.language_model.model import LanguageModel
+from clvq.language_model.tokenization import SENTENCE, WORD, TokenizedSentence, batches_by_length, row_layout
+from clvq.progress import Progress, Report, silent
+from clvq.storage import free_bytes, locked, size_text
+
+SHARD_BYTES = 64 * 2**20
+SHARD_SECONDS = 20.0
+FIRST_SHARD_ROWS = 8192
+ESTIMATE_SENTENCES = 256
+
+Window = list[tuple[Sentence | SentenceRows, TokenizedSentence]]
+
+
+def extract(
+    path: str | Path, *, overwrite: bool = False, progress: Report = silent, **settings: Any
+) -> ActivationStore:
+    """Stores the hidden states of a model's words over a corpus in the folder `path`.
+
+    `settings` are the fields of `ExtractConfig`. An unfinished extraction with the same settings continues; a
+    finished one gains the layers that it lacks; with other settings it raises MismatchError unless `overwrite`.
+    """
+    config = ExtractConfig(**settings)
+    path = Path(path)
+    if not config.layers:
+        raise ClvqError("No layers are named. Give --layers, such as --layers 4,8.")
+    with locked(path):
+        store = None if overwrite else _finished(path)
+        if store is not None:
+            _refuse_other_settings(path, store.settings, store.provenance["sources"], config, "finished")
+            if set(config.layers) <= set(store.layers):
+                progress(Progress("extract", note=f"{path} is up to date."))
+                return store
+        elif not overwrite and (path / UNFINISHED_NAME).exists():
+            record = unfinished_record(path)
+            _refuse_other_settings(path, record["settings"], record["sources"], config, "unfinished")
+        model = LanguageModel.load(
+            str(MODEL_PATH) if config.model == DEMO else config.model,
+            revision=config.revision,
+            device=config.device,
+            trust_remote_code=config.trust_remote_code,
+            max_length=config.max_length,
+        )
+        model.check_layers(config.layers)
+        _Extraction(path, config, model, store, overwrite, progress).run()
+    return ActivationStore(path)
+
+
+def stored_settings(path: str | Path) -> dict[str, Any]:
+    """Settings of the finished or unfinished store at `path`, as `extract` takes them; empty where there is none."""
+    path = Path(path)
+    if (path / MANIFEST_NAME).exists():
+        settings = ActivationStore(path).settings
+    elif (path / UNFINISHED_NAME).exists():
+        settings = unfinished_record(path)["settings"]
+    else:
+        return {}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+
+
+class _Extraction:
+    """One run of `extract`: over a corpus, or over the sentences of a finished store that lacks layers."""
+
+    def __init__(
+        self,
+        path: Path,
+        config: ExtractConfig,
+        model: LanguageModel,
+        store: ActivationStore | None,
+        overwrite: bool,
+        progress: Report,
+    ) -> None:
+        self.path, self.config, self.model, self.store, self.progress = path, config, model, store, progress
+        self.layers = sorted(set(config.layers) - set(store.layers if store else ()))
+        self.predict = store is None and model.label_names is not None
+        self.corpus: Corpus | None = None
+        if store is None:
+            self.corpus = load_corpus(
+                config.dataset,
+                subset=config.subset,
+                split=config.split,
+                eval_dataset=config.eval_dataset,
+                eval_split=config.eval_split,
+                text_column=config.text_column,
+                label_column=config.label_column,
+                max_sentences=config.max_sentences,
+                streaming=config.streaming,
+                seed=config.seed,
+                label_names=model.label_names,
+            )
+        elif model.fingerprint != store.provenance["model"]["fingerprint"]:
+            raise MismatchError(
+                f"The model {config.model} is not the one that {path} was made with: its files have changed. "
+                "Use the same model, or extract again with --overwrite."
+            )
+        if overwrite:
+            clear(path)
+        self.writer = StoreWriter(path, config, model, store, self.layers, progress)
+        self.sentences_done = sum(self.writer.sentences_done(split) for split in SPLITS)
+        self.words_done, self.started = 0, time.monotonic()
+
+    def run(self) -> None:
+        self._check_disk()
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            for split in SPLITS:
+                first_sentence = self.writer.sentences_done(split)
+                pending: Future[None] | None = None
+                for window in self._windows(split):
+                    rows = self._read_window(split, first_sentence, window)
+                    first_sentence += len(window)
+                    if pending is not None:
+                        pending.result()
+                    pending = thread.submit(self.writer.write, split, *rows)  # while the next window runs
+                if pending is not None:
+                    pending.result()
+        self.writer.finish(self.corpus)
+
+    def _report(self, sentences: list[TokenizedSentence]) -> None:
+        self.sentences_done += len(sentences)
+        self.words_done += sum(len(sentence.words) for sentence in sentences)
+        rate = self.words_done / max(time.monotonic() - self.started, 1e-9)
+        total = sum(self._sentence_total(split) for split in SPLITS)
+        self.progress(Progress("extract", self.sentences_done, total, "sentences", {"words/s": round(rate)}))
+
+    def _sentences(self, split: str) -> Iterable[Sentence | SentenceRows]:
+        if self.corpus is not None:
+            return self.corpus.train if split == "train" else self.corpus.evaluation
+        assert self.store is not None
+        return self.store.sentences(split)
+
+    def _sentence_total(self, split: str) -> int:
+        if self.corpus is not None:
+            return len(self.corpus.train if split == "train" else self.corpus.evaluation)
+        assert self.store is not None
+        return self.store.sentence_count(split)
+
+    def _windows(self, split: str) -> Iterator[Window]:
+        """Consecutive sentences that fill a shard: SHARD_BYTES, or about SHARD_SECONDS of work where that is less."""
+        most_rows = max(1, SHARD_BYTES // self._row_bytes(each=True))
+        wanted = min(FIRST_SHARD_ROWS, most_rows)
+        rest = islice(iter(self._sentences(split)), self.writer.sentences_done(split), None)
+        window: Window = []
+        rows = 0
+        started = time.monotonic()
+        while block := list(islice(rest, 64)):
+            tokenized = self.model.tokenize([s.text for s in block], self.config.unit, self.config.words)
+            for pair in zip(block, tokenized, strict=True):
+                window.append(pair)
+                rows += len(pair[1].words) + 1
+                if rows >= wanted:
+                    yield window
+                    rate = rows / max(time.monotonic() - started, 1e-3)
+                    wanted = int(max(1, min(most_rows, rate * SHARD_SECONDS)))
+                    window, rows, started = [], 0, time.monotonic()
+        if window:
+            yield window
+
+    def _read_window(
+        self, split: str, first_sentence: int, window: Window
+    ) -> tuple[list[SentenceRows], dict[int, Tensor], dict[str, int]]:
+        """Runs the model over a window, sentences of like length together, and puts the rows in corpus order."""
+        tokenized = [sentence for _, sentence in window]
+        layouts = [row_layout(sentence, self.config.pooling) for sentence in tokenized]
+        counts = np.array([len(layout.flags) for layout in layouts])
+        first = np.cumsum(counts) - counts
+        states = {layer: torch.empty(int(counts.sum()), self.model.width(layer)) for layer in self.layers}
+        probabilities: list[list[float] | None] = [None] * len(window)
+        for batch in batches_by_length([len(s.input_ids) for s in tokenized], self.config.batch_tokens):
+            result = self.model.run(
+                [tokenized[i] for i in batch], self.layers, self.config.pooling, predict=self.predict
+            )
+            places = torch.from_numpy(np.concatenate([np.arange(first[i], first[i] + counts[i]) for i in batch]))
+            for layer in self.layers:
+                states[layer][places] = result.hidden[layer].to("cpu", torch.float32)
+            if result.logits is not None:
+                for i, row in zip(batch, result.logits.softmax(dim=1).tolist(), strict=True):
+                    probabilities[i] = row if tokenized[i].input_ids else None
+            self._report([tokenized[i] for i in batch])
+        self._refuse_not_finite(split, first_sentence, window, first + counts, states)
+        rows = []
+        for (sentence, tokens), layout, chances in zip(window, layouts, probabilities, strict=True):
+            spans = [tokens.words[word] if word >= 0 else (0, 0) for word in layout.words]
+            prediction = None if chances is None else int(np.argmax(chances))
+            starts, ends = [start for start, _ in spans], [end for _, end in spans]
+            row = SentenceRows(sentence.text, sentence.label, prediction, chances, starts, ends, layout.flags)
+            if isinstance(sentence, SentenceRows) and sentence[-3:] != row[-3:]:
+                raise MismatchError(
+                    f"The tokenizer of {self.config.model} now gives other rows for {sentence.text[:80]!r} than "
+                    f"{self.path} holds. Use the versions named in its manifest, or extract again with --overwrite."
+                )
+            rows.append(row)
+        return rows, states, _counts(window, rows)
+
+    def _refuse_not_finite(
+        self,
+        split: str,
+        first_sentence: int,
+        window: Window,
+        row_ends: np.ndarray,
+        states: dict[int, Tensor],
+    ) -> None:
+        stored = getattr(torch, self.config.dtype)
+        for layer, values in states.items():
+            largest = values.abs().amax(dim=1) if len(values) else values.new_zeros(0)
+            limit = torch.finfo(stored).max
+            bad = (~(largest <= limit)).nonzero()
+            if not len(bad):
+                continue
+            place = int(np.searchsorted(row_ends, int(bad[0]), side="right"))
+            number = first_sentence + place
+            text = window[place][0].text[:80]
+            if torch.isfinite(largest[bad[0]]).all():
+                raise ClvqError(
+                    f"Layer {layer} overflows {self.config.dtype} at sentence {number} of {split} ({text!r}): "
+                    f"a value of {float(largest[bad[0]]):.4g}. Use --dtype bfloat16 (bf16) or float32."
+                )
+            raise ClvqError(
+                f"Layer {layer} has a NaN or infinite value at sentence {number} of {split} ({text!r}). "
+                "The model itself gives it: check its weights, or leave that sentence out."
+            )
+
+    def _row_bytes(self, each: bool = False) -> int:
+        """Bytes of a row on disk: over all layers to be written, or of the widest alone."""
+        size = torch.finfo(getattr(torch, self.config.dtype)).bits // 8
+        widths = [self.model.width(layer) * size + 4 for layer in self.layers]
+        return max(widths) if each else sum(widths)
+
+    def _check_disk(self) -> None:
+        """States what will be written, judged by a sample of sentences, and refuses where the disk is smaller."""
+        if self.config.streaming and self.store is None:
+            self.progress(Progress("extract", note="Streaming: the size of the store is not known beforehand."))
+            return
+        wanted = 0.0
+        for split in SPLITS:
+            total, done = self._sentence_total(split), self.writer.sentences_done(split)
+            step = max(1, total // ESTIMATE_SENTENCES)
+            texts = [s.text for s in islice(self._sentences(split), 0, None, step)]
+            sample = self.model.tokenize(texts, self.config.unit, self.config.words)
+            rows = sum(len(sentence.words) + 1 for sentence in sample) / max(len(sample), 1)
+            wanted += rows * (total - done) * self._row_bytes()
+        free = free_bytes(self.path)
+        self.progress(Progress("extract", note=f"About {size_text(wanted)} will be written to {self.path}."))
+        if wanted > free:
+            raise ClvqError(
+                f"About {size_text(wanted)} would be written to {self.path}, but its disk has {size_text(free)} free. "
+                "Use --dtype float16, --max-sentences, fewer --layers, or another --run."
+            )
+
+
+def _finished(path: Path) -> ActivationStore | None:
+    return ActivationStore(path) if (path / MANIFEST_NAME).exists() else None
+
+
+def _refuse_other_settings(
+    path: Path, settings: dict[str, Any], checksums: dict[str, str | None], config: ExtractConfig, state: str
+) -> None:
+    wanted = {name: value for name, value in config.deciding().items() if name != "layers"}
+    differing = differences(settings, wanted)
+    differing += [
+        f"the contents of {getattr(config, name)}"
+        for name, checksum in sources(config).items()
+        if checksum is not None and checksums.get(name) is not None and checksum != checksums[name]
+    ]
+    if differing:
+        raise MismatchError(
+            f"{path} holds {'an ' if state == 'unfinished' else 'a '}{state} extraction with other settings: "
+            f"{'; '.join(differing)}. Use another --run, or `clvq extract --overwrite` to replace it."
+        )
+
+
+def _counts(window: Window, rows: list[SentenceRows]) -> dict[str, int]:
+    """What became of the text of some sentences."""
+    flags = [flag for row in rows for flag in row.flags]
+    tokenized = [sentence for _, sentence in window]
+    return {
+        "rows": len(flags),
+        "words": sum(flag & WORD != 0 for flag in flags),
+        "sentence_rows": sum(flag & SENTENCE != 0 for flag in flags),
+        "sentences_without_words": sum(not sentence.words for sentence in tokenized),
+        "sentences_truncated": sum(sentence.truncated_words > 0 for sentence in tokenized),
+        "words_truncated": sum(sentence.truncated_words for sentence in tokenized),
+        "words_dropped_by_tokenizer": sum(sentence.dropped_words for sentence in tokenized),
+        "special_tokens_left_out": sum(sentence.left_out_tokens for sentence in tokenized),
+    }

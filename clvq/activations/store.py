@@ -1,0 +1,216 @@
+"""The activation store: hidden states of words on disk, one file a layer and shard, read through memory maps.
+
+    manifest.json                     settings, provenance, counts, checksums; written last, so it marks completion
+    <split>-sentences.parquet         one line a sentence: text, label, prediction, and its rows' spans and flags
+    <split>-L<layer>-<shard>.safetensors   hidden_states [rows, D] in the type of storage, norms [rows] float32
+
+Splits are `train` and `eval`. Rows stand in the order of the sentences, and within a sentence in token order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from clvq.errors import ArtifactError, ClvqError, MismatchError
+from clvq.language_model.tokenization import FIRST
+from clvq.progress import Progress, Report, silent
+from clvq.storage import check_file, child, fingerprint, read_signed, read_tensors, write_signed
+
+FOLDER_NAME = "activations"
+"""Of the store in a run folder."""
+FORMAT = "clvq-activations"
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+UNFINISHED_NAME = "unfinished.json"
+SPLITS = ("train", "eval")
+
+SINK_RATIO = 10.0
+"""A row whose norm is over so many times its layer's median is a sink."""
+
+
+class SentenceRows(NamedTuple):
+    """One sentence as stored, with the character span and the flags of each of its rows."""
+
+    text: str
+    label: int | None
+    prediction: int | None
+    probabilities: list[float] | None
+    starts: list[int]
+    ends: list[int]
+    flags: list[int]
+
+
+@dataclass(frozen=True)
+class StoredLayer:
+    """What the manifest says of one layer."""
+
+    index: int
+    width: int
+    scale: float
+    """Multiply by this and the mean squared norm of a training row is `width`."""
+    median_norm: float
+    fingerprint: str
+
+
+class LayerRows:
+    """The rows of one layer and split, memory-mapped shard by shard."""
+
+    def __init__(self, shards: Sequence[tuple[Tensor, Tensor]]) -> None:
+        self._shards = [states for states, _ in shards]
+        self._norms = [norms for _, norms in shards]
+        self._first = np.cumsum([0] + [len(states) for states in self._shards])
+
+    def __len__(self) -> int:
+        return int(self._first[-1])
+
+    def norms(self) -> np.ndarray:
+        """[rows] float32, before scaling."""
+        return np.concatenate([norms.numpy() for norms in self._norms]) if self._norms else np.zeros(0, np.float32)
+
+    def slices(self, starts: Sequence[int], ends: Sequence[int]) -> list[Tensor]:
+        """Views of the rows `[start, end)`; a range never crosses a shard, since sentences do not."""
+        shards = np.searchsorted(self._first, starts, side="right") - 1
+        return [
+            self._shards[shard][start - self._first[shard] : end - self._first[shard]]
+            for shard, start, end in zip(shards, starts, ends, strict=True)
+        ]
+
+    def shards(self) -> Iterator[tuple[int, Tensor]]:
+        """(first row, rows as stored) of each shard."""
+        yield from ((int(first), shard) for first, shard in zip(self._first, self._shards, strict=False))
+
+
+class ActivationStore:
+    """A finished store. `ActivationStore(path)` checks the manifest; shards are checked when a layer is first opened.
+
+    Raises ArtifactError for a store that is missing, unfinished, damaged, foreign or from a newer clvq.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.manifest = _read_manifest(self.path)
+        self.settings: dict[str, Any] = self.manifest["settings"]
+        self.provenance: dict[str, Any] = self.manifest["provenance"]
+        self.label_names: list[str] | None = self.manifest["label_names"]
+        self.has_predictions: bool = self.manifest["has_predictions"]
+        self.keep_sinks: bool = self.settings["keep_sinks"]
+        self._checked: set[Path] = set()
+
+    @property
+    def layers(self) -> dict[int, StoredLayer]:
+        names = ("index", "width", "scale", "median_norm", "fingerprint")
+        return {int(key): StoredLayer(**{n: value[n] for n in names}) for key, value in self.manifest["layers"].items()}
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the rows: texts, labels, spans and flags of every split."""
+        return str(self.manifest["rows_fingerprint"])
+
+    def layer(self, index: int) -> StoredLayer:
+        if index not in self.layers:
+            raise MismatchError(
+                f"{self.path} holds layers {', '.join(map(str, sorted(self.layers)))}, not {index}. "
+                f"Run `clvq extract --layers {index}` with the same model and corpus to add it."
+            )
+        return self.layers[index]
+
+    def sentence_count(self, split: str) -> int:
+        return int(self.manifest["splits"][split]["sentences"])
+
+    def rows(self, split: str, layer: int, progress: Report = silent) -> LayerRows:
+        """The rows of a layer; each shard's checksum is verified the first time."""
+        self.layer(layer)
+        shards = []
+        entries = self.manifest["layers"][str(layer)]["shards"][split]
+        for number, entry in enumerate(entries):
+            path = child(self.path, entry["file"])
+            if path not in self._checked:
+                check_file(path, entry["checksum"])
+                self._checked.add(path)
+                progress(Progress(f"checking layer {layer}", number + 1, len(entries), "shards"))
+            tensors, _ = read_tensors(path)
+            if set(tensors) != {"hidden_states", "norms"} or len(tensors["norms"]) != entry["rows"]:
+                raise ArtifactError(
+                    f"{path} does not hold the rows that {MANIFEST_NAME} says. Extract with --overwrite."
+                )
+            shards.append((tensors["hidden_states"], tensors["norms"]))
+        return LayerRows(shards)
+
+    def sentences(self, split: str, batch: int = 1024) -> Iterator[SentenceRows]:
+        """The sentences in order, read a batch at a time."""
+        for table in self._parquet(split).iter_batches(batch_size=batch):
+            columns = [table.column(name).to_pylist() for name in SentenceRows._fields]
+            yield from (SentenceRows(*values) for values in zip(*columns, strict=True))
+
+    def row_counts(self, split: str) -> np.ndarray:
+        """[sentences] int64: how many rows each sentence has."""
+        parts = [
+            np.diff(batch.column("flags").offsets.to_numpy())
+            for batch in self._parquet(split).iter_batches(columns=["flags"])
+        ]
+        return np.concatenate(parts).astype(np.int64) if parts else np.zeros(0, np.int64)
+
+    def flags(self, split: str) -> np.ndarray:
+        """[rows] uint8: WORD, SENTENCE, FIRST."""
+        parts = [
+            batch.column("flags").flatten().to_numpy(zero_copy_only=False)
+            for batch in self._parquet(split).iter_batches(columns=["flags"])
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0, np.uint8)
+
+    def sinks(self, split: str, layers: Sequence[int]) -> np.ndarray:
+        """[rows] bool: attention sinks at any of the layers. All false in a store made with --keep-sinks."""
+        first = (self.flags(split) & FIRST) != 0
+        if self.keep_sinks:
+            return np.zeros_like(first)
+        for layer in layers:
+            first |= sink_norms(self.rows(split, layer).norms(), self.layer(layer).median_norm)
+        return first
+
+    def _parquet(self, split: str) -> pq.ParquetFile:
+        entry = self.manifest["splits"][split]
+        path = child(self.path, entry["file"])
+        if path not in self._checked:
+            check_file(path, entry["checksum"])
+            self._checked.add(path)
+        return pq.ParquetFile(path, memory_map=True)
+
+
+def sink_norms(norms: np.ndarray, median_norm: float) -> np.ndarray:
+    """[rows] bool: rows whose norm is over SINK_RATIO times the layer's median."""
+    return norms > SINK_RATIO * median_norm
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a finished store, checked for format, version and damage."""
+    file = path / MANIFEST_NAME
+    if not file.exists():
+        if (path / UNFINISHED_NAME).exists():
+            raise ArtifactError(f"{path} is unfinished. Rerun `clvq extract`: it continues where it stopped.")
+        raise ArtifactError(f"{path} holds no activations ({MANIFEST_NAME} is missing). Run `clvq extract` first.")
+    return read_signed(file, FORMAT, FORMAT_VERSION, "Extract again with `clvq extract --overwrite`.")
+
+
+def write_manifest(path: Path, body: dict[str, Any]) -> None:
+    """Writes the manifest of a finished store; from then on the store is what it says."""
+    write_signed(path / MANIFEST_NAME, FORMAT, FORMAT_VERSION, body)
+
+
+def layer_fingerprint(rows: str, model: str, layer: int, pooling: str, dtype: str, keep_sinks: bool) -> str:
+    """Identifies the values of a layer by what decides them; device and batching do not."""
+    return fingerprint([rows, model, layer, pooling, dtype, keep_sinks])
+
+
+def gather(rows: Sequence[Tensor], scale: float = 1.0, device: str | torch.device = "cpu") -> Tensor:
+    """Slices of stored rows -> one float32 tensor [N, D] on `device`, multiplied by `scale`."""
+    if not rows:
+        raise ClvqError("No rows to read.")
+    return torch.cat(list(rows)).to(device=device, dtype=torch.float32).mul_(scale)

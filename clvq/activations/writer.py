@@ -1,0 +1,306 @@
+"""Writing an activation store: shards as they fill, a record to continue from, the manifest at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from clvq import artifacts as provenance
+from clvq.activations.store import (
+    MANIFEST_NAME,
+    SPLITS,
+    UNFINISHED_NAME,
+    ActivationStore,
+    SentenceRows,
+    layer_fingerprint,
+    sink_norms,
+    write_manifest,
+)
+from clvq.config import ExtractConfig
+from clvq.corpus.splits import Corpus
+from clvq.errors import ClvqError, MismatchError
+from clvq.language_model.loading import folder_fingerprint
+from clvq.language_model.model import LanguageModel
+from clvq.language_model.tokenization import FIRST
+from clvq.progress import Progress, Report
+from clvq.storage import (
+    atomic_path,
+    check_file,
+    child,
+    file_checksum,
+    fingerprint,
+    read_signed,
+    read_tensors,
+    write_signed,
+    write_tensors,
+)
+
+UNFINISHED_FORMAT = "clvq-unfinished-extraction"
+UNFINISHED_VERSION = 1
+
+SENTENCE_SCHEMA = pa.schema(
+    [
+        ("text", pa.string()),
+        ("label", pa.int64()),
+        ("prediction", pa.int64()),
+        ("probabilities", pa.list_(pa.float32())),
+        ("starts", pa.list_(pa.int32())),
+        ("ends", pa.list_(pa.int32())),
+        ("flags", pa.list_(pa.uint8())),
+    ]
+)
+
+
+class StoreWriter:
+    """Writes the layers `layers` of a new store, or of one that lacks them (`store`).
+
+    `record` is what unfinished.json says: which shards are whole. It is written after each shard.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        config: ExtractConfig,
+        model: LanguageModel,
+        store: ActivationStore | None,
+        layers: list[int],
+        progress: Report,
+    ) -> None:
+        self.path, self.config, self.model, self.store = path, config, model, store
+        self.layers, self.progress = layers, progress
+        self.record: dict[str, Any] = self._resumed() or {
+            "settings": config.deciding(),
+            "sources": sources(config),
+            "layers": layers,
+            "splits": {split: {"sentences": 0, "shards": [], "counts": {}} for split in SPLITS},
+        }
+
+    def sentences_done(self, split: str) -> int:
+        return int(self.record["splits"][split]["sentences"])
+
+    def write(self, split: str, rows: list[SentenceRows], states: dict[int, Tensor], counts: dict[str, int]) -> None:
+        """The next shard of a split: rows of whole sentences, and their states `[rows, D]` of each layer."""
+        entry = self.record["splits"][split]
+        number = len(entry["shards"])
+        files = {}
+        for layer, values in states.items():
+            path = self.path / f"{split}-L{layer}-{number:05d}.safetensors"
+            tensors = {"hidden_states": values.to(getattr(torch, self.config.dtype)), "norms": values.norm(dim=1)}
+            write_tensors(path, tensors)
+            files[str(layer)] = {"file": path.name, "checksum": file_checksum(path), "rows": len(values)}
+        if self.store is None:
+            part = self.path / f"{split}-sentences-{number:05d}.parquet"
+            _write_parquet(part, [rows])
+            files["sentences"] = {"file": part.name, "checksum": file_checksum(part)}
+        entry["shards"].append(files)
+        entry["sentences"] += len(rows)
+        entry["counts"] = {key: entry["counts"].get(key, 0) + value for key, value in counts.items()}
+        write_signed(self.path / UNFINISHED_NAME, UNFINISHED_FORMAT, UNFINISHED_VERSION, self.record)
+
+    def finish(self, corpus: Corpus | None) -> None:
+        """Joins the sentence parts, measures the layers, writes the manifest, and drops what only the run needed."""
+        if self.store is None:
+            assert corpus is not None
+            body = self._new_body(corpus)
+        else:
+            body = dict(self.store.manifest)
+        body["layers"] = {**body["layers"], **{str(layer): self._layer_entry(layer, body) for layer in self.layers}}
+        body["settings"] = {**body["settings"], "layers": sorted(int(layer) for layer in body["layers"])}
+        write_manifest(self.path, body)
+        (self.path / UNFINISHED_NAME).unlink()
+        for part in self.path.glob("*-sentences-*.parquet"):
+            part.unlink()
+
+    def _new_body(self, corpus: Corpus) -> dict[str, Any]:
+        splits, digests = {}, []
+        for split in SPLITS:
+            entry = self.record["splits"][split]
+            parts = [files["sentences"] for files in entry["shards"]]
+            target = self.path / f"{split}-sentences.parquet"
+            summary = _Summary(self.model.label_names)
+            _write_parquet(target, summary.over(_read_parts(self.path, parts)))
+            digests.append(summary.digest())
+            splits[split] = {
+                "sentences": entry["sentences"],
+                "file": target.name,
+                "checksum": file_checksum(target),
+                "counts": entry["counts"],
+                "corpus_counts": corpus.counts["train" if split == "train" else "evaluation"],
+                **summary.figures(),
+            }
+            self._warn_of_mismatch(split, splits[split])
+        return {
+            "settings": self.config.deciding(),
+            "provenance": {
+                "model": {
+                    "id": self.config.model,
+                    "revision": self.model.revision,
+                    "fingerprint": self.model.fingerprint,
+                    "architecture": self.model.architecture,
+                    "is_decoder": self.model.is_decoder,
+                    "num_layers": self.model.num_layers,
+                    "max_length": self.model.max_length,
+                    "no_head_reason": self.model.no_head_reason,
+                },
+                "corpus": corpus.provenance,
+                "sources": self.record["sources"],
+                "versions": provenance.versions(),
+                "created": provenance.now(),
+            },
+            "label_names": corpus.label_names or self.model.label_names,
+            "has_predictions": self.model.label_names is not None,
+            "rows_fingerprint": fingerprint(digests),
+            "splits": splits,
+            "layers": {},
+        }
+
+    def _warn_of_mismatch(self, split: str, figures: dict[str, Any]) -> None:
+        accuracy, majority = figures["accuracy"], figures["majority"]
+        if accuracy is not None and accuracy < majority:
+            self.progress(
+                Progress(
+                    "extract",
+                    note=f"Warning: on {split} the model is right on {accuracy:.1%} of the labels, less than the "
+                    f"largest class ({majority:.1%}). Do the labels of the corpus mean what the model's do "
+                    f"({', '.join(self.model.label_names or [])})?",
+                )
+            )
+
+    def _layer_entry(self, layer: int, body: dict[str, Any]) -> dict[str, Any]:
+        """Scale and median norm come from the training rows; sinks do not count towards the scale."""
+        shards = {split: [files[str(layer)] for files in self.record["splits"][split]["shards"]] for split in SPLITS}
+        norms = _norms(self.path, shards["train"])
+        if not len(norms):
+            raise ClvqError("The training split gave no rows: every text is empty, or the tokenizer drops all of it.")
+        median = float(np.median(norms))
+        counted = norms
+        if not self.config.keep_sinks:
+            flags = _flags(child(self.path, body["splits"]["train"]["file"]))
+            kept = ((flags & FIRST) == 0) & ~sink_norms(norms, median)
+            counted = norms[kept] if kept.any() else norms
+        mean_square = float(np.mean(np.square(counted, dtype=np.float64)))
+        width = self.model.width(layer)
+        settings = self.config
+        return {
+            "index": layer,
+            "width": width,
+            "scale": (width / mean_square) ** 0.5 if mean_square else 1.0,
+            "median_norm": median,
+            "sinks": int(len(norms) - len(counted)),
+            "fingerprint": layer_fingerprint(
+                body["rows_fingerprint"], self.model.fingerprint, layer, settings.pooling, settings.dtype,
+                settings.keep_sinks,
+            ),
+            "shards": shards,
+        }  # fmt: skip
+
+    def _resumed(self) -> dict[str, Any] | None:
+        """The record of an unfinished run of the same job. Its last shard is verified, as a crash may have hurt it."""
+        if not (self.path / UNFINISHED_NAME).exists():
+            return None
+        record = unfinished_record(self.path)
+        if record["layers"] != self.layers:
+            if self.store is None:
+                raise MismatchError(
+                    f"{self.path} holds an unfinished extraction of layers {record['layers']}. Finish it with the same "
+                    "--layers, or start again with --overwrite."
+                )
+            return None
+        for split in SPLITS:
+            for files in record["splits"][split]["shards"][-1:]:
+                for entry in files.values():
+                    check_file(child(self.path, entry["file"]), entry["checksum"])
+        sentences = sum(record["splits"][split]["sentences"] for split in SPLITS)
+        self.progress(Progress("extract", note=f"Continuing after {sentences} sentences."))
+        return record
+
+
+class _Summary:
+    """Figures of a split, taken while its sentences pass by: what the rows are, and how right the model is."""
+
+    def __init__(self, label_names: list[str] | None) -> None:
+        self.label_names = label_names
+        self._chain = ""
+        self._right = self._judged = 0
+        self._labels: dict[int, int] = {}
+
+    def over(self, parts: Iterable[list[SentenceRows]]) -> Iterator[list[SentenceRows]]:
+        for rows in parts:
+            for row in rows:
+                # A chain of hashes rather than one hash a part: where shards end must not matter.
+                self._chain = fingerprint([self._chain, row.text, row.label, row.starts, row.ends, row.flags])
+                if row.label is not None:
+                    self._labels[row.label] = self._labels.get(row.label, 0) + 1
+                    if row.prediction is not None:
+                        self._judged += 1
+                        self._right += row.prediction == row.label
+            yield rows
+
+    def digest(self) -> str:
+        return self._chain
+
+    def figures(self) -> dict[str, Any]:
+        labelled = sum(self._labels.values())
+        return {
+            "labels": {str(label): count for label, count in sorted(self._labels.items())},
+            "accuracy": self._right / self._judged if self._judged else None,
+            "majority": max(self._labels.values()) / labelled if labelled else None,
+        }
+
+
+def unfinished_record(path: Path) -> dict[str, Any]:
+    """What the unfinished extraction at `path` says of itself; ArtifactError where that is damaged."""
+    remedy = "Start again with `clvq extract --overwrite`."
+    return read_signed(path / UNFINISHED_NAME, UNFINISHED_FORMAT, UNFINISHED_VERSION, remedy)
+
+
+def clear(path: Path) -> None:
+    """Removes a store's own files, and nothing else that may lie in the folder."""
+    for name in (MANIFEST_NAME, UNFINISHED_NAME):  # the manifest first: without it nothing is a store
+        (path / name).unlink(missing_ok=True)
+    for split in SPLITS:
+        for pattern in (f"{split}-L*-*.safetensors", f"{split}-sentences*.parquet"):
+            for file in path.glob(pattern):
+                file.unlink()
+
+
+def sources(config: ExtractConfig) -> dict[str, str | None]:
+    """What identifies the local files that a store is made from; None for what is not a local file."""
+    model = Path(config.model).expanduser()
+    return {
+        "model": folder_fingerprint(model) if model.is_dir() else None,
+        "dataset": provenance.local_checksum(config.dataset),
+        "eval_dataset": provenance.local_checksum(config.eval_dataset),
+    }
+
+
+def _write_parquet(path: Path, parts: Iterable[list[SentenceRows]]) -> None:
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, SENTENCE_SCHEMA, compression="zstd") as file:
+        for rows in parts:
+            columns = {name: [getattr(row, name) for row in rows] for name in SentenceRows._fields}
+            file.write_table(pa.table(columns, schema=SENTENCE_SCHEMA))
+
+
+def _read_parts(path: Path, parts: list[dict[str, str]]) -> Iterator[list[SentenceRows]]:
+    for part in parts:
+        file = child(path, part["file"])
+        check_file(file, part["checksum"])
+        columns = pq.read_table(file).to_pydict()
+        yield [SentenceRows(*values) for values in zip(*(columns[n] for n in SentenceRows._fields), strict=True)]
+
+
+def _norms(path: Path, shards: list[dict[str, Any]]) -> np.ndarray:
+    parts = [read_tensors(child(path, shard["file"]))[0]["norms"].numpy() for shard in shards]
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def _flags(path: Path) -> np.ndarray:
+    column = pq.read_table(path, columns=["flags"]).column("flags").combine_chunks()
+    return column.flatten().to_numpy(zero_copy_only=False)

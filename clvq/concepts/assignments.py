@@ -1,0 +1,122 @@
+"""Every row of a split with its nearest code, in one deterministic pass, and the words that the rows stand for.
+
+What this holds grows by a few bytes a row: hidden states pass through a chunk at a time, and texts stay on disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import xxhash
+
+from clvq.activations.store import ActivationStore, gather
+from clvq.errors import ClvqError
+from clvq.language_model.tokenization import WORD
+from clvq.models.clvq_vae import ClvqVae
+from clvq.models.quantizer import ROWS_AT_ONCE
+from clvq.models.sae import TopKSae
+from clvq.progress import Progress, Report, silent
+from clvq.training.checkpoint import Checkpoint
+from clvq.training.processes import device_of
+
+
+class Assignment(NamedTuple):
+    """The rows `[R]` of a split in the order of the store; what is left out (sinks) has code -1 and distance 0."""
+
+    codes: np.ndarray
+    """[R] int32."""
+    distances: np.ndarray
+    """[R] float32, squared Euclidean from `z_e` to the code, in units of the scaled input layer."""
+    deviation: float
+    """Mean over the words of `|z_e - mean z_e|^2`: what the distances are small or large against."""
+
+
+@dataclass(frozen=True)
+class SplitText:
+    """What the rows `[R]` and sentences `[S]` of a split are, without the texts themselves."""
+
+    vocabulary: list[str]
+    """The word types `[V]`: a type is a word's text as written."""
+    types: np.ndarray
+    """[R] int32 index of the row's word in `vocabulary`; -1 where a row is a sentence's alone."""
+    sentences: np.ndarray
+    """[R] int32 the row's sentence."""
+    texts: np.ndarray
+    """[S] int32 which distinct text: equal numbers, equal texts."""
+    labels: np.ndarray
+    """[S] int64, -1 where there is none."""
+    predictions: np.ndarray
+    """[S] int64, -1 where there is none."""
+
+
+def load_model(checkpoint: Checkpoint) -> ClvqVae | TopKSae:
+    """The model on the device that it was trained on, or on what this machine has in its place."""
+    try:
+        device = device_of(checkpoint.settings.device)
+    except ClvqError:
+        device = device_of(None)
+    return checkpoint.load().to(device)
+
+
+@torch.no_grad()
+def assign(
+    model: ClvqVae | TopKSae, store: ActivationStore, split: str, layers: tuple[int, int], progress: Report = silent
+) -> Assignment:
+    """The nearest code of every row that is no sink at either of `layers` (input, output), as evaluation takes it."""
+    keep = ~store.sinks(split, layers)
+    is_word = (store.flags(split) & WORD) != 0
+    codebook, scale = model.codebook, float(model.input_scale)
+    codes, distances = np.full(len(keep), -1, np.int32), np.zeros(len(keep), np.float32)
+    squares = torch.zeros((), dtype=torch.float64, device=codebook.device)
+    total = torch.zeros(codebook.shape[1], dtype=torch.float64, device=codebook.device)
+    for first, shard in store.rows(split, layers[0], progress).shards():
+        for start in range(0, len(shard), ROWS_AT_ONCE):
+            rows = shard[start : start + ROWS_AT_ONCE]
+            place = slice(first + start, first + start + len(rows))
+            kept = keep[place]
+            if kept.any():
+                chosen = rows if kept.all() else rows[torch.from_numpy(kept)]
+                z_e = model.encoder(gather([chosen], scale, codebook.device))
+                nearest = model.nearest(z_e)
+                codes[place][kept] = nearest.cpu().numpy()
+                gaps = codebook[nearest].sub_(z_e)
+                distances[place][kept] = torch.linalg.vector_norm(gaps, dim=1).square().cpu().numpy()
+                words = z_e[torch.from_numpy(is_word[place][kept]).to(z_e.device)]
+                # Over a row or a chunk 32 bits do; over all chunks it takes 64.
+                squares += torch.linalg.vector_norm(words, dim=1).double().square().sum()
+                total += words.sum(dim=0).double()
+            progress(Progress("codes", place.stop, len(keep), "rows", {"rows": len(rows)}))
+    count = max(int((keep & is_word).sum()), 1)
+    return Assignment(codes, distances, max(float(squares - total.square().sum() / count) / count, 0.0))
+
+
+def read_text(store: ActivationStore, split: str, progress: Report = silent) -> SplitText:
+    """Word types, sentences, distinct texts and classes of a split, in one reading of its sentences."""
+    counts = store.row_counts(split)
+    numbers: dict[str, int] = {}
+    digests: dict[int, int] = {}
+    types = np.full(int(counts.sum()), -1, np.int32)
+    texts, labels, predictions = [], [], []
+    row = 0
+    for place, sentence in enumerate(store.sentences(split)):
+        text = sentence.text
+        for start, end, flag in zip(sentence.starts, sentence.ends, sentence.flags, strict=True):
+            if flag & WORD:
+                types[row] = numbers.setdefault(text[start:end], len(numbers))
+            row += 1
+        texts.append(digests.setdefault(xxhash.xxh3_128_intdigest(text.encode()), len(digests)))
+        labels.append(-1 if sentence.label is None else sentence.label)
+        predictions.append(-1 if sentence.prediction is None else sentence.prediction)
+        if place % 1024 == 0:
+            progress(Progress("words", place, len(counts), "sentences"))
+    return SplitText(
+        list(numbers),
+        types,
+        np.repeat(np.arange(len(counts), dtype=np.int32), counts),
+        np.array(texts, np.int32),
+        np.array(labels, np.int64),
+        np.array(predictions, np.int64),
+    )

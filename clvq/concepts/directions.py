@@ -1,0 +1,184 @@
+"""What concepts mean at the input layer: a direction of each, about the mean of the training words.
+
+    c_i     mean input state of the training words of code i (of its sentence rows, where it has no word)
+    mu      mean input state of the training words
+    u_i     (c_i - mu) / |c_i - mu|, the direction of concept i
+
+All in the language model's own units, attention sinks left out. What edits need of any method is `ConceptSpace`.
+The sums are stored beside the checkpoint, as concept-space.safetensors.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from clvq.concepts.assignments import load_model
+from clvq.concepts.codebook import codebook
+from clvq.language_model.tokenization import WORD
+from clvq.models.clvq_vae import ClvqVae
+from clvq.models.quantizer import ROWS_AT_ONCE
+from clvq.models.sae import TopKSae
+from clvq.progress import Progress, Report, silent
+from clvq.storage import locked, read_derived, write_derived
+from clvq.training.checkpoint import Checkpoint
+
+FILE_NAME = "concept-space.safetensors"
+SPLIT = "train"
+
+
+class ConceptSpace(ABC):
+    """Directions of concepts at the input layer, `[D]` each, for words given by their rows there `[N, D]`.
+
+    Rows and states are in 32 bits, in the language model's own units, on the device of `mean`.
+    """
+
+    mean: Tensor
+    """[D] of the training words."""
+    covariance: Tensor
+    """[D, D] of the training words."""
+    usage: Tensor
+    """[K] int64 on the CPU: training words of each code."""
+
+    @abstractmethod
+    def codes(self, rows: Tensor) -> Tensor:
+        """[N, D] -> [N] the code of each word."""
+
+    @abstractmethod
+    def basis(self, rows: Tensor) -> Tensor:
+        """[N, D] -> [N, D, r] orthonormal columns that span each word's concept; zeros where it has fewer."""
+
+    @abstractmethod
+    def raw_basis(self, rows: Tensor) -> Tensor:
+        """[N, D] -> [N, D, r] the same of the concept as the method holds it, not taken about the mean."""
+
+    @abstractmethod
+    def deviations(self, codes: Tensor) -> Tensor:
+        """[N] -> [N, D] how far a concept lies from the mean, `c_i - mu`; zeros for one that no training row has."""
+
+    @abstractmethod
+    def raw_directions(self, codes: Tensor) -> Tensor:
+        """[N] -> [N, D] unit vectors of the concepts as the method holds them."""
+
+    def directions(self, codes: Tensor) -> Tensor:
+        """[N] -> [N, D] unit vectors `u_i`; zeros for a concept that no training row has."""
+        return functional.normalize(self.deviations(codes), dim=1)
+
+    @cached_property
+    def factor(self) -> Tensor:
+        """[D, D] `F` with `F F' = covariance`: standard normal draws times `F'` are distributed as training words."""
+        values, vectors = torch.linalg.eigh(self.covariance.double().cpu())
+        return (vectors * values.clamp_min(0).sqrt()).to(self.covariance)
+
+
+class CodeSpace(ConceptSpace):
+    """Of a method that gives each word one code."""
+
+    def __init__(
+        self, model: ClvqVae | TopKSae, mean: Tensor, covariance: Tensor, means: Tensor, usage: Tensor
+    ) -> None:
+        """`means` `[K, D]` are the `c_i`, and `mu` for a code without rows."""
+        self._model = model
+        device = model.codebook.device
+        self.mean, self.covariance, self.usage = mean.to(device), covariance.to(device), usage
+        self._deviations = means.to(device) - self.mean
+        self._raw = functional.normalize(model.codebook.detach().float(), dim=1)
+
+    def codes(self, rows: Tensor) -> Tensor:
+        return self._model.assign(rows[None])[0]
+
+    def basis(self, rows: Tensor) -> Tensor:
+        return self.directions(self.codes(rows))[:, :, None]
+
+    def raw_basis(self, rows: Tensor) -> Tensor:
+        return self.raw_directions(self.codes(rows))[:, :, None]
+
+    def deviations(self, codes: Tensor) -> Tensor:
+        return self._deviations[codes]
+
+    def raw_directions(self, codes: Tensor) -> Tensor:
+        return self._raw[codes]
+
+
+class SaeSpace(CodeSpace):
+    """Of a sparse autoencoder: a word's concept is what its active latents span, k directions at most."""
+
+    def __init__(self, model: TopKSae, mean: Tensor, covariance: Tensor, means: Tensor, usage: Tensor) -> None:
+        super().__init__(model, mean, covariance, means, usage)
+        self._raw = model.directions.detach()
+        self._basis = model.basis
+
+    def basis(self, rows: Tensor) -> Tensor:
+        return self._basis(rows)
+
+    def raw_basis(self, rows: Tensor) -> Tensor:
+        return self._basis(rows)
+
+
+def concept_space(
+    checkpoint: Checkpoint, *, device: str | torch.device = "cpu", progress: Report = silent
+) -> ConceptSpace:
+    """The directions of a checkpoint's concepts: read where they are stored and fit its weights, else from one pass
+    over the training rows, and stored.
+
+    ArtifactError where the activations are missing or a file is damaged; MismatchError where they are others than
+    the checkpoint was trained on; ClvqError where its folder cannot be written.
+    """
+    sums = read_derived(checkpoint.path / FILE_NAME, _identity(checkpoint))
+    if sums is None:
+        sums = _sums(checkpoint, progress)
+        with locked(checkpoint.path):
+            write_derived(checkpoint.path / FILE_NAME, sums, _identity(checkpoint))
+    model = load_model(checkpoint).to(device)
+    if isinstance(model, TopKSae):
+        return SaeSpace(model, sums["mean"], sums["covariance"], sums["means"], sums["usage"])
+    return CodeSpace(model, sums["mean"], sums["covariance"], sums["means"], sums["usage"])
+
+
+def _identity(checkpoint: Checkpoint) -> dict[str, str]:
+    return {"checkpoint": checkpoint.fingerprint, "rows": checkpoint.config["provenance"]["rows"]}
+
+
+@torch.no_grad()
+def _sums(checkpoint: Checkpoint, progress: Report) -> dict[str, Tensor]:
+    """mean [D], covariance [D, D], means [K, D] and usage [K], in one pass over the training rows."""
+    store = checkpoint.store()
+    found = codebook(checkpoint, progress=progress)
+    codes = torch.from_numpy(found.assignments(SPLIT)).long()
+    is_word = torch.from_numpy((store.flags(SPLIT) & WORD) != 0)
+    size, width = int(found.summary["figures"]["codebook_size"]), int(checkpoint.config["input_width"])
+    # Words at 0, sentence rows alone at 1.
+    counts = torch.zeros(2, size, dtype=torch.int64)
+    totals = torch.zeros(2, size, width, dtype=torch.float64)
+    squares = torch.zeros(width, width, dtype=torch.float64)
+    shift: Tensor | None = None
+    for first, shard in store.rows(SPLIT, checkpoint.input_layer, progress).shards():
+        for start in range(0, len(shard), ROWS_AT_ONCE):
+            rows = shard[start : start + ROWS_AT_ONCE].float()
+            place = slice(first + start, first + start + len(rows))
+            for kind, chosen in enumerate((is_word[place], ~is_word[place])):
+                chosen = chosen & (codes[place] >= 0)
+                counts[kind] += torch.bincount(codes[place][chosen], minlength=size)
+                totals[kind].index_add_(0, codes[place][chosen], rows[chosen].double())
+                if kind == 0 and chosen.any():
+                    # About a point near the mean, so that 32 bits do for the squares of a chunk.
+                    shift = rows[chosen].mean(dim=0) if shift is None else shift
+                    centred = rows[chosen] - shift
+                    squares += (centred.T @ centred).double()
+            progress(Progress("directions", place.stop, len(codes), "rows"))
+    words = max(int(counts[0].sum()), 1)
+    mean = totals[0].sum(dim=0) / words
+    off = mean - (torch.zeros(width) if shift is None else shift).double()
+    used, every = torch.where(counts[0] > 0, 0, 1), torch.arange(size)
+    own, number = totals[used, every], counts[used, every][:, None]
+    means = torch.where(number > 0, own / number.clamp_min(1), mean)
+    return {
+        "mean": mean.float(),
+        "covariance": (squares / words - torch.outer(off, off)).float(),
+        "means": means.float(),
+        "usage": counts[0],
+    }

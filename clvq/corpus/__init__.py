@@ -1,0 +1,1 @@
+"""Texts, labels and splits: from a data set's name to sentences."""

@@ -1,0 +1,261 @@
+"""Where sentences come from: the Hugging Face hub, a local folder or file, or the bundled demo corpus."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from clvq.corpus.files import COMPRESSIONS, FORMATS, Columns, columns_of, file_format, read_columns, read_rows
+from clvq.corpus.hub import datasets_errors, load_builder, quiet
+from clvq.errors import ClvqError
+
+Rows = Iterator[dict[str, Any]]
+
+_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+_LONGEST_ID = 96
+_COMMIT = re.compile(r"@([0-9a-f]{40})\b")
+_SHUFFLE_BUFFER = 10_000
+
+
+@dataclass(frozen=True)
+class Table:
+    """A split before its columns are chosen: rows that can be read any number of times, in the same order."""
+
+    origin: str  # for messages
+    columns: Columns
+    read: Callable[[list[str]], Rows]
+    shuffled: Callable[[int], Table] | None = None  # for a stream: the same rows, mixed by a seed
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset with its splits, each opened when it is asked for."""
+
+    origin: str
+    splits: list[str]
+    provenance: dict[str, Any]
+    open_split: Callable[[str], Table]
+    streamed: bool = False
+
+    def table(self, split: str) -> Table:
+        """A split by name or by a slice as `datasets` writes them: `train[:100]`, `train[:10%]+test`."""
+        bases = split_names(split)
+        if unknown := [name for name in bases if name not in self.splits]:
+            raise ClvqError(f"{self.origin} has no split {unknown[0]!r}. It has: {', '.join(self.splits)}.")
+        if split in self.splits:
+            return self.open_split(split)
+        if self.streamed:
+            raise ClvqError(
+                f"{self.origin}: {split!r} needs the length of the split, which a stream does not know. "
+                "Leave out streaming, or use max_sentences instead of the slice."
+            )
+        from datasets import ReadInstruction
+
+        tables = {name: self.open_split(name) for name in bases}
+        lengths = {name: sum(1 for _ in table.read(table.columns.names[:1])) for name, table in tables.items()}
+        try:
+            parts = ReadInstruction.from_spec(split).to_absolute(lengths)
+        except (ValueError, AssertionError) as error:
+            raise ClvqError(f"{self.origin}: cannot read the split {split!r}: {error}") from error
+
+        def read(columns: list[str]) -> Rows:
+            return chain.from_iterable(
+                islice(tables[part.splitname].read(columns), part.from_, part.to) for part in parts
+            )
+
+        return Table(f"{self.origin} ({split})", tables[bases[0]].columns, read)
+
+
+def split_names(split: str) -> list[str]:
+    """The splits that a slice takes from: `train` and `test` for `train[:10%]+test`."""
+    return [part.partition("[")[0].strip() for part in split.split("+")]
+
+
+def open_source(dataset: str, *, subset: str | None, revision: str | None, streaming: bool) -> Source:
+    """Open a dataset by what its name turns out to be; nothing but its splits is read yet."""
+    path = Path(dataset).expanduser()
+    if dataset == "demo" or _exists(dataset, path):
+        if revision is not None:
+            raise ClvqError(f"{dataset} is not on the hub, so it has no revision {revision!r}. Leave the revision out.")
+        if path.is_dir() and dataset != "demo":
+            return _open_folder(path, subset, streaming)
+        if subset is not None:
+            raise ClvqError(f"{dataset} has no subsets. Leave out the subset {subset!r}.")
+        return _open_demo() if dataset == "demo" else _open_file(path)
+    name, at, revision_in_name = dataset.partition("@")
+    if at and revision is not None and revision != revision_in_name:
+        raise ClvqError(f"Two revisions: {dataset!r} and {revision!r}. Give one.")
+    is_file_name = file_format(path) is not None or path.suffix in COMPRESSIONS
+    if is_file_name or len(name) > _LONGEST_ID or not _HUB_ID.fullmatch(name):
+        raise ClvqError(
+            f"No file or folder {dataset[:200]!r}. Check the path; a dataset of the hub is written user/name."
+        )
+    return _open_hub(name, subset, revision_in_name if at else revision, streaming)
+
+
+def _exists(dataset: str, path: Path) -> bool:
+    try:
+        return bool(dataset) and path.exists()
+    except OSError:  # a name too long, or in a folder that may not be read
+        return False
+
+
+def _open_demo() -> Source:
+    from clvq import demo
+
+    def open_split(split: str) -> Table:
+        sentences = demo.corpus("train" if split == "train" else "eval")
+
+        def read(columns: list[str]) -> Rows:
+            return ({"text": sentence.text, "label": sentence.label} for sentence in sentences)
+
+        return Table("demo corpus", Columns(["text", "label"], ["text"], {"label": ["negative", "positive"]}), read)
+
+    return Source("demo corpus", ["train", "eval"], {"dataset": "demo"}, open_split)
+
+
+def _open_file(path: Path) -> Source:
+    if file_format(path) is None:
+        raise ClvqError(
+            f"{path}: clvq does not know this kind of file. It reads {', '.join(FORMATS)}, "
+            f"and all but parquet compressed as {', '.join(COMPRESSIONS)}."
+        )
+    return _files_source(str(path), {"train": [path]}, {"dataset": path.name})
+
+
+def _files_source(origin: str, splits: dict[str, list[Path]], provenance: dict[str, Any]) -> Source:
+    files = {name: [path.name for path in paths] for name, paths in splits.items()}
+
+    def open_split(split: str) -> Table:
+        seen = [_state(path) for path in splits[split]]
+
+        def read(columns: list[str]) -> Rows:
+            for path, state in zip(splits[split], seen, strict=True):
+                if _state(path) != state:
+                    raise ClvqError(f"{path} was changed while it was being read. Start again.")
+                yield from read_rows(path, columns)
+
+        return Table(origin if len(splits) == 1 else f"{origin} ({split})", read_columns(splits[split][0]), read)
+
+    return Source(origin, list(splits), {**provenance, "files": files}, open_split)
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ClvqError(f"Cannot read {path}: {error.strerror}.") from error
+    return status.st_size, status.st_mtime_ns
+
+
+def _open_folder(path: Path, subset: str | None, streaming: bool) -> Source:
+    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        return _open_saved(path, subset)
+    # For the formats that need `datasets` itself; a cache in the user's home would keep a copy for good.
+    cache = tempfile.mkdtemp(prefix="clvq-")
+    try:
+        builder = load_builder(str(path), str(path.absolute()), subset, cache_dir=cache)
+        weakref.finalize(builder, shutil.rmtree, cache, ignore_errors=True)
+    except ClvqError:
+        shutil.rmtree(cache, ignore_errors=True)
+        raise
+    splits = {str(split): [Path(file) for file in files] for split, files in (builder.config.data_files or {}).items()}
+    provenance = {"dataset": path.resolve().name, "subset": subset}
+    # A card can set separators, names and types, which `datasets` understands; plain files are read exactly.
+    if not _has_card(path) and all(file_format(file) and file.is_file() for files in splits.values() for file in files):
+        return _files_source(str(path), splits, provenance)
+    return _builder_source(str(path), builder, provenance, streaming)
+
+
+def _has_card(folder: Path) -> bool:
+    """Whether a folder says how it is to be read; a README without a YAML block is only for people."""
+    readme = folder / "README.md"
+    try:
+        return (folder / ".huggingface.yaml").exists() or readme.read_bytes().lstrip().startswith(b"---")
+    except OSError:
+        return False
+
+
+def _open_saved(path: Path, subset: str | None) -> Source:
+    from datasets import Dataset, load_from_disk
+
+    if subset is not None:
+        raise ClvqError(f"{path} has no subsets. Leave out the subset {subset!r}.")
+    with quiet(), datasets_errors(str(path)):
+        saved = load_from_disk(str(path))
+    splits = {str(saved.split or "train"): saved} if isinstance(saved, Dataset) else dict(saved)
+    return Source(
+        str(path),
+        list(splits),
+        {"dataset": path.resolve().name},
+        lambda split: _dataset_table(splits[split], f"{path} ({split})"),
+    )
+
+
+def _open_hub(name: str, subset: str | None, revision: str | None, streaming: bool) -> Source:
+    builder = load_builder(name, name, subset, revision=revision)
+    commit = _COMMIT.search(f"{builder.base_path} @{builder.hash}")
+    found = commit.group(1) if commit else None
+    # Without network `datasets` falls back on any copy that it has, whatever revision was asked for.
+    if revision not in (None, found) and type(builder).__module__.endswith("cache.cache"):
+        raise ClvqError(
+            f"{name}@{revision}: the hub cannot be reached, and the copy here is of revision {found}. "
+            "Ask for that one, or connect."
+        )
+    subset = subset or (builder.config.name if builder.config.name != "default" else None)
+    return _builder_source(name, builder, {"dataset": name, "subset": subset, "revision": found}, streaming)
+
+
+def _builder_source(origin: str, builder: Any, provenance: dict[str, Any], streaming: bool) -> Source:
+    with quiet(), datasets_errors(origin):
+        if streaming:
+            splits = builder.as_streaming_dataset()
+        else:
+            builder.download_and_prepare()
+            splits = builder.as_dataset()
+
+    # The table keeps the builder, and the builder's end is the end of a folder's temporary cache.
+    return Source(
+        origin,
+        [str(split) for split in splits],
+        provenance,
+        lambda split: _dataset_table(splits[split], f"{origin} ({split})", owner=builder),
+        streamed=streaming,
+    )
+
+
+def _dataset_table(dataset: Any, origin: str, owner: Any = None) -> Table:
+    """A split of a `datasets` dataset, mapped from disk or streamed; its rows as plain Python values."""
+    from datasets import ClassLabel, IterableDataset, Value
+
+    plain = dataset.with_format(None)
+
+    def read(columns: list[str], owner: Any = owner) -> Rows:
+        with datasets_errors(origin):
+            for batch in plain.select_columns(columns).iter(batch_size=1000):
+                for values in zip(*batch.values(), strict=True):
+                    yield dict(zip(batch, values, strict=True))
+
+    if plain.features is None:  # a stream of files without a schema
+        with datasets_errors(origin):
+            columns = columns_of(islice(iter(plain), 1000))
+    else:
+        kinds = dict(plain.features)
+        strings = [n for n, kind in kinds.items() if isinstance(kind, Value) and "string" in kind.dtype]
+        classes = {n: list(kind.names) for n, kind in kinds.items() if isinstance(kind, ClassLabel) and kind.names}
+        columns = Columns(list(kinds), strings, classes)
+    if not isinstance(dataset, IterableDataset):
+        return Table(origin, columns, read)
+
+    def shuffled(seed: int) -> Table:
+        mixed = dataset.shuffle(seed=seed % 2**32, buffer_size=_SHUFFLE_BUFFER)
+        return _dataset_table(mixed, origin, owner)
+
+    return Table(origin, columns, read, shuffled)

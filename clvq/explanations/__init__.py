@@ -1,0 +1,1 @@
+"""Why the model gives one prediction: words and their concepts."""

@@ -1,0 +1,150 @@
+"""How much each token's state at a layer speaks for what the model predicts: integrated gradients, many at a time.
+
+    a_t = sum_d (x_td - b_td) * integral_0^1 dF/dx_td (b + s (x - b)) ds      (Sundararajan et al., arXiv 1703.01365)
+
+`x` are the states at the layer, `b` a baseline, `F` the logit of the predicted class or next token. The sum over all
+tokens is `F(x) - F(b)` (completeness); how far it is from that tells whether the integral has steps enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from captum.attr import IntegratedGradients
+from torch import Tensor
+
+from clvq.language_model.tokenization import TokenizedSentence, special_ids
+from clvq.language_model.upper_layers import Inputs, UpperLayers
+
+_NO_DIFFERENCE = 1e-9
+"""Below this a logit has not moved, and a share of its move says nothing."""
+
+
+class Attribution(NamedTuple):
+    """One sentence's prediction, and what speaks for it."""
+
+    tokens: list[float]
+    """`[T]` of each token's state, signed; above 0 is in favour of the prediction."""
+    target: int
+    """The predicted class, or the next token."""
+    probability: float
+    difference: float
+    """`F(x) - F(b)`, which the attributions explain."""
+    completeness_error: float
+    """`|sum of tokens - difference| / |difference|`."""
+    steps: int
+    """Of the integral."""
+
+
+class IntegratedAttribution:
+    """Integrated gradients from a layer up, by Gauss-Legendre quadrature with as many steps as a sentence needs.
+
+    Sentences whose completeness error is over `completeness` are done again with twice the steps, up to `max_steps`.
+    """
+
+    def __init__(
+        self,
+        upper: UpperLayers,
+        *,
+        baseline: str,
+        steps: int,
+        max_steps: int,
+        completeness: float,
+        batch_tokens: int,
+    ) -> None:
+        self.upper, self.baseline = upper, baseline
+        self.steps, self.max_steps, self.completeness = steps, max_steps, completeness
+        self.batch_tokens = batch_tokens
+        special = special_ids(upper.model.tokenizer)
+        self._special = torch.tensor(sorted(special), device=upper.model.device)
+        self._filler = _filler(upper)
+        self._gradients = IntegratedGradients(self._targets)
+
+    def batches(self, sentences: Sequence[TokenizedSentence]) -> Iterator[list[tuple[int, Attribution]]]:
+        """(index, attribution) of the sentences, batch by batch, those of like length together.
+
+        With the first number of steps a batch is at most `batch_tokens` tokens, or one sentence. Sentences without
+        tokens are left out.
+        """
+        lengths = [len(sentence.input_ids) for sentence in sentences]
+        batch: list[int] = []
+        for index in sorted((i for i, length in enumerate(lengths) if length), key=lengths.__getitem__):
+            if batch and (len(batch) + 1) * lengths[index] * self.steps > self.batch_tokens:
+                yield self._batch(sentences, batch)
+                batch = []
+            batch.append(index)
+        if batch:
+            yield self._batch(sentences, batch)
+
+    def _batch(self, sentences: Sequence[TokenizedSentence], batch: list[int]) -> list[tuple[int, Attribution]]:
+        inputs = self.upper.inputs([sentences[index] for index in batch])
+        states = self.upper.states(inputs)
+        baselines = self._baselines(states, inputs)
+        with torch.no_grad():
+            logits = self.upper.logits(states, inputs)
+            reached, targets = logits.max(dim=1)
+            probabilities = (reached - logits.logsumexp(dim=1)).exp()
+            differences = reached - self._targets(baselines, *inputs, targets)
+        done: dict[int, Attribution] = {}
+        left, steps = torch.arange(len(batch)), self.steps
+        while len(left):
+            chosen = left.to(states.device)
+            part = Inputs(inputs.input_ids[chosen], inputs.attention_mask[chosen], inputs.pad)
+            tokens = self._integrate(states[chosen], baselines[chosen], part, targets[chosen], steps)
+            explained = differences[chosen]
+            errors = (tokens.sum(dim=1) - explained).abs() / explained.abs().clamp_min(_NO_DIFFERENCE)
+            enough = (errors <= self.completeness).cpu() | (2 * steps > self.max_steps)
+            for place in enough.nonzero().flatten().tolist():
+                at = int(left[place])
+                done[at] = Attribution(
+                    tokens[place, : len(sentences[batch[at]].input_ids)].tolist(),
+                    int(targets[at]),
+                    float(probabilities[at]),
+                    float(differences[at]),
+                    float(errors[place]),
+                    steps,
+                )
+            left, steps = left[~enough], 2 * steps
+        return [(index, done[at]) for at, index in enumerate(batch)]
+
+    def _integrate(self, states: Tensor, baselines: Tensor, inputs: Inputs, targets: Tensor, steps: int) -> Tensor:
+        """[B, T] attributions of tokens; padding has none."""
+        at_once = max(len(states), self.batch_tokens // states.shape[1])
+        values: Tensor = self._gradients.attribute(
+            states,
+            baselines,
+            additional_forward_args=(*inputs, targets),
+            n_steps=steps,
+            internal_batch_size=at_once,
+        )
+        return values.float().sum(dim=2) * inputs.attention_mask
+
+    def _targets(self, states: Tensor, input_ids: Tensor, attention_mask: Tensor, pad: int, targets: Tensor) -> Tensor:
+        """[B] the logits that are explained."""
+        logits = self.upper.logits(states, Inputs(input_ids, attention_mask, pad))
+        return logits.gather(1, targets[:, None]).squeeze(1)
+
+    def _baselines(self, states: Tensor, inputs: Inputs) -> Tensor:
+        """[B, T, D] where the integral starts: zeros, or the states of a text of padding of the same length, in
+        which the special tokens stay."""
+        if self.baseline == "zero":
+            return torch.zeros_like(states)
+        special = torch.isin(inputs.input_ids, self._special)
+        return self.upper.states(inputs._replace(input_ids=inputs.input_ids.where(special, self._filler)))
+
+
+def _filler(upper: UpperLayers) -> int:
+    """The token that says least: padding, or what stands in for it.
+
+    Where a model normalises states before it uses them, a state of 0 is a singular point, at which no number of steps
+    is enough. So a token that is 0 at the layer, as one whose embedding was never trained may be, is the last choice.
+    """
+    tokenizer = upper.model.tokenizer
+    roles = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.unk_token_id)
+    named = [number for number in roles if number is not None]
+    for number in named:
+        if upper.states(Inputs(**upper.model.ids([[number]]), pad=0)).any():
+            return number
+    return named[0] if named else 0

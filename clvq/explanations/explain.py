@@ -1,0 +1,306 @@
+"""Predictions explained by words, and words by concepts: of given texts, or of the whole evaluation split.
+
+explanations.json     what was explained, how, and the figures over all sentences; written last
+explanations.jsonl    one sentence a line
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from clvq import artifacts as provenance
+from clvq.activations.store import ActivationStore
+from clvq.concepts.assignments import read_text
+from clvq.concepts.codebook import Codebook, codebook
+from clvq.config import ExplainConfig, differences
+from clvq.errors import ArtifactError, ClvqError, MismatchError
+from clvq.explanations.explainer import Explainer
+from clvq.explanations.rationales import Span, agreement, read_rationales
+from clvq.language_model.tokenization import TokenizedSentence
+from clvq.progress import Progress, Report, silent
+from clvq.storage import append_lines, locked, read_records, read_signed, write_records, write_signed, write_text
+from clvq.training.checkpoint import Checkpoint, read_checkpoint
+
+FORMAT = "clvq-explanations"
+FORMAT_VERSION = 1
+SUMMARY_NAME = "explanations.json"
+SENTENCES_NAME = "explanations.jsonl"
+UNFINISHED_NAME = "explanations-unfinished.jsonl"
+SPLIT = "eval"
+REMEDY = "Make it again with `clvq explain --overwrite`."
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_OF_THE_SPLIT = {"limit", "rationale_column"}
+"""Settings that mean nothing for given texts."""
+
+
+@dataclass(frozen=True)
+class Explanations:
+    """What `explain` gives."""
+
+    codebook: Codebook
+    """The concepts that the words' codes stand for."""
+    summary: dict[str, Any]
+    """What explanations.json says: settings, target, label names, and figures over all sentences."""
+    sentences: list[dict[str, Any]]
+    """One a sentence, as in explanations.jsonl."""
+
+    def concept(self, code: int | None) -> dict[str, Any] | None:
+        """The concept of a word's code; None for a word that has no code, or one that no training word has."""
+        return next((concept for concept in self.codebook.concepts if concept["code"] == code), None)
+
+
+def explain(
+    checkpoint: Checkpoint | str | Path,
+    texts: Sequence[str] | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Report = silent,
+    **settings: Any,
+) -> Explanations:
+    """Explains what the language model predicts for `texts`; without texts, for the evaluation split, which is stored.
+
+    `settings` are the fields of `ExplainConfig`. An unfinished explanation of the split with the same settings
+    continues, a finished one is read; with other settings it raises MismatchError unless `overwrite`. ClvqError names
+    a text that is empty or too long, and a model that predicts nothing; MismatchError one that has changed.
+    """
+    config = ExplainConfig(**settings)
+    if not isinstance(checkpoint, Checkpoint):
+        checkpoint = read_checkpoint(checkpoint)
+    store = checkpoint.store()
+    if texts is not None:
+        meaningless = sorted(name for name in _OF_THE_SPLIT if getattr(config, name) is not None)
+        if meaningless:
+            raise ClvqError(
+                f"--{meaningless[0].replace('_', '-')} is for the evaluation split, and texts are given. "
+                "Leave out one of the two."
+            )
+        given = _checked(texts)
+        explainer = Explainer(checkpoint, store, config)
+        tokenized = explainer.tokenize(given)
+        explainer.refuse_unreadable(tokenized)
+        concepts = codebook(checkpoint, progress=progress)
+        return _explain_texts(explainer, concepts, given, tokenized, progress)
+    split = _Split(checkpoint, store, config, progress)
+    found = None if overwrite else split.finished()
+    if found is not None:
+        progress(Progress("explain", note=f"{checkpoint.path / SENTENCES_NAME} is up to date."))
+        return found
+    split.make(overwrite)
+    made = split.finished()
+    assert made is not None
+    return made
+
+
+def _checked(texts: Sequence[str]) -> list[str]:
+    """The texts without halves of Unicode characters; ClvqError where there is none, or one says nothing."""
+    if not texts:
+        raise ClvqError("No text is given to explain.")
+    for number, text in enumerate(texts, 1):
+        if not text.strip():
+            raise ClvqError(f"Text {number} of {len(texts)} is empty: there is nothing to explain. Leave it out.")
+    return [_SURROGATE.sub("\ufffd", text) for text in texts]
+
+
+def _explain_texts(
+    explainer: Explainer,
+    concepts: Codebook,
+    texts: list[str],
+    tokenized: list[TokenizedSentence],
+    progress: Report,
+) -> Explanations:
+    records: dict[int, dict[str, Any]] = {}
+    for batch in explainer.explained(texts, tokenized, [None] * len(texts)):
+        records.update((record["id"], record) for record in batch)
+        progress(Progress("explain", len(records), len(texts), "sentences"))
+    sentences = [records[index] for index in sorted(records)]
+    return Explanations(concepts, _summary(explainer, sentences, concepts), sentences)
+
+
+def _summary(
+    explainer: Explainer,
+    sentences: Sequence[dict[str, Any]],
+    concepts: Codebook,
+    *,
+    left_out: dict[str, int] | None = None,
+    truncated: int = 0,
+) -> dict[str, Any]:
+    """What explanations.json says, but for checksums and rationales."""
+    config, model = explainer.config, explainer.model
+    hits = [sentence["prediction"] == sentence["label"] for sentence in sentences if sentence["label"] is not None]
+
+    def middle(name: str) -> float | None:
+        return median(sentence[name] for sentence in sentences) if sentences else None
+
+    over = [sentence["completeness_error"] > config.completeness for sentence in sentences]
+    return {
+        "checkpoint": explainer.checkpoint.fingerprint,
+        "rows": explainer.store.fingerprint,
+        "codebook": concepts.summary["concepts_checksum"],
+        "model": {"id": model.model_id, "fingerprint": model.fingerprint},
+        "settings": config.deciding(),
+        "target": "class" if model.label_names is not None else "next token",
+        "label_names": model.label_names,
+        "summary": {
+            "sentences": len(sentences),
+            "left_out": left_out or {},
+            "truncated": truncated,
+            "median_completeness_error": middle("completeness_error"),
+            "share_over_bound": sum(over) / len(over) if over else None,
+            "median_steps": middle("steps"),
+            "median_special_share": middle("special_share"),
+            "accuracy": sum(hits) / len(hits) if hits and model.label_names is not None else None,
+        },
+        "rationales": None,
+        "versions": provenance.versions(),
+        "created": provenance.now(),
+    }
+
+
+class _Text(NamedTuple):
+    text: str
+    label: int | None
+
+
+class _Split:
+    """The explanation of the evaluation split in a checkpoint's folder: what is there, what is missing."""
+
+    def __init__(self, checkpoint: Checkpoint, store: ActivationStore, config: ExplainConfig, progress: Report) -> None:
+        self.checkpoint, self.store, self.config, self.progress = checkpoint, store, config, progress
+        self.folder = checkpoint.path
+        self.identity = {"checkpoint": checkpoint.fingerprint, "rows": store.fingerprint}
+
+    def finished(self) -> Explanations | None:
+        """What the folder holds; None where there is nothing, or what was made of other weights or rows."""
+        file = self.folder / SUMMARY_NAME
+        if not file.exists():
+            return None
+        summary = read_signed(file, FORMAT, FORMAT_VERSION, REMEDY)
+        if {name: summary[name] for name in self.identity} != self.identity:
+            return None
+        self._refuse_other(summary["settings"], "finished")
+        sentences = read_records(self.folder / SENTENCES_NAME, summary["explanations_checksum"], REMEDY)
+        concepts = codebook(self.checkpoint, progress=self.progress)
+        if summary["codebook"] != concepts.summary["concepts_checksum"]:
+            # The same codes, described anew: codes are of the weights alone.
+            summary["codebook"] = concepts.summary["concepts_checksum"]
+            with locked(self.folder):
+                write_signed(file, FORMAT, FORMAT_VERSION, summary)
+        return Explanations(concepts, summary, sentences)
+
+    def _refuse_other(self, settings: dict[str, Any], state: str) -> None:
+        if differing := differences(settings, self.config.deciding()):
+            raise MismatchError(
+                f"{self.folder} holds {'an' if state == 'unfinished' else 'a'} {state} explanation of the evaluation "
+                f"split with other settings: {'; '.join(differing)}. Use those, or --overwrite to replace it."
+            )
+
+    def make(self, overwrite: bool) -> None:
+        """Explains what is missing, and writes the two files."""
+        rationales = None
+        if self.config.rationale_column is not None:
+            rationales = read_rationales(self.store, self.config.rationale_column)
+        done = {} if overwrite else self._unfinished()
+        explainer = Explainer(self.checkpoint, self.store, self.config)
+        concepts = codebook(self.checkpoint, progress=self.progress)
+        with locked(self.folder):
+            texts = [_Text(row.text, row.label) for row in self.store.sentences(SPLIT)][: self.config.limit]
+            tokenized = explainer.tokenize([text.text for text in texts])
+            if not any(sentence.words for sentence in tokenized):
+                raise ClvqError(f"No sentence of the evaluation split of {self.store.path} has a word to explain.")
+            if not done and not overwrite:
+                done = self._attributed_beside(explainer, tokenized)
+            self._run(explainer, texts, tokenized, done)
+            sentences = [done[index] for index in sorted(done)]
+            body = _summary(
+                explainer,
+                sentences,
+                concepts,
+                left_out={"without words": len(texts) - len(sentences)},
+                truncated=sum(sentence.truncated_words > 0 for sentence in tokenized),
+            )
+            if rationales is not None:
+                body["rationales"] = self._compare(sentences, rationales)
+            body["explanations_checksum"] = write_records(self.folder / SENTENCES_NAME, sentences)
+            write_signed(self.folder / SUMMARY_NAME, FORMAT, FORMAT_VERSION, body)
+            (self.folder / UNFINISHED_NAME).unlink(missing_ok=True)
+
+    def _attributed_beside(self, explainer: Explainer, tokenized: list[TokenizedSentence]) -> dict[int, dict[str, Any]]:
+        """What another checkpoint of the run folder has for the same input layer and settings, with this one's codes:
+        what words do in the model does not depend on the codes. Empty where there is none."""
+        for file in sorted(self.folder.parent.glob(f"*/{SUMMARY_NAME}")):
+            try:
+                summary = read_signed(file, FORMAT, FORMAT_VERSION, REMEDY)
+                beside = read_checkpoint(file.parent)
+                if (
+                    summary["checkpoint"] != beside.fingerprint
+                    or summary["rows"] != self.store.fingerprint
+                    or summary["model"]["fingerprint"] != explainer.model.fingerprint
+                    or beside.input_layer != self.checkpoint.input_layer
+                    or differences(summary["settings"], self.config.deciding())
+                ):
+                    continue
+                records = read_records(file.parent / SENTENCES_NAME, summary["explanations_checksum"], REMEDY)
+            except ClvqError:
+                continue  # whoever asks for that one is told
+            self.progress(Progress("explain", note=f"What words do in the model is read from {file.parent}."))
+            return {record["id"]: record for record in explainer.with_own_codes(records, tokenized)}
+        return {}
+
+    def _run(
+        self,
+        explainer: Explainer,
+        texts: list[_Text],
+        tokenized: list[TokenizedSentence],
+        done: dict[int, dict[str, Any]],
+    ) -> None:
+        """Adds to `done`, and line by line to the unfinished file, which first is made to hold just that."""
+        path = self.folder / UNFINISHED_NAME
+        head = {**self.identity, "settings": self.config.deciding()}
+        write_text(path, "".join(json.dumps(line) + "\n" for line in [head, *done.values()]))
+        left = [index for index in range(len(texts)) if index not in done]
+        total = sum(bool(sentence.words) for sentence in tokenized)
+        batches = explainer.explained(
+            [texts[index].text for index in left],
+            [tokenized[index] for index in left],
+            [texts[index].label for index in left],
+        )
+        for batch in batches:
+            records = [{**record, "id": left[record["id"]]} for record in batch]
+            append_lines(path, [json.dumps(record) for record in records])
+            done.update((record["id"], record) for record in records)
+            self.progress(Progress("explain", len(done), total, "sentences"))
+
+    def _unfinished(self) -> dict[int, dict[str, Any]]:
+        """The whole lines that an interrupted explanation with the same settings left; none of other weights."""
+        path = self.folder / UNFINISHED_NAME
+        if not path.exists():
+            return {}
+        lines = path.read_bytes().split(b"\n")[:-1]  # the last one is empty, or cut short by a kill
+        try:
+            head, *records = [json.loads(line) for line in lines]
+            if {name: head[name] for name in self.identity} != self.identity:
+                return {}
+            settings = dict(head["settings"])
+            done = {int(record["id"]): record for record in records}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(f"{path} is damaged ({error}). Start again with `clvq explain --overwrite`.") from error
+        self._refuse_other(settings, "unfinished")
+        return done
+
+    def _compare(self, sentences: list[dict[str, Any]], rationales: dict[str, list[Span]]) -> dict[str, Any]:
+        """Adds each sentence's rationale to its record; the agreement with all of them."""
+        for sentence in sentences:
+            sentence["rationale"] = rationales.get(sentence["text"], [])
+        text = read_text(self.store, "train", self.progress)
+        counts = Counter(text.types[text.types >= 0].tolist())
+        frequencies = {text.vocabulary[number]: count for number, count in counts.items()}
+        assert self.config.rationale_column is not None
+        return agreement(sentences, self.config.rationale_column, frequencies)

@@ -1,0 +1,172 @@
+"""One prediction after the other taken apart: which words speak for it, and the concept of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from clvq.activations.store import ActivationStore, sink_norms
+from clvq.config import DEMO, ExplainConfig, FaithfulnessConfig
+from clvq.demo import MODEL_PATH
+from clvq.errors import ClvqError, MismatchError
+from clvq.explanations.attribution import Attribution, IntegratedAttribution
+from clvq.language_model.model import LanguageModel
+from clvq.language_model.tokenization import FIRST, TokenizedSentence, batches_by_length, row_layout
+from clvq.language_model.upper_layers import UpperLayers
+from clvq.training.checkpoint import Checkpoint
+
+
+class Explainer:
+    """The model of a checkpoint, ready to be asked why."""
+
+    def __init__(self, checkpoint: Checkpoint, store: ActivationStore, config: ExplainConfig) -> None:
+        self.checkpoint, self.store, self.config = checkpoint, store, config
+        self.model = language_model_of(checkpoint, store, config)
+        upper = UpperLayers(self.model, checkpoint.input_layer)
+        self._attribution = IntegratedAttribution(
+            upper,
+            baseline=config.baseline,
+            steps=config.steps,
+            max_steps=config.max_steps,
+            completeness=config.completeness,
+            batch_tokens=config.batch_tokens,
+        )
+        self._vae = checkpoint.load().to(self.model.device)
+
+    def tokenize(self, texts: Sequence[str]) -> list[TokenizedSentence]:
+        return self.model.tokenize(texts, self.store.settings["unit"], self.store.settings["words"])
+
+    def refuse_unreadable(self, tokenized: Sequence[TokenizedSentence]) -> None:
+        """ClvqError where the model does not read a text to its end, or finds no word in it."""
+        for number, sentence in enumerate(tokenized, 1):
+            which = f"Text {number} of {len(tokenized)}"
+            if sentence.truncated_words:
+                words = len(sentence.words) + sentence.truncated_words
+                raise ClvqError(
+                    f"{which} is longer than the model takes: of its {words} words, {len(sentence.words)} fit into "
+                    f"{self.model.max_length} tokens. Give it in parts of at most so many words."
+                )
+            if not sentence.words:
+                raise ClvqError(f"{which} has no word that the tokenizer of {self.model.model_id} keeps. Leave it out.")
+
+    def explained(
+        self, texts: Sequence[str], tokenized: Sequence[TokenizedSentence], labels: Sequence[int | None]
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Records of the texts that have words, batch by batch, with the text's place as their id."""
+        chosen = [index for index, sentence in enumerate(tokenized) if sentence.words]
+        for batch in self._attribution.batches([tokenized[index] for index in chosen]):
+            numbers = [chosen[place] for place, _ in batch]
+            codes = self._codes([tokenized[number] for number in numbers])
+            yield [
+                self._record(number, texts[number], labels[number], tokenized[number], attributed, own)
+                for number, (_, attributed), own in zip(numbers, batch, codes, strict=True)
+            ]
+
+    def with_own_codes(
+        self, records: Sequence[dict[str, Any]], tokenized: Sequence[TokenizedSentence]
+    ) -> Iterator[dict[str, Any]]:
+        """Records that another checkpoint of the same input layer made of the texts, with this one's codes."""
+        lengths = [len(tokenized[record["id"]].input_ids) for record in records]
+        for places in batches_by_length(lengths, self.config.batch_tokens):
+            batch = [records[place] for place in places]
+            for record, codes in zip(batch, self._codes([tokenized[record["id"]] for record in batch]), strict=True):
+                words = [{**word, "code": code} for word, code in zip(record["words"], codes, strict=True)]
+                yield {**record, "words": words}
+
+    def _record(
+        self,
+        number: int,
+        text: str,
+        label: int | None,
+        sentence: TokenizedSentence,
+        attributed: Attribution,
+        codes: list[int | None],
+    ) -> dict[str, Any]:
+        values = [sum(attributed.tokens[at] for at in tokens) for tokens in sentence.word_tokens]
+        of_words = {at for tokens in sentence.word_tokens for at in tokens}
+        special = sum(abs(value) for at, value in enumerate(attributed.tokens) if at not in of_words)
+        total = special + sum(map(abs, values))
+        salient = salient_words(values, self.config.mass)
+        return {
+            "id": number,
+            "text": text,
+            "label": label,
+            "prediction": attributed.target,
+            "target": self._target_name(attributed.target),
+            "probability": attributed.probability,
+            "difference": attributed.difference,
+            "completeness_error": attributed.completeness_error,
+            "steps": attributed.steps,
+            "special_share": special / total if total else 0.0,
+            "words": [
+                {"start": start, "end": end, "attribution": value, "code": code, "salient": place in salient}
+                for place, ((start, end), value, code) in enumerate(zip(sentence.words, values, codes, strict=True))
+            ],
+        }
+
+    def _target_name(self, target: int) -> str:
+        names = self.model.label_names
+        return names[target] if names is not None else str(self.model.tokenizer.decode([target]))
+
+    def _codes(self, sentences: list[TokenizedSentence]) -> list[list[int | None]]:
+        """For each sentence the codes of its words, from rows as the store has them; None for an attention sink."""
+        settings, layers = self.store.settings, (self.checkpoint.input_layer, self.checkpoint.output_layer)
+        layouts = [row_layout(sentence, settings["pooling"]) for sentence in sentences]
+        states = self.model.run(sentences, layers, settings["pooling"]).hidden
+        stored = {layer: rows.to(getattr(torch, settings["dtype"])).float() for layer, rows in states.items()}
+        sinks = np.array([flag & FIRST != 0 for layout in layouts for flag in layout.flags])
+        for layer, rows in stored.items():
+            sinks |= sink_norms(rows.norm(dim=1).cpu().numpy(), self.store.layer(layer).median_norm)
+        codes = self._vae.assign(stored[layers[0]][None])[0].tolist()
+        rows_left = zip(codes, sinks & (not self.store.keep_sinks), strict=True)
+        found = []
+        for layout in layouts:
+            own = {word: next(rows_left) for word in layout.words}  # rows stand in the order of the layouts
+            found.append([None if own[word][1] else own[word][0] for word in sorted(own) if word >= 0])
+        return found
+
+
+def language_model_of(
+    checkpoint: Checkpoint, store: ActivationStore, config: ExplainConfig | FaithfulnessConfig
+) -> LanguageModel:
+    """The language model that the checkpoint was made from, which must not have changed since."""
+    made = checkpoint.config["provenance"]["model"]
+    name = str(MODEL_PATH) if made["id"] == DEMO else made["id"]
+    model = LanguageModel.load(
+        name if made["revision"] is None else name.partition("@")[0],
+        revision=made["revision"],
+        device=config.device,
+        trust_remote_code=config.trust_remote_code,
+        max_length=store.settings["max_length"],
+        next_token=True,
+    )
+    if model.fingerprint != made["fingerprint"]:
+        raise MismatchError(
+            f"The model {made['id']} is not the one that {checkpoint.path} was made from: its files have changed. "
+            "Put them back, or extract and train again."
+        )
+    return model
+
+
+def salient_words(values: Sequence[float], mass: float | None) -> set[int]:
+    """Indices of the words that speak most for the prediction: the top one, or the fewest that hold `mass` of what
+    is above 0. Where nothing is, the one of largest size."""
+    if not values:
+        return set()
+    order = sorted(range(len(values)), key=lambda at: -values[at])
+    if values[order[0]] <= 0:
+        return {max(order, key=lambda at: abs(values[at]))}
+    if mass is None:
+        return {order[0]}
+    wanted = mass * sum(value for value in values if value > 0)
+    chosen: set[int] = set()
+    held = 0.0
+    for at in order:
+        if chosen and (held >= wanted or values[at] <= 0):
+            break
+        chosen.add(at)
+        held += values[at]
+    return chosen

@@ -1,0 +1,140 @@
+"""Do attributions agree with people? Words that annotators marked in the evaluation split, against two yardsticks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import average_precision_score
+
+from clvq.activations.store import ActivationStore
+from clvq.artifacts import local_checksum
+from clvq.corpus.sources import Table, open_source
+from clvq.errors import ClvqError, MismatchError
+
+Span = tuple[int, int]
+
+RANDOM_DRAWS = 10
+"""Of random scores, over which the yardstick is a mean."""
+
+
+def read_rationales(store: ActivationStore, column: str) -> dict[str, list[Span]]:
+    """For each text of the evaluation split's corpus, the character spans `[start, end)` that its `column` marks.
+
+    The column holds a part of the text, a list of parts, or such a list as JSON. A text that occurs several times has
+    the spans of all its rows. ClvqError where the column is missing, is no such thing, or marks nothing.
+    """
+    table, text_column = _evaluation_table(store)
+    if column not in table.columns.names:
+        raise ClvqError(
+            f"{table.origin} has no column {column!r} (--rationale-column). "
+            f"Its columns are: {', '.join(table.columns.names)}."
+        )
+    found: dict[str, set[Span]] = {}
+    for number, row in enumerate(table.read([text_column, column]), 1):
+        text = str(row.get(text_column) or "")
+        parts = _parts(row.get(column))
+        if parts is None:
+            raise ClvqError(
+                f"{table.origin}, row {number}: the column {column!r} (--rationale-column) holds neither a part of the "
+                "text nor a list of parts."
+            )
+        places = ((text.find(part), len(part)) for part in parts if part)
+        found.setdefault(text, set()).update((start, start + length) for start, length in places if start >= 0)
+    if not any(found.values()):
+        raise ClvqError(
+            f"No text of {table.origin} holds what its column {column!r} says (--rationale-column): that column does "
+            "not mark parts of the texts."
+        )
+    return {text: sorted(spans) for text, spans in found.items()}
+
+
+def _evaluation_table(store: ActivationStore) -> tuple[Table, str]:
+    """The corpus that the evaluation split was read from, and its text column."""
+    settings, made = store.settings, store.provenance["corpus"]
+    name = "dataset" if settings["eval_dataset"] is None else "eval_dataset"
+    corpus: str = settings[name]
+    made = {**made, "subset": settings["subset"] if name == "dataset" else None, **made["evaluation"]}
+    checksum = store.provenance["sources"].get(name)
+    if checksum is not None and local_checksum(corpus) != checksum:
+        raise MismatchError(
+            f"{corpus} is not the corpus that {store.path} was made from: it was changed or moved. Put it back, or "
+            "extract again."
+        )
+    revision = None if "@" in corpus else made.get("revision")
+    source = open_source(corpus, subset=made["subset"], revision=revision, streaming=settings["streaming"])
+    return source.table(made["split"]), made["text_column"]
+
+
+def _parts(value: Any) -> list[str] | None:
+    """The marked parts of a text; None where the value cannot be that."""
+    if value is None or value == "":
+        return []
+    if isinstance(value, str) and value.startswith("["):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return [str(value)]
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
+        return list(value)
+    return None
+
+
+def agreement(sentences: Sequence[Mapping[str, Any]], column: str, frequencies: Mapping[str, int]) -> dict[str, Any]:
+    """How well attributions find the words that people marked, beside random scores and the rarity of words.
+
+    `sentences` are explanations with their `rationale`; `frequencies` are counts of word types in training. A word is
+    marked when a rationale's span overlaps it. AUPRC is the average precision of the words' scores; token F1 compares
+    the salient words, and as many of the best by each yardstick, with the marked ones; both are means over sentences.
+    A text counts once; texts with no marked word or with nothing else are left out and counted.
+    """
+    generator = np.random.default_rng(0)
+    precision: dict[str, list[float]] = {"attribution": [], "random": [], "frequency": []}
+    overlap: dict[str, list[float]] = {name: [] for name in precision}
+    one_sided = 0
+    for sentence in {sentence["text"]: sentence for sentence in sentences}.values():
+        words = sentence["words"]
+        spans = sentence["rationale"]
+        marked = np.array([any(w["start"] < end and start < w["end"] for start, end in spans) for w in words], bool)
+        if not marked.any() or marked.all():
+            one_sided += 1
+            continue
+        salient = np.array([word["salient"] for word in words])
+        rarity = [-frequencies.get(sentence["text"][word["start"] : word["end"]], 0) for word in words]
+        draws = generator.random((RANDOM_DRAWS, len(words)))
+        scores = {
+            "attribution": np.array([[word["attribution"] for word in words]]),
+            "random": draws,
+            "frequency": np.array([rarity], float),
+        }
+        for name, values in scores.items():
+            chosen = [salient] if name == "attribution" else [_best(row, int(salient.sum())) for row in values]
+            precision[name].append(float(np.mean([average_precision_score(marked, row) for row in values])))
+            overlap[name].append(float(np.mean([_f1(marked, choice) for choice in chosen])))
+    if not precision["attribution"]:
+        raise ClvqError(
+            f"No sentence has words inside and outside what the column {column!r} (--rationale-column) marks, so there "
+            "is nothing to compare."
+        )
+    return {
+        "column": column,
+        "sentences": len(precision["attribution"]),
+        "left_out": one_sided,
+        "auprc": {name: float(np.mean(values)) for name, values in precision.items()},
+        "token_f1": {name: float(np.mean(values)) for name, values in overlap.items()},
+    }
+
+
+def _best(scores: np.ndarray, count: int) -> np.ndarray:
+    """[words] bool: the `count` highest scores, of equal ones the first."""
+    chosen = np.zeros(len(scores), bool)
+    chosen[np.argsort(-scores, kind="stable")[:count]] = True
+    return chosen
+
+
+def _f1(marked: np.ndarray, chosen: np.ndarray) -> float:
+    return float(2 * (marked & chosen).sum() / (marked.sum() + chosen.sum()))

@@ -1,0 +1,1 @@
+"""Edits inside the model, their controls, and the figures of both."""

@@ -1,0 +1,108 @@
+"""What an edit is compared with: steps at the same tokens, of the same length, along other directions.
+
+Of *removal* the nulls are a random direction, a random direction drawn with the covariance of the training words, and
+the word's own deviation, straight towards the mean. Another concept's direction removes nothing that was there: at
+matched distance it puts that concept in, so it stands beside the removal and is never its null.
+
+What is drawn depends on the seed, the draw, the sentence and the concept alone: neither batches nor places change it,
+and the words of one concept in a sentence share their direction, as they do under the edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from clvq.concepts.directions import ConceptSpace
+
+NULLS = ("random", "covariance", "own")
+INJECTIONS = ("other", "usage", "class")
+CONTROLS = (*NULLS, *INJECTIONS)
+UNDRAWN = ("own",)
+"""Controls that are what they are, without a draw."""
+
+LIKE_USAGE = 10
+"""How many concepts count as used about as often as another."""
+
+TOLERANCE = 0.01
+"""Mean distances that differ by more than this share of the edit's are not the same distance."""
+
+
+class Owner(NamedTuple):
+    """A concept in a sentence."""
+
+    sentence: int
+    """Index in the split."""
+    code: int
+    prediction: int
+    """The class that is predicted for the sentence."""
+
+
+class Pools(NamedTuple):
+    """Which concepts may take another's place."""
+
+    edited: np.ndarray
+    """[words] codes of all edited words of the split: one of them at random is a random edited word's."""
+    usage: Mapping[int, np.ndarray]
+    """For each code those that are used about as often."""
+    classes: Mapping[int, np.ndarray]
+    """For each predicted class the concepts that stand for another one."""
+
+    def of(self, control: str, owner: Owner) -> np.ndarray:
+        if control == "other":
+            return self.edited[self.edited != owner.code]
+        chosen = self.usage.get(owner.code) if control == "usage" else self.classes.get(owner.prediction)
+        return np.zeros(0, np.int64) if chosen is None else chosen[chosen != owner.code]
+
+
+def like_usage(usage: Tensor) -> dict[int, np.ndarray]:
+    """For each code that is used `[K]`, the LIKE_USAGE codes next to it in the order of use."""
+    counts = usage.numpy()
+    order = np.argsort(counts, kind="stable")
+    order = order[counts[order] > 0]
+    found = {}
+    for place, code in enumerate(order):
+        first = min(max(0, place - LIKE_USAGE // 2), max(0, len(order) - LIKE_USAGE - 1))
+        near = order[first : first + LIKE_USAGE + 1]
+        found[int(code)] = near[near != code]
+    return found
+
+
+def control_basis(
+    control: str,
+    space: ConceptSpace,
+    owners: Sequence[Owner],
+    pools: Pools,
+    *,
+    rank: int,
+    raw: bool,
+    key: Sequence[int],
+) -> Tensor:
+    """[G, D, r] what the control would remove, for each owner: `rank` random columns, or another concept's direction.
+
+    `key` is the seed and the number of the draw. Zeros where there is no other concept.
+    """
+    generators = [
+        np.random.default_rng([*key, CONTROLS.index(control), owner.sentence, owner.code]) for owner in owners
+    ]
+    if control in INJECTIONS:
+        pairs = zip(owners, generators, strict=True)
+        donors = [_donor(pools.of(control, owner), generator) for owner, generator in pairs]
+        codes = torch.tensor(donors, device=space.mean.device)
+        directions = (space.raw_directions if raw else space.directions)(codes.clamp_min(0))
+        return (directions * (codes >= 0)[:, None])[:, :, None]
+    width = len(space.mean)
+    draws = np.stack([generator.standard_normal((width, rank), np.float32) for generator in generators])
+    columns = torch.from_numpy(draws).to(space.mean.device)
+    if control == "covariance":
+        columns = space.factor @ columns
+    return functional.normalize(columns, dim=1) if rank == 1 else torch.linalg.qr(columns).Q
+
+
+def _donor(pool: np.ndarray, generator: np.random.Generator) -> int:
+    return int(pool[generator.integers(len(pool))]) if len(pool) else -1

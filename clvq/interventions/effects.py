@@ -1,0 +1,104 @@
+"""What edits inside the language model do to each sentence, kept on disk while they are measured.
+
+effects.safetensors beside a checkpoint holds `figures` `[C, F, S]` of every change, `done` `[S]`, and what they were
+made of. It is what an interrupted measurement continues from, and what comparisons of the same checkpoint read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+
+from clvq.interventions.places import Place
+from clvq.storage import fingerprint, read_derived, write_derived
+
+FILE_NAME = "effects.safetensors"
+SAVE_SECONDS = 20.0
+
+
+class Effects(NamedTuple):
+    """What a change does to each sentence `[S]`, as means over draws."""
+
+    flips: np.ndarray
+    """1 where another class, or another next token, is predicted."""
+    kl: np.ndarray
+    """KL(clean || changed) in nats."""
+    probability: np.ndarray
+    """How much the probability of what was predicted falls."""
+    correct: np.ndarray
+    """1 where the label is predicted; NaN without one."""
+    distance: np.ndarray
+    """Sum over the changed tokens of how far each moved."""
+    tokens: np.ndarray
+    """How many tokens change; 0: the sentence has nothing to edit here."""
+    rank: np.ndarray
+    """Sum over the changed tokens of how many directions the edit takes out; 0 of controls."""
+    energy: np.ndarray
+    """Sum over the changed tokens of the share of the squared length that lies along them; 0 of controls."""
+
+    @classmethod
+    def zeros(cls, sentences: int) -> Effects:
+        return cls(*(np.zeros(sentences) for _ in cls._fields))
+
+    @classmethod
+    def mean(cls, several: Sequence[Effects]) -> Effects:
+        """Of checkpoints of the same sentences, sentence by sentence."""
+        return cls(*(np.mean(values, axis=0) for values in zip(*several, strict=True)))
+
+
+class Change(NamedTuple):
+    """An edit at a place, or what it is compared with."""
+
+    edit: str
+    place: Place
+    control: str | None
+    """None is the edit itself."""
+
+
+class Record:
+    """The effects of `changes` on `sentences`, filled batch by batch; kept in a file where one is named."""
+
+    def __init__(self, changes: Sequence[Change], sentences: int) -> None:
+        self.changes = list(changes)
+        # 32 bits, so that what is read back is what was measured.
+        self._figures = torch.zeros(len(self.changes), len(Effects._fields), sentences)
+        self._done = torch.zeros(sentences, dtype=torch.bool)
+        self._path: Path | None = None
+        self._made_of: dict[str, str] = {}
+        self._saved = time.monotonic()
+
+    @classmethod
+    def at(cls, path: Path, identity: Mapping[str, Any], changes: Sequence[Change], sentences: int) -> Self:
+        """What `path` holds, finished or not, where it was made of `identity` for the same changes and sentences; else
+        an empty record that will replace it. ArtifactError where the file is damaged."""
+        record = cls(changes, sentences)
+        described = [[change.edit, asdict(change.place), change.control] for change in changes]
+        made_of = fingerprint([identity, described, sentences, Effects._fields])
+        record._path, record._made_of = path, {"made_of": made_of}
+        tensors = read_derived(path, record._made_of)
+        if tensors is not None:
+            record._figures, record._done = tensors["figures"].clone(), tensors["done"].clone()
+        return record
+
+    @property
+    def left(self) -> list[int]:
+        """Sentences that are not done."""
+        return [int(number) for number in torch.nonzero(~self._done).flatten()]
+
+    def add(self, numbers: Sequence[int], figures: torch.Tensor) -> None:
+        """Figures `[C, F, B]` of some sentences `[B]`; writes the file when it is time."""
+        self._figures[:, :, list(numbers)] = figures.float().cpu()
+        self._done[list(numbers)] = True
+        if self._path is not None and (self._done.all() or time.monotonic() - self._saved > SAVE_SECONDS):
+            write_derived(self._path, {"figures": self._figures, "done": self._done}, self._made_of)
+            self._saved = time.monotonic()
+
+    def effects(self) -> dict[Change, Effects]:
+        values = self._figures.double().numpy()
+        return {change: Effects(*figures) for change, figures in zip(self.changes, values, strict=True)}

@@ -1,0 +1,155 @@
+"""Which words of which sentences are edited, by what, and beside which controls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from clvq.concepts.codebook import Codebook
+from clvq.concepts.directions import ConceptSpace
+from clvq.config import HARD, FaithfulnessConfig
+from clvq.errors import ClvqError, MismatchError
+from clvq.explanations.explain import SPLIT, Explanations
+from clvq.interventions.controls import CONTROLS, Pools, like_usage
+from clvq.interventions.in_model import Plan
+from clvq.interventions.places import Place, Subject
+from clvq.language_model.model import LanguageModel
+from clvq.language_model.tokenization import SENTENCE
+
+CURVE = tuple(round(0.1 * step, 1) for step in range(1, 11))
+"""Masses of the curve."""
+
+
+def subjects_of(
+    explained: Explanations, model: LanguageModel, config: FaithfulnessConfig, label: int | None
+) -> list[Subject]:
+    """The explained sentences, as the model reads them; of one class where `label` is given.
+
+    MismatchError where the explanations are of other words.
+    """
+    store = explained.codebook.checkpoint.store()
+    sentences = explained.sentences[: config.limit]
+    sentences = [sentence for sentence in sentences if label is None or sentence["label"] == label]
+    if not sentences:
+        raise ClvqError(f"None of the {len(explained.sentences[: config.limit])} sentences is of class {config.label}.")
+    tokenized = model.tokenize(
+        [sentence["text"] for sentence in sentences], store.settings["unit"], store.settings["words"]
+    )
+    codes = explained.codebook.assignments(SPLIT)
+    numbers = np.repeat(np.arange(store.sentence_count(SPLIT)), store.row_counts(SPLIT))
+    of_sentence = (store.flags(SPLIT) & SENTENCE != 0) & (codes >= 0)
+    sentence_codes = dict(zip(numbers[of_sentence].tolist(), codes[of_sentence].tolist(), strict=True))
+    found = []
+    for sentence, tokens in zip(sentences, tokenized, strict=True):
+        if [[word["start"], word["end"]] for word in sentence["words"]] != [list(span) for span in tokens.words]:
+            raise MismatchError(
+                f"The explanations in {explained.codebook.checkpoint.path} are of other words than the tokenizer of "
+                f"{model.model_id} gives now. Make them again with `clvq explain --overwrite`."
+            )
+        found.append(
+            Subject(
+                number=sentence["id"],
+                sentence=tokens,
+                attributions=[word["attribution"] for word in sentence["words"]],
+                codes=[word["code"] for word in sentence["words"]],
+                sentence_code=sentence_codes.get(sentence["id"]),
+                prediction=sentence["prediction"],
+                label=sentence["label"],
+            )
+        )
+    return found
+
+
+def plan_of(
+    config: FaithfulnessConfig, subjects: Sequence[Subject], found: Codebook, space: ConceptSpace, classes: int
+) -> Plan:
+    """What is done to `subjects`; ClvqError where a place or a target does not exist."""
+    others = _of_another_class(found, classes)
+    main, curve = places_of(config)
+    controls = tuple(control for control in CONTROLS if control != "class" or others)
+    used = like_usage(space.usage)
+    pools = {}
+    for place in [*main, *curve]:
+        edited = [subject.code(word) for subject in subjects for word in place.words(subject)]
+        if not edited:
+            raise ClvqError(
+                f"None of the {len(subjects)} sentences has a word to edit at --at {place.kind}. Use another place."
+            )
+        pools[place] = Pools(np.array(edited), used, others)
+    return Plan(
+        edits=config.edits,
+        places={**dict.fromkeys(main, controls), **dict.fromkeys(curve, HARD)},
+        pools=pools,
+        targets=_targets(config, subjects, found, others) if "move" in config.edits else {},
+        strength=config.strength,
+        draws=config.draws,
+        seed=config.seed,
+    )
+
+
+def places_of(config: FaithfulnessConfig) -> tuple[list[Place], list[Place]]:
+    """The places that are asked for, and those of the curve."""
+    main = [Place(kind, config.top, config.mass) if kind == "salient" else Place(kind) for kind in config.places]
+    return main, [Place("salient", mass=mass, on_curve=True) for mass in CURVE] if config.curve else []
+
+
+def names_of(config: FaithfulnessConfig) -> dict[str, str]:
+    """What edits, places and controls are called where people read of them."""
+    some = (
+        f"words with {config.mass:.0%} of the attribution"
+        if config.mass is not None
+        else f"{config.top} most salient words"
+    )
+    to = "another class" if config.to is None else f"concept {config.to}"
+    return {
+        "removal": "centred removal",
+        "projection": "projection, as published",
+        "mean": "replacement by the mean",
+        "move": f"move to {to}, strength {config.strength:g}",
+        "salient": "most salient word" if config.mass is None and config.top == 1 else some,
+        "concept": "words of the top word's concept",
+        "sentence": "sentence row",
+        "all": "all words",
+        "random": "random",
+        "covariance": "covariance random",
+        "own": "own deviation",
+        "other": "put in: another word's",
+        "usage": "put in: of like usage",
+        "class": "put in: another class's",
+        "flips": "flips",
+        "kl": "KL",
+        "probability": "fall of probability",
+    }
+
+
+def _of_another_class(found: Codebook, classes: int) -> dict[int, np.ndarray]:
+    """For each class the concepts that are over-represented in another one, the surest first; empty without any."""
+    told: list[tuple[dict[str, Any], int]] = []
+    for concept in found.concepts:
+        stands_for = concept["predictions"] or concept["labels"]
+        if stands_for is not None and stands_for["q"] <= found.summary["fdr"]:
+            told.append((stands_for, concept["code"]))
+    told.sort(key=lambda entry: (entry[0]["q"], -entry[0]["lift"]))
+    chosen = {
+        number: np.array([code for stands_for, code in told if stands_for["label"] != number], np.int64)
+        for number in range(classes)
+    }
+    return {number: codes for number, codes in chosen.items() if len(codes)}
+
+
+def _targets(
+    config: FaithfulnessConfig, subjects: Sequence[Subject], found: Codebook, others: dict[int, np.ndarray]
+) -> dict[int, int]:
+    """For each predicted class, or next token, the concept that `move` puts in."""
+    predicted = sorted({subject.prediction for subject in subjects})
+    if config.to is not None:
+        found.concept(config.to)
+        return dict.fromkeys(predicted, config.to)
+    if any(number not in others for number in predicted):
+        raise ClvqError(
+            f"{found.checkpoint.path} has no concept that stands for another class than each predicted one: "
+            "name the concept that --edit move puts in with --to CODE."
+        )
+    return {number: int(others[number][0]) for number in predicted}

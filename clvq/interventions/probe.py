@@ -1,0 +1,279 @@
+"""A probe's view of the concepts: can a linear map still read the label off an edited sentence row?
+
+`probe` is the sound protocol, `published_probe` that of arXiv 2506.20040, with what shows it to be an artefact.
+Neither runs the language model: a probe reads what is there to be read, not what the model makes of it, so what it
+loses says little about the model. `clvq.faithfulness` asks the model.
+
+    before            accuracy of a logistic regression from the sentence row x at the input layer to the label
+    concept           the same after x lost the concept of its sentence's most salient word (`clvq.interventions.edits`)
+    controls          after a step of the same length elsewhere, means over the draws:
+      random            along a random direction                             (`clvq.interventions.controls`)
+      covariance        along one drawn with the covariance of the training words
+      own               straight towards the mean of the training words
+      other             along another concept, that of another sentence
+      same, opposite    the same, of a sentence that is predicted alike, or otherwise
+    selectivity       accuracy under the control minus accuracy under the concept
+    chance distance   |accuracy - chance|, chance being the accuracy of always saying the most frequent class of the
+                      training sentences: far below chance the label is not gone but turned over
+    refitted          accuracy of probes fitted again to edited rows: what can still be decoded
+
+What is salient is chosen by the prediction, so the choice of a concept tells the predicted class. `same` has that
+too, and nothing else of the sentence: a fall that `same` shares is the class's, not the concept's.
+
+Where no sentence has a row of its own, the mean of its words' rows stands for it. Attention sinks are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+from torch.nn import functional
+
+from clvq.errors import ClvqError
+from clvq.interventions import edits
+from clvq.interventions.controls import TOLERANCE, Pools, control_basis
+from clvq.interventions.intervals import paired_intervals
+from clvq.interventions.probe_data import ProbeData
+from clvq.progress import Progress, Report, silent
+from clvq.training.checkpoint import Checkpoint
+
+EDITS = ("removal", "projection", "mean")
+DONORS = ("other", "same", "opposite")
+CONTROLS = ("random", "covariance", "own", *DONORS)
+CHECKS = ("same", "opposite", "other", "random")
+"""What the published protocol is compared with."""
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Tried inverse strengths C of the regularisation, on rows whose columns have variance 1."""
+FOLDS = 5
+_ITERATIONS = 2000
+_NO_POOLS = Pools(np.zeros(0, np.int64), {}, {})
+
+
+def probe(
+    checkpoint: Checkpoint,
+    sentences: Sequence[Mapping[str, Any]],
+    *,
+    edit: Sequence[str] = ("removal", "projection"),
+    draws: int = 3,
+    seed: int = 0,
+    progress: Report = silent,
+) -> dict[str, Any]:
+    """The sound protocol; `sentences` are the lines of explanations.jsonl, which say what is salient.
+
+    The probe (logistic regression on standardized columns) is fitted to the training texts, its regularisation is
+    selected by log loss on the selection slice of the training split, and it is reported on the evaluation split; no
+    text is in two of the three. *Refitted* probes see edited rows alone: the evaluation split in 5 folds by text, one
+    reported, one for selection, three for fitting, in turn; the same is done with the rows as they are.
+
+    A dictionary for JSON: `mode`, `layer`, `rows` ("sentence" or "mean of words"), `sentences` (of each part),
+    `distinct_texts`, `C`, `chance`, `before` (`accuracy`, `chance_distance`, `refitted`), and `table`: a line an edit
+    and control (None is the edit itself) with `accuracy`, `drop`, `chance_distance`, `refitted`, `distance` moved on
+    average, and `selectivity` (None for the edit, and where distances differ by over 1%). Figures are {"value",
+    "low", "high"} with a paired bootstrap 95% interval over distinct texts.
+
+    ClvqError where there are no labels, or of one class; MismatchError where the explanations are of other sentences.
+    """
+    unknown = sorted(set(edit) - set(EDITS))
+    if unknown or not edit:
+        raise ClvqError(f"A probe takes the edits {', '.join(EDITS)}, not {', '.join(unknown) or 'none'}.")
+    data = ProbeData.read(checkpoint, sentences, progress)
+    training, selection = data.parts()
+    fitted, strength = _selected(data.train[training], data.train_labels[training],
+                                 data.train[selection], data.train_labels[selection])  # fmt: skip
+    table = _Table(data, fitted, seed)
+    lines = []
+    for number, name in enumerate(edit):
+        concept = _edited(name, data)
+        lines.append(table.line(name, None, [concept]))
+        for control in CONTROLS:
+            lines.append(table.line(name, control, list(_controlled(control, name, data, concept, draws, seed))))
+        progress(Progress("probe", number + 1, len(edit), "edits"))
+    return {
+        "mode": "probe",
+        **data.about(),
+        "sentences": {"training": len(training), "selection": len(selection), "evaluation": len(data.labels)},
+        "C": strength,
+        "before": table.before(),
+        "table": lines,
+    }
+
+
+def published_probe(
+    checkpoint: Checkpoint,
+    sentences: Sequence[Mapping[str, Any]],
+    *,
+    draws: int = 3,
+    seed: int = 0,
+    progress: Report = silent,
+) -> dict[str, Any]:
+    """The published protocol, and why not to believe it; arguments and errors as of `probe`.
+
+    A logistic regression with scikit-learn's defaults on all training sentences. From the sentence row the raw code
+    of the most salient word is projected out, `x - (x . e) e` with `e` of length 1; beside it, one random Gaussian
+    direction for all sentences, `x - (x . g) g`, which moves x by another distance (`distance`), and mostly a smaller
+    one. These two lines of `table` have `protocol` "published", those that check them "check": steps as long as the
+    concept's along the raw code of another concept, that of a sentence predicted alike (`same`), otherwise
+    (`opposite`) or of any (`other`), and along random directions. A fall under the concept that `same` shares and
+    `opposite` does not is told by the class of the prediction, with which the concept was chosen. `refitted` says
+    what a probe still decodes where the fitted one fails.
+    """
+    data = ProbeData.read(checkpoint, sentences, progress)
+    fitted = LogisticRegression(max_iter=_ITERATIONS).fit(data.train.numpy(), data.train_labels)
+    concept = _edited("projection", data)
+    gaussian = torch.from_numpy(np.random.default_rng([seed]).standard_normal(data.states.shape[1], np.float32))
+    columns = functional.normalize(gaussian, dim=0).expand_as(data.states)[:, :, None]
+    table = _Table(data, fitted, seed)
+    lines = [
+        {"protocol": "published", **table.line("projection", None, [concept])},
+        {"protocol": "published", **table.line("projection", "gaussian", [edits.raw_projection(data.states, columns)])},
+    ]
+    for control in CHECKS:
+        moved = list(_controlled(control, "projection", data, concept, draws, seed))
+        lines.append({"protocol": "check", **table.line("projection", control, moved)})
+    progress(Progress("probe", 1, 1, "edits"))
+    return {
+        "mode": "paper",
+        **data.about(),
+        "sentences": {"training": len(data.train_labels), "evaluation": len(data.labels)},
+        "before": table.before(),
+        "table": lines,
+    }
+
+
+def _edited(edit: str, data: ProbeData) -> Tensor:
+    """[S, D] sentence rows without the concept of the most salient word."""
+    space = data.space
+    if edit == "projection":
+        return edits.raw_projection(data.states, space.raw_basis(data.words))
+    if edit == "mean":
+        return edits.replacement_by_mean(data.states, space.mean)
+    return edits.centred_removal(data.states, space.basis(data.words), space.mean)
+
+
+def _controlled(control: str, edit: str, data: ProbeData, concept: Tensor, draws: int, seed: int) -> Iterator[Tensor]:
+    """[S, D] for each draw: sentence rows moved as far as the edit moved them."""
+    space, raw = data.space, edit == "projection"
+    distances = torch.linalg.vector_norm(concept - data.states, dim=1)
+    if control == "own":
+        yield edits.towards_mean(data.states, space.mean, distances)
+        return
+    basis = (space.raw_basis if raw else space.basis)(data.words)
+    origin = torch.zeros_like(space.mean) if raw else space.mean
+    for draw in range(draws):
+        if control in DONORS:
+            donors = torch.from_numpy(_donors(control, data, (seed, draw))).to(basis.device)
+            columns = basis[donors.clamp_min(0)] * (donors >= 0)[:, None, None]
+        else:
+            columns = control_basis(
+                control, space, data.owners, _NO_POOLS, rank=basis.shape[2], raw=raw, key=(seed, draw)
+            )
+            columns = columns * basis.any(dim=1)[:, None, :]  # as many as the sentence's own concept has
+        yield edits.matched_step(data.states, columns, origin, distances)
+
+
+def _donors(control: str, data: ProbeData, key: tuple[int, int]) -> np.ndarray:
+    """[S] for each sentence another one, with another concept, at random; -1 where there is none."""
+    codes = np.array([owner.code for owner in data.owners])
+    found = np.full(len(codes), -1)
+    for place, owner in enumerate(data.owners):
+        allowed = codes != owner.code
+        if control != "other":
+            allowed &= (data.classes == data.classes[place]) == (control == "same")
+        pool = np.flatnonzero(allowed)
+        if len(pool):
+            generator = np.random.default_rng([*key, DONORS.index(control), owner.sentence])
+            found[place] = pool[generator.integers(len(pool))]
+    return found
+
+
+class _Table:
+    """Figures of one fitted probe over edited sentence rows."""
+
+    def __init__(self, data: ProbeData, fitted: Pipeline | LogisticRegression, seed: int) -> None:
+        self.data, self.fitted, self.seed = data, fitted, seed
+        self._right = self._correct(data.states)
+        self._edit = self._right
+        self._edit_distance = 0.0
+
+    def before(self) -> dict[str, Any]:
+        return self._figures(self._right, [self.data.states])
+
+    def line(self, edit: str, control: str | None, moved: list[Tensor]) -> dict[str, Any]:
+        """A line of the table from the edited rows of each draw; those of the edit itself come before its controls."""
+        right = np.mean([self._correct(states) for states in moved], axis=0)
+        lengths = [torch.linalg.vector_norm(states - self.data.states, dim=1).mean() for states in moved]
+        distance = float(torch.stack(lengths).mean())
+        if control is None:
+            self._edit, self._edit_distance = right, distance
+        alike = abs(distance - self._edit_distance) <= TOLERANCE * self._edit_distance
+        comparable = control is not None and alike
+        return {
+            "edit": edit,
+            "control": control,
+            **self._figures(right, moved),
+            "drop": self._interval(self._right - right),
+            "distance": distance,
+            "selectivity": self._interval(right - self._edit) if comparable else None,
+        }
+
+    def _figures(self, right: np.ndarray, moved: list[Tensor]) -> dict[str, Any]:
+        again = [refitted(states, self.data.labels, self.data.texts, self.seed) for states in moved]
+        known = [values for values in again if values is not None]
+        return {
+            "accuracy": self._interval(right),
+            "chance_distance": abs(float(right.mean()) - self.data.chance),
+            "refitted": self._interval(np.mean(known, axis=0)) if len(known) == len(again) else None,
+        }
+
+    def _correct(self, states: Tensor) -> np.ndarray:
+        return np.asarray(self.fitted.predict(states.cpu().numpy()) == self.data.labels, float)
+
+    def _interval(self, values: np.ndarray) -> dict[str, float]:
+        value, low, high = paired_intervals(values[:, None], self.data.texts, self.seed)
+        return {"value": float(value[0]), "low": float(low[0]), "high": float(high[0])}
+
+
+def refitted(states: Tensor, labels: np.ndarray, texts: np.ndarray, seed: int) -> np.ndarray | None:
+    """[S] 1 where a probe that was fitted and selected on other texts' rows gives the label; None for too few texts."""
+    if min(np.unique(texts[labels == label]).size for label in np.unique(labels)) < FOLDS or len(np.unique(labels)) < 2:
+        return None
+    rows = states.cpu()
+    folds = np.zeros(len(labels), int)
+    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    for number, (_, chosen) in enumerate(splitter.split(labels, labels, texts)):
+        folds[chosen] = number
+    right = np.zeros(len(labels))
+    for number in range(FOLDS):
+        reported, selection = folds == number, folds == (number + 1) % FOLDS
+        fitting = ~reported & ~selection
+        if not (reported.any() and selection.any() and len(np.unique(labels[fitting])) > 1):
+            return None
+        fitted, _ = _selected(rows[fitting], labels[fitting], rows[selection], labels[selection])
+        right[reported] = fitted.predict(rows[reported].numpy()) == labels[reported]
+    return right
+
+
+def _selected(
+    rows: Tensor, labels: np.ndarray, selection: Tensor, selection_labels: np.ndarray
+) -> tuple[Pipeline, float]:
+    """The logistic regression whose regularisation does best on the selection rows, and its C."""
+    known = np.isin(selection_labels, labels)
+    best: tuple[float, float, Pipeline] | None = None
+    for strength in PENALTIES:
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=_ITERATIONS))
+        model.fit(rows.cpu().numpy(), labels)
+        chances = model.predict_proba(selection.cpu().numpy()[known])
+        loss = float(log_loss(selection_labels[known], chances, labels=model.classes_)) if known.any() else 0.0
+        if best is None or loss < best[0]:
+            best = loss, strength, model
+    assert best is not None
+    return best[2], best[1]

@@ -1,0 +1,139 @@
+"""What edits do to each sentence of a corpus, with the concepts of one checkpoint or of several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from clvq.concepts.assignments import SplitText
+from clvq.concepts.directions import concept_space
+from clvq.config import FaithfulnessConfig
+from clvq.errors import MismatchError
+from clvq.explanations.explain import Explanations
+from clvq.explanations.explainer import language_model_of
+from clvq.interventions.effects import FILE_NAME, Change, Effects, Record
+from clvq.interventions.in_model import Interventions
+from clvq.interventions.places import Subject
+from clvq.interventions.plan import plan_of, subjects_of
+from clvq.language_model.model import LanguageModel
+from clvq.language_model.upper_layers import UpperLayers
+from clvq.progress import Progress, Report, silent
+from clvq.storage import locked
+from clvq.training.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class Group:
+    """Checkpoints of one setting, which differ in the seed alone."""
+
+    members: list[int]
+    """Their places among the checkpoints."""
+    checkpoints: list[Checkpoint]
+
+    @property
+    def name(self) -> str:
+        """That of the first one."""
+        return self.checkpoints[0].path.name
+
+    @property
+    def seeds(self) -> list[int]:
+        return [checkpoint.settings.seed for checkpoint in self.checkpoints]
+
+
+@dataclass(frozen=True)
+class SentenceEffects:
+    """What edits and their controls do to the sentences `[S]` of one store."""
+
+    checkpoints: list[Checkpoint]
+    effects: list[Mapping[Change, Effects]]
+    """Of each checkpoint."""
+    texts: np.ndarray
+    """[S] which distinct text each sentence is."""
+    labels: np.ndarray
+    """[S] class of each sentence; -1 for none."""
+    predicted: np.ndarray
+    """[S] what the model predicts as it is."""
+    label_names: list[str]
+    model: LanguageModel
+
+    @property
+    def groups(self) -> list[Group]:
+        """The checkpoints by their settings, in the order given."""
+        found: dict[str, list[int]] = {}
+        for number, checkpoint in enumerate(self.checkpoints):
+            settings = {name: value for name, value in checkpoint.settings.deciding().items() if name != "seed"}
+            found.setdefault(repr(settings), []).append(number)
+        return [Group(members, [self.checkpoints[number] for number in members]) for members in found.values()]
+
+    def of(self, group: Group) -> Mapping[Change, Effects]:
+        """Of a group, the mean over its checkpoints."""
+        several = [self.effects[number] for number in group.members]
+        shared = [change for change in several[0] if all(change in effects for effects in several)]
+        return {change: Effects.mean([effects[change] for effects in several]) for change in shared}
+
+
+def sentence_effects(
+    explained: Sequence[Explanations],
+    text: SplitText,
+    config: FaithfulnessConfig,
+    label: int | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Report = silent,
+) -> SentenceEffects:
+    """Edits the explained sentences of a split whose `text` is given (those of class `label`, where there is one) with
+    the concepts of each checkpoint.
+
+    What was measured before with the same settings is read, an interrupted measurement continues, unless `overwrite`.
+    MismatchError where the checkpoints explain other sentences; errors of `plan_of`.
+    """
+    checkpoints = [found.codebook.checkpoint for found in explained]
+    store = checkpoints[0].store()
+    model = language_model_of(checkpoints[0], store, config)
+    upper = UpperLayers(model, checkpoints[0].input_layer)
+    subjects: list[Subject] = []
+    effects: list[Mapping[Change, Effects]] = []
+    for found, checkpoint in zip(explained, checkpoints, strict=True):
+        if len(checkpoints) > 1:
+            progress(Progress("faithfulness", note=f"Editing with the concepts of {checkpoint.path}."))
+        own = subjects_of(found, model, config, label)
+        if subjects and [one.number for one in own] != [one.number for one in subjects]:
+            raise MismatchError(
+                f"The explanations of {checkpoint.path} and {checkpoints[0].path} are of other sentences. "
+                "Make them alike with `clvq explain --overwrite`, or give a --limit that both have."
+            )
+        subjects = own
+        space = concept_space(checkpoint, device=model.device, progress=progress)
+        plan = plan_of(config, subjects, found.codebook, space, len(model.label_names or ()))
+        identity = {
+            "checkpoint": checkpoint.fingerprint,
+            "store": store.fingerprint,
+            "explanations": found.summary["explanations_checksum"],
+            "concepts": found.codebook.summary["self_fingerprint"],
+            "settings": config.deciding(),
+        }
+        interventions = Interventions(
+            upper, space, pooling=store.settings["pooling"], dtype=store.settings["dtype"],
+            batch_tokens=config.batch_tokens,
+        )  # fmt: skip
+        with locked(checkpoint.path):
+            path = checkpoint.path / FILE_NAME
+            if overwrite:
+                path.unlink(missing_ok=True)
+            record = Record.at(path, identity, plan.changes(), len(subjects))
+            interventions.effects(subjects, plan, record, progress)
+        effects.append(record.effects())
+    labels = np.array([-1 if subject.label is None else subject.label for subject in subjects])
+    if model.label_names is None:
+        labels[:] = -1  # a next token has none
+    return SentenceEffects(
+        checkpoints=checkpoints,
+        effects=effects,
+        texts=text.texts[[subject.number for subject in subjects]],
+        labels=labels,
+        predicted=np.array([subject.prediction for subject in subjects]),
+        label_names=list(model.label_names or ()),
+        model=model,
+    )

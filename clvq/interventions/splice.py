@@ -1,0 +1,270 @@
+"""The decoder put to the test inside the language model: its reconstruction in place of the states it reconstructs.
+
+With p what the model answers as it is, q what it answers with other states at the output layer, and y the answer
+that p holds most likely (or the label)
+
+    agreement     share of the sentences in which q's likeliest answer is p's
+    KL            KL(p || q) in nats
+    loss          L = -log q(y), for p itself L_clean
+    share of the loss recovered    (L_ablated - L_spliced) / (L_ablated - L_clean), means over the sentences
+
+*Spliced* are the rows that the decoder makes of the input layer's rows; *ablated* all rows replaced by the training
+mean of the output layer: words by the mean of the words, sentence rows by that of the sentence rows, which is what
+can be said of a row without looking at it. Recovered is 1 for a perfect decoder and 0 for one that says the mean.
+
+Some tokens have no row: special tokens, sub-words that are not in their word's row, attention sinks. They carry
+what the decoder never saw, so every figure is there twice: with these tokens left as they are (`clean`), and with
+the words' mean in their place (`ablated`), spliced and ablated alike. The first lets them help, the second counts
+their loss against the decoder.
+
+A method that reconstructs its input layer (vqvae, sae) is spliced there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clvq.activations.store import ActivationStore, sink_norms
+from clvq.config import FaithfulnessConfig
+from clvq.errors import ClvqError
+from clvq.explanations.explainer import language_model_of
+from clvq.interventions.splice_figures import OTHERS, figures_of, outcome
+from clvq.language_model.model import LanguageModel
+from clvq.language_model.sites import no_cache
+from clvq.language_model.tokenization import FIRST, WORD, TokenizedSentence, batches_by_length, row_layout
+from clvq.language_model.upper_layers import Inputs, UpperLayers
+from clvq.models.clvq_vae import ClvqVae
+from clvq.models.quantizer import ROWS_AT_ONCE
+from clvq.models.sae import TopKSae
+from clvq.progress import Progress, Report, silent
+from clvq.training.checkpoint import Checkpoint, read_checkpoint
+
+SPLIT = "eval"
+
+
+def splice(
+    checkpoint: Checkpoint | str | Path,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    batch_tokens: int = 4096,
+    device: str | None = None,
+    trust_remote_code: bool = False,
+    progress: Report = silent,
+) -> dict[str, Any]:
+    """Splices the reconstruction of a checkpoint into its language model, over the first `limit` sentences of the
+    evaluation split (all), and gives a dictionary for JSON:
+
+        input_layer, layer        where rows are read, and where their reconstruction is put
+        target                    "class", or "next token" (the one after the text)
+        sentences, distinct_texts, left_out (sentences without a row)
+        tokens, tokens_of_rows    how many of the tokens have a row
+        only_sentence_row         whether the answer depends on the sentence rows alone, by trial; it does at the last
+                                  layer of an encoder whose head reads that row
+        accuracy                  of the model as it is; None without labels of its classes
+        others                    {"clean": figures, "ablated": figures}: what stands at tokens without a row
+
+    Figures are {"value", "low", "high"} with a bootstrap 95% interval over distinct texts: share_recovered and, where
+    there are labels, share_recovered_labels (None where ablation does not surely cost anything); agreement, kl, loss
+    and accuracy for `spliced` and, where all is the mean, for `ablated`. loss_clean stands beside them. The interval
+    of a share is that of its linearization about the means, `r + (n - r d) / mean d`.
+
+    ClvqError where the model predicts nothing or no sentence has a row; ArtifactError and MismatchError where
+    activations or model are missing or changed.
+    """
+    if not isinstance(checkpoint, Checkpoint):
+        checkpoint = read_checkpoint(checkpoint)
+    config = FaithfulnessConfig(
+        limit=limit, seed=seed, batch_tokens=batch_tokens, device=device, trust_remote_code=trust_remote_code
+    )
+    store = checkpoint.store()
+    model = language_model_of(checkpoint, store, config)
+    splicer = _Splicer(checkpoint, store, model, progress)
+    rows = list(store.sentences(SPLIT))[:limit]
+    tokenized = model.tokenize([row.text for row in rows], store.settings["unit"], store.settings["words"])
+    chosen = [number for number, sentence in enumerate(tokenized) if sentence.input_ids]
+    records: list[dict[str, float]] = []
+    kept: list[int] = []
+    done = 0
+    for places in batches_by_length([len(tokenized[number].input_ids) for number in chosen], batch_tokens):
+        numbers = [chosen[place] for place in places]
+        found = splicer.outcomes([tokenized[number] for number in numbers], [rows[number].label for number in numbers])
+        for number, record in zip(numbers, found, strict=True):
+            if record["tokens_of_rows"]:
+                records.append(record)
+                kept.append(number)
+        done += len(numbers)
+        progress(Progress("splice", done, len(chosen), "sentences"))
+    if not records:
+        raise ClvqError(f"No sentence of the evaluation split of {store.path} has a row whose state could be replaced.")
+    return {
+        "input_layer": checkpoint.input_layer,
+        "layer": splicer.upper.layer,
+        "target": "class" if model.label_names is not None else "next token",
+        "sentences": len(records),
+        "left_out": len(rows) - len(records),
+        "only_sentence_row": splicer.only_sentence_row,
+        **figures_of(records, [rows[number] for number in kept], seed),
+    }
+
+
+class _Rows(NamedTuple):
+    """The rows `[R]` of a batch, and the tokens `[P]` that they are the states of."""
+
+    sentence: Tensor
+    """[P]"""
+    position: Tensor
+    """[P]"""
+    row: Tensor
+    """[P] index of the token's row."""
+    is_word: Tensor
+    """[R] bool."""
+    is_first: Tensor
+    """[R] bool: a decoder's first token, an attention sink."""
+    counts: list[int]
+    """Rows of each sentence."""
+
+    @classmethod
+    def of(cls, sentences: Sequence[TokenizedSentence], pooling: str, device: torch.device) -> _Rows:
+        layouts = [row_layout(sentence, pooling) for sentence in sentences]
+        flags = torch.tensor([flag for layout in layouts for flag in layout.flags], dtype=torch.long, device=device)
+        counts = [len(layout.flags) for layout in layouts]
+        first = np.cumsum([0, *counts])
+        places = [
+            (at, token, int(first[at]) + row)
+            for at, layout in enumerate(layouts)
+            for row, tokens in enumerate(layout.positions)
+            for token in tokens
+        ]
+        sentence, position, row_of = torch.tensor(places, dtype=torch.long, device=device).reshape(-1, 3).unbind(dim=1)
+        return cls(sentence, position, row_of, (flags & WORD) != 0, (flags & FIRST) != 0, counts)
+
+    def read(self, states: Tensor, dtype: torch.dtype) -> Tensor:
+        """States [B, T, D] -> [R, D] means over each row's tokens, as a store of this type has them, in 32 bits."""
+        found = states[self.sentence, self.position].float()
+        sums = found.new_zeros(len(self.is_word), found.shape[1]).index_add_(0, self.row, found)
+        return (sums / torch.bincount(self.row, minlength=len(sums))[:, None]).to(dtype).float()
+
+
+class _Splicer:
+    """A language model above the layer that a checkpoint reconstructs."""
+
+    def __init__(self, checkpoint: Checkpoint, store: ActivationStore, model: LanguageModel, progress: Report) -> None:
+        self.store, self.model, self.input_layer = store, model, checkpoint.input_layer
+        self.upper = UpperLayers(model, checkpoint.settings.target_layer)
+        self.layers = (self.input_layer, self.upper.layer)
+        self.only_sentence_row = True
+        self._means = [mean.to(model.device, model.dtype) for mean in _training_means(store, self.layers, progress)]
+        self._reconstructor = checkpoint.load().to(model.device)
+
+    @torch.no_grad()
+    def outcomes(self, sentences: Sequence[TokenizedSentence], labels: Sequence[int | None]) -> list[dict[str, float]]:
+        """For each sentence the figures of its answers, as `figures_of` takes them."""
+        upper = self.upper
+        inputs = upper.inputs(sentences)
+        states = self._states(inputs)
+        clean = states[upper.layer]
+        rows = _Rows.of(sentences, self.store.settings["pooling"], clean.device)
+        kept, values = self._reconstruction(states, rows)
+        of_rows = kept[rows.row]
+        place = rows.sentence[of_rows], rows.position[of_rows]
+        without_row = inputs.attention_mask.bool()
+        without_row[place] = False
+        word_mean, sentence_mean = self._means
+        spliced, ablated = clean.clone(), clean.clone()
+        spliced[place] = values[rows.row[of_rows]].to(clean.dtype)
+        ablated[place] = torch.where(rows.is_word[rows.row[of_rows]][:, None], word_mean, sentence_mean)
+        logits = upper.logits(clean, inputs)
+        answer = logits.argmax(dim=1)
+        truth = torch.tensor([-1 if label is None else label for label in labels], device=answer.device)
+        truth = torch.where((truth < logits.shape[1]) & (self.model.label_names is not None), truth, -1)
+        figures = outcome("", logits, logits, answer, truth)
+        for others in OTHERS:
+            for name, replaced in (("spliced", spliced), ("ablated", ablated)):
+                if others == "ablated":
+                    replaced[without_row] = word_mean
+                figures |= outcome(f"{others} {name} ", upper.logits(replaced, inputs), logits, answer, truth)
+        self._see_what_counts(sentences, inputs, clean, logits)
+        figures["tokens"] = inputs.attention_mask.sum(dim=1)
+        figures["tokens_of_rows"] = figures["tokens"] - without_row.sum(dim=1)
+        return [
+            dict(zip(figures, column, strict=True))
+            for column in torch.stack([figure.double() for figure in figures.values()], dim=1).tolist()
+        ]
+
+    def _states(self, inputs: Inputs) -> dict[int, Tensor]:
+        """The model's own states at both layers [B, T, D]."""
+        captured: dict[int, Tensor] = {}
+        base = self.model.base
+        with self.model.capturing(sorted(set(self.layers)), lambda state: state, captured, stop=True):
+            base(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, **no_cache(base))
+        return captured
+
+    def _reconstruction(self, states: dict[int, Tensor], rows: _Rows) -> tuple[Tensor, Tensor]:
+        """([R] bool the rows that are no sinks, [R, E] their reconstruction, 0 elsewhere)."""
+        dtype = getattr(torch, self.store.settings["dtype"])
+        stored = {layer: rows.read(states[layer], dtype) for layer in set(self.layers)}
+        sinks = rows.is_first.clone()
+        for layer, values in stored.items():
+            norms = torch.linalg.vector_norm(values, dim=1).cpu().numpy()
+            sinks |= torch.from_numpy(sink_norms(norms, self.store.layer(layer).median_norm)).to(sinks.device)
+        kept = torch.ones_like(sinks) if self.store.keep_sinks else ~sinks
+        inputs = stored[self.input_layer][kept]
+        made = states[self.upper.layer].new_zeros(len(kept), states[self.upper.layer].shape[2], dtype=torch.float32)
+        if len(inputs):
+            numbers = torch.repeat_interleave(torch.arange(len(rows.counts)), torch.tensor(rows.counts))
+            lengths = torch.bincount(numbers[kept.cpu()], minlength=len(rows.counts))
+            made[kept] = reconstruct(self._reconstructor, inputs, lengths[lengths > 0])
+        return kept, made
+
+    def _see_what_counts(
+        self, sentences: Sequence[TokenizedSentence], inputs: Inputs, clean: Tensor, logits: Tensor
+    ) -> None:
+        """Puts the mean everywhere but at the sentence rows, batch by batch until that changes the logits."""
+        if not self.only_sentence_row:
+            return
+        alone = self._means[0].expand_as(clean).clone()
+        at = torch.tensor([sentence.sentence_token for sentence in sentences], device=clean.device)
+        line = torch.arange(len(at), device=at.device)[at >= 0]
+        alone[line, at[at >= 0]] = clean[line, at[at >= 0]]
+        self.only_sentence_row = torch.equal(self.upper.logits(alone, inputs), logits)
+
+
+@torch.no_grad()
+def reconstruct(model: ClvqVae | TopKSae, rows: Tensor, lengths: Tensor) -> Tensor:
+    """Packed input rows `[N, D]` of sentences with `lengths` `[B]` rows each -> what the model makes of them `[N, E]`.
+
+    With the nearest codes, and in the language model's own units.
+    """
+    if isinstance(model, TopKSae):
+        return model.decode(model.encode(rows))
+    mask = (torch.arange(int(lengths.max()))[None, :] < lengths[:, None]).to(rows.device)
+    padded = rows.new_zeros(*mask.shape, rows.shape[1])
+    padded[mask] = rows
+    return model(padded, mask).prediction[mask]
+
+
+def _training_means(store: ActivationStore, layers: tuple[int, int], progress: Report) -> tuple[Tensor, Tensor]:
+    """Means `[E]` of the last of the layers over the training rows without sinks: (words, sentence rows alone)."""
+    kept = torch.from_numpy(~store.sinks("train", layers))
+    is_word = torch.from_numpy((store.flags("train") & WORD) != 0)
+    width = store.layer(layers[1]).width
+    totals, counts = torch.zeros(2, width, dtype=torch.float64), torch.zeros(2, dtype=torch.int64)
+    for first, shard in store.rows("train", layers[1], progress).shards():
+        for start in range(0, len(shard), ROWS_AT_ONCE):
+            rows = shard[start : start + ROWS_AT_ONCE]
+            place = slice(first + start, first + start + len(rows))
+            for kind, chosen in enumerate((kept[place] & is_word[place], kept[place] & ~is_word[place])):
+                totals[kind] += rows[chosen].sum(dim=0, dtype=torch.float64)
+                counts[kind] += int(chosen.sum())
+            progress(Progress("means", place.stop, len(kept), "rows"))
+    means = (totals / counts.clamp_min(1)[:, None]).float()
+    either = (totals.sum(dim=0) / counts.sum().clamp_min(1)).float()
+    words, sentences = (mean if count else either for mean, count in zip(means, counts, strict=True))
+    return words, sentences

@@ -1,0 +1,272 @@
+"""From a model's name to its config, tokenizer and weights: what is checked, identified, loaded, and advised.
+
+The one place that knows how transformers loads models, and what it and the hub raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import xxhash
+from huggingface_hub import errors as hub_errors
+from huggingface_hub import hf_hub_download
+from huggingface_hub.utils import are_progress_bars_disabled
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
+from transformers.utils import logging as transformers_logging
+
+from clvq.artifacts import files_checksum
+from clvq.errors import ClvqError
+from clvq.language_model.sites import first_line
+from clvq.language_model.tokenization import special_ids
+
+
+class LoadedFiles(NamedTuple):
+    """What a model's files hold, loaded."""
+
+    model: Any
+    """With its classification head, with a head for the next token where that was asked for, or the base model alone;
+    on the device asked for."""
+    tokenizer: Any
+    commit: str | None
+    """The hub's commit; None for a local folder."""
+    fingerprint: str
+    no_head_reason: str | None
+    """Why `model` has no classification head; None where it has one."""
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Loading model `name` without chatter; whatever goes wrong is a ClvqError that says what to do."""
+    try:
+        with _quiet():
+            yield
+    except ClvqError:
+        raise
+    except Exception as error:  # transformers raises nearly every type there is
+        raise ClvqError(_advice(error, name)) from error
+
+
+def load_files(
+    name: str, revision: str | None, device: torch.device, trust_remote_code: bool, next_token: bool = False
+) -> LoadedFiles:
+    """Load the model in the local folder or of the hub id `name`; call it inside `explained`.
+
+    With `next_token` a causal language model keeps the head that predicts its next token.
+    """
+    local = _check_folder(Path(name)) if Path(name).exists() else None
+    # One snapshot for every file, even if the branch moves between two downloads.
+    commit = None if local else _commit(name, revision)
+    options = {"revision": commit, "trust_remote_code": trust_remote_code}
+    config = AutoConfig.from_pretrained(name, **options)
+    if config.is_encoder_decoder:
+        raise ClvqError(f"{name} is an encoder-decoder model: give an encoder or a decoder-only one.")
+    tokenizer = AutoTokenizer.from_pretrained(name, config=config, **options)
+    _check_tokenizer(tokenizer, name)
+    dtype: Any = "auto" if device.type == "cuda" else torch.float32
+    loaded, no_head_reason = _load_weights(name, config, dtype, options, next_token)
+    return LoadedFiles(
+        loaded.to(device),
+        tokenizer,
+        commit,
+        folder_fingerprint(local) if local else _digest(f"{name}@{commit}"),
+        no_head_reason,
+    )
+
+
+def _load_weights(
+    name: str, config: Any, dtype: Any, options: dict[str, Any], next_token: bool
+) -> tuple[Any, str | None]:
+    """The model with its classification head and None, or the base model and why there is no head.
+
+    With `next_token` a causal language model comes with its head for the next token instead of as the base model.
+    """
+    architecture = (config.architectures or ["a model of unknown class"])[0]
+    has_head = architecture.endswith("ForSequenceClassification")
+    is_language_model = next_token and architecture.endswith(("ForCausalLM", "LMHeadModel"))
+    auto: Any = AutoModelForSequenceClassification if has_head else AutoModel
+    if is_language_model:
+        auto = AutoModelForCausalLM
+    model, info = auto.from_pretrained(
+        name, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+    )
+    base = model.base_model
+    prefix = f"{model.base_model_prefix}." if base is not model else ""
+    missing = sorted(info["missing_keys"])
+    in_head = [key for key in missing if not key.startswith(prefix)]
+    # A base model's pooler is read by heads alone: no hidden state depends on it.
+    in_pooler = [key for key in missing if key.startswith(f"{prefix}pooler.")]
+    in_base = [key for key in missing if key not in in_head and key not in in_pooler]
+    if in_base:
+        raise ClvqError(
+            f"the weights of {name} are incomplete: {_few(in_base)} missing. Its config.json belongs to "
+            "another model, or the copy was cut short: fetch the files again."
+        )
+    if not has_head:
+        kept = model if is_language_model and not in_head else base
+        return kept, f"its files hold {architecture}, which has no sequence classification head"
+    if in_head or in_pooler:
+        return base, f"the head's weights are not in its files ({_few(in_head + in_pooler)} missing)"
+    if config.num_labels < 2 or config.problem_type in ("regression", "multi_label_classification"):
+        kind = "multi-label" if config.problem_type == "multi_label_classification" else "regression"
+        return base, f"its head is for {kind}, which has no single predicted label"
+    return model, None
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def split_revision(model: str, revision: str | None) -> tuple[str, str | None]:
+    """Name and revision of `user/name@revision`; an existing path is taken as it is."""
+    if not model.strip():
+        raise ClvqError("the model has no name: give a local folder, user/name, or user/name@revision.")
+    if Path(model).expanduser().exists():
+        if revision is not None:
+            raise ClvqError(f"{model} is a local folder, which has no revision {revision}: leave the revision out.")
+        return str(Path(model).expanduser()), None
+    name, at, inline = model.rpartition("@")
+    if not at:
+        name = model
+    elif revision not in (None, inline):
+        raise ClvqError(f"two revisions for one model: {model} and {revision}. Give one.")
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
+        raise ClvqError(f"there is no folder {name}: give a folder with a model, or a hub id such as user/name.")
+    return name, inline if at else revision
+
+
+def _commit(name: str, revision: str | None) -> str:
+    """The commit that `revision` of a hub model means now, or meant when it was cached."""
+    # In the hub's cache a file lies in a folder named by its commit.
+    return Path(hf_hub_download(name, "config.json", revision=revision)).parent.name
+
+
+def pick_device(name: str | None) -> torch.device:
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except Exception as error:  # torch raises RuntimeError, AssertionError and more for a device that is not there
+        raise ClvqError(f"device {name!r} cannot be used ({first_line(error)}): give cpu, cuda or mps.") from error
+    return device
+
+
+def _check_folder(folder: Path) -> Path:
+    """Refuse a folder from which a model cannot be read, before transformers looks at it."""
+    if not folder.is_dir():
+        raise ClvqError(f"{folder} is a file: give the folder that holds the model's config.json.")
+    if not (folder / "config.json").is_file():
+        raise ClvqError(f"{folder} holds no config.json: give the folder that save_pretrained wrote.")
+    if not any(folder.glob("*.safetensors")):
+        found = "only pickled weights" if any(folder.glob("*.bin")) else "no weights"
+        raise ClvqError(
+            f"{folder} holds {found}: clvq reads safetensors and unpickles nothing. Convert it once, with "
+            "AutoModel.from_pretrained(...).save_pretrained(...) from a source that you trust."
+        )
+    return folder
+
+
+def _check_tokenizer(tokenizer: Any, name: str) -> None:
+    if not tokenizer.is_fast:
+        raise ClvqError(
+            f"{name} has only a slow tokenizer ({type(tokenizer).__name__}), without character offsets: "
+            "add a tokenizer.json, or use another model."
+        )
+    # Without its files transformers makes an empty tokenizer of special tokens and says nothing.
+    if not set(tokenizer.get_vocab().values()) - special_ids(tokenizer) - {tokenizer.unk_token_id}:
+        raise ClvqError(f"{name} holds no tokenizer: add its tokenizer.json, or the vocabulary files it is made from.")
+
+
+def _digest(text: str) -> str:
+    return xxhash.xxh3_128_hexdigest(text.encode())
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """A hash of the contents of every file that decides what the model computes."""
+    patterns = (
+        "config.json",
+        "*.safetensors",
+        "*.index.json",
+        "tokenizer*",
+        "vocab*",
+        "merges*",
+        "*.model",
+        "*.py",
+        "special_tokens_map.json",
+        "added_tokens.json",
+    )
+    return files_checksum(folder, {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
+
+
+_ADVICE: list[tuple[type[BaseException] | tuple[type[BaseException], ...], str]] = [
+    (
+        hub_errors.GatedRepoError,
+        "is gated: accept its terms on https://huggingface.co/{name} and set HF_TOKEN",
+    ),
+    (
+        hub_errors.RevisionNotFoundError,
+        "has no such revision: name a branch, a tag or a commit of it after the @",
+    ),
+    (
+        (hub_errors.RepositoryNotFoundError, hub_errors.HFValidationError),
+        "was not found, neither as a local folder nor on the Hugging Face hub: check the spelling; "
+        "a private model needs HF_TOKEN",
+    ),
+    # Also an EntryNotFoundError, so it comes first.
+    (
+        (hub_errors.LocalEntryNotFoundError, hub_errors.OfflineModeIsEnabled, ConnectionError, TimeoutError),
+        "is not in the local cache and the hub cannot be reached: go online once, unset HF_HUB_OFFLINE, "
+        "or give a local folder",
+    ),
+    (
+        hub_errors.EntryNotFoundError,
+        "lacks a file that a transformers model has ({line}): give another model",
+    ),
+    (
+        (torch.cuda.OutOfMemoryError, MemoryError),
+        "does not fit into the memory of the device: give another device, or a smaller model",
+    ),
+    (SafetensorError, "has a corrupt or truncated safetensors file ({line}): fetch or copy it again"),
+]
+
+
+def _advice(error: BaseException, name: str) -> str:
+    """What went wrong while loading `name`, and what to do, from the error or from what caused it."""
+    line = first_line(error)
+    chain: list[BaseException] = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    for kinds, text in _ADVICE:
+        if any(isinstance(link, kinds) for link in chain):
+            return f"{name} {text.format(name=name, line=line)}."
+    if "trust_remote_code" in str(error):
+        return f"{name} runs Python code of its own: read that code, then allow it with --trust-remote-code."
+    if isinstance(error, OSError) and "safetensors" in str(error):
+        return f"{name} has no safetensors weights, and clvq unpickles nothing: use a revision that has them."
+    return f"{name} cannot be loaded: {line} ({type(error).__name__}). Check its files."
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars, load reports or advice of transformers and huggingface_hub; as before afterwards."""
+    verbosity = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled() and not are_progress_bars_disabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()  # huggingface_hub's too
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()

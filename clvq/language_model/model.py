@@ -1,0 +1,274 @@
+"""A Hugging Face encoder or decoder-only model: hidden states of words at layers, and predictions.
+
+`layers` finds where the states pass, `model_files` loads what is on disk. Layer `i` is index `i` of Hugging Face
+`hidden_states`: 0 the embeddings, `i` the output of block `i`, the last one the state after the final norm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from clvq.errors import ClvqError
+from clvq.language_model.loading import explained, load_files, pick_device, split_revision
+from clvq.language_model.sites import Site, find_sites, is_causal, length_limit, no_cache, watch
+from clvq.language_model.tokenization import RowLayout, TokenizedSentence, WordTokenizer, row_layout, special_ids
+
+
+class BatchResult(NamedTuple):
+    """What `LanguageModel.run` gives, on the model's device; R: rows of all sentences, C: classes."""
+
+    hidden: dict[int, Tensor]
+    """For each layer `[R, D]`, the sentences' rows one after another, in the model's type."""
+    row_counts: list[int]
+    """Rows of each sentence; 0 for a sentence without tokens."""
+    logits: Tensor | None
+    """`[B, C]` in 32 bits, NaN for a sentence without tokens; None when no prediction was asked for."""
+
+
+class _EnoughError(Exception):
+    """Raised by a hook once the last wanted layer is seen, so that the blocks above it do not run."""
+
+
+class LanguageModel:
+    """A model in evaluation mode with its tokenizer. `load` reads one; `tokenize`, then `run`."""
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        model_id: str,
+        revision: str | None = None,
+        fingerprint: str = "",
+        no_head_reason: str | None = None,
+        max_length: int | None = None,
+    ) -> None:
+        """`model` with its classification head; or, and why in `no_head_reason`, the base model alone or with its
+        head for the next token."""
+        self.model_id = model_id
+        self.revision = revision
+        self.fingerprint = fingerprint
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.base = model.base_model
+        headless = "it was given as a base model" if self.base is model else None
+        self.no_head_reason = no_head_reason or headless
+        self.predicts_next_token = self.no_head_reason is not None and self.base is not model
+        """Whether `model` is a language model with the head that predicts the next token."""
+        self.config = model.config
+        self.architecture: str = (self.config.architectures or [type(model).__name__])[0]
+        self.device: torch.device = model.device
+        self.dtype: torch.dtype = model.dtype
+        self.label_names: list[str] | None = None
+        if self.no_head_reason is None:
+            names = self.config.id2label
+            self.label_names = [str(names.get(index, f"LABEL_{index}")) for index in range(self.config.num_labels)]
+        self._text_config = self.config.get_text_config()
+        pad = getattr(self._text_config, "pad_token_id", None)
+        self._vocabulary_size: int = self.base.get_input_embeddings().weight.shape[0]
+        self._configured_pad = pad if pad is not None and 0 <= pad < self._vocabulary_size else None
+        special = special_ids(tokenizer)
+        probe = [number for number in range(self._vocabulary_size) if number not in special][:5]
+        with torch.inference_mode():
+            blocks = getattr(self._text_config, "num_hidden_layers", 0)
+            self._sites, self._widths = find_sites(self.base, blocks, self.ids([probe]))
+            self.is_decoder = is_causal(self.base, self.ids([probe[:4], [*probe[:3], probe[-1]]]))
+        self.num_layers = len(self._sites) - 1
+        self.max_length = length_limit(self.base, tokenizer, max_length)
+        self._word_tokenizer = WordTokenizer(tokenizer, max_length=self.max_length, is_decoder=self.is_decoder)
+
+    @classmethod
+    def load(
+        cls,
+        model: str,
+        *,
+        revision: str | None = None,
+        device: str | None = None,
+        trust_remote_code: bool = False,
+        max_length: int | None = None,
+        next_token: bool = False,
+    ) -> LanguageModel:
+        """Load `model`: a local folder, `user/name`, or `user/name@revision`.
+
+        Weights come from safetensors only: in 32 bits, on CUDA in the checkpoint's own type. `device` None is
+        CUDA where there is one, else the CPU. `max_length` counts tokens, special ones included; it may go
+        beyond what the tokenizer says, not beyond what the model takes. With `next_token` a causal language model
+        keeps the head that predicts its next token; hidden states and fingerprint are the same without.
+        """
+        name, revision = split_revision(model, revision)
+        target = pick_device(device)
+        with explained(name):
+            files = load_files(name, revision, target, trust_remote_code, next_token)
+            return cls(
+                files.model,
+                files.tokenizer,
+                model_id=name,
+                revision=files.commit,
+                fingerprint=files.fingerprint,
+                no_head_reason=files.no_head_reason,
+                max_length=max_length,
+            )
+
+    def width(self, layer: int) -> int:
+        """Size of the hidden states at `layer`."""
+        self.check_layers([layer])
+        return self._widths[layer]
+
+    def check_layers(self, layers: Sequence[int]) -> None:
+        """Refuse a layer that the model does not have."""
+        wrong = [layer for layer in layers if not 0 <= layer <= self.num_layers]
+        if wrong:
+            raise ClvqError(
+                f"{self.model_id} has no layer {', '.join(map(str, wrong))}: its layers are 0 (embeddings) "
+                f"to {self.num_layers}."
+            )
+
+    def locate(self, layer: int) -> Site:
+        """The module and side where the states of `layer` pass, for reading, editing and splicing alike."""
+        self.check_layers([layer])
+        return self._sites[layer]
+
+    def tokenize(self, texts: Sequence[str], unit: str = "word", words: str = "text") -> list[TokenizedSentence]:
+        """Tokens of each text, joined to words found as `words` says, or with `unit` "token" one by one.
+
+        A token without a visible character (spaces, line ends, a bare "▁") is nobody's and has no row.
+        """
+        sentences = self._word_tokenizer(texts, unit, words)
+        largest = max((max(sentence.input_ids, default=0) for sentence in sentences), default=0)
+        if largest >= self._vocabulary_size:
+            raise ClvqError(
+                f"the tokenizer of {self.model_id} gives token {largest}, but the model has "
+                f"{self._vocabulary_size} embeddings: copy the tokenizer's files from the same model."
+            )
+        return sentences
+
+    def run(
+        self,
+        sentences: Sequence[TokenizedSentence],
+        layers: Sequence[int],
+        pooling: str = "last",
+        predict: bool = False,
+    ) -> BatchResult:
+        """States of all rows of `sentences` at `layers`, and the logits when `predict`, in one forward.
+
+        A word's row is the state of its last sub-word, its first, or their mean, as `pooling` says. Without
+        `predict` the blocks above the highest layer do not run.
+        """
+        self.check_layers(layers)
+        if predict and self.label_names is None:
+            raise ClvqError(f"{self.model_id} cannot predict: {self.no_head_reason}.")
+        pad = self.padding_id(sentences, predict)
+        if pad is None:
+            parts = [self.run([sentence], layers, pooling, predict) for sentence in sentences]
+            return BatchResult(
+                {layer: torch.cat([part.hidden[layer] for part in parts]) for layer in layers},
+                [count for part in parts for count in part.row_counts],
+                torch.cat([part.logits for part in parts if part.logits is not None]),
+            )
+        layouts = [row_layout(sentence, pooling) for sentence in sentences]
+        place: dict[str, Any] = {"dtype": self.dtype, "device": self.device}
+        hidden = {layer: torch.empty(0, self._widths[layer], **place) for layer in layers}
+        logits: Tensor | None = None
+        if predict:
+            logits = torch.full((len(sentences), self.config.num_labels), torch.nan, device=self.device)
+        present = [index for index, sentence in enumerate(sentences) if sentence.input_ids]
+        if present and (layers or predict):
+            inputs = self.ids([sentences[index].input_ids for index in present], pad)
+            gather = _row_gatherer([layouts[index] for index in present], self.device)
+            captured: dict[int, Tensor] = {}
+            with torch.inference_mode(), self.capturing(layers, gather, captured, stop=not predict):
+                if predict:
+                    with self.head_padding(pad if len(present) > 1 else None):
+                        output = self.model(**inputs, **no_cache(self.model)).logits
+                else:
+                    self.base(**inputs, **no_cache(self.base))
+            # Copies made here, outside inference mode, may take part in a later autograd graph.
+            hidden = {layer: captured[layer].clone() for layer in layers}
+            if logits is not None:
+                logits[present] = output.float()
+        return BatchResult(hidden, [len(layout.flags) for layout in layouts], logits)
+
+    def ids(self, rows: list[list[int]], pad: int = 0) -> dict[str, Tensor]:
+        """Input ids and attention mask `[B, T]`, padded on the right.
+
+        On the right a token's position is the same whether the model counts indices, the mask or ids that are
+        not padding, so no position ids are needed.
+        """
+        longest = max(map(len, rows))
+        ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows])
+        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+        return {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
+
+    def padding_id(self, sentences: Sequence[TokenizedSentence], predict: bool) -> int | None:
+        """Id to pad with; None where only one sentence at a time gives the right prediction.
+
+        A decoder's head reads the last token that is not `pad_token_id`. Where the model has that id, padding
+        with it leaves what an unpadded forward reads. Where it has none, the batch gets an id that is in none
+        of its texts.
+        """
+        if self._configured_pad is not None:
+            return self._configured_pad
+        if not predict or len(sentences) == 1:
+            return 0
+        used = {number for sentence in sentences for number in sentence.input_ids}
+        return next((number for number in range(self._vocabulary_size) if number not in used), None)
+
+    @contextmanager
+    def head_padding(self, pad: int | None) -> Iterator[None]:
+        """A decoder's head refuses a batch when its config names no padding id: name `pad` for a while."""
+        configured = getattr(self._text_config, "pad_token_id", None)
+        if pad is not None and self._configured_pad is None:
+            self._text_config.pad_token_id = pad
+        try:
+            yield
+        finally:
+            self._text_config.pad_token_id = configured
+
+    @contextmanager
+    def capturing(
+        self,
+        layers: Sequence[int],
+        gather: Callable[[Tensor], Tensor],
+        captured: dict[int, Tensor],
+        stop: bool,
+    ) -> Iterator[None]:
+        """Fill `captured` with each layer's rows while the model runs; `stop` ends the run at the highest."""
+        highest = max(layers, default=-1)
+
+        def keep(layer: int) -> Callable[[Tensor], None]:
+            def take(state: Tensor) -> None:
+                captured[layer] = gather(state)
+                if stop and layer == highest:
+                    raise _EnoughError
+
+            return take
+
+        handles = [watch(self._sites[layer], keep(layer)) for layer in set(layers)]
+        try:
+            yield
+        except _EnoughError:
+            pass
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def _row_gatherer(layouts: list[RowLayout], device: torch.device) -> Callable[[Tensor], Tensor]:
+    """A function from states `[B, T, D]` to rows `[R, D]`: means over each row's positions, in 32 bits."""
+    places = [(index, at) for index, layout in enumerate(layouts) for row in layout.positions for at in row]
+    counts = [len(row) for layout in layouts for row in layout.positions]
+    sentence, token = torch.tensor(places, dtype=torch.long, device=device).reshape(-1, 2).unbind(1)
+    lengths = torch.tensor(counts, dtype=torch.long, device=device)
+
+    def gather(state: Tensor) -> Tensor:
+        states = state[sentence, token]  # [places, D]
+        if len(places) == len(counts):
+            return states
+        return torch.segment_reduce(states.float(), "mean", lengths=lengths).to(state.dtype)
+
+    return gather

@@ -1,0 +1,168 @@
+"""Running on from a layer: the blocks below it run once, those above it as often as there are states to try.
+
+A hook puts given states where the layer's own would pass (`layers.splice`). The blocks below are then of no use, so
+they are made to hand on what they get, if a trial shows that this changes nothing; else they run, for nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from clvq.errors import ClvqError
+from clvq.language_model.model import LanguageModel
+from clvq.language_model.sites import no_cache, splice
+from clvq.language_model.tokenization import TokenizedSentence
+
+_TRIAL = ("one two three four five", "one")
+
+
+class Inputs(NamedTuple):
+    """Some sentences as the model takes them, padded on the right."""
+
+    input_ids: Tensor
+    """`[B, T]`"""
+    attention_mask: Tensor
+    """`[B, T]` 1 for a token, 0 for padding."""
+    pad: int
+    """What `input_ids` holds at padding; a decoder's classification head finds the last token by it."""
+
+
+class UpperLayers:
+    """The part of a language model above `layer`, differentiable in the states that go in.
+
+        inputs = upper.inputs(sentences)
+        states = upper.states(inputs)             # [B, T, D] at the layer, once
+        logits = upper.logits(states, inputs)     # of these or of any other states, as often as needed
+
+    Logits are those of the classification head, `[B, C]`, or of a language model's next token after the last one,
+    `[B, V]`, in 32 bits. The model's own states give its own logits, to the last bit. The model's parameters no
+    longer take part in gradients.
+    """
+
+    def __init__(self, model: LanguageModel, layer: int) -> None:
+        """ClvqError where the model has no such layer, no head, or does not run on as it should."""
+        if model.label_names is None and not (model.predicts_next_token and model.is_decoder):
+            raise ClvqError(
+                f"{model.model_id} predicts nothing that could be explained: {model.no_head_reason}. "
+                "Use a model with a classification head, or a causal language model."
+            )
+        self.model = model
+        self.layer = layer
+        self._site = model.locate(layer)
+        model.model.requires_grad_(False)
+        blocks = _blocks(model, layer)
+        self._below: list[tuple[nn.Module, Callable[..., Any]]] = []
+        keeps = "logits_to_keep" in inspect.signature(model.model.forward).parameters
+        self._keeps_last = keeps and model.predicts_next_token
+        self._try_out(blocks)
+
+    @property
+    def skips_below(self) -> bool:
+        """Whether the blocks below the layer are passed over when the model runs on."""
+        return bool(self._below)
+
+    def inputs(self, sentences: Sequence[TokenizedSentence]) -> Inputs:
+        """The sentences in one batch; each must have a token."""
+        # The choice of a batch: one sentence becomes several when many states of it are tried at a time.
+        pad = self.model.padding_id([*sentences, *sentences], self.model.label_names is not None)
+        if pad is None:
+            raise ClvqError(f"{len(sentences)} texts use every token of {self.model.model_id}: give fewer at a time.")
+        return Inputs(**self.model.ids([sentence.input_ids for sentence in sentences], pad), pad=pad)
+
+    @torch.no_grad()
+    def states(self, inputs: Inputs) -> Tensor:
+        """The model's own states at the layer `[B, T, D]`; the blocks above do not run."""
+        captured: dict[int, Tensor] = {}
+        with self.model.capturing([self.layer], lambda state: state, captured, stop=True):
+            base = self.model.base
+            base(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, **no_cache(base))
+        return captured[self.layer]
+
+    def logits(self, states: Tensor, inputs: Inputs) -> Tensor:
+        """The logits when `states` `[B, T, D]` stand at the layer; what stands at padding has no influence."""
+        handle = splice(self._site, states)
+        try:
+            with self._passing():
+                return self._run(inputs)
+        finally:
+            handle.remove()
+
+    def _run(self, inputs: Inputs) -> Tensor:
+        model, last = self.model.model, inputs.attention_mask.sum(dim=1) - 1
+        arguments: dict[str, Any] = no_cache(model)
+        if self._keeps_last:
+            places, last = last.unique(return_inverse=True)  # [P]: batches are of like length, so these are few
+            arguments["logits_to_keep"] = places
+        with self.model.head_padding(inputs.pad if self.model.label_names is not None else None):
+            output: Tensor = model(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, **arguments).logits
+        if self.model.label_names is None:
+            output = output[torch.arange(len(output), device=output.device), last]
+        return output.float()
+
+    @contextmanager
+    def _passing(self) -> Iterator[None]:
+        """The blocks below hand on what they get, for a while."""
+        own = [block.__dict__.get("forward") for block, _ in self._below]
+        for block, passing in self._below:
+            block.forward = passing
+        try:
+            yield
+        finally:
+            for (block, _), forward in zip(self._below, own, strict=True):
+                if forward is None:
+                    del block.forward
+                else:
+                    block.forward = forward
+
+    @torch.no_grad()
+    def _try_out(self, blocks: list[nn.Module]) -> None:
+        """Proves on two short texts that the model's own states give its own logits, and that other states give the
+        same logits whether the blocks below run or not; only then are they passed over."""
+        inputs = self.inputs([text for text in self.model.tokenize(_TRIAL) if text.input_ids])
+        kinds: dict[nn.Module, Any] = {}
+        handles = [block.register_forward_hook(lambda b, _, output: kinds.update({b: output})) for block in blocks]
+        try:
+            plain = self._run(inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        states = self.states(inputs)
+        if not torch.equal(self.logits(states, inputs), plain):
+            raise ClvqError(
+                f"{self.model.model_id} cannot be run on from layer {self.layer}: its own states there do not give "
+                "its own logits. Train on another --input-layer."
+            )
+        others = (states, states / 2)
+        expected = [self.logits(other, inputs) for other in others]
+        self._below = [(block, _passing_like(kinds[block])) for block in blocks if block in kinds]
+        try:
+            proved = all(
+                torch.equal(self.logits(other, inputs), logits) for other, logits in zip(others, expected, strict=True)
+            )
+        except Exception:  # a block whose output is more than a tuple of states, to whoever reads it
+            proved = False
+        if not proved:
+            self._below = []
+
+
+def _blocks(model: LanguageModel, layer: int) -> list[nn.Module]:
+    """The blocks that lie below a layer."""
+    first = model.locate(0).module
+    stacks = (list(module) for module in model.base.modules() if isinstance(module, nn.ModuleList))
+    return next((stack[:layer] for stack in stacks if stack and stack[0] is first), [])
+
+
+def _passing_like(output: Any) -> Callable[..., Any]:
+    """A block's forward that gives its input back in the form that its output has."""
+    others = len(output) - 1 if isinstance(output, tuple) else None
+
+    def forward(hidden_states: Tensor, *_: Any, **__: Any) -> Any:
+        return hidden_states if others is None else (hidden_states, *[None] * others)
+
+    return forward

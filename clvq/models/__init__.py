@@ -1,0 +1,1 @@
+"""Pure torch: the CLVQ-VAE and what it is compared with."""

@@ -1,0 +1,1 @@
+"""From stored rows to a checkpoint with its figures and yardsticks."""

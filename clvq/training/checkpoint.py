@@ -1,0 +1,189 @@
+"""The checkpoint folder: config.json (architecture, settings, provenance, results), model.safetensors, README.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clvq.activations.store import FOLDER_NAME, ActivationStore
+from clvq.config import TrainConfig
+from clvq.errors import ArtifactError, ClvqError, MismatchError
+from clvq.models.clvq_vae import WEIGHTS_NAME, ClvqVae
+from clvq.models.sae import TopKSae
+from clvq.storage import (
+    check_file,
+    file_checksum,
+    read_signed,
+    read_tensors,
+    write_signed,
+    write_tensors,
+    write_text,
+)
+from clvq.training.model_card import TITLES, model_card, span
+
+FORMAT = "clvq-checkpoint"
+FORMAT_VERSION = 1
+CONFIG_NAME = "config.json"
+TRAINING_FOLDER = "training"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What config.json says of a finished checkpoint."""
+
+    path: Path
+    config: dict[str, Any]
+
+    @property
+    def settings(self) -> TrainConfig:
+        return TrainConfig.from_json(self.config["settings"])
+
+    @property
+    def results(self) -> dict[str, Any]:
+        return dict(self.config["results"])
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the weights; what is made from this checkpoint carries it."""
+        return str(self.config["weights_checksum"])
+
+    @property
+    def input_layer(self) -> int:
+        return self.settings.input_layer
+
+    @property
+    def output_layer(self) -> int:
+        return self.settings.output_layer
+
+    def store(self) -> ActivationStore:
+        """The activations beside this checkpoint, which must be those it was trained on.
+
+        ArtifactError where there are none, MismatchError where they are others.
+        """
+        store = ActivationStore(self.path.parent / FOLDER_NAME)
+        self.check_store(store)
+        return store
+
+    def check_store(self, store: ActivationStore) -> None:
+        """MismatchError that names what a store does not share with the one that this was trained on."""
+        made = self.config["provenance"]
+        remedy = "Use another --run or --name, or `clvq train --overwrite` to train again."
+        if store.fingerprint != made["rows"]:
+            raise MismatchError(f"{self.path} was trained on other rows than {store.path} holds now. {remedy}")
+        for layer, made_from in made["layers"].items():
+            if int(layer) not in store.layers or store.layer(int(layer)).fingerprint != made_from:
+                raise MismatchError(
+                    f"{self.path} was trained on other states of layer {layer} than {store.path} holds now. {remedy}"
+                )
+
+    @property
+    def title(self) -> str:
+        """What was trained, in words."""
+        return TITLES[self.settings.method]
+
+    @property
+    def span(self) -> str:
+        """From which layer to which, in words; one that reconstructs its input layer has that alone."""
+        return span(self.input_layer, self.settings.target_layer)
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether a word has one code; a sparse autoencoder's code is the strongest of a word's latents."""
+        return self.settings.method != "sae"
+
+    @property
+    def size(self) -> int:
+        """How many codes, or latents."""
+        return int(self.config["codebook_size" if self.has_codes else "latents"])
+
+    def load(self) -> ClvqVae | TopKSae:
+        """The model, after its weights are verified."""
+        check_file(self.path / WEIGHTS_NAME, self.config["weights_checksum"])
+        if self.has_codes:
+            return ClvqVae.from_pretrained(self.path)
+        model = TopKSae(**{name: self.config[name] for name in ("input_width", "latents", "k")})
+        model.load_state_dict(read_tensors(self.path / WEIGHTS_NAME)[0])
+        return model.eval()
+
+
+def architecture(settings: TrainConfig, input_width: int, output_width: int, encoder: str) -> dict[str, Any]:
+    """The arguments of ClvqVae that `settings` come to; without an encoder codes are frozen, and never drawn."""
+    shared = ("codebook_size", "top_k", "temperature", "temperature_unit", "ema_decay", "decoder_layers",
+              "decoder_heads", "feed_forward", "dropout", "decoder_memory")  # fmt: skip
+    values = {name: getattr(settings, name) for name in shared}
+    if encoder == "identity":
+        values["top_k"] = 1
+    return {"input_width": input_width, "output_width": output_width, "encoder": encoder, **values}
+
+
+def write_checkpoint(
+    path: Path,
+    model: ClvqVae | TopKSae,
+    architecture: dict[str, Any],
+    settings: TrainConfig,
+    provenance: dict[str, Any],
+    results: dict[str, Any],
+) -> Checkpoint:
+    """Writes the weights, the card, and config.json last: with it the checkpoint is finished."""
+    write_tensors(path / WEIGHTS_NAME, model.state_dict())
+    config = {
+        **architecture,
+        "settings": settings.as_json(),
+        "weights_checksum": file_checksum(path / WEIGHTS_NAME),
+        "provenance": provenance,
+        "results": results,
+    }
+    write_text(path / "README.md", model_card(config))
+    write_signed(path / CONFIG_NAME, FORMAT, FORMAT_VERSION, config)
+    return read_checkpoint(path)
+
+
+def add_yardstick(checkpoint: Checkpoint, name: str, fvu: float | None) -> None:
+    """Adds a figure that was measured later to a finished checkpoint."""
+    results = checkpoint.results
+    results["yardsticks"] = {**results["yardsticks"], name: fvu}
+    config = {**checkpoint.config, "results": results}
+    write_text(checkpoint.path / "README.md", model_card(config))
+    write_signed(checkpoint.path / CONFIG_NAME, FORMAT, FORMAT_VERSION, config)
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """The checkpoint at `path`; ArtifactError where it is missing, unfinished, foreign, or from a newer clvq."""
+    path = Path(path)
+    file = path / CONFIG_NAME
+    if not file.exists():
+        state = "holds an unfinished training" if (path / TRAINING_FOLDER).exists() else "holds no checkpoint"
+        raise ArtifactError(f"{path} {state} ({CONFIG_NAME} is missing). Run `clvq train`.")
+    return Checkpoint(path, read_signed(file, FORMAT, FORMAT_VERSION, "Train again with --overwrite."))
+
+
+def find_checkpoint(run: str | Path, name: str | Path | None = None) -> Checkpoint:
+    """The checkpoint `name` of a run folder, or the folder at that path; without a name the only one in the run.
+
+    ArtifactError where there is none; ClvqError that lists them where there are several.
+    """
+    run = Path(run)
+    if name is not None:
+        inside = run / name
+        return read_checkpoint(inside if inside.exists() or not Path(name).exists() else name)
+    found = sorted(file.parent for file in run.glob(f"*/{CONFIG_NAME}")) if run.is_dir() else []
+    if not found:
+        raise ArtifactError(f"{run} holds no finished checkpoint. Run `clvq train`, or name the run folder with --run.")
+    if len(found) > 1:
+        names = "\n".join(f"  {_described(path)}" for path in found)
+        raise ClvqError(f"{run} holds {len(found)} checkpoints; name the one that is meant:\n{names}")
+    return read_checkpoint(found[0])
+
+
+def _described(path: Path) -> str:
+    """A line of the list: name, layers, codes, FVU; a broken one is named all the same."""
+    try:
+        checkpoint = read_checkpoint(path)
+    except ClvqError:
+        return f"{path.name} (cannot be read)"
+    settings, fvu = checkpoint.settings, checkpoint.results["evaluation"]["fvu"]
+    figure = "" if fvu is None else f", FVU {fvu:.3f}"
+    method = "" if settings.method == "clvq" else f" ({settings.method})"
+    kind = "codes" if checkpoint.has_codes else "latents"
+    return f"{path.name}{method}: {checkpoint.span}, {checkpoint.size} {kind}, seed {settings.seed}{figure}"

@@ -1,0 +1,296 @@
+"""What every training shares: shuffled epochs, the best state, and saving, so that it goes on bit for bit."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clvq.config import TrainConfig
+from clvq.errors import ClvqError
+from clvq.progress import Progress, Report
+from clvq.storage import append_lines, read_tensors, write_tensors, write_text
+from clvq.training.metrics_log import cut_back
+from clvq.training.processes import Processes
+from clvq.training.rows import PairBatch, PairRows
+from clvq.training.state import Position, load_state, save_state
+
+BEST_NAME = "best.safetensors"
+SAVE_SECONDS = 30.0
+"""A state is saved this often, so that a kill costs no more than that (and the rest of a step)."""
+LOG_STEPS = 10
+PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.5, 5
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class Judgement(NamedTuple):
+    """What an epoch comes to on the selection slice."""
+
+    fvu: float | None
+    logged: dict[str, Any]
+    """Further figures for the log."""
+    shown: dict[str, float]
+    """Further figures for the one who waits."""
+
+
+class TrainingLoop(ABC, Generic[Model]):
+    """Trains `model` on `rows` with Adam; the best state by FVU on a selection slice is left in it.
+
+    `identity` names everything that decides the result: a state saved under another one is refused. A method says what
+    a step is (`_step`) and how an epoch is judged (`_judge`).
+    """
+
+    epsilon: ClassVar[float] = 1e-8
+    """Of Adam."""
+    remedy: ClassVar[str] = ""
+    """What to do about a loss that is not finite; {rate} is the learning rate."""
+
+    def __init__(
+        self,
+        model: Model,
+        rows: PairRows,
+        config: TrainConfig,
+        folder: Path,
+        identity: str,
+        progress: Report,
+        *,
+        stage: str = "train",
+    ) -> None:
+        self.processes = Processes.current()
+        self.model, self.rows, self.config = model, rows, config
+        self.folder, self.identity, self.progress, self.stage = folder, identity, progress, stage
+        self.position = Position()
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.Adam(
+            self.parameters, config.learning_rate, eps=self.epsilon, weight_decay=config.weight_decay, fused=True
+        )
+        self.plateau = None
+        if config.schedule == "plateau":
+            self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+                self.optimizer, factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE
+            )
+        self.batches_an_epoch = math.ceil(len(rows) / config.batch_sentences)
+        self.total_steps = config.epochs * self.batches_an_epoch
+        self._recent: dict[str, float] = {}
+        self._shown: dict[str, float] = {}
+        """Figures of a method's own for the one who waits."""
+
+    @abstractmethod
+    def _step(self, batch: PairBatch) -> dict[str, float]:
+        """One step: `_begin_step`, losses, `_descend`. Gives `rows` and the losses by name."""
+
+    @abstractmethod
+    def _judge(self) -> Judgement:
+        """The model on the selection slice."""
+
+    def _kept(self) -> dict[str, Tensor]:
+        """Tensors of the loop itself that belong to its state; they are read back in place."""
+        return {}
+
+    def _step_figures(self) -> dict[str, float]:
+        """Further figures for the log, of the steps since it was last asked for them."""
+        return {}
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.folder.parent / "metrics.jsonl"
+
+    def run(self) -> Position:
+        """Trains to the end, or from the saved state to the end."""
+        if not self._resume() and self.processes.is_leader:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_text(self.metrics_path, "")
+        started = time.monotonic() - self.position.seconds
+        saved = time.monotonic()
+        while not self.position.finished:
+            epoch = self.position.epoch
+            self.model.train()
+            for places in self.rows.shuffled_batches(self.config.batch_sentences, self.config.seed, epoch)[
+                self.position.batch :
+            ]:
+                losses = self._step(self.rows.read(self._own_share(places)))
+                self.position.batch += 1
+                self.position.step += 1
+                self.position.seconds = time.monotonic() - started
+                self._log_step(losses)
+                if time.monotonic() - saved > SAVE_SECONDS:
+                    self._save()
+                    saved = time.monotonic()
+                self._report(losses)
+            self._end_epoch()
+            self.position.seconds = time.monotonic() - started
+            if self.position.finished:
+                self._save()
+        self.processes.wait()
+        if self.position.best_epoch:
+            self.model.load_state_dict(read_tensors(self.folder / BEST_NAME)[0])
+        return self.position
+
+    def _own_share(self, places: np.ndarray) -> np.ndarray:
+        """This process's sentences of a batch; all of them where there are fewer sentences than processes."""
+        processes = self.processes
+        return places[processes.rank :: processes.count] if len(places) >= processes.count else places
+
+    def _begin_step(self) -> None:
+        """Seeds the step's draws by its number, so that a training cut anywhere goes on with the same ones; sets its
+        learning rate."""
+        draws = np.random.SeedSequence([self.config.seed, self.position.step, self.processes.rank])
+        torch.manual_seed(int(draws.generate_state(1)[0]))
+        rate = self._learning_rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def _learning_rate(self) -> float:
+        """Linear warm-up, then a cosine to 0; or what the plateau schedule says."""
+        if self.plateau is not None:
+            return float(self.optimizer.param_groups[0]["lr"])
+        step, warmup = self.position.step, max(1, round(self.config.warmup * self.total_steps))
+        if step < warmup:
+            return self.config.learning_rate * (step + 1) / warmup
+        share = (step - warmup) / max(1, self.total_steps - warmup)
+        return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+    def _descend(self, loss: Tensor, value: float) -> None:
+        """One optimiser step; ClvqError before it where the loss (`value`, over all processes) is not finite."""
+        self._refuse_not_finite("loss", value)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self._sum_gradients()
+        self._shape_gradients()
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_clip or math.inf)
+        self._refuse_not_finite("gradient's norm", float(norm))
+        self.optimizer.step()
+
+    def _refuse_not_finite(self, what: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise ClvqError(
+                f"The {what} is {value} at step {self.position.step + 1} (epoch {self.position.epoch + 1}). That step "
+                f"changed nothing. {self.remedy.format(rate=f'{self.config.learning_rate:g}')}"
+            )
+
+    def _sum_gradients(self) -> None:
+        if self.processes.count == 1:
+            return
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        self.processes.sum(flat)
+        for gradient, summed in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(summed.view_as(gradient))
+
+    def _shape_gradients(self) -> None:
+        """What a method takes out of the gradients before the step."""
+
+    def _end_epoch(self) -> None:
+        """Judges the epoch on the selection slice, keeps the best state, decides whether to go on."""
+        position = self.position
+        result = self._judge()
+        judged = torch.tensor([math.inf if result.fvu is None else result.fvu], device=self.rows.device)
+        self.processes.share(judged)  # the same everywhere, or the processes might part ways
+        fvu = float(judged)
+        position.epoch, position.batch = position.epoch + 1, 0
+        if fvu < position.best_fvu or not position.best_epoch:
+            position.best_fvu, position.best_epoch = fvu, position.epoch
+            if self.processes.is_leader:
+                write_tensors(self.folder / BEST_NAME, self.model.state_dict())
+        self._log_epoch(result)
+        position.sums = {}
+        if self.plateau is not None:
+            self.plateau.step(fvu)
+        waited = position.epoch - position.best_epoch
+        position.finished = position.epoch >= self.config.epochs or 0 < self.config.patience <= waited
+
+    def _log_step(self, losses: dict[str, float]) -> None:
+        for sums in (self.position.sums, self._recent):
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + (value if name == "rows" else losses["rows"] * value)
+        if self.position.step % LOG_STEPS:
+            return
+        line = {
+            "kind": "step",
+            "step": self.position.step,
+            "epoch": self.position.epoch + 1,
+            **_averages(self._recent),
+            **self._step_figures(),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "seconds": round(self.position.seconds, 3),
+        }
+        self._recent = {}
+        self._log(line)
+
+    def _log(self, line: dict[str, Any]) -> None:
+        if self.processes.is_leader:
+            append_lines(self.metrics_path, [json.dumps(line)])
+
+    def _log_epoch(self, result: Judgement) -> None:
+        position = self.position
+        line = {
+            "kind": "epoch",
+            "step": position.step,
+            "epoch": position.epoch,
+            **_averages(position.sums),
+            "rows": position.sums.get("rows", 0),
+            "selection_fvu": result.fvu,
+            **result.logged,
+            "best": position.best_epoch == position.epoch,
+            "seconds": round(position.seconds, 3),
+        }
+        self._log(line)
+        details = {"epoch": position.epoch, "fvu": result.fvu or 0.0, **result.shown}
+        self.progress(Progress(self.stage, position.step, self.total_steps, "steps", details))
+
+    def _report(self, losses: dict[str, float]) -> None:
+        """May raise KeyboardInterrupt (a notebook's, a command line's): between two steps the state is whole."""
+        position = self.position
+        details = {
+            "epoch": position.epoch + 1,
+            "epochs": self.config.epochs,
+            **losses,
+            "rows": int(losses["rows"]),
+            **self._shown,
+        }
+        try:
+            self.progress(Progress(self.stage, position.step, self.total_steps, "steps", details))
+        except KeyboardInterrupt:
+            self._save()
+            raise
+
+    def _save(self) -> None:
+        if not self.processes.is_leader:
+            return
+        if self.plateau is not None:
+            values = {key: value for key, value in self.plateau.state_dict().items() if _plain(value)}
+            self.position.plateau = values | {"lr": self.optimizer.param_groups[0]["lr"]}
+        save_state(self.folder, self.identity, self.position, self._recent, self.model, self.optimizer, self._kept())
+
+    def _resume(self) -> bool:
+        """Takes up the saved state, where there is one, and cuts the log back to it."""
+        found = load_state(self.folder, self.identity, self.model, self.optimizer, self._kept())
+        if found is None:
+            return False
+        self.position, self._recent = found
+        if self.plateau is not None and self.position.plateau is not None:
+            values = dict(self.position.plateau)
+            for group in self.optimizer.param_groups:
+                group["lr"] = values.pop("lr", group["lr"])
+            self.plateau.load_state_dict(values)
+        self.processes.wait()  # everyone has read the state before the leader goes on and writes the next
+        if self.processes.is_leader:
+            cut_back(self.metrics_path, self.position.step, self.position.epoch, self.position.seconds)
+        self.progress(Progress(self.stage, note=f"Continuing after step {self.position.step} of {self.total_steps}."))
+        return True
+
+
+def _averages(sums: dict[str, float]) -> dict[str, float]:
+    return {name: value / max(sums["rows"], 1) for name, value in sums.items() if name != "rows"}
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, int | float | str | bool | list)

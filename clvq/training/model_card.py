@@ -1,0 +1,121 @@
+"""README.md of a checkpoint: what it is, what it was made from, how good it is, how to load it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clvq.artifacts import short_name
+
+TITLES = {
+    "clvq": "CLVQ-VAE",
+    "kmeans": "Frozen k-means codes",
+    "vqvae": "Single-layer VQ-VAE",
+    "sae": "TopK sparse autoencoder",
+}
+"""Of each method."""
+
+_FRONT = """---
+library_name: clvq
+tags:
+- clvq
+- interpretability
+- {tag}
+---
+"""
+_METHOD = "(method: [arXiv 2506.20040](https://arxiv.org/abs/2506.20040))"
+_HIDDEN = "hidden states of layer\n{input_layer}"
+_ABOUT = {
+    "clvq": "A codebook of {codes} concepts between two layers of a language model: "
+    + _HIDDEN
+    + " are encoded, replaced by the nearest code, and decoded to those of layer\n{output_layer} "
+    + _METHOD
+    + ".",
+    "kmeans": "What a CLVQ-VAE is measured against: "
+    + _HIDDEN
+    + " are replaced by the nearest of {codes} spherical k-means codes, which are never\ntrained, and decoded to those "
+    "of layer {output_layer} by the same decoder " + _METHOD + ".",
+    "vqvae": "What a CLVQ-VAE is measured against: the same model " + _METHOD + ", trained to\nreconstruct its own "
+    "input. " + _HIDDEN.capitalize() + " are encoded, replaced by the nearest of {codes} codes, and decoded again.",
+    "sae": "What a CLVQ-VAE is measured against: " + _HIDDEN + " are written as {k} of {latents} directions "
+    "(method: [arXiv 2406.04093](https://arxiv.org/abs/2406.04093)).",
+}
+_USE = {
+    True: """model = clvq.ClvqVae.from_pretrained("PATH OR REPOSITORY")
+indices = model.assign(hidden_states, mask)   # [B, T, D], [B, T] -> [B, T], -1 where there is no word""",
+    False: """model = clvq.read_checkpoint("PATH").load()
+values, indices = model.encode(hidden_states)   # [N, D] -> [N, k], [N, k]""",
+}
+
+
+def span(input_layer: int, target_layer: int) -> str:
+    return f"layer {input_layer}" if input_layer == target_layer else f"layers {input_layer} -> {target_layer}"
+
+
+def model_card(config: dict[str, Any]) -> str:
+    """The page for what config.json says."""
+    settings, results = config["settings"], config["results"]
+    method = settings.get("method", "clvq")
+    codes = method != "sae"
+    target = results.get("target_layer", settings["output_layer"])
+    about = _ABOUT[method].format(
+        input_layer=settings["input_layer"],
+        output_layer=settings["output_layer"],
+        codes=settings["codebook_size"],
+        k=config.get("k"),
+        latents=config.get("latents"),
+    )
+    rows = _code_rows(config, results) if codes else _sae_rows(results)
+    table = "\n".join(f"| {name} | {_shown(value)} |" for name, value in rows)
+    return f"""{_FRONT.format(tag="vector-quantization" if codes else "sparse-autoencoder")}
+# {TITLES[method]} of {short_name(config["provenance"]["model"]["id"])}, {span(settings["input_layer"], target)}
+
+{about}
+
+```python
+import clvq
+{_USE[codes]}
+```
+
+| figure | value |
+|---|---|
+{table}
+
+Trained for {results["epochs_run"]} epochs on {results["training_rows"]} rows of {results["training_sentences"]}
+distinct sentences; the state of epoch {results["best_epoch"]} is kept, chosen on
+{results["selection_sentences"]} held-back training sentences. FVU, of layer {target}, is the sum of squared errors over
+the sum of squares about the training mean. Settings, versions and fingerprints are in `config.json`.
+"""
+
+
+def _code_rows(config: dict[str, Any], results: dict[str, Any]) -> list[tuple[str, Any]]:
+    figures, standards = results["evaluation"], results["yardsticks"]
+    return [
+        ("FVU, words of the evaluation split", figures["fvu"]),
+        ("FVU, sentence rows", figures["fvu_sentence_rows"]),
+        ("FVU of a copy of the input layer", standards["copy"]),
+        ("FVU of a ridge map", standards["ridge"]),
+        ("FVU of the mean output per k-means code", standards["mean_per_code"]),
+        ("FVU of frozen k-means codes, same decoder and budget", standards.get("frozen_kmeans")),
+        ("FVU with codes shuffled among words", figures["fvu_codes_shuffled"]),
+        ("FVU with a word's own code replaced by the mean code", figures["fvu_own_code_mean"]),
+        ("codebook perplexity", figures["codebook_perplexity"]),
+        ("active codes", f"{figures['active_codes']} of {config['codebook_size']}"),
+        ("codes on 5 distinct sentences or more", figures["active_codes_5"]),
+        ("candidates in effective use", figures["candidates_in_use"]),
+    ]
+
+
+def _sae_rows(results: dict[str, Any]) -> list[tuple[str, Any]]:
+    figures = results["evaluation"]
+    return [
+        ("FVU, words of the evaluation split", figures["fvu"]),
+        ("FVU, sentence rows", figures["fvu_sentence_rows"]),
+        ("FVU of the mean per k-means code", results["yardsticks"]["mean_per_code"]),
+        ("latents active in a word (L0)", figures["l0"]),
+        ("active latents", f"{figures['active_latents']} of {results['latents']}"),
+        ("learning rate, of those swept", f"{results['learning_rate']:g}"),
+    ]
+
+
+def _shown(value: Any) -> str:
+    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)

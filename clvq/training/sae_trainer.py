@@ -1,0 +1,178 @@
+"""The training of a TopK sparse autoencoder: its losses, the revival of dead latents, its figures on a split."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clvq.config import TrainConfig
+from clvq.models.metrics import ExplainedVariance, perplexity
+from clvq.models.sae import Latents, TopKSae
+from clvq.progress import Progress, Report, silent
+from clvq.training.evaluation import HELD_OUT_SENTENCES, TrainingMeans, count_sentences
+from clvq.training.loop import Judgement, TrainingLoop
+from clvq.training.rows import PairBatch, PairRows
+
+AUXILIARY_WEIGHT = 1 / 32
+"""Of the auxiliary loss, as published."""
+
+
+@dataclass(frozen=True)
+class SaeEvaluation:
+    """Figures over the word rows of a split; None where they cannot be had.
+
+    FVU is of the input layer, which is what a sparse autoencoder reconstructs. Codes are the strongest latents.
+    """
+
+    rows: int
+    fvu: float | None
+    fvu_sentence_rows: float | None
+    l0: float
+    """Mean number of active latents of a word."""
+    active_latents: int
+    dead_latents: int
+    codebook_perplexity: float
+    active_codes: int
+    active_codes_5: int
+    """Codes on 5 distinct sentences or more."""
+    dead_codes: int
+    candidates_in_use: None = None
+    fvu_codes_shuffled: None = None
+    fvu_own_code_mean: None = None
+    """These three are of the draw among codes and of a decoder that sees them; there is none."""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@torch.no_grad()
+def evaluate_sae(model: TopKSae, rows: PairRows, means: TrainingMeans, progress: Report = silent) -> SaeEvaluation:
+    """One pass over a split whose targets are the input layer's rows."""
+    words, sentence_rows = ExplainedVariance(means.words), ExplainedVariance(means.sentences)
+    size = len(model.directions)
+    usage, codes, attested = (torch.zeros(size, dtype=torch.int64) for _ in range(3))
+    count = done = 0
+    for places in rows.batches(256):
+        batch = rows.read(places)
+        latents = model.strongest(model.preactivations(batch.inputs))
+        made = model.combine(latents) + model.bias
+        words.add(batch.targets[batch.is_word], made[batch.is_word])
+        sentence_rows.add(batch.targets[~batch.is_word], made[~batch.is_word])
+        active = latents.indices[batch.is_word][latents.values[batch.is_word] > 0]
+        usage += torch.bincount(active, minlength=size).cpu()
+        is_word, strongest = batch.is_word.cpu(), latents.indices[:, 0].cpu()
+        codes += torch.bincount(strongest[is_word], minlength=size)
+        count_sentences(attested, strongest, is_word, batch.mask)
+        count += int(is_word.sum())
+        done += len(places)
+        progress(Progress("evaluate", done, len(rows), "sentences"))
+    active_latents, active_codes = int((usage > 0).sum()), int((codes > 0).sum())
+    return SaeEvaluation(
+        rows=count,
+        fvu=words.fvu,
+        fvu_sentence_rows=sentence_rows.fvu,
+        l0=int(usage.sum()) / max(count, 1),
+        active_latents=active_latents,
+        dead_latents=size - active_latents,
+        codebook_perplexity=perplexity(codes),
+        active_codes=active_codes,
+        active_codes_5=int((attested >= HELD_OUT_SENTENCES).sum()),
+        dead_codes=size - active_codes,
+    )
+
+
+class SaeTrainer(TrainingLoop[TopKSae]):
+    """Trains a TopK sparse autoencoder as Gao et al. 2024 do, appendix A.
+
+    The loss is the squared error as a share of the rows' square about the bias. Latents unused for `revive_after`
+    batches are dead: the strongest of them reconstruct what the others leave, and the share of it that they miss is
+    the auxiliary loss, which brings them back. Directions stay unit vectors: of their gradient only the part across
+    them is kept, and each step ends in normalizing them. All rows count, words and sentence rows, as in the training
+    of codes.
+    """
+
+    epsilon = 6.25e-10
+    remedy = "Look for rows with huge values in the input layer, or leave out sinks (no --keep-sinks)."
+
+    def __init__(
+        self,
+        model: TopKSae,
+        rows: PairRows,
+        selection: PairRows,
+        means: TrainingMeans,
+        config: TrainConfig,
+        folder: Path,
+        identity: str,
+        progress: Report,
+        *,
+        stage: str,
+    ) -> None:
+        super().__init__(model, rows, config, folder, identity, progress, stage=stage)
+        self.selection, self.means = selection, means
+
+    def _step(self, batch: PairBatch) -> dict[str, float]:
+        model, rows = self.model, batch.inputs
+        self._begin_step()
+        preactivations = model.preactivations(rows)
+        latents = model.strongest(preactivations)
+        left = rows - model.bias - model.combine(latents)
+        reconstruction = left.square().mean() / (rows - model.bias.detach()).square().mean()
+        dead = self._dead()
+        auxiliary = auxiliary_loss(model, preactivations, left.detach(), dead)
+        loss = reconstruction + AUXILIARY_WEIGHT * auxiliary
+        self._descend(loss, float(loss.detach()))
+        model.normalize()
+        self._count(latents)
+        return {
+            "rows": float(len(rows)),
+            "loss": float(loss.detach()),
+            "reconstruction": float(reconstruction.detach()),
+            "auxiliary": float(auxiliary.detach()),
+            "dead": float(len(dead)),
+        }
+
+    def _dead(self) -> Tensor:
+        """Indices of the dead latents; none where `revive_after` is 0."""
+        after = self.config.revive_after
+        return (self.model.batches_unused >= after).nonzero().squeeze(1)[: None if after else 0]
+
+    @torch.no_grad()
+    def _count(self, latents: Latents) -> None:
+        """Which latents were in use, and how strong the strongest were."""
+        model = self.model
+        model.batches_unused.add_(1)
+        model.batches_unused[latents.indices[latents.values > 0]] = 0
+        strongest, size = latents.indices[:, 0], len(model.strength)
+        count = torch.bincount(strongest, minlength=size)
+        total = torch.zeros_like(model.strength).index_add_(0, strongest, latents.values[:, 0])
+        seen = total / count.clamp_min(1)
+        known = torch.where(model.strength > 0, model.strength.lerp(seen, 1 - self.config.ema_decay), seen)
+        model.strength.copy_(torch.where(count > 0, known, model.strength))
+
+    def _shape_gradients(self) -> None:
+        gradient, directions = self.model.directions.grad, self.model.directions.detach()
+        assert gradient is not None
+        gradient.addcmul_((gradient * directions).sum(dim=1, keepdim=True), directions, value=-1)
+
+    def _judge(self) -> Judgement:
+        self.model.eval()
+        result = evaluate_sae(self.model, self.selection, self.means)
+        figures = {"selection_l0": result.l0, "selection_active_latents": result.active_latents}
+        return Judgement(result.fvu, figures, {"L0": result.l0})
+
+
+def auxiliary_loss(model: TopKSae, preactivations: Tensor, left: Tensor, dead: Tensor) -> Tensor:
+    """The share of what is left `[N, D]` that the strongest dead latents miss; 0 where none is dead.
+
+    As many of them as half the width, or all: what is published for every width.
+    """
+    if not len(dead):
+        return left.new_zeros(())
+    count = min(len(dead), max(1, left.shape[1] // 2))
+    values, places = preactivations[:, dead].topk(count, dim=1)
+    made = model.combine(Latents(values.relu(), dead[places]))
+    return (left - made).square().mean() / left.square().mean().clamp_min(torch.finfo(left.dtype).tiny)

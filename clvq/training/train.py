@@ -1,0 +1,250 @@
+"""`train`: an activation store -> a trained checkpoint, with the figures and the yardsticks that make it credible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clvq import artifacts as provenance
+from clvq.activations.store import ActivationStore
+from clvq.config import UNUSED, TrainConfig, differences
+from clvq.errors import MismatchError
+from clvq.models.clvq_vae import ClvqVae
+from clvq.models.codebook_init import initial_codebook, sample_size
+from clvq.models.sae import TopKSae
+from clvq.progress import Progress, Report, silent
+from clvq.storage import fingerprint, locked, remove_folder
+from clvq.training.checkpoint import (
+    CONFIG_NAME,
+    TRAINING_FOLDER,
+    Checkpoint,
+    add_yardstick,
+    architecture,
+    read_checkpoint,
+    write_checkpoint,
+)
+from clvq.training.data import TrainingRows
+from clvq.training.evaluation import Evaluation, evaluate
+from clvq.training.processes import Processes, device_of
+from clvq.training.sae_sweep import train_sae
+from clvq.training.state import STATE_NAME, Position
+from clvq.training.vae_trainer import Trainer
+from clvq.training.yardsticks import Yardsticks, kmeans_codes, yardsticks
+
+KMEANS_FOLDER = "kmeans"
+
+
+def train(
+    store: ActivationStore | str | Path,
+    *,
+    path: str | Path,
+    overwrite: bool = False,
+    progress: Report = silent,
+    **settings: Any,
+) -> Checkpoint:
+    """Trains a CLVQ-VAE, or the `method` asked for, on a store's layer pair into the checkpoint folder `path`.
+
+    `settings` are the fields of `TrainConfig`; `input_layer` and `output_layer` must be among them. What the method
+    has no use for is left aside, with a note. An unfinished training with the same settings continues, a finished one
+    is returned as it is; with other settings it raises MismatchError unless `overwrite`.
+    """
+    config = TrainConfig.resolve(**settings)
+    if aside := [f"--{name.replace('_', '-')}" for name in UNUSED[config.method] if name in settings]:
+        progress(Progress("train", note=f"--method {config.method} has no use for {', '.join(aside)}."))
+    store = store if isinstance(store, ActivationStore) else ActivationStore(store)
+    path = Path(path)
+    for layer in (config.input_layer, config.output_layer):
+        store.layer(layer)
+    processes = Processes.current()
+    with locked(path) if processes.is_leader else nullcontext():
+        if overwrite and processes.is_leader:
+            (path / CONFIG_NAME).unlink(missing_ok=True)
+            remove_folder(path / TRAINING_FOLDER)
+        processes.wait()
+        if (path / CONFIG_NAME).exists():
+            checkpoint = read_checkpoint(path)
+            _refuse_other(checkpoint, config, store)
+            if config.yardsticks == "basic" or "frozen_kmeans" in checkpoint.results["yardsticks"]:
+                progress(Progress("train", note=f"{path} is up to date."))
+                return checkpoint
+        with _own_random_state(config.seed, device_of(config.device)):
+            return _Training(store, path, config, processes, progress).run()
+
+
+class _Training:
+    """One run of `train`: trains, measures, writes."""
+
+    def __init__(
+        self, store: ActivationStore, path: Path, config: TrainConfig, processes: Processes, progress: Report
+    ) -> None:
+        self.store, self.path, self.config = store, path, config
+        self.processes, self.progress = processes, progress
+        self.rows = TrainingRows(store, config, progress)
+
+    def run(self) -> Checkpoint:
+        """All processes train; the leader alone measures and writes, while the others wait."""
+        if not (self.path / CONFIG_NAME).exists():
+            if self.config.method == "sae":
+                self._train_sae()
+            else:
+                self._train()
+        if self.config.yardsticks == "full":
+            self._frozen_kmeans()
+        if self.processes.is_leader:
+            remove_folder(self.path / TRAINING_FOLDER)
+        self.processes.wait()
+        return read_checkpoint(self.path)
+
+    def _train(self) -> None:
+        folder = self.path / TRAINING_FOLDER
+        frozen = self.config.method == "kmeans"
+        model, arguments = self._kmeans_model() if frozen else self._model("residual")
+        if not frozen and not (folder / STATE_NAME).exists():
+            self._initialize(model)
+        position = self._trainer(model, folder, "train", frozen_codes=frozen).run()
+        if self.processes.is_leader:
+            figures = {
+                "evaluation": self._evaluate(model).as_json(),
+                "yardsticks": asdict(self._yardsticks()),
+            }
+            self._write(model, arguments, figures, position)
+        self.processes.wait()
+
+    def _train_sae(self) -> None:
+        outcome = train_sae(self.rows, self.path / TRAINING_FOLDER, self._identity(), self.progress)
+        model = outcome.model
+        arguments = {"input_width": self.rows.widths[0], "latents": len(model.directions), "k": model.k}
+        figures = {**outcome.figures, "yardsticks": asdict(self._yardsticks())}
+        self._write(model, arguments, figures, outcome.position)
+
+    def _write(
+        self, model: ClvqVae | TopKSae, arguments: dict[str, Any], figures: dict[str, Any], position: Position
+    ) -> None:
+        results = {**figures, "target_layer": self.config.target_layer, **self.rows.counts(), **_outcome(position)}
+        write_checkpoint(self.path, model, arguments, self.config, self._provenance(), results)
+
+    def _yardsticks(self) -> Yardsticks:
+        """A copy or a linear map of a layer predicts that layer itself: not what its codes are measured against."""
+        config, rows = self.config, self.rows
+        codes = kmeans_codes(rows.training, config.codebook_size, config.seed)
+        found = yardsticks(rows.training, rows.selection, rows.evaluation, rows.means, codes, self.progress)
+        return replace(found, copy=None, ridge=None) if config.target_layer == config.input_layer else found
+
+    def _model(self, encoder: str) -> tuple[ClvqVae, dict[str, Any]]:
+        arguments = architecture(self.config, *self.rows.widths, encoder)
+        model = ClvqVae(**arguments).to(self.rows.device)
+        model.input_scale.fill_(self.rows.scales[0])
+        model.output_scale.fill_(self.rows.scales[1])
+        return model, arguments
+
+    def _kmeans_model(self) -> tuple[ClvqVae, dict[str, Any]]:
+        """Spherical k-means codes of the input layer itself under the decoder that all methods have."""
+        torch.manual_seed(self.config.seed)
+        model, arguments = self._model("identity")
+        model.quantizer.set_codebook(kmeans_codes(self.rows.training, self.config.codebook_size, self.config.seed))
+        self.processes.share(model.quantizer.codebook)
+        return model, arguments
+
+    def _initialize(self, model: ClvqVae) -> None:
+        """Codes from the `z_e` that the encoder gives before training."""
+        config = self.config
+        self.progress(
+            Progress("codebook", note=f"Initializing {config.codebook_size} codes ({config.initialization}).")
+        )
+        generator = torch.Generator().manual_seed(config.seed)
+        inputs = self.rows.training.sample_inputs(sample_size(config.codebook_size), generator)
+        with torch.no_grad():
+            for part in inputs.split(16384):
+                part.copy_(model.encoder(part))
+        model.quantizer.set_codebook(
+            initial_codebook(inputs, config.codebook_size, config.initialization, generator),
+            self._expected_count(config),
+        )
+        for buffer in model.quantizer.buffers():
+            self.processes.share(buffer)
+
+    def _expected_count(self, config: TrainConfig) -> Tensor:
+        """Rows a code gets in a batch on average: the weight that the first codes have against the first batches."""
+        rows = self.rows.training.row_count / max(1, len(self.rows.training)) * config.batch_sentences
+        return torch.full((config.codebook_size,), rows / config.codebook_size, device=self.rows.device)
+
+    def _identity(self) -> list[Any]:
+        layers = [self.store.layer(i).fingerprint for i in (self.config.input_layer, self.config.output_layer)]
+        return [self.config.deciding(), layers]
+
+    def _trainer(self, model: ClvqVae, folder: Path, stage: str, *, frozen_codes: bool = False) -> Trainer:
+        return Trainer(
+            model,
+            self.rows.training,
+            self.rows.selection,
+            self.rows.means,
+            self.config,
+            folder,
+            fingerprint([*self._identity(), frozen_codes]),
+            self.progress,
+            stage=stage,
+            frozen_codes=frozen_codes,
+        )
+
+    def _evaluate(self, model: ClvqVae) -> Evaluation:
+        rows = self.rows
+        return evaluate(
+            model, rows.evaluation, rows.means, reliance=True, seed=self.config.seed, progress=self.progress
+        )
+
+    def _frozen_kmeans(self) -> None:
+        """Adds the FVU of what `--method kmeans` trains with the same settings, as a yardstick."""
+        model, _ = self._kmeans_model()
+        folder = self.path / TRAINING_FOLDER / KMEANS_FOLDER
+        self._trainer(model, folder, "frozen k-means", frozen_codes=True).run()
+        if self.processes.is_leader:
+            add_yardstick(read_checkpoint(self.path), "frozen_kmeans", self._evaluate(model).fvu)
+
+    def _provenance(self) -> dict[str, Any]:
+        store, config = self.store, self.config
+        return {
+            "model": store.provenance["model"],
+            "corpus": store.provenance["corpus"],
+            "rows": store.fingerprint,
+            "layers": {
+                str(layer): store.layer(layer).fingerprint for layer in (config.input_layer, config.output_layer)
+            },
+            "device": str(self.rows.device),
+            "versions": provenance.versions(),
+            "created": provenance.now(),
+        }
+
+
+def _refuse_other(checkpoint: Checkpoint, config: TrainConfig, store: ActivationStore) -> None:
+    """MismatchError that names what differs between a finished checkpoint and what is asked for."""
+    if differing := differences(checkpoint.settings.deciding(), config.deciding()):
+        raise MismatchError(
+            f"{checkpoint.path} holds a finished checkpoint with other settings: {'; '.join(differing)}. "
+            "Use another --name, or --overwrite to replace it."
+        )
+    checkpoint.check_store(store)
+
+
+def _outcome(position: Position) -> dict[str, Any]:
+    return {
+        "epochs_run": position.epoch,
+        "best_epoch": position.best_epoch,
+        "selection_fvu": position.best_fvu if np.isfinite(position.best_fvu) else None,
+        "steps": position.step,
+        "training_seconds": round(position.seconds, 1),
+    }
+
+
+@contextmanager
+def _own_random_state(seed: int, device: torch.device) -> Iterator[None]:
+    """Seeds torch for the block alone, so that a notebook's own draws go on as if nothing had happened."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

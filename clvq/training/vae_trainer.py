@@ -1,0 +1,101 @@
+"""The training of a CLVQ-VAE: its losses, the EMA step of its codebook, and how an epoch is judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from clvq.config import TrainConfig
+from clvq.models.clvq_vae import ClvqVae, Layout
+from clvq.models.losses import commitment_loss, reconstruction_loss, straight_through
+from clvq.models.metrics import perplexity
+from clvq.progress import Report
+from clvq.training.evaluation import TrainingMeans, evaluate
+from clvq.training.loop import Judgement, TrainingLoop
+from clvq.training.rows import PairBatch, PairRows
+
+REVIVAL_SHARE = 0.9
+"""Codes are revived in this share of the steps only; a code moved at the very end would stay untrained."""
+
+
+class Trainer(TrainingLoop[ClvqVae]):
+    """Trains a CLVQ-VAE. With `frozen_codes` neither encoder nor codebook learns, and the nearest code is always taken.
+
+    Its commitment loss is then still logged: how far the rows lie from their codes.
+    """
+
+    remedy = "Lower --learning-rate (now {rate}) and train again with --overwrite."
+
+    def __init__(
+        self,
+        model: ClvqVae,
+        rows: PairRows,
+        selection: PairRows,
+        means: TrainingMeans,
+        config: TrainConfig,
+        folder: Path,
+        identity: str,
+        progress: Report,
+        *,
+        stage: str = "train",
+        frozen_codes: bool = False,
+    ) -> None:
+        super().__init__(model, rows, config, folder, identity, progress, stage=stage)
+        self.selection, self.means, self.frozen_codes = selection, means, frozen_codes
+        self._usage = torch.zeros(config.codebook_size, dtype=torch.int64)
+
+    def _step(self, batch: PairBatch) -> dict[str, float]:
+        """One optimiser step and one EMA step; ClvqError, before either, where the loss is not finite."""
+        model, config, processes = self.model, self.config, self.processes
+        self._begin_step()
+        z_e = model.encoder(batch.inputs)
+        # Before a draw among codes, which would fail without saying where.
+        self._refuse_not_finite("squared norm of the encoder's output", float(z_e.detach().square().sum()))
+        if self.frozen_codes:
+            model.quantizer.eval()
+        codes, indices = model.quantizer(z_e)
+        memory = z_e if model.decoder_memory == "encoder" else None
+        with torch.autocast("cuda", torch.bfloat16, enabled=z_e.is_cuda):
+            prediction = model.decoder(straight_through(z_e, codes), Layout.of(batch.mask), memory)
+        reconstruction = reconstruction_loss(prediction.float(), batch.targets)
+        commitment = commitment_loss(z_e, codes)
+        # Each process weighs by its rows: the gradients' sum is then that of one process with the whole batch.
+        count = torch.tensor(float(len(z_e)), device=z_e.device)
+        processes.sum(count)
+        share = len(z_e) / count
+        loss = share * (reconstruction + config.commitment_weight * commitment)
+        figures = torch.stack([loss.detach(), share * reconstruction.detach(), share * commitment.detach()])
+        processes.sum(figures)
+        value, reconstruction_value, commitment_value = figures.tolist()
+        self._descend(loss, value)
+        if not self.frozen_codes:
+            model.quantizer.update(z_e, indices, processes.sum)
+            if config.revive_after and self.position.step < REVIVAL_SHARE * self.total_steps:
+                model.quantizer.revive(z_e, indices, config.revive_after)
+            for buffer in model.quantizer.buffers():  # rows drawn and gaps seen are the leader's
+                processes.share(buffer)
+        self._usage += torch.bincount(indices, minlength=len(self._usage)).cpu()
+        return {
+            "rows": float(count),
+            "loss": value,
+            "reconstruction": reconstruction_value,
+            "commitment": commitment_value,
+        }
+
+    def _judge(self) -> Judgement:
+        result = evaluate(self.model, self.selection, self.means, batch_sentences=self.config.batch_sentences)
+        logged = {
+            "selection_codebook_perplexity": result.codebook_perplexity,
+            "selection_active_codes": result.active_codes,
+        }
+        return Judgement(result.fvu, logged, {"perplexity": result.codebook_perplexity})
+
+    def _kept(self) -> dict[str, Tensor]:
+        return {"usage": self._usage}
+
+    def _step_figures(self) -> dict[str, float]:
+        self._shown = {"perplexity": perplexity(self._usage)}
+        self._usage.zero_()
+        return {"codebook_perplexity": self._shown["perplexity"]}

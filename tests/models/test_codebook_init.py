@@ -1,0 +1,66 @@
+"""Initial codebooks against scikit-learn and against what they promise."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from sklearn.cluster import KMeans
+from torch.nn import functional
+
+from clvq.errors import ClvqError
+from clvq.models.codebook_init import initial_codebook, k_means, nearest
+
+
+def clustered(count: int = 1500, width: int = 8, centres: int = 20) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    middles = 2.0 * torch.randn(centres, width, generator=generator)
+    which = torch.randint(centres, (count,), generator=generator)
+    return middles[which] + torch.randn(count, width, generator=generator)
+
+
+def inertia(rows: torch.Tensor, codes: torch.Tensor) -> float:
+    return float((rows - codes[nearest(rows, codes)]).square().sum())
+
+
+@pytest.mark.parametrize("spherical", [False, True])
+def test_inertia_is_that_of_scikit_learn(spherical: bool) -> None:
+    rows = clustered()
+    if spherical:
+        rows = functional.normalize(rows, dim=1)
+    ours = [inertia(rows, k_means(rows, 30, torch.Generator().manual_seed(seed), spherical)) for seed in range(5)]
+    theirs = [KMeans(30, n_init=1, random_state=seed).fit(rows.numpy()).inertia_ for seed in range(5)]
+    assert min(ours) < 1.05 * min(theirs)
+    assert sum(ours) < 1.1 * sum(theirs)
+
+
+def test_spherical_codes_have_their_members_direction_and_mean_norm() -> None:
+    rows = clustered()
+    codes = initial_codebook(rows.clone(), 30, "spherical", torch.Generator().manual_seed(0))
+    unit, directions = functional.normalize(rows, dim=1), functional.normalize(codes, dim=1)
+    members = (unit @ directions.T).argmax(dim=1)
+    for code in members.unique().tolist():
+        own = rows[members == code]
+        assert float(codes[code].norm()) == pytest.approx(float(own.norm(dim=1).mean()), rel=1e-3)
+        middle = functional.normalize(functional.normalize(own, dim=1).mean(dim=0), dim=0)
+        assert float(middle @ directions[code]) > 0.999
+
+
+def test_random_codes_are_distinct_rows() -> None:
+    rows = clustered(100)
+    codes = initial_codebook(rows, 40, "random", torch.Generator().manual_seed(0))
+    places = torch.cdist(codes, rows).argmin(dim=1)
+    assert torch.equal(rows[places], codes)
+    assert len(places.unique()) == 40
+
+
+def test_the_seed_decides_and_equal_rows_do_no_harm() -> None:
+    rows = clustered(300)
+    first, again, other = (k_means(rows, 10, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.isfinite(k_means(torch.ones(50, 4), 5, torch.Generator().manual_seed(0))).all()
+
+
+def test_more_codes_than_rows_are_refused() -> None:
+    with pytest.raises(ClvqError, match="smaller --codebook-size"):
+        initial_codebook(torch.randn(9, 3), 10, "spherical", torch.Generator())

@@ -1,0 +1,227 @@
+"""`clvq.train`: what is reported against naive loops, what it learns, which rows it takes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import Ridge
+
+import clvq
+from clvq.activations.store import ActivationStore
+from clvq.config import TrainConfig
+from clvq.language_model.tokenization import WORD
+from clvq.progress import Progress
+from clvq.training.rows import PairRows, frequency_mask, split_by_text
+
+SMALL = {"codebook_size": 16, "epochs": 4, "batch_sentences": 16, "learning_rate": 3e-3, "device": "cpu"}
+PAIR = {"input_layer": 1, "output_layer": 4}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny_store: ActivationStore, tmp_path_factory: pytest.TempPathFactory) -> clvq.Checkpoint:
+    path = tmp_path_factory.mktemp("run") / "L1-L4"
+    return clvq.train(tiny_store, path=path, **PAIR, **SMALL, yardsticks="full")
+
+
+def sentence_rows(store: ActivationStore, split: str, layer: int) -> list[torch.Tensor]:
+    ends = np.cumsum(store.row_counts(split))
+    return store.rows(split, layer).slices((ends - store.row_counts(split)).tolist(), ends.tolist())
+
+
+def training_words(store: ActivationStore, layer: int) -> torch.Tensor:
+    rows = sentence_rows(store, "train", layer)
+    chosen, _ = split_by_text(store, "train")
+    flags = [torch.tensor(sentence.flags) & WORD for sentence in store.sentences("train")]
+    return torch.cat([rows[i][flags[i] != 0] for i in chosen]) * store.layers[layer].scale
+
+
+def test_figures_equal_a_naive_loop_over_sentences(checkpoint: clvq.Checkpoint, tiny_store: ActivationStore) -> None:
+    model = checkpoint.load()
+    scale = tiny_store.layers[4].scale
+    mean = training_words(tiny_store, 4).mean(0)
+    errors = squares = 0.0
+    usage = torch.zeros(16)
+    on_sentences: list[set[int]] = [set() for _ in range(16)]
+    inputs, outputs = (sentence_rows(tiny_store, "eval", layer) for layer in (1, 4))
+    for number, sentence in enumerate(tiny_store.sentences("eval")):
+        words = torch.tensor(sentence.flags) & WORD != 0
+        with torch.no_grad():
+            output = model(inputs[number][None])
+        targets = outputs[number] * scale
+        errors += float((output.prediction[0] * scale - targets)[words].double().square().sum())
+        squares += float((targets - mean)[words].double().square().sum())
+        for index in output.indices[0][words].tolist():
+            usage[index] += 1
+            on_sentences[index].add(number)
+    figures = checkpoint.results["evaluation"]
+    assert figures["fvu"] == pytest.approx(errors / squares, rel=1e-4)
+    shares = usage[usage > 0] / usage.sum()
+    assert figures["codebook_perplexity"] == pytest.approx(math.exp(-float((shares * shares.log()).sum())), rel=1e-4)
+    assert figures["active_codes"] == int((usage > 0).sum()) == 16 - figures["dead_codes"]
+    assert figures["active_codes_5"] == sum(len(numbers) >= 5 for numbers in on_sentences)
+    assert figures["rows"] == int(usage.sum())
+    assert 1.0 <= figures["candidates_in_use"] <= 5.0
+
+
+def test_yardsticks_equal_other_ways_to_them(checkpoint: clvq.Checkpoint, tiny_store: ActivationStore) -> None:
+    x, y = (training_words(tiny_store, layer) for layer in (1, 4))
+    flags = torch.from_numpy(tiny_store.flags("eval")) & WORD != 0
+    x_eval, y_eval = (
+        torch.cat(sentence_rows(tiny_store, "eval", layer))[flags] * tiny_store.layers[layer].scale for layer in (1, 4)
+    )
+    total = float((y_eval - y.mean(0)).square().sum())
+    yardsticks = checkpoint.results["yardsticks"]
+    assert yardsticks["copy"] == pytest.approx(float((y_eval - x_eval).square().sum()) / total, rel=1e-4)
+    penalty = len(x) * float(x.square().mean())
+    best = min(
+        float((y_eval - torch.from_numpy(Ridge(alpha=share * penalty).fit(x, y).predict(x_eval))).square().sum())
+        / total
+        for share in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+    )
+    assert yardsticks["ridge"] == pytest.approx(best, rel=0.1)
+    assert 0 < yardsticks["mean_per_code"] < 1.5
+    assert 0 < yardsticks["frozen_kmeans"] < 1.5
+
+
+def test_training_learns_and_its_log_says_so(checkpoint: clvq.Checkpoint) -> None:
+    lines = [json.loads(line) for line in (checkpoint.path / "metrics.jsonl").read_text().splitlines()]
+    epochs = [line for line in lines if line["kind"] == "epoch"]
+    assert [line["epoch"] for line in epochs] == [1, 2, 3, 4]
+    assert epochs[-1]["selection_fvu"] < epochs[0]["selection_fvu"]
+    assert checkpoint.results["evaluation"]["fvu"] < 1.0
+    assert checkpoint.results["selection_fvu"] == pytest.approx(min(line["selection_fvu"] for line in epochs))
+    assert not (checkpoint.path / "training").exists()
+    assert "library_name: clvq" in (checkpoint.path / "README.md").read_text()
+
+
+def test_a_finished_checkpoint_is_left_alone(checkpoint: clvq.Checkpoint, tiny_store: ActivationStore) -> None:
+    before = {path.name: path.read_bytes() for path in checkpoint.path.iterdir()}
+    notes: list[str] = []
+
+    def take(progress: Progress) -> None:
+        notes.append(progress.note or "")
+
+    clvq.train(tiny_store, path=checkpoint.path, **PAIR, **SMALL, progress=take)
+    assert any("up to date" in note for note in notes)
+    assert {path.name: path.read_bytes() for path in checkpoint.path.iterdir()} == before
+    with pytest.raises(clvq.MismatchError, match="epochs"):
+        clvq.train(tiny_store, path=checkpoint.path, **PAIR, **{**SMALL, "epochs": 5})
+    with pytest.raises(clvq.MismatchError, match="layers 1, 2, 4, not 3"):
+        clvq.train(tiny_store, path=checkpoint.path, input_layer=1, output_layer=3)
+
+
+def test_a_notebooks_random_state_is_its_own(tiny_store: ActivationStore, tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    clvq.train(tiny_store, path=tmp_path / "c", **PAIR, **{**SMALL, "epochs": 1})
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_a_cut_training_ends_in_the_same_bits(tiny_store: ActivationStore, tmp_path: Path, preset: str) -> None:
+    settings = {**PAIR, **SMALL, "preset": preset, "min_frequency": 0, "decoder_layers": 1}
+    whole = clvq.train(tiny_store, path=tmp_path / "whole", **settings)
+    for stop in (7, 23):
+
+        def interrupt(progress: Progress, stop: int = stop) -> None:
+            if progress.stage == "train" and progress.done == stop and "loss" in progress.details:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            clvq.train(tiny_store, path=tmp_path / "cut", **settings, progress=interrupt)
+    with pytest.raises(clvq.MismatchError, match="unfinished training"):
+        clvq.train(tiny_store, path=tmp_path / "cut", **{**settings, "seed": 1})
+    cut = clvq.train(tiny_store, path=tmp_path / "cut", **settings)
+    assert (cut.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
+    assert cut.results["evaluation"] == whole.results["evaluation"]
+    lines = [json.loads(line) for line in (cut.path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if line["kind"] == "resume"] == [7, 23]
+    losses = [
+        [(line["step"], line["loss"]) for line in map(json.loads, log.read_text().splitlines()) if "loss" in line]
+        for log in (cut.path / "metrics.jsonl", whole.path / "metrics.jsonl")
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_the_caps_of_word_types(tiny_store: ActivationStore) -> None:
+    training, _ = split_by_text(tiny_store, "train")
+    words: dict[str, list[tuple[int, int | None]]] = {}
+    row = 0
+    for number, sentence in enumerate(tiny_store.sentences("train")):
+        for start, end, flag in zip(sentence.starts, sentence.ends, sentence.flags, strict=True):
+            if number in set(training.tolist()) and flag & WORD:
+                words.setdefault(sentence.text[start:end], []).append((row, sentence.label))
+            row += 1
+    sentence_only = (tiny_store.flags("train") & WORD) == 0
+    for order in ("file", "random"):
+        keep = frequency_mask(tiny_store, training, 3, 8, order, seed=0)
+        for members in words.values():
+            kept = [row for row, _ in members if keep[row]]
+            assert len(kept) == (0 if len(members) < 3 else min(8, len(members)))
+            if order == "file":
+                assert kept == [row for row, _ in members][: len(kept)]
+            elif len(members) > 8:
+                labels = [label for row, label in members if keep[row]]
+                rarest = min(sum(label == which for _, label in members) for which in (0, 1))
+                assert min(labels.count(0), labels.count(1)) == min(4, rarest)
+    chosen = np.zeros(tiny_store.sentence_count("train"), bool)
+    chosen[training] = True
+    of_chosen = np.repeat(chosen, tiny_store.row_counts("train"))
+    assert keep[sentence_only & of_chosen].all()
+    rows = PairRows(tiny_store, "train", (1, 4), sentences=training, keep=keep)
+    assert rows.row_count == int(keep.sum())
+    batch = rows.read(np.arange(len(rows))[:5])
+    whole = torch.cat([s for _, s in tiny_store.rows("train", 1).shards()])
+    torch.testing.assert_close(batch.inputs, whole[rows.row_numbers(np.arange(5))])
+
+
+def test_a_text_is_in_training_or_in_the_selection_slice(tiny_store: ActivationStore) -> None:
+    training, selection = split_by_text(tiny_store, "train")
+    texts = [sentence.text for sentence in tiny_store.sentences("train")]
+    parts = [{texts[i] for i in training}, {texts[i] for i in selection}]
+    assert not parts[0] & parts[1]
+    assert parts[0] | parts[1] == set(texts)
+    assert len(training) + len(selection) == len(set(texts))
+
+
+def test_settings_are_checked_and_layered() -> None:
+    config = TrainConfig.resolve(preset="paper", input_layer=1, output_layer=2, epochs=3)
+    assert (config.epochs, config.decoder_layers, config.decoder_memory) == (3, 6, "encoder")
+    for wrong, message in (
+        ({"output_layer": 1}, "must lie below"),
+        ({"top_k": 500}, "--top-k 500"),
+        ({"learning_rate": -1.0}, "--learning-rate"),
+        ({"initialization": "magic"}, "one of spherical"),
+        ({"epochs": 2.5}, "--epochs must be int"),
+        ({"lr": 1.0}, "Unknown settings: lr"),
+    ):
+        with pytest.raises(clvq.ClvqError, match=message):
+            TrainConfig.resolve(**{"input_layer": 1, "output_layer": 2, **wrong})
+
+
+def test_two_processes_train_like_one(tiny_store: ActivationStore, tmp_path: Path) -> None:
+    """With draws and dropout off, what two processes learn together is what one learns alone, up to rounding."""
+    settings = {**PAIR, **SMALL, "top_k": 1, "dropout": 0.0, "epochs": 3}
+    one = clvq.train(tiny_store, path=tmp_path / "one", **settings)
+    script = tmp_path / "two.py"
+    script.write_text(
+        f"import clvq\nif __name__ == '__main__':\n"
+        f"    clvq.train({str(tiny_store.path)!r}, path={str(tmp_path / 'two')!r}, **{settings!r})\n"
+    )
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    subprocess.run(launch, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=200)
+    two = clvq.read_checkpoint(tmp_path / "two")
+    assert two.results["steps"] == one.results["steps"]
+    assert two.results["evaluation"]["fvu"] == pytest.approx(one.results["evaluation"]["fvu"], rel=1e-2)
+    for (name, ours), theirs in zip(one.load().state_dict().items(), two.load().state_dict().values(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=2e-2, rtol=2e-2, msg=name)
+    assert (two.path / "metrics.jsonl").read_text().count('"kind": "epoch"') == 3
