@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from common import arguments, print_table, store
 
-from clvq.activations.store import ActivationStore, layer_fingerprint, write_manifest
+from clvq.activations.store import ActivationStore, layer_fingerprint
+from clvq.artifacts import ACTIVATIONS
 from clvq.storage import file_checksum
 
 
@@ -64,7 +65,7 @@ def repeated(small: ActivationStore, path: Path, times: int) -> Path:
             for shard in shards:
                 if not (path / shard["file"]).exists():
                     os.link(small.path / shard["file"], path / shard["file"])
-    write_manifest(path, body)
+    ACTIVATIONS.write(path, body)
     return path
 
 

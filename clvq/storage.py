@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,8 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from clvq.errors import ArtifactError, ClvqError
 
@@ -208,20 +209,22 @@ def fingerprint(value: Any) -> str:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds `folder` for this process; ClvqError where another holds it. Sweeps what a killed writer left."""
+    """Hold `folder` for this process; ClvqError where another holds it. Sweeps what a killed writer left."""
+    lock = FileLock(folder / LOCK_NAME, timeout=0)
     with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK_NAME).open("w")
-    with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            lock.acquire()
+        except Timeout as error:
             raise ClvqError(
                 f"Another process is writing {folder}. Wait for it, or use another --run or --name."
             ) from error
+    try:
         for leftover in folder.rglob(f"{TEMPORARY_PREFIX}*"):
             leftover.unlink(missing_ok=True)
         yield
+    finally:
+        lock.release()
 
 
 def free_bytes(path: Path) -> int:
@@ -240,6 +243,8 @@ def remove_folder(folder: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows opens no folders
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

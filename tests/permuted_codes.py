@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from clvq.artifacts import CHECKPOINT
 from clvq.models.clvq_vae import ClvqVae
-from clvq.storage import file_checksum, write_signed, write_tensors
-from clvq.training.checkpoint import CONFIG_NAME, FORMAT, FORMAT_VERSION, Checkpoint, read_checkpoint
+from clvq.storage import file_checksum, write_tensors
+from clvq.training.checkpoint import Checkpoint, read_checkpoint
 
 
 def permuted(source: Path, path: Path, *, code_away: int | None = None) -> Path:
@@ -26,7 +27,7 @@ def permuted(source: Path, path: Path, *, code_away: int | None = None) -> Path:
         weights["quantizer.codebook"][code_away] = 1e4
     write_tensors(path / "model.safetensors", weights)
     config = {**read_checkpoint(source).config, "weights_checksum": file_checksum(path / "model.safetensors")}
-    write_signed(path / CONFIG_NAME, FORMAT, FORMAT_VERSION, config)
+    CHECKPOINT.write(path, config)
     return path
 
 
@@ -35,5 +36,5 @@ def rewritten(source: Checkpoint, model: ClvqVae, **architecture: Any) -> Checkp
     write_tensors(source.path / "model.safetensors", model.state_dict())
     checksum = file_checksum(source.path / "model.safetensors")
     config = {**source.config, **architecture, "weights_checksum": checksum}
-    write_signed(source.path / CONFIG_NAME, FORMAT, FORMAT_VERSION, config)
+    CHECKPOINT.write(source.path, config)
     return read_checkpoint(source.path)

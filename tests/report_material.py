@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from clvq.artifacts import CODEBOOK, EXPLANATIONS
 from clvq.storage import write_records, write_signed
 from clvq.training.checkpoint import Checkpoint
 
@@ -105,9 +106,17 @@ def write_explanations(
 
 
 def _checksum(checkpoint: Checkpoint) -> str:
-    from clvq.storage import read_json
+    return str(CODEBOOK.read(checkpoint.path)["concepts_checksum"])
 
-    return str(read_json(checkpoint.path / "codebook.json", "")["concepts_checksum"])
+
+def _explained(checkpoint: Checkpoint) -> str | None:
+    """What identifies the explanations; None where there are none."""
+    explained = EXPLANATIONS.exists(checkpoint.path)
+    return EXPLANATIONS.read(checkpoint.path)["explanations_checksum"] if explained else None
+
+
+def _made_of(checkpoint: Checkpoint) -> dict[str, str]:
+    return {"checkpoint": checkpoint.fingerprint, "store": checkpoint.config["provenance"]["rows"]}
 
 
 def _explanation(number: int, text: str, concepts: int, random: np.random.Generator) -> dict[str, Any]:
@@ -156,7 +165,8 @@ def write_faithfulness(
     first = next(iter(groups))
     names = [member for _, _, member in members]
     body = {
-        "checkpoint": checkpoint.fingerprint, "model": {"id": "tiny", "fingerprint": "0"}, "settings": {},
+        **_made_of(checkpoint), "explanations": [_explained(checkpoint)], "beside": [],
+        "model": {"id": "tiny", "fingerprint": "0"}, "settings": {},
         "checkpoints": [{"name": member, "fingerprint": f"of {member}"} for member in names], "names": NAMES,
         "clean": {"sentences": 856, "distinct_texts": 802, "accuracy": 0.9, "chance": 0.52},
         "figures": [line for member in names for line in _figures(member, falls[member])],
@@ -257,7 +267,7 @@ def _selectivity(value: float, reason: str | None) -> dict[str, Any]:
 def write_mode(checkpoint: Checkpoint, mode: str, /, **changed: Any) -> None:
     """faithfulness-MODE.json."""
     measured = _spliced() if mode == "splice" else _probed(mode)
-    body = {"checkpoint": checkpoint.fingerprint, "store": "0", "settings": {}, "measured": measured,
+    body = {**_made_of(checkpoint), "explanations": _explained(checkpoint), "settings": {}, "measured": measured,
             "model": {"id": "tiny", "fingerprint": "0"}, "created": CREATED}  # fmt: skip
     write_signed(checkpoint.path / f"faithfulness-{mode}.json", f"clvq-faithfulness-{mode}", 1, {**body, **changed})
 

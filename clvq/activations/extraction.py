@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clvq.activations.store import MANIFEST_NAME, SPLITS, UNFINISHED_NAME, ActivationStore, SentenceRows
-from clvq.activations.writer import StoreWriter, clear, sources, unfinished_record
+from clvq.activations.store import SPLITS, ActivationStore, SentenceRows
+from clvq.activations.writer import StoreWriter, clear, sources
+from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS
 from clvq.config import DEMO, ExtractConfig, differences
 from clvq.corpus.splits import Corpus, Sentence, load_corpus
 from clvq.demo import MODEL_PATH
@@ -51,8 +52,8 @@ def extract(
             if set(config.layers) <= set(store.layers):
                 progress(Progress("extract", note=f"{path} is up to date."))
                 return store
-        elif not overwrite and (path / UNFINISHED_NAME).exists():
-            record = unfinished_record(path)
+        elif not overwrite and UNFINISHED_ACTIVATIONS.exists(path):
+            record = UNFINISHED_ACTIVATIONS.read(path)
             _refuse_other_settings(path, record["settings"], record["sources"], config, "unfinished")
         model = LanguageModel.load(
             str(MODEL_PATH) if config.model == DEMO else config.model,
@@ -69,10 +70,10 @@ def extract(
 def stored_settings(path: str | Path) -> dict[str, Any]:
     """Settings of the finished or unfinished store at `path`, as `extract` takes them; empty where there is none."""
     path = Path(path)
-    if (path / MANIFEST_NAME).exists():
+    if ACTIVATIONS.exists(path):
         settings = ActivationStore(path).settings
-    elif (path / UNFINISHED_NAME).exists():
-        settings = unfinished_record(path)["settings"]
+    elif UNFINISHED_ACTIVATIONS.exists(path):
+        settings = UNFINISHED_ACTIVATIONS.read(path)["settings"]
     else:
         return {}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
@@ -268,7 +269,7 @@ class _Extraction:
 
 
 def _finished(path: Path) -> ActivationStore | None:
-    return ActivationStore(path) if (path / MANIFEST_NAME).exists() else None
+    return ActivationStore(path) if ACTIVATIONS.exists(path) else None
 
 
 def _refuse_other_settings(

@@ -19,17 +19,12 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS
 from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.language_model.tokenization import FIRST
 from clvq.progress import Progress, Report, silent
-from clvq.storage import check_file, child, fingerprint, read_signed, read_tensors, write_signed
+from clvq.storage import check_file, child, fingerprint, read_tensors
 
-FOLDER_NAME = "activations"
-"""Of the store in a run folder."""
-FORMAT = "clvq-activations"
-FORMAT_VERSION = 1
-MANIFEST_NAME = "manifest.json"
-UNFINISHED_NAME = "unfinished.json"
 SPLITS = ("train", "eval")
 
 SINK_RATIO = 10.0
@@ -139,7 +134,7 @@ class ActivationStore:
             tensors, _ = read_tensors(path)
             if set(tensors) != {"hidden_states", "norms"} or len(tensors["norms"]) != entry["rows"]:
                 raise ArtifactError(
-                    f"{path} does not hold the rows that {MANIFEST_NAME} says. Extract with --overwrite."
+                    f"{path} does not hold the rows that {ACTIVATIONS.name} says. Extract with --overwrite."
                 )
             shards.append((tensors["hidden_states"], tensors["norms"]))
         return LayerRows(shards)
@@ -191,17 +186,11 @@ def sink_norms(norms: np.ndarray, median_norm: float) -> np.ndarray:
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     """The manifest of a finished store, checked for format, version and damage."""
-    file = path / MANIFEST_NAME
-    if not file.exists():
-        if (path / UNFINISHED_NAME).exists():
+    if not ACTIVATIONS.exists(path):
+        if UNFINISHED_ACTIVATIONS.exists(path):
             raise ArtifactError(f"{path} is unfinished. Rerun `clvq extract`: it continues where it stopped.")
-        raise ArtifactError(f"{path} holds no activations ({MANIFEST_NAME} is missing). Run `clvq extract` first.")
-    return read_signed(file, FORMAT, FORMAT_VERSION, "Extract again with `clvq extract --overwrite`.")
-
-
-def write_manifest(path: Path, body: dict[str, Any]) -> None:
-    """Writes the manifest of a finished store; from then on the store is what it says."""
-    write_signed(path / MANIFEST_NAME, FORMAT, FORMAT_VERSION, body)
+        raise ArtifactError(f"{path} holds no activations ({ACTIVATIONS.name} is missing). Run `clvq extract` first.")
+    return ACTIVATIONS.read(path)
 
 
 def layer_fingerprint(rows: str, model: str, layer: int, pooling: str, dtype: str, keep_sinks: bool) -> str:

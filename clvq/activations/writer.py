@@ -12,17 +12,14 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from clvq import artifacts as provenance
 from clvq.activations.store import (
-    MANIFEST_NAME,
     SPLITS,
-    UNFINISHED_NAME,
     ActivationStore,
     SentenceRows,
     layer_fingerprint,
     sink_norms,
-    write_manifest,
 )
+from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS, local_checksum, stamp
 from clvq.config import ExtractConfig
 from clvq.corpus.splits import Corpus
 from clvq.errors import ClvqError, MismatchError
@@ -36,14 +33,9 @@ from clvq.storage import (
     child,
     file_checksum,
     fingerprint,
-    read_signed,
     read_tensors,
-    write_signed,
     write_tensors,
 )
-
-UNFINISHED_FORMAT = "clvq-unfinished-extraction"
-UNFINISHED_VERSION = 1
 
 SENTENCE_SCHEMA = pa.schema(
     [
@@ -102,7 +94,7 @@ class StoreWriter:
         entry["shards"].append(files)
         entry["sentences"] += len(rows)
         entry["counts"] = {key: entry["counts"].get(key, 0) + value for key, value in counts.items()}
-        write_signed(self.path / UNFINISHED_NAME, UNFINISHED_FORMAT, UNFINISHED_VERSION, self.record)
+        UNFINISHED_ACTIVATIONS.write(self.path, self.record)
 
     def finish(self, corpus: Corpus | None) -> None:
         """Joins the sentence parts, measures the layers, writes the manifest, and drops what only the run needed."""
@@ -113,8 +105,8 @@ class StoreWriter:
             body = dict(self.store.manifest)
         body["layers"] = {**body["layers"], **{str(layer): self._layer_entry(layer, body) for layer in self.layers}}
         body["settings"] = {**body["settings"], "layers": sorted(int(layer) for layer in body["layers"])}
-        write_manifest(self.path, body)
-        (self.path / UNFINISHED_NAME).unlink()
+        ACTIVATIONS.write(self.path, body)
+        UNFINISHED_ACTIVATIONS.path(self.path).unlink()
         for part in self.path.glob("*-sentences-*.parquet"):
             part.unlink()
 
@@ -151,8 +143,7 @@ class StoreWriter:
                 },
                 "corpus": corpus.provenance,
                 "sources": self.record["sources"],
-                "versions": provenance.versions(),
-                "created": provenance.now(),
+                **stamp(),
             },
             "label_names": corpus.label_names or self.model.label_names,
             "has_predictions": self.model.label_names is not None,
@@ -203,9 +194,9 @@ class StoreWriter:
 
     def _resumed(self) -> dict[str, Any] | None:
         """The record of an unfinished run of the same job. Its last shard is verified, as a crash may have hurt it."""
-        if not (self.path / UNFINISHED_NAME).exists():
+        if not UNFINISHED_ACTIVATIONS.exists(self.path):
             return None
-        record = unfinished_record(self.path)
+        record = UNFINISHED_ACTIVATIONS.read(self.path)
         if record["layers"] != self.layers:
             if self.store is None:
                 raise MismatchError(
@@ -255,16 +246,10 @@ class _Summary:
         }
 
 
-def unfinished_record(path: Path) -> dict[str, Any]:
-    """What the unfinished extraction at `path` says of itself; ArtifactError where that is damaged."""
-    remedy = "Start again with `clvq extract --overwrite`."
-    return read_signed(path / UNFINISHED_NAME, UNFINISHED_FORMAT, UNFINISHED_VERSION, remedy)
-
-
 def clear(path: Path) -> None:
     """Removes a store's own files, and nothing else that may lie in the folder."""
-    for name in (MANIFEST_NAME, UNFINISHED_NAME):  # the manifest first: without it nothing is a store
-        (path / name).unlink(missing_ok=True)
+    for artifact in (ACTIVATIONS, UNFINISHED_ACTIVATIONS):  # the manifest first: without it nothing is a store
+        artifact.path(path).unlink(missing_ok=True)
     for split in SPLITS:
         for pattern in (f"{split}-L*-*.safetensors", f"{split}-sentences*.parquet"):
             for file in path.glob(pattern):
@@ -276,8 +261,8 @@ def sources(config: ExtractConfig) -> dict[str, str | None]:
     model = Path(config.model).expanduser()
     return {
         "model": folder_fingerprint(model) if model.is_dir() else None,
-        "dataset": provenance.local_checksum(config.dataset),
-        "eval_dataset": provenance.local_checksum(config.eval_dataset),
+        "dataset": local_checksum(config.dataset),
+        "eval_dataset": local_checksum(config.eval_dataset),
     }
 
 

@@ -18,31 +18,14 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from clvq import artifacts as provenance
 from clvq.activations.store import ActivationStore
+from clvq.artifacts import ASSIGNMENTS_NAME, CODEBOOK, stamp
 from clvq.concepts.assignments import SplitText, read_text
 from clvq.concepts.catalogue import FALSE_DISCOVERIES, SPLIT, Catalogue, word_counts
 from clvq.errors import ClvqError
 from clvq.progress import Report, silent
-from clvq.storage import (
-    check_file,
-    file_checksum,
-    locked,
-    read_records,
-    read_signed,
-    read_tensors,
-    write_records,
-    write_signed,
-    write_tensors,
-)
+from clvq.storage import check_file, file_checksum, locked, read_tensors, write_tensors
 from clvq.training.checkpoint import Checkpoint, read_checkpoint
-
-FORMAT = "clvq-codebook"
-FORMAT_VERSION = 1
-SUMMARY_NAME = "codebook.json"
-CONCEPTS_NAME = "concepts.jsonl"
-ASSIGNMENTS_NAME = "assignments.safetensors"
-REMEDY = "Make it again with `clvq codebook --overwrite`."
 
 
 @dataclass(frozen=True)
@@ -72,8 +55,8 @@ class Codebook:
     def assignments(self, split: str = SPLIT) -> np.ndarray:
         """[rows] int32: the code of every row of a split in the order of the store, -1 for what is left out."""
         path = self.checkpoint.path / ASSIGNMENTS_NAME
-        check_file(path, self.summary["assignments_checksum"], REMEDY)
-        codes: np.ndarray = read_tensors(path, REMEDY)[0][split].numpy()
+        check_file(path, self.summary["assignments_checksum"], CODEBOOK.remedy)
+        codes: np.ndarray = read_tensors(path, CODEBOOK.remedy)[0][split].numpy()
         return codes
 
     def word_counts(self) -> tuple[csr_array, SplitText]:
@@ -103,14 +86,9 @@ def codebook(checkpoint: Checkpoint | str | Path, *, overwrite: bool = False, pr
 
 def _stored(checkpoint: Checkpoint, store: ActivationStore) -> Codebook | None:
     """What the folder holds, verified; None where there is nothing, or what was made of other weights or rows."""
-    file = checkpoint.path / SUMMARY_NAME
-    if not file.exists():
-        return None
-    summary = read_signed(file, FORMAT, FORMAT_VERSION, REMEDY)
-    if (summary["checkpoint"], summary["rows"]) != (checkpoint.fingerprint, store.fingerprint):
-        return None
-    concepts = read_records(checkpoint.path / CONCEPTS_NAME, summary["concepts_checksum"], REMEDY)
-    return Codebook(checkpoint, summary, concepts)
+    made_of = {"checkpoint": checkpoint.fingerprint, "rows": store.fingerprint}
+    summary = CODEBOOK.inspect(checkpoint.path, made_of).usable()
+    return None if summary is None else Codebook(checkpoint, summary, CODEBOOK.read_records(checkpoint.path, summary))
 
 
 def _write(catalogue: Catalogue) -> None:
@@ -118,7 +96,7 @@ def _write(catalogue: Catalogue) -> None:
     folder = catalogue.checkpoint.path
     figures = catalogue.figures()
     labels, predictions = catalogue.labels, catalogue.predictions
-    checksum = write_records(folder / CONCEPTS_NAME, catalogue.concepts())
+    checksum = CODEBOOK.write_records(folder, catalogue.concepts())
     tensors = {split: torch.from_numpy(assigned.codes) for split, assigned in catalogue.assigned.items()}
     write_tensors(folder / ASSIGNMENTS_NAME, tensors)
     summary = {
@@ -132,7 +110,6 @@ def _write(catalogue: Catalogue) -> None:
         "prediction_totals": None if predictions is None else predictions.totals.tolist(),
         "concepts_checksum": checksum,
         "assignments_checksum": file_checksum(folder / ASSIGNMENTS_NAME),
-        "versions": provenance.versions(),
-        "created": provenance.now(),
+        **stamp(),
     }
-    write_signed(folder / SUMMARY_NAME, FORMAT, FORMAT_VERSION, summary)
+    CODEBOOK.write(folder, summary)

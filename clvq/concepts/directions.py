@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clvq.artifacts import CONCEPT_SPACE
 from clvq.concepts.assignments import load_model
 from clvq.concepts.codebook import codebook
 from clvq.language_model.tokenization import WORD
@@ -24,10 +25,9 @@ from clvq.models.clvq_vae import ClvqVae
 from clvq.models.quantizer import ROWS_AT_ONCE
 from clvq.models.sae import TopKSae
 from clvq.progress import Progress, Report, silent
-from clvq.storage import locked, read_derived, write_derived
+from clvq.storage import locked
 from clvq.training.checkpoint import Checkpoint
 
-FILE_NAME = "concept-space.safetensors"
 SPLIT = "train"
 
 
@@ -128,11 +128,11 @@ def concept_space(
     ArtifactError where the activations are missing or a file is damaged; MismatchError where they are others than
     the checkpoint was trained on; ClvqError where its folder cannot be written.
     """
-    sums = read_derived(checkpoint.path / FILE_NAME, _identity(checkpoint))
+    sums = CONCEPT_SPACE.read(checkpoint.path, _identity(checkpoint))
     if sums is None:
         sums = _sums(checkpoint, progress)
         with locked(checkpoint.path):
-            write_derived(checkpoint.path / FILE_NAME, sums, _identity(checkpoint))
+            CONCEPT_SPACE.write(checkpoint.path, sums, _identity(checkpoint))
     model = load_model(checkpoint).to(device)
     if isinstance(model, TopKSae):
         return SaeSpace(model, sums["mean"], sums["covariance"], sums["means"], sums["usage"])

@@ -15,8 +15,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from clvq import artifacts as provenance
 from clvq.activations.store import ActivationStore
+from clvq.artifacts import EXPLANATIONS, UNFINISHED_EXPLANATIONS_NAME, stamp
 from clvq.concepts.assignments import read_text
 from clvq.concepts.codebook import Codebook, codebook
 from clvq.config import ExplainConfig, differences
@@ -25,16 +25,10 @@ from clvq.explanations.explainer import Explainer
 from clvq.explanations.rationales import Span, agreement, read_rationales
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.progress import Progress, Report, silent
-from clvq.storage import append_lines, locked, read_records, read_signed, write_records, write_signed, write_text
-from clvq.training.checkpoint import Checkpoint, read_checkpoint
+from clvq.storage import append_lines, locked, write_text
+from clvq.training.checkpoint import Checkpoint, checkpoint_folders, read_checkpoint
 
-FORMAT = "clvq-explanations"
-FORMAT_VERSION = 1
-SUMMARY_NAME = "explanations.json"
-SENTENCES_NAME = "explanations.jsonl"
-UNFINISHED_NAME = "explanations-unfinished.jsonl"
 SPLIT = "eval"
-REMEDY = "Make it again with `clvq explain --overwrite`."
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _OF_THE_SPLIT = {"limit", "rationale_column"}
@@ -91,7 +85,7 @@ def explain(
     split = _Split(checkpoint, store, config, progress)
     found = None if overwrite else split.finished()
     if found is not None:
-        progress(Progress("explain", note=f"{checkpoint.path / SENTENCES_NAME} is up to date."))
+        progress(Progress("explain", note=f"{EXPLANATIONS.records_path(checkpoint.path)} is up to date."))
         return found
     split.make(overwrite)
     made = split.finished()
@@ -159,8 +153,7 @@ def _summary(
             "accuracy": sum(hits) / len(hits) if hits and model.label_names is not None else None,
         },
         "rationales": None,
-        "versions": provenance.versions(),
-        "created": provenance.now(),
+        **stamp(),
     }
 
 
@@ -179,20 +172,17 @@ class _Split:
 
     def finished(self) -> Explanations | None:
         """What the folder holds; None where there is nothing, or what was made of other weights or rows."""
-        file = self.folder / SUMMARY_NAME
-        if not file.exists():
-            return None
-        summary = read_signed(file, FORMAT, FORMAT_VERSION, REMEDY)
-        if {name: summary[name] for name in self.identity} != self.identity:
+        summary = EXPLANATIONS.inspect(self.folder, self.identity).usable()
+        if summary is None:
             return None
         self._refuse_other(summary["settings"], "finished")
-        sentences = read_records(self.folder / SENTENCES_NAME, summary["explanations_checksum"], REMEDY)
+        sentences = EXPLANATIONS.read_records(self.folder, summary)
         concepts = codebook(self.checkpoint, progress=self.progress)
         if summary["codebook"] != concepts.summary["concepts_checksum"]:
             # The same codes, described anew: codes are of the weights alone.
             summary["codebook"] = concepts.summary["concepts_checksum"]
             with locked(self.folder):
-                write_signed(file, FORMAT, FORMAT_VERSION, summary)
+                EXPLANATIONS.write(self.folder, summary)
         return Explanations(concepts, summary, sentences)
 
     def _refuse_other(self, settings: dict[str, Any], state: str) -> None:
@@ -228,29 +218,29 @@ class _Split:
             )
             if rationales is not None:
                 body["rationales"] = self._compare(sentences, rationales)
-            body["explanations_checksum"] = write_records(self.folder / SENTENCES_NAME, sentences)
-            write_signed(self.folder / SUMMARY_NAME, FORMAT, FORMAT_VERSION, body)
-            (self.folder / UNFINISHED_NAME).unlink(missing_ok=True)
+            body["explanations_checksum"] = EXPLANATIONS.write_records(self.folder, sentences)
+            EXPLANATIONS.write(self.folder, body)
+            (self.folder / UNFINISHED_EXPLANATIONS_NAME).unlink(missing_ok=True)
 
     def _attributed_beside(self, explainer: Explainer, tokenized: list[TokenizedSentence]) -> dict[int, dict[str, Any]]:
         """What another checkpoint of the run folder has for the same input layer and settings, with this one's codes:
         what words do in the model does not depend on the codes. Empty where there is none."""
-        for file in sorted(self.folder.parent.glob(f"*/{SUMMARY_NAME}")):
+        for folder in checkpoint_folders(self.folder.parent):
             try:
-                summary = read_signed(file, FORMAT, FORMAT_VERSION, REMEDY)
-                beside = read_checkpoint(file.parent)
+                beside = read_checkpoint(folder)
+                made_of = {"checkpoint": beside.fingerprint, "rows": self.store.fingerprint}
+                summary = EXPLANATIONS.inspect(folder, made_of).usable()
                 if (
-                    summary["checkpoint"] != beside.fingerprint
-                    or summary["rows"] != self.store.fingerprint
+                    summary is None
                     or summary["model"]["fingerprint"] != explainer.model.fingerprint
                     or beside.input_layer != self.checkpoint.input_layer
                     or differences(summary["settings"], self.config.deciding())
                 ):
                     continue
-                records = read_records(file.parent / SENTENCES_NAME, summary["explanations_checksum"], REMEDY)
+                records = EXPLANATIONS.read_records(folder, summary)
             except ClvqError:
                 continue  # whoever asks for that one is told
-            self.progress(Progress("explain", note=f"What words do in the model is read from {file.parent}."))
+            self.progress(Progress("explain", note=f"What words do in the model is read from {folder}."))
             return {record["id"]: record for record in explainer.with_own_codes(records, tokenized)}
         return {}
 
@@ -262,7 +252,7 @@ class _Split:
         done: dict[int, dict[str, Any]],
     ) -> None:
         """Adds to `done`, and line by line to the unfinished file, which first is made to hold just that."""
-        path = self.folder / UNFINISHED_NAME
+        path = self.folder / UNFINISHED_EXPLANATIONS_NAME
         head = {**self.identity, "settings": self.config.deciding()}
         write_text(path, "".join(json.dumps(line) + "\n" for line in [head, *done.values()]))
         left = [index for index in range(len(texts)) if index not in done]
@@ -280,7 +270,7 @@ class _Split:
 
     def _unfinished(self) -> dict[int, dict[str, Any]]:
         """The whole lines that an interrupted explanation with the same settings left; none of other weights."""
-        path = self.folder / UNFINISHED_NAME
+        path = self.folder / UNFINISHED_EXPLANATIONS_NAME
         if not path.exists():
             return {}
         lines = path.read_bytes().split(b"\n")[:-1]  # the last one is empty, or cut short by a kill

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clvq.activations.store import FOLDER_NAME, ActivationStore
-from clvq.errors import ClvqError
-from clvq.storage import read_records, read_signed
-from clvq.training.checkpoint import CONFIG_NAME, Checkpoint
+from clvq.activations.store import ActivationStore
+from clvq.artifacts import (
+    ACTIVATIONS,
+    ACTIVATIONS_FOLDER,
+    CODEBOOK,
+    EXPLANATIONS,
+    FAITHFULNESS,
+    METRICS_NAME,
+    MODES,
+    Artifact,
+    State,
+)
+from clvq.errors import ArtifactError, MismatchError
+from clvq.training.checkpoint import Checkpoint, checkpoint_folders
 from clvq.training.metrics_log import whole_lines
 
 DEFAULT_RUN = Path("clvq-run")
 """The run folder that a command takes when it is told none."""
-FAITHFULNESS_VERSION = 2
-MODES = ("splice", "probe", "paper")
-"""Of `clvq faithfulness`, beside that of edits inside the model."""
+
+_OTHERS = {
+    "checkpoint": "of an earlier training",
+    "rows": "of an earlier training",
+    "store": "of other activations",
+    "codebook": "of other concepts",
+    "explanations": "of other explanations",
+    "beside": "beside other checkpoints",
+}
+"""How an artifact is called where one of its inputs, a key of its `made_of`, is another one now."""
 
 
 @dataclass(frozen=True)
@@ -57,115 +75,108 @@ class Material:
 
 
 def gather(checkpoint: Checkpoint) -> Material:
-    """Reads what the checkpoint's folder holds. ArtifactError where a file is damaged, foreign or newer."""
+    """Read what the checkpoint's folder holds. ArtifactError where a file is damaged, foreign or newer."""
     gaps: list[Gap] = []
-    metrics = list(whole_lines(checkpoint.path / "metrics.jsonl"))
+    manifest = _manifest(checkpoint, gaps)
+    metrics = list(whole_lines(checkpoint.path / METRICS_NAME))
     if not metrics:
-        gaps.append(Gap("training", "The training log, metrics.jsonl, is not in the checkpoint's folder.", None))
-    codebook, concepts = _codebook(checkpoint, gaps)
-    explained, explanations = _explanations(checkpoint, codebook, gaps)
+        gaps.append(Gap("training", f"The training log, {METRICS_NAME}, is not in the checkpoint's folder.", None))
+    codebook = _usable(CODEBOOK, checkpoint, gaps, "concepts", "The catalogue of concepts has not been made yet.")
+    explained = _usable(
+        EXPLANATIONS, checkpoint, gaps, "explanations", "No predictions have been explained yet.",
+        without="concepts" if codebook is None else None,
+    )  # fmt: skip
+    faithfulness = _usable(FAITHFULNESS, checkpoint, gaps, "faithfulness", "Faithfulness has not been measured yet.")
+    modes = {mode: _usable(artifact, checkpoint, gaps, mode, None) for mode, artifact in MODES.items()}
     return Material(
         checkpoint=checkpoint,
-        manifest=_manifest(checkpoint),
+        manifest=manifest,
         metrics=metrics,
         codebook=codebook,
-        concepts=concepts,
+        concepts=_records(CODEBOOK, checkpoint, codebook),
         explained=explained,
-        explanations=explanations,
-        faithfulness=_faithfulness(checkpoint, gaps),
-        modes=_modes(checkpoint, gaps),
+        explanations=_records(EXPLANATIONS, checkpoint, explained),
+        faithfulness=faithfulness,
+        modes={mode: body["measured"] for mode, body in modes.items() if body is not None},
         gaps=gaps,
     )
 
 
 def command(name: str, checkpoint: Checkpoint, *options: str) -> str:
-    """`clvq NAME` for this checkpoint: with its folder where its run has several, with --run where it is not the
-    default, then the options."""
+    """Return `clvq NAME` for this checkpoint: with its folder where its run has several, with --run where it is not
+    the default, then the options."""
     run = checkpoint.path.parent
     words = ["clvq", name]
-    if len(list(run.glob(f"*/{CONFIG_NAME}"))) > 1:
+    if len(checkpoint_folders(run)) > 1:
         words += [*(["--checkpoint"] if name == "explain" else []), checkpoint.path.name]
     if run != DEFAULT_RUN:
         words += ["--run", str(run)]
     return shlex.join([*words, *options])
 
 
-def _codebook(checkpoint: Checkpoint, gaps: list[Gap]) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    remake = command("codebook", checkpoint)
-    path = checkpoint.path / "codebook.json"
-    if not path.exists():
-        gaps.append(Gap("concepts", "The catalogue of concepts has not been made yet.", remake))
-        return None, []
-    remedy = f"Make it anew: `{remake} --overwrite`."
-    body = read_signed(path, "clvq-codebook", 1, remedy)
-    if (body["checkpoint"], body["rows"]) != (checkpoint.fingerprint, checkpoint.config["provenance"]["rows"]):
-        gaps.append(
-            Gap("concepts", "The catalogue of concepts is of an earlier training and is left out here.", remake)
-        )
-        return None, []
-    return body, read_records(checkpoint.path / "concepts.jsonl", body["concepts_checksum"], remedy)
+def _usable(
+    artifact: Artifact,
+    checkpoint: Checkpoint,
+    gaps: list[Gap],
+    part: str,
+    missing: str | None,
+    without: str | None = None,
+) -> dict[str, Any] | None:
+    """Return what an artifact says where it fits; else None, with a gap that says why.
 
-
-def _explanations(
-    checkpoint: Checkpoint, codebook: dict[str, Any] | None, gaps: list[Gap]
-) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    remake = command("explain", checkpoint)
-    path = checkpoint.path / "explanations.json"
-    if not path.exists():
-        gaps.append(Gap("explanations", "No predictions have been explained yet.", remake))
-        return None, []
-    remedy = f"Make it anew: `{remake} --overwrite`."
-    body = read_signed(path, "clvq-explanations", 1, remedy)
-    if body["checkpoint"] != checkpoint.fingerprint or codebook is None:
-        stale = "of an earlier training" if codebook is not None else "of concepts that are not there"
-        gaps.append(Gap("explanations", f"The explanations are {stale} and are left out here.", remake))
-        return None, []
-    if body["codebook"] != codebook["concepts_checksum"]:
-        gaps.append(Gap("explanations", "The explanations are of other concepts and are left out here.", remake))
-        return None, []
-    return body, read_records(checkpoint.path / "explanations.jsonl", body["explanations_checksum"], remedy)
-
-
-def _faithfulness(checkpoint: Checkpoint, gaps: list[Gap]) -> dict[str, Any] | None:
-    remake = command("faithfulness", checkpoint)
-    path = checkpoint.path / "faithfulness.json"
-    if not path.exists():
-        gaps.append(Gap("faithfulness", "Faithfulness has not been measured yet.", remake))
+    `missing` is the reason where there is no file; None is no gap. `without` names an input that the report lacks.
+    """
+    remake = _remake(artifact, checkpoint)
+    inspection = artifact.inspect(checkpoint.path, remedy=f"Make it anew: `{remake} --overwrite`.")
+    inspection.refuse_damaged()
+    if inspection.state is State.MISSING:
+        if missing is not None:
+            gaps.append(Gap(part, missing, remake))
         return None
-    body = read_signed(path, "clvq-faithfulness", FAITHFULNESS_VERSION, f"Make it anew: `{remake} --overwrite`.")
-    if body["checkpoint"] != checkpoint.fingerprint:
-        gaps.append(
-            Gap("faithfulness", "The faithfulness figures are of an earlier training and are left out here.", remake)
-        )
+    if inspection.state is State.OLDER and "checkpoint" not in inspection.differing:
+        reason = f"{artifact.title} of an earlier clvq, which measured less, and {_are(artifact)} left out here."
+        gaps.append(Gap(part, reason, f"{remake} --overwrite"))
         return None
-    if body["format_version"] != FAITHFULNESS_VERSION:
-        reason = "The faithfulness figures are of an earlier clvq, which measured less, and are left out here."
-        gaps.append(Gap("faithfulness", reason, command("faithfulness", checkpoint, "--overwrite")))
+    if inspection.differing or without:
+        why = f"of {without} that are not there" if without else _OTHERS[inspection.differing[0]]
+        why = _OTHERS["checkpoint"] if "checkpoint" in inspection.differing else why
+        reason = f"{artifact.title} {why} and {_are(artifact)} left out here."
+        gaps.append(Gap(part, reason, remake))
         return None
-    return body
+    return inspection.body
 
 
-def _modes(checkpoint: Checkpoint, gaps: list[Gap]) -> dict[str, dict[str, Any]]:
-    found = {}
-    for mode in MODES:
-        path = checkpoint.path / f"faithfulness-{mode}.json"
-        if not path.exists():
-            continue
-        remake = command("faithfulness", checkpoint, "--mode", mode)
-        body = read_signed(path, f"clvq-faithfulness-{mode}", 1, f"Make it anew: `{remake} --overwrite`.")
-        if body["checkpoint"] == checkpoint.fingerprint:
-            found[mode] = body["measured"]
-        else:
-            reason = f"The figures of faithfulness --mode {mode} are of an earlier training and are left out here."
-            gaps.append(Gap(mode, reason, remake))
-    return found
+def _are(artifact: Artifact) -> str:
+    return artifact.title.rsplit(" ", 1)[1]
 
 
-def _manifest(checkpoint: Checkpoint) -> dict[str, Any] | None:
-    """A report can be made without the activations, which may be large and elsewhere; then it says a little less."""
+def _remake(artifact: Artifact, checkpoint: Checkpoint) -> str:
+    """Return the command that makes an artifact, word for word."""
+    mode = next((mode for mode, entry in MODES.items() if entry is artifact), None)
+    return command(artifact.command, checkpoint, *(["--mode", mode] if mode else []))
+
+
+def _records(artifact: Artifact, checkpoint: Checkpoint, body: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    remedy = f"Make it anew: `{_remake(artifact, checkpoint)} --overwrite`."
+    return [] if body is None else artifact.read_records(checkpoint.path, body, remedy)
+
+
+def _manifest(checkpoint: Checkpoint, gaps: list[Gap]) -> dict[str, Any] | None:
+    """Return what the activations say. A report can be made without them, and then says a little less; where they are
+    others than the checkpoint was trained on, that is a gap."""
+    folder = checkpoint.path.parent / ACTIVATIONS_FOLDER
+    if not ACTIVATIONS.exists(folder):
+        return None
     try:
-        store = ActivationStore(checkpoint.path.parent / FOLDER_NAME)
+        store = ActivationStore(folder)
         checkpoint.check_store(store)
-    except ClvqError:
+    except MismatchError:
+        reason = (
+            "The activations in the run folder are others than this checkpoint was trained on. What the report shows "
+            "is of the earlier ones; train again to have it of these."
+        )
+        gaps.append(Gap("activations", reason, None))
+        return None
+    except ArtifactError:
         return None
     return store.manifest

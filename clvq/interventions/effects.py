@@ -15,10 +15,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 
+from clvq.artifacts import EFFECTS
 from clvq.interventions.places import Place
-from clvq.storage import fingerprint, read_derived, write_derived
+from clvq.storage import fingerprint
 
-FILE_NAME = "effects.safetensors"
 SAVE_SECONDS = 20.0
 
 
@@ -69,19 +69,19 @@ class Record:
         # 32 bits, so that what is read back is what was measured.
         self._figures = torch.zeros(len(self.changes), len(Effects._fields), sentences)
         self._done = torch.zeros(sentences, dtype=torch.bool)
-        self._path: Path | None = None
+        self._folder: Path | None = None
         self._made_of: dict[str, str] = {}
         self._saved = time.monotonic()
 
     @classmethod
-    def at(cls, path: Path, identity: Mapping[str, Any], changes: Sequence[Change], sentences: int) -> Self:
-        """What `path` holds, finished or not, where it was made of `identity` for the same changes and sentences; else
-        an empty record that will replace it. ArtifactError where the file is damaged."""
+    def at(cls, folder: Path, identity: Mapping[str, Any], changes: Sequence[Change], sentences: int) -> Self:
+        """Return what `folder` holds, finished or not, where it was made of `identity` for the same changes and
+        sentences; else an empty record that will replace it. ArtifactError where the file is damaged."""
         record = cls(changes, sentences)
         described = [[change.edit, asdict(change.place), change.control] for change in changes]
         made_of = fingerprint([identity, described, sentences, Effects._fields])
-        record._path, record._made_of = path, {"made_of": made_of}
-        tensors = read_derived(path, record._made_of)
+        record._folder, record._made_of = folder, {"made_of": made_of}
+        tensors = EFFECTS.read(folder, record._made_of)
         if tensors is not None:
             record._figures, record._done = tensors["figures"].clone(), tensors["done"].clone()
         return record
@@ -95,8 +95,8 @@ class Record:
         """Figures `[C, F, B]` of some sentences `[B]`; writes the file when it is time."""
         self._figures[:, :, list(numbers)] = figures.float().cpu()
         self._done[list(numbers)] = True
-        if self._path is not None and (self._done.all() or time.monotonic() - self._saved > SAVE_SECONDS):
-            write_derived(self._path, {"figures": self._figures, "done": self._done}, self._made_of)
+        if self._folder is not None and (self._done.all() or time.monotonic() - self._saved > SAVE_SECONDS):
+            EFFECTS.write(self._folder, {"figures": self._figures, "done": self._done}, self._made_of)
             self._saved = time.monotonic()
 
     def effects(self) -> dict[Change, Effects]:

@@ -18,16 +18,13 @@ from clvq.concepts.assignments import SplitText, read_text
 from clvq.config import FaithfulnessConfig
 from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.explain import SPLIT
-from clvq.interventions.files import explained_by, file_of, stored
+from clvq.interventions.files import artifact_of, explained_by, stored
 from clvq.interventions.modes import measured
 from clvq.interventions.sentence_effects import sentence_effects
 from clvq.interventions.tables import tables
 from clvq.progress import Progress, Report, silent
-from clvq.storage import locked, read_signed, write_signed
+from clvq.storage import locked
 from clvq.training.checkpoint import Checkpoint, read_checkpoint
-
-FORMAT = "clvq-faithfulness"
-FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,8 @@ def faithfulness(
     given = [checkpoints] if isinstance(checkpoints, Checkpoint | str | Path) else list(checkpoints)
     read = [entry if isinstance(entry, Checkpoint) else read_checkpoint(entry) for entry in given]
     _refuse_unlike(read)
-    path = file_of(read[0], config.mode)
+    artifact = artifact_of(config.mode)
+    path = artifact.path(read[0].path)
     if config.mode != "model":
         if len(read) > 1:
             raise ClvqError(f"--mode {config.mode} takes one checkpoint; {len(read)} are given.")
@@ -91,14 +89,14 @@ def faithfulness(
         "beside": [{"name": other.path.name, "checkpoint": other.fingerprint} for other in read[1:]],
     }
     decided = config.deciding()
-    summary = None if overwrite else stored(path, FORMAT, FORMAT_VERSION, identity, decided)
+    summary = None if overwrite else stored(artifact, read[0], identity, decided)
     if summary is not None:
         progress(Progress("faithfulness", note=f"{path} is up to date."))
         return Faithfulness(read, path, summary)
     found = sentence_effects(explained, text, config, label, overwrite=overwrite, progress=progress)
     with locked(read[0].path):
-        write_signed(path, FORMAT, FORMAT_VERSION, {**identity, "settings": decided, **tables(found, config)})
-    return Faithfulness(read, path, read_signed(path, FORMAT, FORMAT_VERSION, ""))
+        artifact.write(read[0].path, {**identity, "settings": decided, **tables(found, config)})
+    return Faithfulness(read, path, artifact.read(read[0].path))
 
 
 def _refuse_unlike(checkpoints: list[Checkpoint]) -> None:

@@ -1,23 +1,21 @@
-"""Where `faithfulness` puts its results, and what it reads: explanations, and results made before."""
+"""What `faithfulness` reads: explanations, and results made before."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from clvq.artifacts import EXPLANATIONS, FAITHFULNESS, MODES, Artifact, State
 from clvq.config import FaithfulnessConfig, differences
 from clvq.errors import MismatchError
-from clvq.explanations import explain as explanations
 from clvq.explanations.explain import Explanations, explain
 from clvq.progress import Report
-from clvq.storage import read_signed
 from clvq.training.checkpoint import Checkpoint
 
 
-def file_of(checkpoint: Checkpoint, mode: str) -> Path:
-    """The file in the checkpoint's folder that holds the figures of a mode."""
-    return checkpoint.path / ("faithfulness.json" if mode == "model" else f"faithfulness-{mode}.json")
+def artifact_of(mode: str) -> Artifact:
+    """Return the artifact that holds the figures of a mode."""
+    return FAITHFULNESS if mode == "model" else MODES[mode]
 
 
 def explained_by(checkpoints: Sequence[Checkpoint], config: FaithfulnessConfig, progress: Report) -> list[Explanations]:
@@ -36,31 +34,26 @@ def explained_by(checkpoints: Sequence[Checkpoint], config: FaithfulnessConfig, 
 
 def _explained_with(checkpoint: Checkpoint) -> dict[str, Any] | None:
     """The settings of a finished explanation; None where there is none of these weights."""
-    file = checkpoint.path / explanations.SUMMARY_NAME
-    if not file.exists():
-        return None
-    body = read_signed(file, explanations.FORMAT, explanations.FORMAT_VERSION, explanations.REMEDY)
-    return dict(body["settings"]) if body["checkpoint"] == checkpoint.fingerprint else None
+    body = EXPLANATIONS.inspect(checkpoint.path, {"checkpoint": checkpoint.fingerprint}).usable()
+    return None if body is None else dict(body["settings"])
 
 
 def stored(
-    path: Path, kind: str, version: int, identity: dict[str, Any], decided: dict[str, Any]
+    artifact: Artifact, checkpoint: Checkpoint, made_of: dict[str, Any], settings: dict[str, Any]
 ) -> dict[str, Any] | None:
-    """What the folder holds; None where there is nothing, or what was made of other weights or explanations, or has an
-    older format.
+    """Return what the checkpoint's folder holds; None where there is nothing, or what was made of something else than
+    `made_of`, or by an earlier clvq.
 
-    MismatchError where it was made of the same weights with other settings.
+    MismatchError where it was made of the same weights and rows with other `settings`.
     """
-    if not path.exists():
+    inspection = artifact.inspect(checkpoint.path, made_of)
+    inspection.refuse_damaged()
+    if inspection.state in (State.MISSING, State.OLDER):
         return None
-    summary = read_signed(path, kind, version, "Make it again with `clvq faithfulness --overwrite`.")
-    if summary["format_version"] < version:
-        return None
-    differing = differences(summary["settings"], decided)
-    same = summary["checkpoint"] == identity["checkpoint"] and summary["store"] == identity["store"]
-    if same and differing:
+    differing = differences(inspection.body["settings"], settings)
+    if differing and not {"checkpoint", "store"} & set(inspection.differing):
         raise MismatchError(
-            f"{path} holds figures with other settings: {'; '.join(differing)}. "
+            f"{inspection.path} holds figures with other settings: {'; '.join(differing)}. "
             "Use those, or --overwrite to replace them."
         )
-    return summary if {name: summary.get(name) for name in identity} == identity else None
+    return inspection.usable()

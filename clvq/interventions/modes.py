@@ -11,17 +11,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from clvq import artifacts as provenance
+from clvq.artifacts import stamp
 from clvq.config import USED, FaithfulnessConfig
 from clvq.explanations.explain import Explanations
-from clvq.interventions.files import explained_by, file_of, stored
+from clvq.interventions.files import artifact_of, explained_by, stored
 from clvq.interventions.probe import probe, published_probe
 from clvq.interventions.splice import splice
 from clvq.progress import Progress, Report
-from clvq.storage import locked, read_signed, write_signed
+from clvq.storage import locked
 from clvq.training.checkpoint import Checkpoint
-
-FORMAT_VERSION = 1
 
 
 def measured(
@@ -36,22 +34,21 @@ def measured(
     if found is not None:
         identity["explanations"] = found.summary["explanations_checksum"]
     decided = {name: value for name, value in config.deciding().items() if name in USED[config.mode]}
-    path, kind = file_of(checkpoint, config.mode), f"clvq-faithfulness-{config.mode}"
-    summary = None if overwrite else stored(path, kind, FORMAT_VERSION, identity, decided)
+    artifact = artifact_of(config.mode)
+    summary = None if overwrite else stored(artifact, checkpoint, identity, decided)
     if summary is not None:
-        progress(Progress("faithfulness", note=f"{path} is up to date."))
+        progress(Progress("faithfulness", note=f"{artifact.path(checkpoint.path)} is up to date."))
         return summary
     model = checkpoint.config["provenance"]["model"]
     body = {
         "settings": decided,
         "model": {"id": model["id"], "fingerprint": model["fingerprint"]},
         "measured": _figures(checkpoint, config, found, progress),
-        "versions": provenance.versions(),
-        "created": provenance.now(),
+        **stamp(),
     }
     with locked(checkpoint.path):
-        write_signed(path, kind, FORMAT_VERSION, {**identity, **body})
-    return read_signed(path, kind, FORMAT_VERSION, "")
+        artifact.write(checkpoint.path, {**identity, **body})
+    return artifact.read(checkpoint.path)
 
 
 def _figures(

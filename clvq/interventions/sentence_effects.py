@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clvq.artifacts import EFFECTS
 from clvq.concepts.assignments import SplitText
 from clvq.concepts.directions import concept_space
 from clvq.config import FaithfulnessConfig
 from clvq.errors import MismatchError
 from clvq.explanations.explain import Explanations
 from clvq.explanations.explainer import language_model_of
-from clvq.interventions.effects import FILE_NAME, Change, Effects, Record
+from clvq.interventions.effects import Change, Effects, Record
 from clvq.interventions.in_model import Interventions
 from clvq.interventions.places import Subject
 from clvq.interventions.plan import plan_of, subjects_of
@@ -119,10 +120,9 @@ def sentence_effects(
             batch_tokens=config.batch_tokens,
         )  # fmt: skip
         with locked(checkpoint.path):
-            path = checkpoint.path / FILE_NAME
             if overwrite:
-                path.unlink(missing_ok=True)
-            record = Record.at(path, identity, plan.changes(), len(subjects))
+                (checkpoint.path / EFFECTS.name).unlink(missing_ok=True)
+            record = Record.at(checkpoint.path, identity, plan.changes(), len(subjects))
             interventions.effects(subjects, plan, record, progress)
         effects.append(record.effects())
     labels = np.array([-1 if subject.label is None else subject.label for subject in subjects])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clvq import artifacts as provenance
+from clvq.artifacts import stamp
 from clvq.config import FaithfulnessConfig
 from clvq.interventions.effects import Change, Effects
 from clvq.interventions.plan import names_of
@@ -69,8 +69,7 @@ def tables(found: SentenceEffects, config: FaithfulnessConfig) -> dict[str, Any]
             for other, effects in zip(groups[1:], of_groups[1:], strict=True)
             for line in paired(of_groups[0], effects, found.texts, seed)
         ],
-        "versions": provenance.versions(),
-        "created": provenance.now(),
+        **stamp(),
     }
 
 

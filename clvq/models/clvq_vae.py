@@ -10,11 +10,10 @@ from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clvq.artifacts import WEIGHTS_NAME
 from clvq.errors import ArtifactError, ClvqError
 from clvq.models.losses import straight_through
 from clvq.models.quantizer import VectorQuantizer
-
-WEIGHTS_NAME = "model.safetensors"
 
 
 class ClvqOutput(NamedTuple):

@@ -6,26 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clvq.activations.store import FOLDER_NAME, ActivationStore
+from clvq.activations.store import ActivationStore
+from clvq.artifacts import ACTIVATIONS_FOLDER, CARD_NAME, CHECKPOINT, TRAINING_FOLDER, WEIGHTS_NAME
 from clvq.config import TrainConfig
 from clvq.errors import ArtifactError, ClvqError, MismatchError
-from clvq.models.clvq_vae import WEIGHTS_NAME, ClvqVae
+from clvq.models.clvq_vae import ClvqVae
 from clvq.models.sae import TopKSae
 from clvq.storage import (
     check_file,
     file_checksum,
-    read_signed,
     read_tensors,
-    write_signed,
     write_tensors,
     write_text,
 )
 from clvq.training.model_card import TITLES, model_card, span
-
-FORMAT = "clvq-checkpoint"
-FORMAT_VERSION = 1
-CONFIG_NAME = "config.json"
-TRAINING_FOLDER = "training"
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,7 @@ class Checkpoint:
 
         ArtifactError where there are none, MismatchError where they are others.
         """
-        store = ActivationStore(self.path.parent / FOLDER_NAME)
+        store = ActivationStore(self.path.parent / ACTIVATIONS_FOLDER)
         self.check_store(store)
         return store
 
@@ -134,8 +128,8 @@ def write_checkpoint(
         "provenance": provenance,
         "results": results,
     }
-    write_text(path / "README.md", model_card(config))
-    write_signed(path / CONFIG_NAME, FORMAT, FORMAT_VERSION, config)
+    write_text(path / CARD_NAME, model_card(config))
+    CHECKPOINT.write(path, config)
     return read_checkpoint(path)
 
 
@@ -144,18 +138,17 @@ def add_yardstick(checkpoint: Checkpoint, name: str, fvu: float | None) -> None:
     results = checkpoint.results
     results["yardsticks"] = {**results["yardsticks"], name: fvu}
     config = {**checkpoint.config, "results": results}
-    write_text(checkpoint.path / "README.md", model_card(config))
-    write_signed(checkpoint.path / CONFIG_NAME, FORMAT, FORMAT_VERSION, config)
+    write_text(checkpoint.path / CARD_NAME, model_card(config))
+    CHECKPOINT.write(checkpoint.path, config)
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """The checkpoint at `path`; ArtifactError where it is missing, unfinished, foreign, or from a newer clvq."""
     path = Path(path)
-    file = path / CONFIG_NAME
-    if not file.exists():
+    if not CHECKPOINT.exists(path):
         state = "holds an unfinished training" if (path / TRAINING_FOLDER).exists() else "holds no checkpoint"
-        raise ArtifactError(f"{path} {state} ({CONFIG_NAME} is missing). Run `clvq train`.")
-    return Checkpoint(path, read_signed(file, FORMAT, FORMAT_VERSION, "Train again with --overwrite."))
+        raise ArtifactError(f"{path} {state} ({CHECKPOINT.name} is missing). Run `clvq train`.")
+    return Checkpoint(path, CHECKPOINT.read(path))
 
 
 def find_checkpoint(run: str | Path, name: str | Path | None = None) -> Checkpoint:
@@ -167,13 +160,18 @@ def find_checkpoint(run: str | Path, name: str | Path | None = None) -> Checkpoi
     if name is not None:
         inside = run / name
         return read_checkpoint(inside if inside.exists() or not Path(name).exists() else name)
-    found = sorted(file.parent for file in run.glob(f"*/{CONFIG_NAME}")) if run.is_dir() else []
+    found = checkpoint_folders(run)
     if not found:
         raise ArtifactError(f"{run} holds no finished checkpoint. Run `clvq train`, or name the run folder with --run.")
     if len(found) > 1:
         names = "\n".join(f"  {_described(path)}" for path in found)
         raise ClvqError(f"{run} holds {len(found)} checkpoints; name the one that is meant:\n{names}")
     return read_checkpoint(found[0])
+
+
+def checkpoint_folders(run: Path) -> list[Path]:
+    """Return the folders of the finished checkpoints of a run, by name."""
+    return sorted(file.parent for file in run.glob(f"*/{CHECKPOINT.name}"))
 
 
 def _described(path: Path) -> str:

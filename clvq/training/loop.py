@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clvq.artifacts import METRICS_NAME
 from clvq.config import TrainConfig
 from clvq.errors import ClvqError
 from clvq.progress import Progress, Report
@@ -101,7 +102,7 @@ class TrainingLoop(ABC, Generic[Model]):
 
     @property
     def metrics_path(self) -> Path:
-        return self.folder.parent / "metrics.jsonl"
+        return self.folder.parent / METRICS_NAME
 
     def run(self) -> Position:
         """Trains to the end, or from the saved state to the end."""

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clvq import artifacts as provenance
 from clvq.activations.store import ActivationStore
+from clvq.artifacts import CHECKPOINT, TRAINING_FOLDER, stamp
 from clvq.config import UNUSED, TrainConfig, differences
 from clvq.errors import MismatchError
 from clvq.models.clvq_vae import ClvqVae
@@ -22,8 +22,6 @@ from clvq.models.sae import TopKSae
 from clvq.progress import Progress, Report, silent
 from clvq.storage import fingerprint, locked, remove_folder
 from clvq.training.checkpoint import (
-    CONFIG_NAME,
-    TRAINING_FOLDER,
     Checkpoint,
     add_yardstick,
     architecture,
@@ -65,10 +63,10 @@ def train(
     processes = Processes.current()
     with locked(path) if processes.is_leader else nullcontext():
         if overwrite and processes.is_leader:
-            (path / CONFIG_NAME).unlink(missing_ok=True)
+            CHECKPOINT.path(path).unlink(missing_ok=True)
             remove_folder(path / TRAINING_FOLDER)
         processes.wait()
-        if (path / CONFIG_NAME).exists():
+        if CHECKPOINT.exists(path):
             checkpoint = read_checkpoint(path)
             _refuse_other(checkpoint, config, store)
             if config.yardsticks == "basic" or "frozen_kmeans" in checkpoint.results["yardsticks"]:
@@ -90,7 +88,7 @@ class _Training:
 
     def run(self) -> Checkpoint:
         """All processes train; the leader alone measures and writes, while the others wait."""
-        if not (self.path / CONFIG_NAME).exists():
+        if not CHECKPOINT.exists(self.path):
             if self.config.method == "sae":
                 self._train_sae()
             else:
@@ -217,8 +215,7 @@ class _Training:
                 str(layer): store.layer(layer).fingerprint for layer in (config.input_layer, config.output_layer)
             },
             "device": str(self.rows.device),
-            "versions": provenance.versions(),
-            "created": provenance.now(),
+            **stamp(),
         }
 
 

@@ -12,9 +12,8 @@ import torch
 from running import SMALL, Clvq, files_of
 
 import clvq as package
+from clvq.artifacts import CHECKPOINT
 from clvq.language_model.tokenization import WORD
-from clvq.storage import write_signed
-from clvq.training.checkpoint import FORMAT, FORMAT_VERSION
 from clvq.training.rows import split_by_text
 
 PAIR = ("--input-layer", "1", "--output-layer", "3", "--epochs", "2", *SMALL)
@@ -80,7 +79,7 @@ def test_a_method_trains_through_the_command_line(clvq: Clvq, own: Path, method:
 def test_an_old_checkpoint_is_one_of_clvq(clvq: Clvq, own: Path) -> None:
     config = package.read_checkpoint(own / "L1-L3").config
     del config["settings"]["method"], config["results"]["target_layer"]
-    write_signed(own / "L1-L3" / "config.json", FORMAT, FORMAT_VERSION, config)
+    CHECKPOINT.write(own / "L1-L3", config)
     ended = clvq("train", "--run", own, *PAIR)
     assert (ended.code, "is up to date" in ended.message) == (0, True)
 

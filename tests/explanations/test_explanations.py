@@ -13,10 +13,11 @@ import tiny_models
 from sklearn.metrics import average_precision_score
 
 import clvq
+from clvq.artifacts import UNFINISHED_EXPLANATIONS_NAME
 from clvq.concepts.assignments import assign, load_model
 from clvq.errors import ClvqError, MismatchError
-from clvq.explanations import explain as explanations
 from clvq.explanations.explainer import salient_words
+from clvq.explanations.rationales import read_rationales
 from clvq.progress import Progress
 from clvq.storage import read_records
 
@@ -104,7 +105,7 @@ def test_the_evaluation_split_has_the_stores_words_codes_and_predictions(checkpo
     assert (
         read_records(checkpoint / "explanations.jsonl", found.summary["explanations_checksum"], "") == found.sentences
     )
-    assert not (checkpoint / explanations.UNFINISHED_NAME).exists()
+    assert not (checkpoint / UNFINISHED_EXPLANATIONS_NAME).exists()
 
 
 def test_an_interrupted_explanation_goes_on_where_it_stopped(checkpoint: Path) -> None:
@@ -116,7 +117,7 @@ def test_an_interrupted_explanation_goes_on_where_it_stopped(checkpoint: Path) -
 
     with pytest.raises(KeyboardInterrupt):
         clvq.explain(checkpoint, overwrite=True, progress=stop, batch_tokens=64, **FEW)
-    unfinished = checkpoint / explanations.UNFINISHED_NAME
+    unfinished = checkpoint / UNFINISHED_EXPLANATIONS_NAME
     with unfinished.open("a") as file:
         file.write('{"id": 3, "te')  # a kill in the middle of a line
     (checkpoint / "explanations.json").unlink()
@@ -208,7 +209,7 @@ def test_rationales_are_compared_word_by_word(checkpoint: Path) -> None:
 
 def test_a_text_marked_twice_has_both_rationales(trained: Path) -> None:
     store = clvq.ActivationStore(trained / "activations")
-    spans = explanations.read_rationales(store, "why")
+    spans = read_rationales(store, "why")
     text = tiny_models.made_sentences()[0]
     assert spans[text] == [(0, len(text) // 2), (len(text) - 4, len(text))]
 

@@ -15,7 +15,7 @@ import tiny_models
 import torch
 
 import clvq
-from clvq.concepts.directions import FILE_NAME as SPACE_NAME
+from clvq.artifacts import CONCEPT_SPACE, EFFECTS
 from clvq.concepts.directions import concept_space
 from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.interventions import effects
@@ -88,7 +88,7 @@ def test_the_space_of_a_checkpoint_is_that_of_its_training_words(folder: Path) -
 
 
 def test_the_space_is_stored_and_made_anew_when_it_is_stale(folder: Path) -> None:
-    path = folder / "L1-L3" / SPACE_NAME
+    path = folder / "L1-L3" / CONCEPT_SPACE.name
     first = concept_space(clvq.read_checkpoint(folder / "L1-L3"))
     written = path.stat().st_mtime_ns
     again = concept_space(clvq.read_checkpoint(folder / "L1-L3"))
@@ -153,10 +153,10 @@ def test_figures_of_two_checkpoints_are_stored_and_read_again(folder: Path) -> N
     assert any(note and "faithfulness.json is up to date" in note for note in notes)
     with pytest.raises(MismatchError, match=r"top \(2 there, 3 here\).*--overwrite"):
         clvq.faithfulness(both, **{**settings, "top": 3})
-    written = (folder / "L1-L3" / effects.FILE_NAME).stat().st_mtime_ns
+    written = (folder / "L1-L3" / EFFECTS.name).stat().st_mtime_ns
     alone = clvq.faithfulness(both[0], **settings)
     assert alone.rows == [row for row in found.rows if row["checkpoint"] == "L1-L3"]
-    assert (folder / "L1-L3" / effects.FILE_NAME).stat().st_mtime_ns == written  # read, not measured again
+    assert (folder / "L1-L3" / EFFECTS.name).stat().st_mtime_ns == written  # read, not measured again
     assert clvq.faithfulness(both[0], overwrite=True, edit="removal", at="all").summary["differences"] == []
     train(folder / "L1-L3", seed=7, overwrite=True)
     clvq.explain(folder / "L1-L3", steps=2, completeness=0.5, limit=12)
@@ -237,7 +237,7 @@ def test_a_cut_measurement_continues_and_ends_in_the_same_figures(
 
 
 def test_effects_that_are_damaged_or_of_other_settings_are_not_believed(folder: Path) -> None:
-    path = folder / "L1-L3" / effects.FILE_NAME
+    path = folder / "L1-L3" / EFFECTS.name
     settings: dict[str, Any] = {"edit": "removal", "at": "all", "draws": 1}
     clvq.faithfulness(folder / "L1-L3", **settings)
     written = path.read_bytes()
