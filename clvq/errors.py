@@ -13,3 +13,8 @@ class ArtifactError(ClvqError):
 
 class MismatchError(ClvqError):
     """Two artifacts, or an artifact and the settings asked for, that do not belong together."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message that is not blank, or else the name of its class."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -12,8 +12,8 @@ import clvq
 PACKAGE = Path(clvq.__file__).parent
 
 ROOMS = (
-    "errors", "progress", "config", "storage", "artifacts", "demo", "corpus", "language_model", "activations", "models",
-    "training", "concepts", "explanations", "interventions", "html_report", "cli",
+    "errors", "progress", "config", "storage", "artifacts", "device", "demo", "corpus", "language_model", "activations",
+    "models", "training", "concepts", "explanations", "interventions", "html_report", "cli",
 )  # fmt: skip
 """A module imports from its own room and from those before it; what lies flat in the package is a room of its own."""
 

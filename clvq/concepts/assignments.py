@@ -13,6 +13,7 @@ import torch
 import xxhash
 
 from clvq.activations.store import ActivationStore, gather
+from clvq.device import pick_device
 from clvq.errors import ClvqError
 from clvq.language_model.tokenization import WORD
 from clvq.models.clvq_vae import ClvqVae
@@ -20,7 +21,6 @@ from clvq.models.quantizer import ROWS_AT_ONCE
 from clvq.models.sae import TopKSae
 from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint
-from clvq.training.processes import device_of
 
 
 class Assignment(NamedTuple):
@@ -55,9 +55,9 @@ class SplitText:
 def load_model(checkpoint: Checkpoint) -> ClvqVae | TopKSae:
     """The model on the device that it was trained on, or on what this machine has in its place."""
     try:
-        device = device_of(checkpoint.settings.device)
+        device = pick_device(checkpoint.settings.device)
     except ClvqError:
-        device = device_of(None)
+        device = pick_device(None)
     return checkpoint.load().to(device)
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from clvq.activations.store import ActivationStore, sink_norms
-from clvq.config import DEMO, ExplainConfig, FaithfulnessConfig
+from clvq.config import DEMO, ExplainConfig
 from clvq.demo import MODEL_PATH
+from clvq.device import Runtime
 from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.attribution import Attribution, IntegratedAttribution
 from clvq.language_model.model import LanguageModel
@@ -24,7 +25,7 @@ class Explainer:
 
     def __init__(self, checkpoint: Checkpoint, store: ActivationStore, config: ExplainConfig) -> None:
         self.checkpoint, self.store, self.config = checkpoint, store, config
-        self.model = language_model_of(checkpoint, store, config)
+        self.model = language_model_of(checkpoint, store, Runtime.of_settings(config))
         upper = UpperLayers(self.model, checkpoint.input_layer)
         self._attribution = IntegratedAttribution(
             upper,
@@ -129,17 +130,15 @@ class Explainer:
         return found
 
 
-def language_model_of(
-    checkpoint: Checkpoint, store: ActivationStore, config: ExplainConfig | FaithfulnessConfig
-) -> LanguageModel:
+def language_model_of(checkpoint: Checkpoint, store: ActivationStore, runtime: Runtime) -> LanguageModel:
     """The language model that the checkpoint was made from, which must not have changed since."""
     made = checkpoint.config["provenance"]["model"]
     name = str(MODEL_PATH) if made["id"] == DEMO else made["id"]
     model = LanguageModel.load(
         name if made["revision"] is None else name.partition("@")[0],
         revision=made["revision"],
-        device=config.device,
-        trust_remote_code=config.trust_remote_code,
+        device=runtime.device,
+        trust_remote_code=runtime.trust_remote_code,
         max_length=store.settings["max_length"],
         next_token=True,
     )

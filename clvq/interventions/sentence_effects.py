@@ -11,6 +11,7 @@ from clvq.artifacts import EFFECTS
 from clvq.concepts.assignments import SplitText
 from clvq.concepts.directions import concept_space
 from clvq.config import FaithfulnessConfig
+from clvq.device import Runtime
 from clvq.errors import MismatchError
 from clvq.explanations.explain import Explanations
 from clvq.explanations.explainer import language_model_of
@@ -92,7 +93,7 @@ def sentence_effects(
     """
     checkpoints = [found.codebook.checkpoint for found in explained]
     store = checkpoints[0].store()
-    model = language_model_of(checkpoints[0], store, config)
+    model = language_model_of(checkpoints[0], store, Runtime.of_settings(config))
     upper = UpperLayers(model, checkpoints[0].input_layer)
     subjects: list[Subject] = []
     effects: list[Mapping[Change, Effects]] = []

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from clvq.activations.store import ActivationStore, sink_norms
 from clvq.config import FaithfulnessConfig
+from clvq.device import Runtime
 from clvq.errors import ClvqError
 from clvq.explanations.explainer import language_model_of
 from clvq.interventions.splice_figures import OTHERS, figures_of, outcome
@@ -84,7 +85,7 @@ def splice(
         limit=limit, seed=seed, batch_tokens=batch_tokens, device=device, trust_remote_code=trust_remote_code
     )
     store = checkpoint.store()
-    model = language_model_of(checkpoint, store, config)
+    model = language_model_of(checkpoint, store, Runtime.of_settings(config))
     splicer = _Splicer(checkpoint, store, model, progress)
     rows = list(store.sentences(SPLIT))[:limit]
     tokenized = model.tokenize([row.text for row in rows], store.settings["unit"], store.settings["words"])

@@ -26,8 +26,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from clvq.artifacts import files_checksum
-from clvq.errors import ClvqError
-from clvq.language_model.sites import first_line
+from clvq.errors import ClvqError, first_line
 from clvq.language_model.tokenization import special_ids
 
 
@@ -149,17 +148,6 @@ def _commit(name: str, revision: str | None) -> str:
     """The commit that `revision` of a hub model means now, or meant when it was cached."""
     # In the hub's cache a file lies in a folder named by its commit.
     return Path(hf_hub_download(name, "config.json", revision=revision)).parent.name
-
-
-def pick_device(name: str | None) -> torch.device:
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except Exception as error:  # torch raises RuntimeError, AssertionError and more for a device that is not there
-        raise ClvqError(f"device {name!r} cannot be used ({first_line(error)}): give cpu, cuda or mps.") from error
-    return device
 
 
 def _check_folder(folder: Path) -> Path:

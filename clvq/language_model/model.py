@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from clvq.device import pick_device
 from clvq.errors import ClvqError
-from clvq.language_model.loading import explained, load_files, pick_device, split_revision
+from clvq.language_model.loading import explained, load_files, split_revision
 from clvq.language_model.sites import Site, find_sites, is_causal, length_limit, no_cache, watch
 from clvq.language_model.tokenization import RowLayout, TokenizedSentence, WordTokenizer, row_layout, special_ids
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from clvq.errors import ClvqError
+from clvq.errors import ClvqError, first_line
 
 # A model without a limit of its own (relative positions, state space) still gets one: sentences, not books.
 _NO_LIMIT = 4096
@@ -170,7 +170,3 @@ def length_limit(base: Any, tokenizer: Any, given: int | None) -> int:
     own = tokenizer.model_max_length
     sane = [int(own)] if least <= own < 10**7 else []
     return min([*([model_limit] if model_limit else []), *sane], default=_NO_LIMIT)
-
-
-def first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

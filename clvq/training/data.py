@@ -6,11 +6,11 @@ import numpy as np
 
 from clvq.activations.store import ActivationStore
 from clvq.config import TrainConfig
+from clvq.device import pick_device
 from clvq.errors import ClvqError
 from clvq.language_model.tokenization import WORD
 from clvq.progress import Report
 from clvq.training.evaluation import TrainingMeans
-from clvq.training.processes import device_of
 from clvq.training.rows import PairRows, frequency_mask, split_by_text
 
 
@@ -23,7 +23,7 @@ class TrainingRows:
 
     def __init__(self, store: ActivationStore, config: TrainConfig, progress: Report) -> None:
         self.store, self.config, self.progress = store, config, progress
-        self.device = device_of(config.device)
+        self.device = pick_device(config.device)
         self.layers = (config.input_layer, config.target_layer)
         self.widths = (store.layer(self.layers[0]).width, store.layer(self.layers[1]).width)
         self.scales = (1.0, 1.0)

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, distributed
 
-from clvq.errors import ClvqError
-
 PATIENCE = datetime.timedelta(days=2)
 """Others wait so long for the leader, who extracts and evaluates alone."""
 
@@ -50,16 +48,3 @@ class Processes:
         """Returns when everyone has come here."""
         if self.count > 1:
             distributed.barrier()
-
-
-def device_of(name: str | None) -> torch.device:
-    """The device asked for; without a name a GPU where there is one (each process its own), else the CPU."""
-    chosen = name
-    if chosen is None:
-        chosen = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(chosen)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ClvqError(f"--device {chosen}: {str(error).splitlines()[0]} Use --device cpu.") from error
-    return device

@@ -15,6 +15,7 @@ from torch import Tensor
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import CHECKPOINT, TRAINING_FOLDER, stamp
 from clvq.config import UNUSED, TrainConfig, differences
+from clvq.device import pick_device
 from clvq.errors import MismatchError
 from clvq.models.clvq_vae import ClvqVae
 from clvq.models.codebook_init import initial_codebook, sample_size
@@ -30,7 +31,7 @@ from clvq.training.checkpoint import (
 )
 from clvq.training.data import TrainingRows
 from clvq.training.evaluation import Evaluation, evaluate
-from clvq.training.processes import Processes, device_of
+from clvq.training.processes import Processes
 from clvq.training.sae_sweep import train_sae
 from clvq.training.state import STATE_NAME, Position
 from clvq.training.vae_trainer import Trainer
@@ -72,7 +73,7 @@ def train(
             if config.yardsticks == "basic" or "frozen_kmeans" in checkpoint.results["yardsticks"]:
                 progress(Progress("train", note=f"{path} is up to date."))
                 return checkpoint
-        with _own_random_state(config.seed, device_of(config.device)):
+        with _own_random_state(config.seed, pick_device(config.device)):
             return _Training(store, path, config, processes, progress).run()
 
 

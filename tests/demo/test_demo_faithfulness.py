@@ -14,6 +14,7 @@ from clvq.concepts.directions import concept_space
 from clvq.config import FaithfulnessConfig
 from clvq.demo import corpus
 from clvq.demo.grammar import LABELS, DemoWord
+from clvq.device import Runtime
 from clvq.explanations.explainer import language_model_of
 from clvq.interventions.controls import NULLS, Pools
 from clvq.interventions.effects import Change, Record
@@ -62,7 +63,7 @@ def removed(explained: clvq.Explanations, codes: set[int]) -> dict[tuple[str | N
     """What centred removal does to all words of these concepts, and only them, beside its nulls."""
     checkpoint = explained.codebook.checkpoint
     store = checkpoint.store()
-    model = language_model_of(checkpoint, store, FaithfulnessConfig())
+    model = language_model_of(checkpoint, store, Runtime())
     subjects = [
         subject._replace(attributions=[float(code in codes) for code in subject.codes])
         for subject in subjects_of(explained, model, FaithfulnessConfig(), None)
