@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clvq.activations.store import SPLITS, ActivationStore, SentenceRows
+from clvq.activations.store import ActivationStore, SentenceRows
 from clvq.activations.writer import StoreWriter, clear, sources
 from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS
 from clvq.config import DEMO, ExtractConfig, differences
-from clvq.corpus.splits import Corpus, Sentence, load_corpus
+from clvq.corpus.splits import SPLITS, Corpus, CorpusSettings, Sentence, load_corpus
 from clvq.demo import MODEL_PATH
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.model import LanguageModel
@@ -96,19 +96,7 @@ class _Extraction:
         self.predict = store is None and model.label_names is not None
         self.corpus: Corpus | None = None
         if store is None:
-            self.corpus = load_corpus(
-                config.dataset,
-                subset=config.subset,
-                split=config.split,
-                eval_dataset=config.eval_dataset,
-                eval_split=config.eval_split,
-                text_column=config.text_column,
-                label_column=config.label_column,
-                max_sentences=config.max_sentences,
-                streaming=config.streaming,
-                seed=config.seed,
-                label_names=model.label_names,
-            )
+            self.corpus = load_corpus(CorpusSettings.of_extraction(config), model.label_names)
         elif model.fingerprint != store.provenance["model"]["fingerprint"]:
             raise MismatchError(
                 f"The model {config.model} is not the one that {path} was made with: its files have changed. "
@@ -145,13 +133,13 @@ class _Extraction:
 
     def _sentences(self, split: str) -> Iterable[Sentence | SentenceRows]:
         if self.corpus is not None:
-            return self.corpus.train if split == "train" else self.corpus.evaluation
+            return self.corpus.sentences(split)
         assert self.store is not None
         return self.store.sentences(split)
 
     def _sentence_total(self, split: str) -> int:
         if self.corpus is not None:
-            return len(self.corpus.train if split == "train" else self.corpus.evaluation)
+            return self.corpus.sentence_count(split)
         assert self.store is not None
         return self.store.sentence_count(split)
 

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from clvq.activations.store import (
-    SPLITS,
     ActivationStore,
     SentenceRows,
     layer_fingerprint,
@@ -21,7 +20,7 @@ from clvq.activations.store import (
 )
 from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS, local_checksum, stamp
 from clvq.config import ExtractConfig
-from clvq.corpus.splits import Corpus
+from clvq.corpus.splits import SPLITS, Corpus
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.loading import folder_fingerprint
 from clvq.language_model.model import LanguageModel
@@ -124,7 +123,7 @@ class StoreWriter:
                 "file": target.name,
                 "checksum": file_checksum(target),
                 "counts": entry["counts"],
-                "corpus_counts": corpus.counts["train" if split == "train" else "evaluation"],
+                "corpus_counts": corpus.counts[split],
                 **summary.figures(),
             }
             self._warn_of_mismatch(split, splits[split])

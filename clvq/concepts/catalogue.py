@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from clvq.activations.store import SPLITS, ActivationStore
+from clvq.activations.store import ActivationStore
 from clvq.concepts.assignments import SplitText, assign, load_model, read_text
 from clvq.concepts.label_tests import Associations, associate, first_classes
 from clvq.concepts.map import directions, layout, mean_cosine, neighbours
 from clvq.concepts.words import count_words, rank_words
+from clvq.corpus.splits import SPLITS
 from clvq.errors import ClvqError
 from clvq.models.metrics import perplexity
 from clvq.progress import Progress, Report

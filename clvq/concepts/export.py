@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from clvq.activations.store import SPLITS
 from clvq.concepts.codebook import Codebook
+from clvq.corpus.splits import SPLITS
 from clvq.errors import ClvqError
 from clvq.storage import atomic_path, write_records, write_tensors
 

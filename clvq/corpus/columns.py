@@ -69,9 +69,9 @@ class Rows:
         """Whether one of the first rows has a label."""
         return self.label is not None and any(label is not None for _, label in islice(self.read(), _HEAD))
 
-    def bad_label(self, value: Any, place: str = "") -> ClvqError:
+    def bad_label(self, value: Any, row: str = "") -> ClvqError:
         return ClvqError(
-            f"{self.table.origin}{place}: {str(value)[:80]!r} in the column {self.label!r} is not a label. "
+            f"{self.table.origin}{row}: {str(value)[:80]!r} in the column {self.label!r} is not a label. "
             "Labels are names or whole numbers from 0 (-1: none). "
             "Name another with label_column, or label_column='' for none."
         )
@@ -100,8 +100,8 @@ class Rows:
 
 
 def _by_name(columns: list[str], usual: tuple[str, ...], taken: str | None) -> str | None:
-    found = {name.lower(): name for name in reversed(columns) if name != taken}
-    return next((found[name] for name in usual if name in found), None)
+    by_lower_case = {name.lower(): name for name in reversed(columns) if name != taken}
+    return next((by_lower_case[name] for name in usual if name in by_lower_case), None)
 
 
 def _no_column(table: Table, kind: str, problem: str) -> ClvqError:
@@ -118,7 +118,7 @@ class _Labels:
     names: list[str] | None
 
     @classmethod
-    def of(cls, rows: Rows, labels: set[RawLabel]) -> _Labels:
+    def from_raw(cls, rows: Rows, labels: set[RawLabel]) -> _Labels:
         """Labels that are all numbers are read as such: CSV files know no difference between 1 and "1"."""
         values: dict[RawLabel, int | str] = {}
         words = [label for label in labels if isinstance(label, str) and not NUMBER.fullmatch(label)]
@@ -156,7 +156,7 @@ def number_labels(
     Numbers stand as they are. Names get the ids of `model_names` where all of them are among these but for
     case, else the ids of a split's class column, else their place in sorted order.
     """
-    labels = [_Labels.of(rows, raw) for rows, raw in splits]
+    labels = [_Labels.from_raw(rows, raw) for rows, raw in splits]
     bare = next((split for split in labels if split.are_bare_numbers), None)
     named = next((split for split in labels if split.are_names), None)
     classes = [split.names for split in labels if split.names]
@@ -176,8 +176,8 @@ def number_labels(
         raise ClvqError(f"The two splits name their classes differently: {', '.join(sorted(used))}. Make them agree.")
     fold = str.casefold if order is not None else str
     order = list(order) if order is not None else sorted(used)
-    place = {fold(name): number for number, name in enumerate(order)}
-    return [{None: None, **{raw: place[fold(name)] for raw, name in split.items()}} for split in names], order
+    ids_by_name = {fold(name): number for number, name in enumerate(order)}
+    return [{None: None, **{raw: ids_by_name[fold(name)] for raw, name in split.items()}} for split in names], order
 
 
 def _covers(names: list[str], used: set[str]) -> bool:

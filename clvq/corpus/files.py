@@ -152,16 +152,16 @@ def _read_json(path: Path) -> Iterator[dict[str, Any]]:
     for number, line in lines:
         if line.lstrip().startswith("["):
             document = line + "".join(rest for _, rest in lines)
-            for place, item in enumerate(_parse_json(path, number, document), 1):
-                yield _as_row(item, f"{path}, item {place}")
+            for item_number, item in enumerate(_parse_json(path, number, document), 1):
+                yield _as_row(item, f"{path}, item {item_number}")
         elif not line.isspace():
             yield _as_row(_parse_json(path, number, line.rstrip()), f"{path}, line {number}")
 
 
-def _as_row(item: Any, place: str) -> dict[str, Any]:
+def _as_row(item: Any, where: str) -> dict[str, Any]:
     if isinstance(item, dict):
         return item
-    raise ClvqError(f'{place}: not an object such as {{"text": "..."}}, but a {type(item).__name__}.')
+    raise ClvqError(f'{where}: not an object such as {{"text": "..."}}, but a {type(item).__name__}.')
 
 
 def _parse_json(path: Path, first_line: int, document: str) -> Any:
@@ -220,8 +220,8 @@ def _broken_parquet(path: Path, error: Exception) -> ClvqError:
     return ClvqError(f"Cannot read {path}: {error}. Check that the parquet file is whole, and readable.")
 
 
-def _require(path: Path, columns: list[str] | None, found: list[str]) -> None:
+def _require(path: Path, columns: list[str] | None, present: list[str]) -> None:
     """Files of one split must have the same columns: one without would count as missing text."""
-    if missing := [name for name in columns or [] if name not in found]:
-        columns_here = ", ".join(found)
+    if missing := [name for name in columns or [] if name not in present]:
+        columns_here = ", ".join(present)
         raise ClvqError(f"{path} lacks the column {missing[0]!r} of the split's first file: {columns_here}.")

@@ -202,15 +202,15 @@ def _open_saved(path: Path, subset: str | None) -> Source:
 def _open_hub(name: str, subset: str | None, revision: str | None, streaming: bool) -> Source:
     builder = load_builder(name, name, subset, revision=revision)
     commit = _COMMIT.search(f"{builder.base_path} @{builder.hash}")
-    found = commit.group(1) if commit else None
+    resolved = commit.group(1) if commit else None
     # Without network `datasets` falls back on any copy that it has, whatever revision was asked for.
-    if revision not in (None, found) and type(builder).__module__.endswith("cache.cache"):
+    if revision not in (None, resolved) and type(builder).__module__.endswith("cache.cache"):
         raise ClvqError(
-            f"{name}@{revision}: the hub cannot be reached, and the copy here is of revision {found}. "
+            f"{name}@{revision}: the hub cannot be reached, and the copy here is of revision {resolved}. "
             "Ask for that one, or connect."
         )
     subset = subset or (builder.config.name if builder.config.name != "default" else None)
-    return _builder_source(name, builder, {"dataset": name, "subset": subset, "revision": found}, streaming)
+    return _builder_source(name, builder, {"dataset": name, "subset": subset, "revision": resolved}, streaming)
 
 
 def _builder_source(origin: str, builder: Any, provenance: dict[str, Any], streaming: bool) -> Source:

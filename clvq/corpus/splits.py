@@ -6,29 +6,52 @@ whenever it is iterated. Memory holds a hash and a few flags for each row, never
 
 from __future__ import annotations
 
-import random
-import re
-from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
-from hashlib import blake2b
 from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from clvq.corpus.columns import LabelIds, RawLabel, Rows, number_labels
+from clvq.config import ExtractConfig
+from clvq.corpus.columns import LabelIds, Rows, number_labels
+from clvq.corpus.scan import HELD_OUT, Part, SplitCounts, encodable, scan, stays_in_training
 from clvq.corpus.sources import Source, open_source, split_names
 from clvq.errors import ClvqError
 
-EVALUATION_SPLITS = ("validation", "valid", "val", "dev", "eval", "test")
-HELD_OUT = 0.1  # of the distinct texts, where a dataset has no evaluation split
+SPLITS = ("train", "eval")
+"""Of every corpus and of every store made from one."""
 
-_TENTH = int(HELD_OUT * 2**64)
-_MOST_LABELS = 1000  # a column with more different values holds something else
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_MISSING, _BLANK, _TEXT = range(3)  # kinds of rows
+EVALUATION_SPLITS = ("validation", "valid", "val", "dev", "eval", "test")
+"""Usual names in other people's datasets."""
+
+
+@dataclass(frozen=True)
+class CorpusSettings:
+    """Which sentences of which dataset; see `load_corpus`."""
+
+    dataset: str
+    """`demo`, `user/name` or `user/name@revision` of the hub, a local folder or file."""
+    subset: str | None = None
+    split: str | None = None
+    """Of training; None is `train`, else the only split."""
+    eval_dataset: str | None = None
+    eval_split: str | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    """An empty name reads no labels."""
+    max_sentences: int | None = None
+    """Of each split."""
+    revision: str | None = None
+    streaming: bool = False
+    seed: int = 0
+    """Of the held-out tenth and of the sample under `max_sentences`."""
+
+    @classmethod
+    def of_extraction(cls, config: ExtractConfig) -> CorpusSettings:
+        """Return the part of an extraction's settings that is about the corpus; its `revision` is the model's."""
+        shared = (name for name in cls.__dataclass_fields__ if name != "revision")
+        return cls(**{name: getattr(config, name) for name in shared})
 
 
 class Sentence(NamedTuple):
@@ -36,20 +59,6 @@ class Sentence(NamedTuple):
 
     text: str
     label: int | None
-
-
-@dataclass(frozen=True)
-class SplitCounts:
-    """What became of a split's rows: `rows` = `missing` + `in_evaluation` + `over_limit` + `sentences`."""
-
-    rows: int  # read
-    missing: int  # without a text, left out
-    blank: int  # with a text of nothing but white space, kept
-    repaired: int  # with half a Unicode character in the text, now U+FFFD
-    duplicates: int  # with a text that came before in the split, kept
-    in_evaluation: int  # of training, with a text of the evaluation split, left out
-    over_limit: int  # left out by max_sentences
-    sentences: int  # that stay
 
 
 class Sentences:
@@ -64,7 +73,7 @@ class Sentences:
 
     def __iter__(self) -> Iterator[Sentence]:
         for text, label in compress(self._rows.read(), self._keep):
-            yield Sentence(_encodable(text or ""), self._ids[label])
+            yield Sentence(encodable(text or ""), self._ids[label])
 
 
 @dataclass(frozen=True)
@@ -74,84 +83,88 @@ class Corpus:
     train: Sentences
     evaluation: Sentences
     label_names: list[str] | None
-    provenance: dict[str, Any]  # fit for JSON; of local files the base names only
+    provenance: dict[str, Any]
+    """Fit for JSON; of local files the base names only."""
+
+    def sentences(self, split: str) -> Sentences:
+        """Return one of SPLITS."""
+        return dict(zip(SPLITS, (self.train, self.evaluation), strict=True))[split]
+
+    def sentence_count(self, split: str) -> int:
+        return len(self.sentences(split))
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
-        return {"train": asdict(self.train.counts), "evaluation": asdict(self.evaluation.counts)}
+        """What became of the rows, by split."""
+        return {split: asdict(self.sentences(split).counts) for split in SPLITS}
 
 
-def load_corpus(
-    dataset: str,
-    *,
-    subset: str | None = None,
-    split: str | None = None,
-    eval_dataset: str | None = None,
-    eval_split: str | None = None,
-    text_column: str | None = None,
-    label_column: str | None = None,
-    max_sentences: int | None = None,
-    revision: str | None = None,
-    streaming: bool = False,
-    seed: int = 0,
-    label_names: list[str] | None = None,
-) -> Corpus:
-    """Load a dataset: `demo`, `user/name` or `user/name@revision` of the hub, a local folder or file.
+class _OpenSplit(NamedTuple):
+    """The rows of a split before it is known which stay, and where they come from."""
 
-    - `split`: `train`, else the only split. Evaluation is `eval_dataset` (its `eval_split`, its only one, or
-      its validation, dev, test or train), or `eval_split`, or the dataset's validation, dev or test split
-      (without labels only if training has none), or else a tenth of the distinct texts, held out by a hash of
-      text and seed.
+    rows: Rows
+    origin: dict[str, Any]
+
+
+def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None) -> Corpus:
+    """Load the dataset that `settings` name, as a training and an evaluation split; ClvqError where that cannot be.
+
+    - Evaluation is `eval_dataset` (its `eval_split`, its only one, or its validation, dev, test or train), or
+      `eval_split`, or the dataset's validation, dev or test split (without labels only if training has none), or
+      else a tenth of the distinct texts, held out by a hash of text and seed.
     - Texts are the same when they differ in nothing but white space. A training sentence whose text is in the
       evaluation split is left out.
     - `max_sentences` caps each split, by a random sample that keeps the order of the corpus. A stream is not
       read to its end for that: it is mixed in a buffer of 10,000 rows, and its first sentences are taken
       (with a held-out tenth, until training is full). `streaming` is for data of the hub, and for folders
       that need `datasets`; local files are read row by row in any case.
-    - Labels: see `corpus_columns.number_labels`, with `label_names` those of the model; `label_column=""`
-      reads none.
+    - Labels: see `columns.number_labels`, with `label_names` those of the model.
     """
-    if max_sentences is not None and max_sentences < 1:
-        raise ClvqError(f"max_sentences is {max_sentences}; it must be at least 1.")
-    source = open_source(dataset, subset=subset, revision=revision, streaming=streaming)
-    split = split or _default_split(source, ("train",))
-    train = Rows.choose(source.table(split), text_column, label_column)
-    if eval_dataset is not None:
-        eval_source = open_source(eval_dataset, subset=None, revision=None, streaming=streaming)
-        eval_split = eval_split or _default_split(eval_source, (*EVALUATION_SPLITS, "train"))
+    if settings.max_sentences is not None and settings.max_sentences < 1:
+        raise ClvqError(f"max_sentences is {settings.max_sentences}; it must be at least 1.")
+    train, evaluation = _open_splits(settings)
+    if evaluation is None:
+        parts = _hold_out(train.rows, settings)
+        rows, evaluation_origin = (train.rows, train.rows), {"held_out": HELD_OUT}
     else:
-        eval_source, eval_split = source, eval_split or _usual_evaluation(source, split, train)
-    evaluation = Rows.like(eval_source.table(eval_split), train) if eval_split else train
+        parts = _keep_apart(train.rows, evaluation.rows, settings)
+        rows, evaluation_origin = (train.rows, evaluation.rows), evaluation.origin
+    ids, names = number_labels([(r, part.scan.labels) for r, part in zip(rows, parts, strict=True)], label_names)
+    sides = [Sentences(r, part.keep, i, part.counts()) for r, part, i in zip(rows, parts, ids, strict=True)]
+    choice = {name: getattr(settings, name) for name in ("max_sentences", "streaming", "seed")}
+    return Corpus(sides[0], sides[1], names, {**train.origin, "evaluation": evaluation_origin, **choice})
 
-    if max_sentences is not None:
-        train, evaluation = _mixed(train, seed), _mixed(evaluation, seed)
-    if eval_split:
-        eval_scan = _Scan.of(evaluation, seed, max_sentences, lambda key: True)
-        known = set(eval_scan.keys[eval_scan.usable].tolist())
-        scan = _Scan.of(train, seed, max_sentences, lambda key: key not in known)
-        train_side, eval_side = np.full(len(scan.keys), True), np.full(len(eval_scan.keys), True)
-        shared = scan.usable & np.isin(scan.keys, eval_scan.keys[eval_scan.usable])
-    else:
-        scan = eval_scan = _Scan.of(train, seed, max_sentences, lambda key: key >= _TENTH)
-        eval_side = scan.usable & (scan.keys < _hold_out_below(scan))
-        train_side, shared = ~eval_side, np.full(len(scan.keys), False)
-    if not (scan.kinds[train_side & ~shared] == _TEXT).any():
-        raise ClvqError(
-            f"{train.table.origin}: every text is in the evaluation split too, so none is left for training. "
-            "Name another evaluation split or dataset."
-        )
-    labels = [(train, scan.labels), (evaluation, eval_scan.labels)]
-    (train_ids, eval_ids), names = number_labels(labels, label_names)
-    own = _origin(eval_source, eval_split, evaluation) if eval_split else {"held_out": HELD_OUT}
-    settings = {"max_sentences": max_sentences, "streaming": streaming, "seed": seed}
-    train_part = _Part(scan, train_side, shared, max_sentences, f"{seed} train")
-    eval_part = _Part(eval_scan, eval_side, ~eval_side, max_sentences, f"{seed} evaluation")
-    return Corpus(
-        Sentences(train, train_part.keep, train_ids, train_part.counts()),
-        Sentences(evaluation, eval_part.keep, eval_ids, eval_part.counts()),
-        names,
-        {**_origin(source, split, train), "evaluation": own, **settings},
+
+def _open_splits(settings: CorpusSettings) -> tuple[_OpenSplit, _OpenSplit | None]:
+    """The training split, and the evaluation split where one exists."""
+    source = open_source(
+        settings.dataset, subset=settings.subset, revision=settings.revision, streaming=settings.streaming
     )
+    split = settings.split or _default_split(source, ("train",))
+    train = Rows.choose(source.table(split), settings.text_column, settings.label_column)
+    if settings.eval_dataset is not None:
+        eval_source = open_source(settings.eval_dataset, subset=None, revision=None, streaming=settings.streaming)
+        eval_split = settings.eval_split or _default_split(eval_source, (*EVALUATION_SPLITS, "train"))
+    else:
+        eval_source, usual = source, settings.eval_split or _usual_evaluation(source, split, train)
+        if usual is None:
+            return _open_split(source, split, train, settings), None
+        eval_split = usual
+    evaluation = Rows.like(eval_source.table(eval_split), train)
+    return (
+        _open_split(source, split, train, settings),
+        _open_split(eval_source, eval_split, evaluation, settings),
+    )
+
+
+def _open_split(source: Source, split: str, rows: Rows, settings: CorpusSettings) -> _OpenSplit:
+    """Mixes a stream of which only the beginning is taken, since it is often sorted by class."""
+    origin = {**source.provenance, "split": split, "text_column": rows.text, "label_column": rows.label}
+    if "files" in origin:
+        origin["files"] = [file for name in split_names(split) for file in origin["files"][name]]
+    if settings.max_sentences is not None and rows.table.shuffled is not None:
+        rows = Rows(rows.table.shuffled(settings.seed), rows.text, rows.label)
+    return _OpenSplit(rows, origin)
 
 
 def _default_split(source: Source, preferred: tuple[str, ...]) -> str:
@@ -173,116 +186,32 @@ def _usual_evaluation(source: Source, split: str, train: Rows) -> str | None:
     return candidates[0] if candidates else None
 
 
-def _mixed(rows: Rows, seed: int) -> Rows:
-    """A stream is often sorted by class, and only its beginning is taken."""
-    return rows if rows.table.shuffled is None else Rows(rows.table.shuffled(seed), rows.text, rows.label)
-
-
-def _origin(source: Source, split: str, rows: Rows) -> dict[str, Any]:
-    origin = {**source.provenance, "split": split, "text_column": rows.text, "label_column": rows.label}
-    if "files" in origin:
-        origin["files"] = [file for name in split_names(split) for file in origin["files"][name]]
-    return origin
-
-
-@dataclass(frozen=True)
-class _Scan:
-    """What one pass over a split leaves behind, row by row, and its labels."""
-
-    keys: np.ndarray
-    kinds: np.ndarray
-    repaired: np.ndarray
-    labels: set[RawLabel]
-
-    @classmethod
-    def of(cls, rows: Rows, seed: int, limit: int | None, counts: Callable[[int], bool]) -> _Scan:
-        """Read a split; of a stream only until `limit` of its texts count."""
-        limit = limit if rows.table.shuffled is not None else None
-        keys, kinds, repaired = array("Q"), array("B"), array("B")
-        labels: set[RawLabel] = set()
-        counted = 0
-        for raw, label in rows.read():
-            text = _encodable(raw or "")
-            key = _key(text, seed)
-            keys.append(key)
-            kinds.append(_MISSING if raw is None else _TEXT if text and not text.isspace() else _BLANK)
-            repaired.append(raw is not None and text != raw)
-            labels.add(label)
-            if len(labels) > _MOST_LABELS:
-                raise ClvqError(
-                    f"{rows.table.origin}: the column {rows.label!r} holds over {_MOST_LABELS} values, so it "
-                    "is not a label. Name another with label_column, or label_column='' for none."
-                )
-            counted += limit is not None and raw is not None and counts(key)
-            if limit is not None and counted >= limit:
-                break
-        if _TEXT not in kinds:
-            raise ClvqError(
-                f"{rows.table.origin}: none of its {len(keys)} rows has a text in the column {rows.text!r}. "
-                "Name the right column with text_column, or another split."
-            )
-        return cls(np.array(keys), np.array(kinds), np.array(repaired), labels)
-
-    @property
-    def usable(self) -> np.ndarray:
-        return self.kinds != _MISSING
-
-
-def _encodable(text: str) -> str:
-    """Half of a UTF-16 pair, which JSON can write, has no UTF-8 and would stop a tokenizer."""
-    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
-
-
-def _key(text: str, seed: int) -> int:
-    """A hash that stands for the text, white space aside, and is uniform over 64 bits."""
-    digest = blake2b(" ".join(text.split()).encode(), digest_size=8, key=str(seed).encode())
-    return int.from_bytes(digest.digest(), "little")
-
-
-def _hold_out_below(scan: _Scan) -> np.uint64:
-    """Texts whose key is below this are held out: a tenth, but of a few texts at least one, and never all."""
-    distinct = np.unique(scan.keys[scan.kinds == _TEXT])
-    if len(distinct) < 2:
+def _keep_apart(train: Rows, evaluation: Rows, settings: CorpusSettings) -> tuple[Part, Part]:
+    """All rows of two splits, but those of training whose text is in evaluation too."""
+    seed, limit = settings.seed, settings.max_sentences
+    eval_scan = scan(evaluation, seed, limit)
+    eval_keys = eval_scan.keys[eval_scan.usable]
+    known = set(eval_keys.tolist())
+    train_scan = scan(train, seed, limit, lambda key: key not in known)
+    shared = train_scan.usable & np.isin(train_scan.keys, eval_keys)
+    if not (train_scan.has_words & ~shared).any():
         raise ClvqError(
-            "The corpus has one distinct text and no evaluation split. "
-            "Holding one out takes two texts; or name an evaluation split or dataset."
+            f"{train.table.origin}: every text is in the evaluation split too, so none is left for training. "
+            "Name another evaluation split or dataset."
         )
-    return np.uint64(min(max(_TENTH, int(distinct[0]) + 1), int(distinct[-1])))
+    everything, nothing = np.full(len(eval_scan.keys), True), np.full(len(eval_scan.keys), False)
+    return (
+        Part(train_scan, np.full(len(shared), True), shared, limit, f"{seed} train"),
+        Part(eval_scan, everything, nothing, limit, f"{seed} evaluation"),
+    )
 
 
-@dataclass(frozen=True)
-class _Part:
-    """The rows of a scan that are on one side, less those shared with the other and over the limit."""
-
-    scan: _Scan
-    side: np.ndarray
-    shared: np.ndarray
-    limit: int | None
-    seed: str
-
-    @property
-    def eligible(self) -> np.ndarray:
-        return self.side & self.scan.usable & ~self.shared
-
-    @cached_property
-    def keep(self) -> np.ndarray:
-        places = np.flatnonzero(self.eligible)
-        if self.limit is None or len(places) <= self.limit:
-            return self.eligible
-        keep = np.full(len(self.side), False)
-        keep[places[random.Random(self.seed).sample(range(len(places)), self.limit)]] = True
-        return keep
-
-    def counts(self) -> SplitCounts:
-        kinds = self.scan.kinds
-        texts = self.scan.keys[self.side & (kinds == _TEXT)]
-        return SplitCounts(
-            rows=int(self.side.sum()),
-            missing=int((self.side & (kinds == _MISSING)).sum()),
-            blank=int((self.side & (kinds == _BLANK)).sum()),
-            repaired=int(self.scan.repaired[self.side].sum()),
-            duplicates=len(texts) - len(np.unique(texts)),
-            in_evaluation=int((self.side & self.scan.usable & self.shared).sum()),
-            over_limit=int((self.eligible & ~self.keep).sum()),
-            sentences=int(self.keep.sum()),
-        )
+def _hold_out(rows: Rows, settings: CorpusSettings) -> tuple[Part, Part]:
+    """The rows of one split on two sides."""
+    seed, limit = settings.seed, settings.max_sentences
+    both = scan(rows, seed, limit, stays_in_training)
+    held_out, nothing = both.held_out(), np.full(len(both.keys), False)
+    return (
+        Part(both, ~held_out, nothing, limit, f"{seed} train"),
+        Part(both, held_out, nothing, limit, f"{seed} evaluation"),
+    )

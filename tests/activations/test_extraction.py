@@ -12,8 +12,8 @@ import torch
 
 import clvq
 from clvq.activations import extraction
-from clvq.activations import store as activations
 from clvq.activations.store import ActivationStore
+from clvq.corpus.splits import SPLITS
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.tokenization import FIRST, SENTENCE, WORD, row_layout
 
@@ -67,7 +67,7 @@ def test_every_row_is_the_one_of_its_own_sentence(
         device="cpu",
     )
     model = language_model(name)
-    for split in activations.SPLITS:
+    for split in SPLITS:
         states = {layer: store.rows(split, layer) for layer in (0, 2)}
         ends = np.cumsum(store.row_counts(split))
         flags = store.flags(split)
@@ -94,13 +94,13 @@ def test_every_row_is_the_one_of_its_own_sentence(
 
 
 def test_the_manifest_counts_what_became_of_the_text(tiny_store: ActivationStore) -> None:
-    for split in activations.SPLITS:
+    for split in SPLITS:
         counts = tiny_store.manifest["splits"][split]["counts"]
         flags = tiny_store.flags(split)
         assert counts["rows"] == len(flags)
         assert counts["words"] == int(((flags & WORD) != 0).sum())
         assert counts["sentence_rows"] == int(((flags & SENTENCE) != 0).sum()) == tiny_store.sentence_count(split)
-    texts = {split: {row.text for row in tiny_store.sentences(split)} for split in activations.SPLITS}
+    texts = {split: {row.text for row in tiny_store.sentences(split)} for split in SPLITS}
     assert not texts["train"] & texts["eval"]
 
 
@@ -126,7 +126,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
     cut = clvq.extract(tmp_path / "cut", **settings)
     assert cut.fingerprint == whole.fingerprint
     assert cut.layers == whole.layers
-    for split in activations.SPLITS:
+    for split in SPLITS:
         assert list(cut.sentences(split)) == list(whole.sentences(split))
         for layer in (1, 3):
             one, other = (torch.cat([s for _, s in store.rows(split, layer).shards()]) for store in (cut, whole))

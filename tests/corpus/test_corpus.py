@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from clvq.corpus.splits import Corpus, Sentence, load_corpus
+from clvq.corpus import splits
+from clvq.corpus.splits import Corpus, CorpusSettings, Sentence
 from clvq.errors import ClvqError
 
 Write = Callable[[str, str | bytes], str]
@@ -44,6 +45,10 @@ def jsonl(rows: list[dict[str, Any]]) -> str:
 
 def rows(pairs: list[tuple[str, Any]]) -> list[dict[str, Any]]:
     return [{"text": text, "label": label} for text, label in pairs]
+
+
+def load_corpus(dataset: str, *, label_names: list[str] | None = None, **settings: Any) -> Corpus:
+    return splits.load_corpus(CorpusSettings(dataset, **settings), label_names)
 
 
 def everything(corpus: Corpus) -> list[Sentence]:
@@ -528,9 +533,9 @@ def test_offline_and_no_slow_imports(write: Write) -> None:
     """In a fresh process, for `datasets` reads its environment once: a local file does without it."""
     path = write("r.txt", "a\nb\n")
     code = (
-        "import sys; from clvq.corpus.splits import load_corpus\n"
-        f"load_corpus({path!r}); assert 'datasets' not in sys.modules\n"
-        "try: load_corpus('user/nosuch')\nexcept Exception as error: print(type(error).__name__, error)"
+        "import sys; from clvq.corpus.splits import CorpusSettings, load_corpus\n"
+        f"load_corpus(CorpusSettings({path!r})); assert 'datasets' not in sys.modules\n"
+        "try: load_corpus(CorpusSettings('user/nosuch'))\nexcept Exception as error: print(type(error).__name__, error)"
     )
     settings = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(Path(path).parent / "home"), "PATH": "/usr/bin:/bin"}
     done = subprocess.run([sys.executable, "-c", code], env=settings, capture_output=True, text=True, check=True)

@@ -1,0 +1,171 @@
+"""One pass over a split, row by row: what hashes and flags decide which of its sentences stay."""
+
+from __future__ import annotations
+
+import random
+import re
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+
+import numpy as np
+
+from clvq.corpus.columns import RawLabel, Rows
+from clvq.errors import ClvqError
+
+HELD_OUT = 0.1
+"""Share of the distinct texts that is held out where a dataset has no evaluation split."""
+
+_TENTH = int(HELD_OUT * 2**64)
+_MOST_LABELS = 1000  # a column with more different values holds something else
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MISSING, _BLANK, _TEXT = range(3)  # kinds of rows
+
+
+@dataclass(frozen=True)
+class SplitCounts:
+    """What became of a split's rows: `rows` = `missing` + `in_evaluation` + `over_limit` + `sentences`."""
+
+    rows: int
+    """Read."""
+    missing: int
+    """Without a text, left out."""
+    blank: int
+    """With a text of nothing but white space, kept."""
+    repaired: int
+    """With half a Unicode character in the text, now U+FFFD."""
+    duplicates: int
+    """With a text that came before in the split, kept."""
+    in_evaluation: int
+    """Of training, with a text of the evaluation split, left out."""
+    over_limit: int
+    """Left out by max_sentences."""
+    sentences: int
+    """That stay."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one pass over a split leaves behind, row by row, and its labels."""
+
+    keys: np.ndarray
+    """[rows] uint64 hash of the text."""
+    kinds: np.ndarray
+    """[rows] uint8: no text, white space alone, or a text."""
+    repaired: np.ndarray
+    """[rows] uint8: whether half a Unicode character was replaced."""
+    labels: set[RawLabel]
+
+    @property
+    def usable(self) -> np.ndarray:
+        """[rows] bool: rows that have a text, if only white space."""
+        return self.kinds != _MISSING
+
+    @property
+    def has_words(self) -> np.ndarray:
+        """[rows] bool: rows with more than white space."""
+        return self.kinds == _TEXT
+
+    def held_out(self) -> np.ndarray:
+        """Mark rows `[rows]` bool whose text is held out for evaluation: a tenth of the distinct texts, by their hash.
+
+        Of a few texts at least one is held out, and never all. ClvqError where there is one distinct text.
+        """
+        distinct = np.unique(self.keys[self.has_words])
+        if len(distinct) < 2:
+            raise ClvqError(
+                "The corpus has one distinct text and no evaluation split. "
+                "Holding one out takes two texts; or name an evaluation split or dataset."
+            )
+        below = np.uint64(min(max(_TENTH, int(distinct[0]) + 1), int(distinct[-1])))
+        return self.usable & (self.keys < below)
+
+
+def scan(rows: Rows, seed: int, limit: int | None, counts: Callable[[int], bool] = lambda key: True) -> Scan:
+    """Read a split; a stream only until `limit` texts whose key `counts` have passed."""
+    limit = limit if rows.table.shuffled is not None else None
+    keys, kinds, repaired = array("Q"), array("B"), array("B")
+    labels: set[RawLabel] = set()
+    counted = 0
+    for raw, label in rows.read():
+        text = encodable(raw or "")
+        key = _key(text, seed)
+        keys.append(key)
+        kinds.append(_MISSING if raw is None else _TEXT if text and not text.isspace() else _BLANK)
+        repaired.append(raw is not None and text != raw)
+        labels.add(label)
+        if len(labels) > _MOST_LABELS:
+            raise ClvqError(
+                f"{rows.table.origin}: the column {rows.label!r} holds over {_MOST_LABELS} values, so it "
+                "is not a label. Name another with label_column, or label_column='' for none."
+            )
+        counted += limit is not None and raw is not None and counts(key)
+        if limit is not None and counted >= limit:
+            break
+    if _TEXT not in kinds:
+        raise ClvqError(
+            f"{rows.table.origin}: none of its {len(keys)} rows has a text in the column {rows.text!r}. "
+            "Name the right column with text_column, or another split."
+        )
+    return Scan(np.array(keys), np.array(kinds), np.array(repaired), labels)
+
+
+def stays_in_training(key: int) -> bool:
+    """Tell whether a text with this key is not among the held-out tenth."""
+    return key >= _TENTH
+
+
+def encodable(text: str) -> str:
+    """Replace half of a UTF-16 pair, which JSON can write, but which has no UTF-8 and would stop a tokenizer."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+def _key(text: str, seed: int) -> int:
+    """A hash that stands for the text, white space aside, and is uniform over 64 bits."""
+    digest = blake2b(" ".join(text.split()).encode(), digest_size=8, key=str(seed).encode())
+    return int.from_bytes(digest.digest(), "little")
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of a scan that are on one side, less those shared with the other and over the limit."""
+
+    scan: Scan
+    side: np.ndarray
+    """[rows] bool."""
+    shared: np.ndarray
+    """[rows] bool."""
+    limit: int | None
+    draw: str
+    """Seeds the draw of those that stay under the limit."""
+
+    @property
+    def eligible(self) -> np.ndarray:
+        return self.side & self.scan.usable & ~self.shared
+
+    @cached_property
+    def keep(self) -> np.ndarray:
+        """[rows] bool: the sentences that stay."""
+        numbers = np.flatnonzero(self.eligible)
+        if self.limit is None or len(numbers) <= self.limit:
+            return self.eligible
+        keep = np.full(len(self.side), False)
+        keep[numbers[random.Random(self.draw).sample(range(len(numbers)), self.limit)]] = True
+        return keep
+
+    def counts(self) -> SplitCounts:
+        """Count what became of the rows on this side."""
+        kinds = self.scan.kinds
+        texts = self.scan.keys[self.side & (kinds == _TEXT)]
+        return SplitCounts(
+            rows=int(self.side.sum()),
+            missing=int((self.side & (kinds == _MISSING)).sum()),
+            blank=int((self.side & (kinds == _BLANK)).sum()),
+            repaired=int(self.scan.repaired[self.side].sum()),
+            duplicates=len(texts) - len(np.unique(texts)),
+            in_evaluation=int((self.side & self.scan.usable & self.shared).sum()),
+            over_limit=int((self.eligible & ~self.keep).sum()),
+            sentences=int(self.keep.sum()),
+        )
