@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from clvq.activations.store import ActivationStore
 from clvq.config import TrainConfig
-from clvq.models.clvq_vae import ClvqVae, Layout
+from clvq.models.clvq_vae import ClvqVae
+from clvq.models.decoder import Layout
 from clvq.training.checkpoint import architecture
 from clvq.training.evaluation import TrainingMeans
 from clvq.training.rows import PairBatch, PairRows, frequency_mask, split_by_text
@@ -107,7 +108,7 @@ def decoder_alone(trainer: Trainer) -> Callable[[PairBatch], None]:
 
     def run(batch: PairBatch) -> None:
         z_q = codebook[torch.arange(len(batch.inputs)) % len(codebook)].requires_grad_()
-        prediction = decoder(z_q, Layout.of(batch.mask))
+        prediction = decoder(z_q, Layout.of_mask(batch.mask))
         nn.functional.mse_loss(prediction, batch.targets).backward()
 
     return run

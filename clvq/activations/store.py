@@ -25,7 +25,6 @@ from clvq.language_model.tokenization import FIRST
 from clvq.progress import Progress, Report, silent
 from clvq.storage import check_file, child, fingerprint, read_tensors
 
-
 SINK_RATIO = 10.0
 """A row whose norm is over so many times its layer's median is a sink."""
 

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clvq.models.clvq_vae import ClvqVae, Layout
+from clvq.models.clvq_vae import ClvqVae
+from clvq.models.decoder import Layout
 from clvq.models.metrics import ExplainedVariance, perplexity
 from clvq.progress import Progress, Report, silent
 from clvq.training.rows import PairRows
@@ -94,8 +95,8 @@ def evaluate(
     taken = done = 0
     for (codes, is_word), places in zip(indices, rows.batches(batch_sentences), strict=True):
         batch = rows.read(places)
-        layout = Layout.of(batch.mask)
-        memory = model.encoder(batch.inputs) if model.decoder_memory == "encoder" else None
+        layout = Layout.of_mask(batch.mask)
+        memory = model.encoder(batch.inputs) if model.decoder.sees_encoder else None
         codes_here, on_device = codes.to(model.codebook.device), batch.is_word
         prediction = model.decoder(model.codebook[codes_here], layout, memory)
         words.add(batch.targets[on_device], prediction[on_device])

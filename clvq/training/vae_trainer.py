@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from clvq.config import TrainConfig
-from clvq.models.clvq_vae import ClvqVae, Layout
+from clvq.models.clvq_vae import ClvqVae
+from clvq.models.decoder import Layout
 from clvq.models.losses import commitment_loss, reconstruction_loss, straight_through
 from clvq.models.metrics import perplexity
 from clvq.progress import Report
@@ -56,9 +57,8 @@ class Trainer(TrainingLoop[ClvqVae]):
         if self.frozen_codes:
             model.quantizer.eval()
         codes, indices = model.quantizer(z_e)
-        memory = z_e if model.decoder_memory == "encoder" else None
         with torch.autocast("cuda", torch.bfloat16, enabled=z_e.is_cuda):
-            prediction = model.decoder(straight_through(z_e, codes), Layout.of(batch.mask), memory)
+            prediction = model.decoder(straight_through(z_e, codes), Layout.of_mask(batch.mask), z_e)
         reconstruction = reconstruction_loss(prediction.float(), batch.targets)
         commitment = commitment_loss(z_e, codes)
         # Each process weighs by its rows: the gradients' sum is then that of one process with the whole batch.

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from clvq import ArtifactError, ClvqError, ClvqVae
-from clvq.models.clvq_vae import Attention, Block, Layout
+from clvq.models.decoder import Attention, CodeBlock, Layout, MemoryBlock
 
 D, E, K, HEADS = 16, 12, 10, 4
 
@@ -88,12 +88,12 @@ def copy_attention(ours: Attention, theirs: nn.MultiheadAttention) -> None:
 @pytest.mark.parametrize("cross", [False, True])
 def test_blocks_equal_torchs_layers(cross: bool) -> None:
     torch.manual_seed(0)
-    block = Block(D, HEADS, 32, 0.0, cross).eval()
+    block = (MemoryBlock if cross else CodeBlock)(D, HEADS, 32, 0.0).eval()
     hidden, mask = sentences()
     hidden, mask = hidden[:4], mask[:4]
     memory = torch.randn_like(hidden)
-    layout = Layout.of(mask)
-    ours = block(hidden[mask], memory[mask] if cross else None, layout)
+    layout = Layout.of_mask(mask)
+    ours = block(hidden[mask], layout, *([memory[mask]] if cross else []))
     if cross:
         layer: nn.Module = nn.TransformerDecoderLayer(D, HEADS, 32, 0.0, batch_first=True)
         copy_attention(block.cross_attention, layer.multihead_attn)  # type: ignore[arg-type]

@@ -1,0 +1,116 @@
+"""The decoder: transformer blocks over the packed rows of each sentence, then a linear map to the output layer."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Layout(NamedTuple):
+    """Where the packed rows of a batch stand in it."""
+
+    mask: Tensor
+    """[B, T] bool, true where there is a row."""
+    positions: Tensor
+    """[N] place of each row in the flattened mask."""
+
+    @classmethod
+    def of_mask(cls, mask: Tensor) -> Layout:
+        return cls(mask, mask.flatten().nonzero().squeeze(1))
+
+    def pad(self, rows: Tensor, heads: int) -> Tensor:
+        """[N, D] -> [B, heads, T, D/heads], 0 where there is no row."""
+        batch, length = self.mask.shape
+        flat = rows.new_zeros(batch * length, rows.shape[1]).index_copy(0, self.positions, rows)
+        return flat.view(batch, length, heads, -1).transpose(1, 2)
+
+    def unpad(self, padded: Tensor) -> Tensor:
+        """[B, heads, T, D/heads] -> [N, D]."""
+        return padded.transpose(1, 2).reshape(self.mask.numel(), -1).index_select(0, self.positions)
+
+
+class Attention(nn.Module):
+    """Multi-head attention within each sentence, over packed rows: only attention itself ever sees padding."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.output = nn.Linear(width, width)
+
+    def forward(self, rows: Tensor, memory: Tensor, layout: Layout) -> Tensor:
+        """rows [N, D] attend to memory [N, D] of their own sentence -> [N, D]."""
+        query = layout.pad(self.query(rows), self.heads)  # [B, H, T, D/H]
+        key, value = (layout.pad(half, self.heads) for half in self.key_value(memory).chunk(2, dim=1))
+        attended = functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=layout.mask[:, None, None, :].expand(-1, 1, layout.mask.shape[1], -1)
+        )
+        return self.output(layout.unpad(attended))
+
+
+class CodeBlock(nn.Module):
+    """A pre-norm transformer block over codes alone: self-attention, feed-forward."""
+
+    def __init__(self, width: int, heads: int, feed_forward: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = Attention(width, heads)
+        self.attention_norm = nn.LayerNorm(width)
+        self.expand = nn.Linear(width, feed_forward)
+        self.contract = nn.Linear(feed_forward, width)
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, rows: Tensor, layout: Layout) -> Tensor:
+        """[N, D] -> [N, D]."""
+        normed = self.attention_norm(rows)
+        rows = rows + self.dropout(self.attention(normed, normed, layout))
+        hidden = functional.relu(self.expand(self.feed_forward_norm(rows)))
+        return rows + self.dropout(self.contract(hidden))
+
+
+class MemoryBlock(nn.Module):
+    """The published post-norm block: self-attention, cross-attention to the encoder's output, feed-forward."""
+
+    def __init__(self, width: int, heads: int, feed_forward: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = Attention(width, heads)
+        self.attention_norm = nn.LayerNorm(width)
+        self.cross_attention = Attention(width, heads)
+        self.cross_norm = nn.LayerNorm(width)
+        self.expand = nn.Linear(width, feed_forward)
+        self.contract = nn.Linear(feed_forward, width)
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, rows: Tensor, layout: Layout, z_e: Tensor) -> Tensor:
+        """[N, D] and the encoder's output [N, D] -> [N, D]."""
+        rows = self.attention_norm(rows + self.dropout(self.attention(rows, rows, layout)))
+        rows = self.cross_norm(rows + self.dropout(self.cross_attention(rows, z_e, layout)))
+        hidden = functional.relu(self.expand(rows))
+        return self.feed_forward_norm(rows + self.dropout(self.contract(hidden)))
+
+
+class Decoder(nn.Module):
+    """Codes of a sentence -> the output layer's rows: blocks without causal mask or positions, then a linear map.
+
+    `memory` "quantized" gives blocks that see codes alone; "encoder" gives those that also see the encoder's output.
+    """
+
+    def __init__(
+        self, width: int, output_width: int, layers: int, heads: int, feed_forward: int, dropout: float, memory: str
+    ) -> None:
+        super().__init__()
+        self.sees_encoder = memory == "encoder"
+        block = MemoryBlock if self.sees_encoder else CodeBlock
+        self.blocks = nn.ModuleList(block(width, heads, feed_forward, dropout) for _ in range(layers))
+        self.norm = nn.Identity() if self.sees_encoder or not layers else nn.LayerNorm(width)
+        self.output = nn.Linear(width, output_width)
+
+    def forward(self, rows: Tensor, layout: Layout, z_e: Tensor | None = None) -> Tensor:
+        """[N, D] -> [N, E]; `z_e` [N, D] is the encoder's output, which a decoder over codes alone never looks at."""
+        for block in self.blocks:
+            rows = block(rows, layout, z_e) if self.sees_encoder else block(rows, layout)
+        return self.output(self.norm(rows))
