@@ -30,7 +30,7 @@ from clvq.demo.grammar import DemoWord
 from clvq.demo.measure import denied
 from clvq.language_model.tokenization import WORD
 from clvq.models.codebook_init import nearest
-from clvq.training.rows import PairRows, split_by_text
+from clvq.training.rows import LayerPair, pair_rows, split_by_text
 from clvq.training.yardsticks import kmeans_codes
 
 CLASSES: dict[str, Callable[[DemoWord], str]] = {
@@ -64,7 +64,7 @@ def main() -> None:
     scale = float(model.input_scale)
     train, evaluation = (words_of(store, split, scale) for split in ("train", "eval"))
     training, _ = split_by_text(store, "train")
-    start = PairRows(store, "train", (4, 8), sentences=training, scales=(scale, 1.0))
+    start = pair_rows(store, "train", LayerPair((4, 8), (scale, 1.0)), sentences=training)
     codes = kmeans_codes(start, checkpoint.settings.codebook_size, checkpoint.settings.seed)
     readings: dict[str, tuple[list[Hashable], list[Hashable]]] = {"word identity": (texts(train), texts(evaluation))}
     with torch.no_grad():

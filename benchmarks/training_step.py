@@ -24,7 +24,8 @@ from clvq.models.clvq_vae import ClvqVae
 from clvq.models.decoder import Layout
 from clvq.training.checkpoint import architecture
 from clvq.training.evaluation import TrainingMeans
-from clvq.training.rows import PairBatch, PairRows, frequency_mask, split_by_text
+from clvq.training.job import Job, TrainingRows
+from clvq.training.rows import LayerPair, PairBatch, PairRows, frequency_mask, pair_rows, split_by_text
 from clvq.training.vae_trainer import Trainer
 
 
@@ -89,14 +90,16 @@ def prepare(
     layers = (config.input_layer, config.output_layer)
     training, selection = split_by_text(activations, "train")
     scales = (activations.layer(layers[0]).scale, activations.layer(layers[1]).scale)
-    rows = PairRows(activations, "train", layers, sentences=training, keep=keep, scales=scales)
-    held = PairRows(activations, "train", layers, sentences=selection, scales=scales)
+    pair = LayerPair(layers, scales)
+    rows = pair_rows(activations, "train", pair, sentences=training, keep=keep)
+    held = pair_rows(activations, "train", pair, sentences=selection)
     widths = activations.layer(layers[0]).width, activations.layer(layers[1]).width
     torch.manual_seed(0)
     model = ClvqVae(**architecture(config, *widths, "residual"))
     model.quantizer.set_codebook(rows.sample_inputs(config.codebook_size, torch.Generator().manual_seed(0)))
     means = TrainingMeans(torch.zeros(widths[1]), torch.zeros(widths[1]))
-    trainer = Trainer(model, rows, held, means, config, options.run / "none" / "training", "benchmark", notes)
+    job = Job(TrainingRows(rows, held, held, means, widths), config, options.run / "none" / "training", "", notes)
+    trainer = Trainer(model, job)
     model.train()
     return trainer, rows
 

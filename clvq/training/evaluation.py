@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from clvq.models.clvq_vae import ClvqVae
 from clvq.models.decoder import Layout
 from clvq.models.metrics import ExplainedVariance, perplexity
 from clvq.progress import Progress, Report, silent
-from clvq.training.rows import PairRows
+from clvq.training.rows import PairBatch, PairRows
 
 HELD_OUT_SENTENCES = 5
 """A code counts as well attested when it occurs on so many distinct sentences."""
@@ -54,19 +54,37 @@ class TrainingMeans:
     sentences: Tensor
 
     @classmethod
-    def of(cls, rows: PairRows, progress: Report = silent) -> TrainingMeans:
+    def of_rows(cls, rows: PairRows, progress: Report = silent) -> TrainingMeans:
         sums: dict[bool, Tensor] = {}
         counts = {True: 0, False: 0}
         done = 0
         for places in rows.batches(512):
             batch = rows.read(places)
             for of_words in (True, False):
-                chosen = batch.targets[batch.is_word == of_words]
-                sums[of_words] = sums.get(of_words, 0.0) + chosen.sum(dim=0, dtype=torch.float64)
-                counts[of_words] += len(chosen)
+                targets = batch.targets[batch.is_word == of_words]
+                sums[of_words] = sums.get(of_words, 0.0) + targets.sum(dim=0, dtype=torch.float64)
+                counts[of_words] += len(targets)
             done += len(places)
             progress(Progress("means", done, len(rows), "sentences"))
         return cls(*((sums[which] / max(counts[which], 1)).float() for which in (True, False)))
+
+
+class _Assigned(NamedTuple):
+    """The nearest codes of a split, batch by batch."""
+
+    batches: list[tuple[np.ndarray, Tensor, Tensor]]
+    """(the sentences' places in the rows, codes [N], is_word [N]), tensors on the CPU."""
+    usage: Tensor
+    """[K] words with each code."""
+    candidates_in_use: float
+    """exp of the mean entropy of the draw."""
+
+
+class _Reliance(NamedTuple):
+    """FVU over words when codes are spoilt."""
+
+    fvu_codes_shuffled: float | None
+    fvu_own_code_mean: float | None
 
 
 @torch.no_grad()
@@ -80,62 +98,42 @@ def evaluate(
     seed: int = 0,
     progress: Report = silent,
 ) -> Evaluation:
-    """One pass with the final codebook, nearest codes only; `reliance` adds the two figures of bottleneck reliance."""
+    """Measure a model with its final codebook, nearest codes only.
+
+    `reliance` adds the two figures of bottleneck reliance, whose draws `seed` decides.
+    """
     model.eval()
     size = len(model.codebook)
-    indices, usage, entropy = _assign(model, rows, batch_sentences)
-    words = ExplainedVariance(means.words)
-    sentence_rows = ExplainedVariance(means.sentences)
-    shuffled, own = ExplainedVariance(means.words), ExplainedVariance(means.words)
+    assigned = _assign(model, rows, batch_sentences)
+    words, sentence_rows = ExplainedVariance(means.words), ExplainedVariance(means.sentences)
     attested = torch.zeros(size, dtype=torch.int64)
-    generator = torch.Generator().manual_seed(seed)
-    word_codes = torch.cat([torch.zeros(0, dtype=torch.int64), *(codes[is_word] for codes, is_word in indices)])
-    permuted = word_codes[torch.randperm(len(word_codes), generator=generator)]
-    mean_code = (usage.double() @ model.codebook.double().cpu() / max(int(usage.sum()), 1)).float()
-    taken = done = 0
-    for (codes, is_word), places in zip(indices, rows.batches(batch_sentences), strict=True):
+    done = 0
+    for places, codes, is_word in assigned.batches:
         batch = rows.read(places)
-        layout = Layout.of_mask(batch.mask)
-        memory = model.encoder(batch.inputs) if model.decoder.sees_encoder else None
-        codes_here, on_device = codes.to(model.codebook.device), batch.is_word
-        prediction = model.decoder(model.codebook[codes_here], layout, memory)
-        words.add(batch.targets[on_device], prediction[on_device])
-        sentence_rows.add(batch.targets[~on_device], prediction[~on_device])
+        prediction = _decode(model, batch, model.codebook[codes.to(model.codebook.device)])
+        words.add(batch.targets[batch.is_word], prediction[batch.is_word])
+        sentence_rows.add(batch.targets[~batch.is_word], prediction[~batch.is_word])
         count_sentences(attested, codes, is_word, batch.mask)
-        if reliance:
-            mixed = codes.clone()
-            count = int(is_word.sum())
-            mixed[is_word] = permuted[taken : taken + count]
-            taken += count
-            prediction = model.decoder(model.codebook[mixed.to(codes_here.device)], layout, memory)
-            shuffled.add(batch.targets[on_device], prediction[on_device])
-            for _ in range(OWN_CODE_DRAWS):
-                replaced = _one_word_a_sentence(is_word, batch.mask, generator).to(codes_here.device)
-                z_q = model.codebook[codes_here]
-                z_q[replaced] = mean_code.to(z_q.device)
-                prediction = model.decoder(z_q, layout, memory)
-                own.add(batch.targets[replaced], prediction[replaced])
         done += len(places)
         progress(Progress("evaluate", done, len(rows), "sentences"))
-    active = int((usage > 0).sum())
+    spoilt = _reliance(model, rows, means, assigned, seed, progress) if reliance else _Reliance(None, None)
+    active = int((assigned.usage > 0).sum())
     return Evaluation(
-        rows=int(usage.sum()),
+        rows=int(assigned.usage.sum()),
         fvu=words.fvu,
         fvu_sentence_rows=sentence_rows.fvu,
-        codebook_perplexity=perplexity(usage),
+        codebook_perplexity=perplexity(assigned.usage),
         active_codes=active,
         active_codes_5=int((attested >= HELD_OUT_SENTENCES).sum()),
         dead_codes=size - active,
-        candidates_in_use=entropy,
-        fvu_codes_shuffled=shuffled.fvu,
-        fvu_own_code_mean=own.fvu,
+        candidates_in_use=assigned.candidates_in_use,
+        **spoilt._asdict(),
     )
 
 
-def _assign(model: ClvqVae, rows: PairRows, batch_sentences: int) -> tuple[list[tuple[Tensor, Tensor]], Tensor, float]:
-    """Batch by batch (codes [N], is_word [N]) on the CPU; usage [K] by words; exp of the draw's mean entropy."""
+def _assign(model: ClvqVae, rows: PairRows, batch_sentences: int) -> _Assigned:
     quantizer = model.quantizer
-    parts, entropy, drawn = [], 0.0, 0
+    batches, entropy, drawn = [], 0.0, 0
     usage = torch.zeros(len(model.codebook), dtype=torch.int64)
     for places in rows.batches(batch_sentences):
         batch = rows.read(places)
@@ -145,8 +143,44 @@ def _assign(model: ClvqVae, rows: PairRows, batch_sentences: int) -> tuple[list[
         entropy += float(torch.special.entr(chances).sum(dtype=torch.float64))
         drawn += len(chances)
         usage += torch.bincount(codes[is_word], minlength=len(usage))
-        parts.append((codes, is_word))
-    return parts, usage, float(np.exp(entropy / max(drawn, 1)))
+        batches.append((places, codes, is_word))
+    return _Assigned(batches, usage, float(np.exp(entropy / max(drawn, 1))))
+
+
+def _decode(model: ClvqVae, batch: PairBatch, z_q: Tensor) -> Tensor:
+    """Codes `z_q [N, D]` of a batch's rows -> the predicted target rows [N, E]."""
+    z_e = model.encoder(batch.inputs) if model.decoder.sees_encoder else None
+    return model.decoder(z_q, Layout.of_mask(batch.mask), z_e)
+
+
+def _reliance(
+    model: ClvqVae, rows: PairRows, means: TrainingMeans, assigned: _Assigned, seed: int, progress: Report
+) -> _Reliance:
+    """How much worse words get when codes are shuffled among the words, and when one word a sentence loses its own."""
+    shuffled, replaced = ExplainedVariance(means.words), ExplainedVariance(means.words)
+    generator = torch.Generator().manual_seed(seed)
+    nothing = torch.zeros(0, dtype=torch.int64)
+    word_codes = torch.cat([nothing, *(codes[is_word] for _, codes, is_word in assigned.batches)])
+    permuted = word_codes[torch.randperm(len(word_codes), generator=generator)]
+    codebook, usage = model.codebook, assigned.usage
+    mean_code = (usage.double() @ codebook.double().cpu() / max(int(usage.sum()), 1)).float().to(codebook.device)
+    taken = done = 0
+    for places, codes, is_word in assigned.batches:
+        batch = rows.read(places)
+        mixed, count = codes.clone(), int(is_word.sum())
+        mixed[is_word] = permuted[taken : taken + count]
+        taken += count
+        prediction = _decode(model, batch, codebook[mixed.to(codebook.device)])
+        shuffled.add(batch.targets[batch.is_word], prediction[batch.is_word])
+        for _ in range(OWN_CODE_DRAWS):
+            numbers = _one_word_a_sentence(is_word, batch.mask, generator).to(codebook.device)
+            z_q = codebook[codes.to(codebook.device)]
+            z_q[numbers] = mean_code
+            prediction = _decode(model, batch, z_q)
+            replaced.add(batch.targets[numbers], prediction[numbers])
+        done += len(places)
+        progress(Progress("bottleneck reliance", done, len(rows), "sentences"))
+    return _Reliance(shuffled.fvu, replaced.fvu)
 
 
 def count_sentences(attested: Tensor, codes: Tensor, is_word: Tensor, mask: Tensor) -> None:
@@ -157,12 +191,12 @@ def count_sentences(attested: Tensor, codes: Tensor, is_word: Tensor, mask: Tens
 
 
 def _one_word_a_sentence(is_word: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-    """[<= B] places, among the packed rows, of one random word of each sentence that has one."""
+    """[<= B] numbers, among the packed rows, of one random word of each sentence that has one."""
     chances = torch.full(mask.shape, -1.0)
-    places = torch.zeros(mask.shape, dtype=torch.int64)
+    numbers = torch.zeros(mask.shape, dtype=torch.int64)
     on_cpu = mask.cpu()
     draws = torch.rand(int(on_cpu.sum()), generator=generator)
     chances[on_cpu] = torch.where(is_word, draws, -1.0)
-    places[on_cpu] = torch.arange(len(draws))
+    numbers[on_cpu] = torch.arange(len(draws))
     best = chances.max(dim=1)
-    return places.gather(1, best.indices[:, None]).squeeze(1)[best.values >= 0]
+    return numbers.gather(1, best.indices[:, None]).squeeze(1)[best.values >= 0]

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from clvq.artifacts import METRICS_NAME
-from clvq.config import TrainConfig
 from clvq.errors import ClvqError
-from clvq.progress import Progress, Report
-from clvq.storage import append_lines, read_tensors, write_tensors, write_text
+from clvq.progress import Progress
+from clvq.storage import append_lines, fingerprint, read_tensors, write_tensors, write_text
+from clvq.training.job import Job
 from clvq.training.metrics_log import cut_back
 from clvq.training.processes import Processes
-from clvq.training.rows import PairBatch, PairRows
+from clvq.training.rows import PairBatch
 from clvq.training.state import Position, load_state, save_state
 
 BEST_NAME = "best.safetensors"
@@ -43,10 +43,9 @@ class Judgement(NamedTuple):
 
 
 class TrainingLoop(ABC, Generic[Model]):
-    """Trains `model` on `rows` with Adam; the best state by FVU on a selection slice is left in it.
+    """Trains `model` on a job's training rows with Adam; the best state by FVU on the selection slice is left in it.
 
-    `identity` names everything that decides the result: a state saved under another one is refused. A method says what
-    a step is (`_step`) and how an epoch is judged (`_judge`).
+    A method says what a step is (`_step`) and how an epoch is judged (`_judge`).
     """
 
     epsilon: ClassVar[float] = 1e-8
@@ -54,32 +53,27 @@ class TrainingLoop(ABC, Generic[Model]):
     remedy: ClassVar[str] = ""
     """What to do about a loss that is not finite; {rate} is the learning rate."""
 
-    def __init__(
-        self,
-        model: Model,
-        rows: PairRows,
-        config: TrainConfig,
-        folder: Path,
-        identity: str,
-        progress: Report,
-        *,
-        stage: str = "train",
-    ) -> None:
+    def __init__(self, model: Model, job: Job) -> None:
         self.processes = Processes.current()
-        self.model, self.rows, self.config = model, rows, config
-        self.folder, self.identity, self.progress, self.stage = folder, identity, progress, stage
+        self.model, self.job = model, job
+        self.rows, self.config = job.rows.training, job.config
+        self.folder, self.identity = job.folder, fingerprint(job.identity)
         self.position = Position()
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.Adam(
-            self.parameters, config.learning_rate, eps=self.epsilon, weight_decay=config.weight_decay, fused=True
+            self.parameters,
+            self.config.learning_rate,
+            eps=self.epsilon,
+            weight_decay=self.config.weight_decay,
+            fused=True,
         )
         self.plateau = None
-        if config.schedule == "plateau":
+        if self.config.schedule == "plateau":
             self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
                 self.optimizer, factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE
             )
-        self.batches_an_epoch = math.ceil(len(rows) / config.batch_sentences)
-        self.total_steps = config.epochs * self.batches_an_epoch
+        self.batches_an_epoch = math.ceil(len(self.rows) / self.config.batch_sentences)
+        self.total_steps = self.config.epochs * self.batches_an_epoch
         self._recent: dict[str, float] = {}
         self._shown: dict[str, float] = {}
         """Figures of a method's own for the one who waits."""
@@ -245,7 +239,7 @@ class TrainingLoop(ABC, Generic[Model]):
         }
         self._log(line)
         details = {"epoch": position.epoch, "fvu": result.fvu or 0.0, **result.shown}
-        self.progress(Progress(self.stage, position.step, self.total_steps, "steps", details))
+        self.job.progress(Progress(self.job.stage, position.step, self.total_steps, "steps", details))
 
     def _report(self, losses: dict[str, float]) -> None:
         """May raise KeyboardInterrupt (a notebook's, a command line's): between two steps the state is whole."""
@@ -258,7 +252,7 @@ class TrainingLoop(ABC, Generic[Model]):
             **self._shown,
         }
         try:
-            self.progress(Progress(self.stage, position.step, self.total_steps, "steps", details))
+            self.job.progress(Progress(self.job.stage, position.step, self.total_steps, "steps", details))
         except KeyboardInterrupt:
             self._save()
             raise
@@ -273,10 +267,10 @@ class TrainingLoop(ABC, Generic[Model]):
 
     def _resume(self) -> bool:
         """Takes up the saved state, where there is one, and cuts the log back to it."""
-        found = load_state(self.folder, self.identity, self.model, self.optimizer, self._kept())
-        if found is None:
+        saved = load_state(self.folder, self.identity, self.model, self.optimizer, self._kept())
+        if saved is None:
             return False
-        self.position, self._recent = found
+        self.position, self._recent = saved
         if self.plateau is not None and self.position.plateau is not None:
             values = dict(self.position.plateau)
             for group in self.optimizer.param_groups:
@@ -285,7 +279,9 @@ class TrainingLoop(ABC, Generic[Model]):
         self.processes.wait()  # everyone has read the state before the leader goes on and writes the next
         if self.processes.is_leader:
             cut_back(self.metrics_path, self.position.step, self.position.epoch, self.position.seconds)
-        self.progress(Progress(self.stage, note=f"Continuing after step {self.position.step} of {self.total_steps}."))
+        self.job.progress(
+            Progress(self.job.stage, note=f"Continuing after step {self.position.step} of {self.total_steps}.")
+        )
         return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -36,45 +37,39 @@ class PairBatch(NamedTuple):
     """[N] bool: a word's row (a decoder's last word is one too), not a sentence row alone."""
 
 
+class LayerPair(NamedTuple):
+    """Two stored layers, and what their rows are multiplied by."""
+
+    layers: tuple[int, int]
+    """Input and target."""
+    scales: tuple[float, float] = (1.0, 1.0)
+    device: torch.device = torch.device("cpu")
+    """Where rows are read to."""
+
+
+@dataclass(frozen=True)
 class PairRows:
-    """The kept rows of chosen sentences of a split, at an input and an output layer.
+    """The kept rows of some sentences of a split, at an input and a target layer; `pair_rows` finds them."""
 
-    `sentences` are indices into the split; those without a kept row are left out. Each layer is multiplied by its
-    scale. `keep` marks rows of the whole split; None is all of them.
-    """
+    split: str
+    pair: LayerPair
+    layer_rows: tuple[LayerRows, LayerRows]
+    is_word: np.ndarray
+    """[rows of the split] bool."""
+    keep: np.ndarray | None
+    """[rows of the split] bool; None is all of them."""
+    sentences: np.ndarray
+    """[S] indices of the sentences in the split."""
+    lengths: np.ndarray
+    """[S] kept rows of each."""
+    starts: np.ndarray
+    """[S] first row of each in the split."""
+    ends: np.ndarray
+    """[S] row after its last."""
 
-    def __init__(
-        self,
-        store: ActivationStore,
-        split: str,
-        layers: tuple[int, int],
-        *,
-        sentences: np.ndarray | None = None,
-        keep: np.ndarray | None = None,
-        scales: tuple[float, float] = (1.0, 1.0),
-        device: str | torch.device = "cpu",
-        progress: Report = silent,
-    ) -> None:
-        self.split, self.layers, self.scales, self.device = split, layers, scales, torch.device(device)
-        self._layer_rows: tuple[LayerRows, LayerRows] = (
-            store.rows(split, layers[0], progress),
-            store.rows(split, layers[1], progress),
-        )
-        counts = store.row_counts(split)
-        ends = np.cumsum(counts)
-        self._is_word = (store.flags(split) & WORD) != 0
-        self._keep = None if keep is None or keep.all() else keep
-        if self._keep is None:
-            kept = counts
-        else:
-            total = np.concatenate([[0], np.cumsum(self._keep)])
-            kept = total[ends] - total[ends - counts]
-        chosen = np.arange(len(counts)) if sentences is None else sentences
-        self.sentences = chosen[kept[chosen] > 0]
-        """[S] indices of the sentences in the split."""
-        self.lengths = kept[self.sentences]
-        """[S] kept rows of each."""
-        self._starts, self._ends = (ends - counts)[self.sentences], ends[self.sentences]
+    @property
+    def device(self) -> torch.device:
+        return self.pair.device
 
     def __len__(self) -> int:
         """How many sentences."""
@@ -84,33 +79,30 @@ class PairRows:
     def row_count(self) -> int:
         return int(self.lengths.sum())
 
-    def restricted(self, chosen: np.ndarray) -> PairRows:
-        """The same rows for fewer sentences; `chosen` are places in `sentences`."""
-        other = object.__new__(PairRows)
-        other.__dict__.update(self.__dict__)
-        other.sentences, other.lengths = self.sentences[chosen], self.lengths[chosen]
-        other._starts, other._ends = self._starts[chosen], self._ends[chosen]
-        return other
+    def restricted(self, places: np.ndarray) -> PairRows:
+        """Return the same rows for fewer sentences; `places` are indices into `sentences`."""
+        names = ("sentences", "lengths", "starts", "ends")
+        return replace(self, **{name: getattr(self, name)[places] for name in names})
 
     def row_numbers(self, places: np.ndarray) -> np.ndarray:
         """[N] indices in the split of the kept rows of the sentences at `places`."""
-        numbers = np.concatenate([np.arange(self._starts[i], self._ends[i]) for i in places])
-        return numbers if self._keep is None else numbers[self._keep[numbers]]
+        numbers = np.concatenate([np.arange(self.starts[i], self.ends[i]) for i in places])
+        return numbers if self.keep is None else numbers[self.keep[numbers]]
 
     def read(self, places: np.ndarray) -> PairBatch:
         """The rows of the sentences at `places` (indices into `sentences`)."""
         numbers = self.row_numbers(places)
-        starts, ends = self._starts[places], self._ends[places]
+        starts, ends = self.starts[places], self.ends[places]
         tensors = []
-        for rows, scale in zip(self._layer_rows, self.scales, strict=True):
+        for rows, scale in zip(self.layer_rows, self.pair.scales, strict=True):
             values = rows.slices(starts, ends)
-            if self._keep is not None:
-                marks = [torch.from_numpy(self._keep[s:e]) for s, e in zip(starts, ends, strict=True)]
+            if self.keep is not None:
+                marks = [torch.from_numpy(self.keep[s:e]) for s, e in zip(starts, ends, strict=True)]
                 values = [value[mark] for value, mark in zip(values, marks, strict=True)]
             tensors.append(gather(values, scale, self.device))
         lengths = torch.from_numpy(self.lengths[places])
         mask = torch.arange(int(lengths.max()))[None, :] < lengths[:, None]
-        is_word = torch.from_numpy(self._is_word[numbers])
+        is_word = torch.from_numpy(self.is_word[numbers])
         inputs, targets = tensors
         return PairBatch(inputs, targets, mask.to(self.device), is_word.to(self.device))
 
@@ -137,6 +129,42 @@ class PairRows:
         needed = int(np.searchsorted(np.cumsum(self.lengths[order]), count)) + 1
         parts = [self.read(places).inputs for places in np.array_split(order[:needed], range(512, needed, 512))]
         return torch.cat(parts)[:count]
+
+
+def pair_rows(
+    store: ActivationStore,
+    split: str,
+    pair: LayerPair,
+    *,
+    sentences: np.ndarray | None = None,
+    keep: np.ndarray | None = None,
+    progress: Report = silent,
+) -> PairRows:
+    """Return the rows of `sentences` (indices into the split; None is all) that `keep` marks `[rows of the split]`.
+
+    Sentences without such a row are left out.
+    """
+    counts = store.row_counts(split)
+    ends = np.cumsum(counts)
+    kept_counts = counts
+    if keep is not None and keep.all():
+        keep = None
+    if keep is not None:
+        total = np.concatenate([[0], np.cumsum(keep)])
+        kept_counts = total[ends] - total[ends - counts]
+    candidates = np.arange(len(counts)) if sentences is None else sentences
+    sentences = candidates[kept_counts[candidates] > 0]
+    return PairRows(
+        split=split,
+        pair=pair,
+        layer_rows=(store.rows(split, pair.layers[0], progress), store.rows(split, pair.layers[1], progress)),
+        is_word=(store.flags(split) & WORD) != 0,
+        keep=keep,
+        sentences=sentences,
+        lengths=kept_counts[sentences],
+        starts=(ends - counts)[sentences],
+        ends=ends[sentences],
+    )
 
 
 def split_by_text(store: ActivationStore, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -167,13 +195,13 @@ def frequency_mask(
     """
     flags = store.flags("train")
     keep = np.zeros(len(flags), bool)
-    chosen = np.zeros(store.sentence_count("train"), bool)
-    chosen[sentences] = True
+    in_training = np.zeros(store.sentence_count("train"), bool)
+    in_training[sentences] = True
     types: dict[str, list[tuple[int, int]]] = {}
     row = 0
     for number, sentence in enumerate(store.sentences("train")):
         for start, end, flag in zip(sentence.starts, sentence.ends, sentence.flags, strict=True):
-            if chosen[number]:
+            if in_training[number]:
                 if flag & WORD:
                     label = -1 if sentence.label is None else sentence.label
                     types.setdefault(sentence.text[start:end], []).append((row, label))
@@ -193,7 +221,7 @@ def frequency_mask(
 def _spread(members: list[tuple[int, int]], count: int, generator: np.random.Generator) -> list[tuple[int, int]]:
     """`count` random members, the classes taking turns."""
     by_class: dict[int, list[tuple[int, int]]] = {}
-    for place in generator.permutation(len(members)):
-        by_class.setdefault(members[place][1], []).append(members[place])
+    for index in generator.permutation(len(members)):
+        by_class.setdefault(members[index][1], []).append(members[index])
     turns = sorted((turn, label, member) for label, group in by_class.items() for turn, member in enumerate(group))
     return [member for _, _, member in turns[:count]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,9 @@ import torch
 from clvq.config import TrainConfig
 from clvq.errors import ClvqError, MismatchError
 from clvq.models.sae import TopKSae
-from clvq.progress import Progress, Report
+from clvq.progress import Progress
 from clvq.storage import fingerprint, read_json, remove_folder, write_json
-from clvq.training.data import TrainingRows
-from clvq.training.evaluation import TrainingMeans
+from clvq.training.job import Job
 from clvq.training.processes import Processes
 from clvq.training.rows import PairRows
 from clvq.training.sae_trainer import SaeTrainer, evaluate_sae
@@ -54,28 +52,27 @@ class SaeOutcome:
     """For the results of the checkpoint: evaluation, sweep, what was chosen."""
 
 
-def train_sae(rows: TrainingRows, folder: Path, identity: Any, progress: Report) -> SaeOutcome:
-    """Sweeps, trains and evaluates; `folder` keeps the states from which an interrupted training goes on.
+def train_sae(job: Job) -> SaeOutcome:
+    """Sweep, train and evaluate.
 
     The points of the sweep share one budget: each sees an equal share of as many sentences as the training proper
     sees, once. ClvqError where several processes were launched.
     """
     if Processes.current().count > 1:
         raise ClvqError("--method sae trains in one process. Start it without torchrun or accelerate.")
-    config = replace(rows.config, weight_decay=0.0)
-    latents = LATENTS_PER_CODE * config.codebook_size
-    choices = [k for k in ACTIVE if k <= latents] or [latents]
-    share = _share(rows.training, config, len(choices) * len(LEARNING_RATES))
-    tried = _sweep(rows, share, latents, config, choices, folder, identity, progress)
-    chosen = choose(tried)
-    progress(Progress("train", note=f"Chosen: k {chosen.k}, learning rate {chosen.learning_rate:g}."))
-    whole = replace(config, learning_rate=chosen.learning_rate)
-    model, position = _Training(rows, rows.training, latents, whole, folder, identity, progress).run(chosen.k, "train")
+    job = replace(job, config=replace(job.config, weight_decay=0.0))
+    latents = LATENTS_PER_CODE * job.config.codebook_size
+    ks = [k for k in ACTIVE if k <= latents] or [latents]
+    share = _share(job.rows.training, job.config, len(ks) * len(LEARNING_RATES))
+    tried = _sweep(replace(job, rows=replace(job.rows, training=share)), latents, ks)
+    best = choose(tried)
+    job.progress(Progress("train", note=f"Chosen: k {best.k}, learning rate {best.learning_rate:g}."))
+    model, position = _train_one(job, latents, best.k, best.learning_rate)
     figures = {
-        "evaluation": evaluate_sae(model, rows.evaluation, rows.means, progress).as_json(),
+        "evaluation": evaluate_sae(model, job.rows.evaluation, job.rows.means, job.progress).as_json(),
         "latents": latents,
-        "k": chosen.k,
-        "learning_rate": chosen.learning_rate,
+        "k": best.k,
+        "learning_rate": best.learning_rate,
         "sweep": [asdict(point) for point in tried],
         "sweep_sentences": len(share),
     }
@@ -93,78 +90,50 @@ def choose(tried: list[Tried]) -> Tried:
     return min(near, key=lambda point: (point.k, fvu(point)))
 
 
-def _sweep(
-    rows: TrainingRows,
-    share: PairRows,
-    latents: int,
-    config: TrainConfig,
-    choices: list[int],
-    folder: Path,
-    identity: Any,
-    progress: Report,
-) -> list[Tried]:
+def _sweep(job: Job, latents: int, ks: list[int]) -> list[Tried]:
     """One short training for each k and learning rate. What is done is kept in sweep.json, its weights are not."""
-    path, own = folder / SWEEP_NAME, fingerprint(identity)
+    path, identity = job.folder / SWEEP_NAME, fingerprint(job.identity)
     tried: list[Tried] = []
     if path.exists():
         body = read_json(path, "Start again with --overwrite.")
-        if body["identity"] != own:
+        if body["identity"] != identity:
             raise MismatchError(
-                f"{folder.parent} holds an unfinished training with other settings or activations. Finish it with the "
-                "same command, or use another --name, or start again with --overwrite."
+                f"{job.folder.parent} holds an unfinished training with other settings or activations. Finish it with "
+                "the same command, or use another --name, or start again with --overwrite."
             )
         tried = [Tried(**point) for point in body["tried"]]
     done = {(point.k, point.learning_rate) for point in tried}
-    for k, rate in itertools.product(choices, LEARNING_RATES):
+    for k, rate in itertools.product(ks, LEARNING_RATES):
         if (k, rate) in done:
             continue
-        short = replace(config, learning_rate=rate, epochs=1)
-        place = folder / f"sweep-{k}-{rate:g}"
-        stage = f"sweep, k {k}, learning rate {rate:g}"
-        _, position = _Training(rows, share, latents, short, place, identity, progress).run(k, stage)
+        short = replace(
+            job,
+            config=replace(job.config, epochs=1),
+            folder=job.folder / f"sweep-{k}-{rate:g}",
+            stage=f"sweep, k {k}, learning rate {rate:g}",
+        )
+        _, position = _train_one(short, latents, k, rate)
         fvu = position.best_fvu if math.isfinite(position.best_fvu) else None
         tried.append(Tried(rate, k, fvu, round(position.seconds, 1)))
-        write_json(path, {"identity": own, "tried": [asdict(point) for point in tried]})
-        remove_folder(place)
+        write_json(path, {"identity": identity, "tried": [asdict(point) for point in tried]})
+        remove_folder(short.folder)
     return tried
 
 
-@dataclass(frozen=True)
-class _Training:
+def _train_one(job: Job, latents: int, k: int, learning_rate: float) -> tuple[TopKSae, Position]:
     """One training, short or whole."""
-
-    rows: TrainingRows
-    sentences: PairRows
-    latents: int
-    config: TrainConfig
-    folder: Path
-    identity: Any
-    progress: Report
-
-    def run(self, k: int, stage: str) -> tuple[TopKSae, Position]:
-        means: TrainingMeans = self.rows.means
-        torch.manual_seed(self.config.seed)
-        model = TopKSae(self.rows.widths[0], self.latents, k).to(self.rows.device)
-        model.input_scale.fill_(self.rows.scales[0])
-        with torch.no_grad():
-            model.bias.copy_(means.words)
-        own = fingerprint([self.identity, k, self.config.learning_rate])
-        position = SaeTrainer(
-            model,
-            self.sentences,
-            self.rows.selection,
-            means,
-            self.config,
-            self.folder,
-            own,
-            self.progress,
-            stage=stage,
-        ).run()
-        return model, position
+    rows = job.rows
+    torch.manual_seed(job.config.seed)
+    model = TopKSae(rows.widths[0], latents, k).to(rows.training.device)
+    model.input_scale.fill_(rows.training.pair.scales[0])
+    with torch.no_grad():
+        model.bias.copy_(rows.means.words)
+    config, identity = replace(job.config, learning_rate=learning_rate), [job.identity, k, learning_rate]
+    return model, SaeTrainer(model, replace(job, config=config, identity=identity)).run()
 
 
 def _share(rows: PairRows, config: TrainConfig, points: int) -> PairRows:
     """The sentences of one point of the sweep, the same for all."""
     count = min(len(rows), math.ceil(len(rows) * config.epochs / points))
-    chosen = np.random.default_rng([config.seed, points]).permutation(len(rows))[:count]
-    return rows.restricted(np.sort(chosen))
+    places = np.random.default_rng([config.seed, points]).permutation(len(rows))[:count]
+    return rows.restricted(np.sort(places))

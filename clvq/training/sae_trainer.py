@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from clvq.config import TrainConfig
 from clvq.models.metrics import ExplainedVariance, perplexity
 from clvq.models.sae import Latents, TopKSae
 from clvq.progress import Progress, Report, silent
@@ -59,9 +57,9 @@ def evaluate_sae(model: TopKSae, rows: PairRows, means: TrainingMeans, progress:
     for places in rows.batches(256):
         batch = rows.read(places)
         latents = model.strongest(model.preactivations(batch.inputs))
-        made = model.combine(latents) + model.bias
-        words.add(batch.targets[batch.is_word], made[batch.is_word])
-        sentence_rows.add(batch.targets[~batch.is_word], made[~batch.is_word])
+        prediction = model.combine(latents) + model.bias
+        words.add(batch.targets[batch.is_word], prediction[batch.is_word])
+        sentence_rows.add(batch.targets[~batch.is_word], prediction[~batch.is_word])
         active = latents.indices[batch.is_word][latents.values[batch.is_word] > 0]
         usage += torch.bincount(active, minlength=size).cpu()
         is_word, strongest = batch.is_word.cpu(), latents.indices[:, 0].cpu()
@@ -97,22 +95,6 @@ class SaeTrainer(TrainingLoop[TopKSae]):
 
     epsilon = 6.25e-10
     remedy = "Look for rows with huge values in the input layer, or leave out sinks (no --keep-sinks)."
-
-    def __init__(
-        self,
-        model: TopKSae,
-        rows: PairRows,
-        selection: PairRows,
-        means: TrainingMeans,
-        config: TrainConfig,
-        folder: Path,
-        identity: str,
-        progress: Report,
-        *,
-        stage: str,
-    ) -> None:
-        super().__init__(model, rows, config, folder, identity, progress, stage=stage)
-        self.selection, self.means = selection, means
 
     def _step(self, batch: PairBatch) -> dict[str, float]:
         model, rows = self.model, batch.inputs
@@ -160,7 +142,7 @@ class SaeTrainer(TrainingLoop[TopKSae]):
 
     def _judge(self) -> Judgement:
         self.model.eval()
-        result = evaluate_sae(self.model, self.selection, self.means)
+        result = evaluate_sae(self.model, self.job.rows.selection, self.job.rows.means)
         figures = {"selection_l0": result.l0, "selection_active_latents": result.active_latents}
         return Judgement(result.fvu, figures, {"L0": result.l0})
 
@@ -173,6 +155,6 @@ def auxiliary_loss(model: TopKSae, preactivations: Tensor, left: Tensor, dead: T
     if not len(dead):
         return left.new_zeros(())
     count = min(len(dead), max(1, left.shape[1] // 2))
-    values, places = preactivations[:, dead].topk(count, dim=1)
-    made = model.combine(Latents(values.relu(), dead[places]))
-    return (left - made).square().mean() / left.square().mean().clamp_min(torch.finfo(left.dtype).tiny)
+    values, order = preactivations[:, dead].topk(count, dim=1)
+    prediction = model.combine(Latents(values.relu(), dead[order]))
+    return (left - prediction).square().mean() / left.square().mean().clamp_min(torch.finfo(left.dtype).tiny)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from clvq.models.clvq_vae import ClvqVae
 from clvq.models.codebook_init import initial_codebook, sample_size
 from clvq.models.sae import TopKSae
 from clvq.progress import Progress, Report, silent
-from clvq.storage import fingerprint, locked, remove_folder
+from clvq.storage import locked, remove_folder
 from clvq.training.checkpoint import (
     Checkpoint,
     add_yardstick,
@@ -29,8 +29,8 @@ from clvq.training.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from clvq.training.data import TrainingRows
 from clvq.training.evaluation import Evaluation, evaluate
+from clvq.training.job import Job, TrainingRows
 from clvq.training.processes import Processes
 from clvq.training.sae_sweep import train_sae
 from clvq.training.state import STATE_NAME, Position
@@ -74,18 +74,28 @@ def train(
                 progress(Progress("train", note=f"{path} is up to date."))
                 return checkpoint
         with _own_random_state(config.seed, pick_device(config.device)):
-            return _Training(store, path, config, processes, progress).run()
+            layers = [store.layer(layer).fingerprint for layer in (config.input_layer, config.output_layer)]
+            rows = TrainingRows.read(store, config, progress)
+            job = Job(rows, config, path / TRAINING_FOLDER, [config.deciding(), layers], progress)
+            return _Training(store, path, job, processes).run()
 
 
+@dataclass(frozen=True)
 class _Training:
     """One run of `train`: trains, measures, writes."""
 
-    def __init__(
-        self, store: ActivationStore, path: Path, config: TrainConfig, processes: Processes, progress: Report
-    ) -> None:
-        self.store, self.path, self.config = store, path, config
-        self.processes, self.progress = processes, progress
-        self.rows = TrainingRows(store, config, progress)
+    store: ActivationStore
+    path: Path
+    job: Job
+    processes: Processes
+
+    @property
+    def rows(self) -> TrainingRows:
+        return self.job.rows
+
+    @property
+    def config(self) -> TrainConfig:
+        return self.job.config
 
     def run(self) -> Checkpoint:
         """All processes train; the leader alone measures and writes, while the others wait."""
@@ -102,22 +112,21 @@ class _Training:
         return read_checkpoint(self.path)
 
     def _train(self) -> None:
-        folder = self.path / TRAINING_FOLDER
         frozen = self.config.method == "kmeans"
         model, arguments = self._kmeans_model() if frozen else self._model("residual")
-        if not frozen and not (folder / STATE_NAME).exists():
+        if not frozen and not (self.job.folder / STATE_NAME).exists():
             self._initialize(model)
-        position = self._trainer(model, folder, "train", frozen_codes=frozen).run()
+        position = self._train_codes(model, self.job, frozen)
         if self.processes.is_leader:
             figures = {
-                "evaluation": self._evaluate(model).as_json(),
+                "evaluation": self._evaluate(model, reliance=True).as_json(),
                 "yardsticks": asdict(self._yardsticks()),
             }
             self._write(model, arguments, figures, position)
         self.processes.wait()
 
     def _train_sae(self) -> None:
-        outcome = train_sae(self.rows, self.path / TRAINING_FOLDER, self._identity(), self.progress)
+        outcome = train_sae(self.job)
         model = outcome.model
         arguments = {"input_width": self.rows.widths[0], "latents": len(model.directions), "k": model.k}
         figures = {**outcome.figures, "yardsticks": asdict(self._yardsticks())}
@@ -133,14 +142,14 @@ class _Training:
         """A copy or a linear map of a layer predicts that layer itself: not what its codes are measured against."""
         config, rows = self.config, self.rows
         codes = kmeans_codes(rows.training, config.codebook_size, config.seed)
-        found = yardsticks(rows.training, rows.selection, rows.evaluation, rows.means, codes, self.progress)
-        return replace(found, copy=None, ridge=None) if config.target_layer == config.input_layer else found
+        measured = yardsticks(rows.training, rows.selection, rows.evaluation, rows.means, codes, self.job.progress)
+        return replace(measured, copy=None, ridge=None) if config.target_layer == config.input_layer else measured
 
     def _model(self, encoder: str) -> tuple[ClvqVae, dict[str, Any]]:
         arguments = architecture(self.config, *self.rows.widths, encoder)
-        model = ClvqVae(**arguments).to(self.rows.device)
-        model.input_scale.fill_(self.rows.scales[0])
-        model.output_scale.fill_(self.rows.scales[1])
+        model = ClvqVae(**arguments).to(self.rows.training.device)
+        model.input_scale.fill_(self.rows.training.pair.scales[0])
+        model.output_scale.fill_(self.rows.training.pair.scales[1])
         return model, arguments
 
     def _kmeans_model(self) -> tuple[ClvqVae, dict[str, Any]]:
@@ -154,7 +163,7 @@ class _Training:
     def _initialize(self, model: ClvqVae) -> None:
         """Codes from the `z_e` that the encoder gives before training."""
         config = self.config
-        self.progress(
+        self.job.progress(
             Progress("codebook", note=f"Initializing {config.codebook_size} codes ({config.initialization}).")
         )
         generator = torch.Generator().manual_seed(config.seed)
@@ -172,37 +181,20 @@ class _Training:
     def _expected_count(self, config: TrainConfig) -> Tensor:
         """Rows a code gets in a batch on average: the weight that the first codes have against the first batches."""
         rows = self.rows.training.row_count / max(1, len(self.rows.training)) * config.batch_sentences
-        return torch.full((config.codebook_size,), rows / config.codebook_size, device=self.rows.device)
+        return torch.full((config.codebook_size,), rows / config.codebook_size, device=self.rows.training.device)
 
-    def _identity(self) -> list[Any]:
-        layers = [self.store.layer(i).fingerprint for i in (self.config.input_layer, self.config.output_layer)]
-        return [self.config.deciding(), layers]
+    def _train_codes(self, model: ClvqVae, job: Job, frozen: bool) -> Position:
+        return Trainer(model, replace(job, identity=[*job.identity, frozen]), frozen_codes=frozen).run()
 
-    def _trainer(self, model: ClvqVae, folder: Path, stage: str, *, frozen_codes: bool = False) -> Trainer:
-        return Trainer(
-            model,
-            self.rows.training,
-            self.rows.selection,
-            self.rows.means,
-            self.config,
-            folder,
-            fingerprint([*self._identity(), frozen_codes]),
-            self.progress,
-            stage=stage,
-            frozen_codes=frozen_codes,
-        )
-
-    def _evaluate(self, model: ClvqVae) -> Evaluation:
-        rows = self.rows
-        return evaluate(
-            model, rows.evaluation, rows.means, reliance=True, seed=self.config.seed, progress=self.progress
-        )
+    def _evaluate(self, model: ClvqVae, reliance: bool = False) -> Evaluation:
+        rows, seed = self.rows, self.config.seed
+        return evaluate(model, rows.evaluation, rows.means, reliance=reliance, seed=seed, progress=self.job.progress)
 
     def _frozen_kmeans(self) -> None:
         """Adds the FVU of what `--method kmeans` trains with the same settings, as a yardstick."""
         model, _ = self._kmeans_model()
-        folder = self.path / TRAINING_FOLDER / KMEANS_FOLDER
-        self._trainer(model, folder, "frozen k-means", frozen_codes=True).run()
+        folder = self.job.folder / KMEANS_FOLDER
+        self._train_codes(model, replace(self.job, folder=folder, stage="frozen k-means"), frozen=True)
         if self.processes.is_leader:
             add_yardstick(read_checkpoint(self.path), "frozen_kmeans", self._evaluate(model).fvu)
 
@@ -215,7 +207,7 @@ class _Training:
             "layers": {
                 str(layer): store.layer(layer).fingerprint for layer in (config.input_layer, config.output_layer)
             },
-            "device": str(self.rows.device),
+            "device": str(self.rows.training.device),
             **stamp(),
         }
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
-from clvq.config import TrainConfig
 from clvq.models.clvq_vae import ClvqVae
 from clvq.models.decoder import Layout
 from clvq.models.losses import commitment_loss, reconstruction_loss, straight_through
 from clvq.models.metrics import perplexity
-from clvq.progress import Report
-from clvq.training.evaluation import TrainingMeans, evaluate
+from clvq.training.evaluation import evaluate
+from clvq.training.job import Job
 from clvq.training.loop import Judgement, TrainingLoop
-from clvq.training.rows import PairBatch, PairRows
+from clvq.training.rows import PairBatch
 
 REVIVAL_SHARE = 0.9
 """Codes are revived in this share of the steps only; a code moved at the very end would stay untrained."""
@@ -32,20 +29,13 @@ class Trainer(TrainingLoop[ClvqVae]):
     def __init__(
         self,
         model: ClvqVae,
-        rows: PairRows,
-        selection: PairRows,
-        means: TrainingMeans,
-        config: TrainConfig,
-        folder: Path,
-        identity: str,
-        progress: Report,
+        job: Job,
         *,
-        stage: str = "train",
         frozen_codes: bool = False,
     ) -> None:
-        super().__init__(model, rows, config, folder, identity, progress, stage=stage)
-        self.selection, self.means, self.frozen_codes = selection, means, frozen_codes
-        self._usage = torch.zeros(config.codebook_size, dtype=torch.int64)
+        super().__init__(model, job)
+        self.frozen_codes = frozen_codes
+        self._usage = torch.zeros(job.config.codebook_size, dtype=torch.int64)
 
     def _step(self, batch: PairBatch) -> dict[str, float]:
         """One optimiser step and one EMA step; ClvqError, before either, where the loss is not finite."""
@@ -85,7 +75,9 @@ class Trainer(TrainingLoop[ClvqVae]):
         }
 
     def _judge(self) -> Judgement:
-        result = evaluate(self.model, self.selection, self.means, batch_sentences=self.config.batch_sentences)
+        result = evaluate(
+            self.model, self.job.rows.selection, self.job.rows.means, batch_sentences=self.config.batch_sentences
+        )
         logged = {
             "selection_codebook_perplexity": result.codebook_perplexity,
             "selection_active_codes": result.active_codes,

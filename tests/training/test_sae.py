@@ -21,6 +21,7 @@ from clvq.language_model.tokenization import WORD
 from clvq.models.sae import Latents, TopKSae
 from clvq.progress import Progress, silent
 from clvq.training.evaluation import TrainingMeans
+from clvq.training.job import Job, TrainingRows
 from clvq.training.rows import PairBatch
 from clvq.training.sae_sweep import Tried, choose
 from clvq.training.sae_trainer import SaeTrainer, auxiliary_loss, evaluate_sae
@@ -55,7 +56,8 @@ def fit(model: TopKSae, rows: torch.Tensor, path: Path, **settings: Any) -> SaeT
     means = TrainingMeans(rows.mean(dim=0), rows.mean(dim=0))
     config = dataclasses.replace(CONFIG, learning_rate=1e-2, weight_decay=0.0, **settings)
     made = MadeRows(rows)
-    trainer = SaeTrainer(model, made, made, means, config, path / "training", "made", silent, stage="train")
+    job = Job(TrainingRows(made, made, made, means, (16, 16)), config, path / "training", "made", silent)
+    trainer = SaeTrainer(model, job)
     trainer.run()
     return trainer
 

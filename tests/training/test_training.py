@@ -19,7 +19,7 @@ from clvq.activations.store import ActivationStore
 from clvq.config import TrainConfig
 from clvq.language_model.tokenization import WORD
 from clvq.progress import Progress
-from clvq.training.rows import PairRows, frequency_mask, split_by_text
+from clvq.training.rows import LayerPair, frequency_mask, pair_rows, split_by_text
 
 SMALL = {"codebook_size": 16, "epochs": 4, "batch_sentences": 16, "learning_rate": 3e-3, "device": "cpu"}
 PAIR = {"input_layer": 1, "output_layer": 4}
@@ -177,7 +177,7 @@ def test_the_caps_of_word_types(tiny_store: ActivationStore) -> None:
     chosen[training] = True
     of_chosen = np.repeat(chosen, tiny_store.row_counts("train"))
     assert keep[sentence_only & of_chosen].all()
-    rows = PairRows(tiny_store, "train", (1, 4), sentences=training, keep=keep)
+    rows = pair_rows(tiny_store, "train", LayerPair((1, 4)), sentences=training, keep=keep)
     assert rows.row_count == int(keep.sum())
     batch = rows.read(np.arange(len(rows))[:5])
     whole = torch.cat([s for _, s in tiny_store.rows("train", 1).shards()])

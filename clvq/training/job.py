@@ -1,0 +1,95 @@
+"""What a training is given: the rows it sees, at which two layers, in which three parts, and the job as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clvq.activations.store import ActivationStore
+from clvq.config import TrainConfig
+from clvq.device import pick_device
+from clvq.errors import ClvqError
+from clvq.language_model.tokenization import WORD
+from clvq.progress import Report
+from clvq.training.evaluation import TrainingMeans
+from clvq.training.rows import LayerPair, PairRows, frequency_mask, pair_rows, split_by_text
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Training rows, selection slice and evaluation split, whose targets are those of `config.target_layer`."""
+
+    training: PairRows
+    selection: PairRows
+    evaluation: PairRows
+    means: TrainingMeans
+    widths: tuple[int, int]
+    """Of the input and the target layer."""
+
+    @classmethod
+    def read(cls, store: ActivationStore, config: TrainConfig, progress: Report) -> TrainingRows:
+        """Find the rows of a store that `config` asks for; ClvqError where there are too few.
+
+        Sinks of either layer are left out whatever the target, so that all methods see the same words.
+        """
+        layers = (config.input_layer, config.target_layer)
+        stored = [store.layer(layer) for layer in layers]
+        scales = (stored[0].scale, stored[1].scale) if config.layer_scale == "unit" else (1.0, 1.0)
+        pair = LayerPair(layers, scales, pick_device(config.device))
+        training, selection = split_by_text(store, "train")
+        no_sinks, eval_no_sinks = (
+            ~store.sinks(split, (config.input_layer, config.output_layer)) for split in ("train", "eval")
+        )
+        selection_rows = pair_rows(store, "train", pair, sentences=selection, keep=no_sinks, progress=progress)
+        evaluation_rows = pair_rows(store, "eval", pair, keep=eval_no_sinks, progress=progress)
+        if not len(evaluation_rows):
+            raise ClvqError(f"The evaluation split of {store.path} has no rows: its texts are empty, or sinks alone.")
+        keep = no_sinks & _wanted_types(store, config, training)
+        training_rows = pair_rows(store, "train", pair, sentences=training, keep=keep, progress=progress)
+        if training_rows.row_count < config.codebook_size:
+            raise ClvqError(
+                f"--codebook-size {config.codebook_size} is more than the {training_rows.row_count} training rows. "
+                f"Use 1 to {training_rows.row_count}."
+            )
+        means = TrainingMeans.of_rows(training_rows, progress)
+        return cls(training_rows, selection_rows, evaluation_rows, means, (stored[0].width, stored[1].width))
+
+    def counts(self) -> dict[str, int]:
+        """Count rows and sentences, for the results of a checkpoint."""
+        return {
+            "training_rows": self.training.row_count,
+            "training_sentences": len(self.training),
+            "selection_sentences": len(self.selection),
+            "evaluation_sentences": len(self.evaluation),
+        }
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training, short or whole: what it sees, how it learns, where its state lies, and whom it tells."""
+
+    rows: TrainingRows
+    config: TrainConfig
+    folder: Path
+    """Of the state from which an interrupted training goes on."""
+    identity: Any
+    """Everything that decides the result, JSON-ready: a state saved under another one is refused."""
+    progress: Report
+    stage: str = "train"
+    """Its name in the progress."""
+
+
+def _wanted_types(store: ActivationStore, config: TrainConfig, sentences: np.ndarray) -> np.ndarray:
+    """[rows] bool of the training split: what the caps on word types leave; everything where there is none."""
+    flags = store.flags("train")
+    if not config.max_frequency and not config.min_frequency:
+        return np.ones(len(flags), bool)
+    keep = frequency_mask(
+        store, sentences, config.min_frequency, config.max_frequency, config.frequency_order, config.seed
+    )
+    if not keep[(flags & WORD) != 0].any():
+        raise ClvqError(f"No word type has --min-frequency {config.min_frequency} training rows.")
+    return keep
