@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from clvq.activations.store import ActivationStore, SentenceRows
-from clvq.activations.writer import StoreWriter, clear, sources
+from clvq.activations.writer import ExtractionJob, StoreWriter, clear, sources
 from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS
 from clvq.config import DEMO, ExtractConfig, differences
 from clvq.corpus.splits import SPLITS, Corpus, CorpusSettings, Sentence, load_corpus
@@ -63,7 +64,11 @@ def extract(
             max_length=config.max_length,
         )
         model.check_layers(config.layers)
-        _Extraction(path, config, model, store, overwrite, progress).run()
+        job = ExtractionJob(path, config, model, store, progress)
+        source = _source(job)
+        if overwrite:
+            clear(path)
+        _Extraction(job, source, StoreWriter.open(job)).run()
     return ActivationStore(path)
 
 
@@ -79,37 +84,20 @@ def stored_settings(path: str | Path) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
 
 
+@dataclass
 class _Extraction:
     """One run of `extract`: over a corpus, or over the sentences of a finished store that lacks layers."""
 
-    def __init__(
-        self,
-        path: Path,
-        config: ExtractConfig,
-        model: LanguageModel,
-        store: ActivationStore | None,
-        overwrite: bool,
-        progress: Report,
-    ) -> None:
-        self.path, self.config, self.model, self.store, self.progress = path, config, model, store, progress
-        self.layers = sorted(set(config.layers) - set(store.layers if store else ()))
-        self.predict = store is None and model.label_names is not None
-        self.corpus: Corpus | None = None
-        if store is None:
-            self.corpus = load_corpus(CorpusSettings.of_extraction(config), model.label_names)
-        elif model.fingerprint != store.provenance["model"]["fingerprint"]:
-            raise MismatchError(
-                f"The model {config.model} is not the one that {path} was made with: its files have changed. "
-                "Use the same model, or extract again with --overwrite."
-            )
-        if overwrite:
-            clear(path)
-        self.writer = StoreWriter(path, config, model, store, self.layers, progress)
-        self.sentences_done = sum(self.writer.sentences_done(split) for split in SPLITS)
-        self.words_done, self.started = 0, time.monotonic()
+    job: ExtractionJob
+    source: Corpus | ActivationStore
+    writer: StoreWriter
+    sentences_done: int = 0
+    words_read: int = 0
+    started: float = field(default_factory=time.monotonic)
 
     def run(self) -> None:
         self._check_disk()
+        self.sentences_done = sum(self.writer.sentences_done(split) for split in SPLITS)
         with ThreadPoolExecutor(max_workers=1) as thread:
             for split in SPLITS:
                 first_sentence = self.writer.sentences_done(split)
@@ -122,26 +110,17 @@ class _Extraction:
                     pending = thread.submit(self.writer.write, split, *rows)  # while the next window runs
                 if pending is not None:
                     pending.result()
-        self.writer.finish(self.corpus)
+        self.writer.finish(self.source if isinstance(self.source, Corpus) else None)
 
     def _report(self, sentences: list[TokenizedSentence]) -> None:
         self.sentences_done += len(sentences)
-        self.words_done += sum(len(sentence.words) for sentence in sentences)
-        rate = self.words_done / max(time.monotonic() - self.started, 1e-9)
-        total = sum(self._sentence_total(split) for split in SPLITS)
-        self.progress(Progress("extract", self.sentences_done, total, "sentences", {"words/s": round(rate)}))
+        self.words_read += sum(len(sentence.words) for sentence in sentences)
+        rate = self.words_read / max(time.monotonic() - self.started, 1e-9)
+        total = sum(self.source.sentence_count(split) for split in SPLITS)
+        self.job.progress(Progress("extract", self.sentences_done, total, "sentences", {"words/s": round(rate)}))
 
     def _sentences(self, split: str) -> Iterable[Sentence | SentenceRows]:
-        if self.corpus is not None:
-            return self.corpus.sentences(split)
-        assert self.store is not None
-        return self.store.sentences(split)
-
-    def _sentence_total(self, split: str) -> int:
-        if self.corpus is not None:
-            return self.corpus.sentence_count(split)
-        assert self.store is not None
-        return self.store.sentence_count(split)
+        return self.source.sentences(split)
 
     def _windows(self, split: str) -> Iterator[Window]:
         """Consecutive sentences that fill a shard: SHARD_BYTES, or about SHARD_SECONDS of work where that is less."""
@@ -152,7 +131,7 @@ class _Extraction:
         rows = 0
         started = time.monotonic()
         while block := list(islice(rest, 64)):
-            tokenized = self.model.tokenize([s.text for s in block], self.config.unit, self.config.words)
+            tokenized = self.job.model.tokenize([s.text for s in block], self.job.config.unit, self.job.config.words)
             for pair in zip(block, tokenized, strict=True):
                 window.append(pair)
                 rows += len(pair[1].words) + 1
@@ -169,17 +148,17 @@ class _Extraction:
     ) -> tuple[list[SentenceRows], dict[int, Tensor], dict[str, int]]:
         """Runs the model over a window, sentences of like length together, and puts the rows in corpus order."""
         tokenized = [sentence for _, sentence in window]
-        layouts = [row_layout(sentence, self.config.pooling) for sentence in tokenized]
+        layouts = [row_layout(sentence, self.job.config.pooling) for sentence in tokenized]
         counts = np.array([len(layout.flags) for layout in layouts])
         first = np.cumsum(counts) - counts
-        states = {layer: torch.empty(int(counts.sum()), self.model.width(layer)) for layer in self.layers}
+        states = {layer: torch.empty(int(counts.sum()), self.job.model.width(layer)) for layer in self.job.layers}
         probabilities: list[list[float] | None] = [None] * len(window)
-        for batch in batches_by_length([len(s.input_ids) for s in tokenized], self.config.batch_tokens):
-            result = self.model.run(
-                [tokenized[i] for i in batch], self.layers, self.config.pooling, predict=self.predict
+        for batch in batches_by_length([len(s.input_ids) for s in tokenized], self.job.config.batch_tokens):
+            result = self.job.model.run(
+                [tokenized[i] for i in batch], self.job.layers, self.job.config.pooling, predict=self.job.predicts
             )
             places = torch.from_numpy(np.concatenate([np.arange(first[i], first[i] + counts[i]) for i in batch]))
-            for layer in self.layers:
+            for layer in self.job.layers:
                 states[layer][places] = result.hidden[layer].to("cpu", torch.float32)
             if result.logits is not None:
                 for i, row in zip(batch, result.logits.softmax(dim=1).tolist(), strict=True):
@@ -194,8 +173,8 @@ class _Extraction:
             row = SentenceRows(sentence.text, sentence.label, prediction, chances, starts, ends, layout.flags)
             if isinstance(sentence, SentenceRows) and sentence[-3:] != row[-3:]:
                 raise MismatchError(
-                    f"The tokenizer of {self.config.model} now gives other rows for {sentence.text[:80]!r} than "
-                    f"{self.path} holds. Use the versions named in its manifest, or extract again with --overwrite."
+                    f"The tokenizer of {self.job.config.model} now gives other rows for {sentence.text[:80]!r} than "
+                    f"{self.job.path} holds. Use the versions named in its manifest, or extract again with --overwrite."
                 )
             rows.append(row)
         return rows, states, _counts(window, rows)
@@ -208,7 +187,7 @@ class _Extraction:
         row_ends: np.ndarray,
         states: dict[int, Tensor],
     ) -> None:
-        stored = getattr(torch, self.config.dtype)
+        stored = getattr(torch, self.job.config.dtype)
         for layer, values in states.items():
             largest = values.abs().amax(dim=1) if len(values) else values.new_zeros(0)
             limit = torch.finfo(stored).max
@@ -220,7 +199,7 @@ class _Extraction:
             text = window[place][0].text[:80]
             if torch.isfinite(largest[bad[0]]).all():
                 raise ClvqError(
-                    f"Layer {layer} overflows {self.config.dtype} at sentence {number} of {split} ({text!r}): "
+                    f"Layer {layer} overflows {self.job.config.dtype} at sentence {number} of {split} ({text!r}): "
                     f"a value of {float(largest[bad[0]]):.4g}. Use --dtype bfloat16 (bf16) or float32."
                 )
             raise ClvqError(
@@ -230,30 +209,42 @@ class _Extraction:
 
     def _row_bytes(self, each: bool = False) -> int:
         """Bytes of a row on disk: over all layers to be written, or of the widest alone."""
-        size = torch.finfo(getattr(torch, self.config.dtype)).bits // 8
-        widths = [self.model.width(layer) * size + 4 for layer in self.layers]
+        size = torch.finfo(getattr(torch, self.job.config.dtype)).bits // 8
+        widths = [self.job.model.width(layer) * size + 4 for layer in self.job.layers]
         return max(widths) if each else sum(widths)
 
     def _check_disk(self) -> None:
         """States what will be written, judged by a sample of sentences, and refuses where the disk is smaller."""
-        if self.config.streaming and self.store is None:
-            self.progress(Progress("extract", note="Streaming: the size of the store is not known beforehand."))
+        if self.job.config.streaming and self.job.store is None:
+            self.job.progress(Progress("extract", note="Streaming: the size of the store is not known beforehand."))
             return
         wanted = 0.0
         for split in SPLITS:
-            total, done = self._sentence_total(split), self.writer.sentences_done(split)
+            total, done = self.source.sentence_count(split), self.writer.sentences_done(split)
             step = max(1, total // ESTIMATE_SENTENCES)
             texts = [s.text for s in islice(self._sentences(split), 0, None, step)]
-            sample = self.model.tokenize(texts, self.config.unit, self.config.words)
+            sample = self.job.model.tokenize(texts, self.job.config.unit, self.job.config.words)
             rows = sum(len(sentence.words) + 1 for sentence in sample) / max(len(sample), 1)
             wanted += rows * (total - done) * self._row_bytes()
-        free = free_bytes(self.path)
-        self.progress(Progress("extract", note=f"About {size_text(wanted)} will be written to {self.path}."))
+        free = free_bytes(self.job.path)
+        self.job.progress(Progress("extract", note=f"About {size_text(wanted)} will be written to {self.job.path}."))
         if wanted > free:
             raise ClvqError(
-                f"About {size_text(wanted)} would be written to {self.path}, but its disk has {size_text(free)} free. "
-                "Use --dtype float16, --max-sentences, fewer --layers, or another --run."
+                f"About {size_text(wanted)} would be written to {self.job.path}, but its disk has "
+                f"{size_text(free)} free. Use --dtype float16, --max-sentences, fewer --layers, or another --run."
             )
+
+
+def _source(job: ExtractionJob) -> Corpus | ActivationStore:
+    """Where the sentences come from; MismatchError where a finished store was made with another model."""
+    if job.store is None:
+        return load_corpus(CorpusSettings.of_extraction(job.config), job.model.label_names)
+    if job.model.fingerprint != job.store.provenance["model"]["fingerprint"]:
+        raise MismatchError(
+            f"The model {job.config.model} is not the one that {job.path} was made with: its files have changed. "
+            "Use the same model, or extract again with --overwrite."
+        )
+    return job.store
 
 
 def _finished(path: Path) -> ActivationStore | None:

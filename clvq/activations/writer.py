@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from clvq.activations.store import (
     layer_fingerprint,
     sink_norms,
 )
+from clvq.activations.summary import SplitSummary
 from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS, local_checksum, stamp
 from clvq.config import ExtractConfig
 from clvq.corpus.splits import SPLITS, Corpus
@@ -49,29 +51,44 @@ SENTENCE_SCHEMA = pa.schema(
 )
 
 
+@dataclass(frozen=True)
+class ExtractionJob:
+    """What one extraction does: which layers of which model, into which folder."""
+
+    path: Path
+    config: ExtractConfig
+    model: LanguageModel
+    store: ActivationStore | None
+    """The finished store that lacks layers; None for a new one."""
+    progress: Report
+
+    @property
+    def layers(self) -> list[int]:
+        """Those that are still to be written."""
+        return sorted(set(self.config.layers) - set(self.store.layers if self.store else ()))
+
+    @property
+    def predicts(self) -> bool:
+        """Whether predictions are stored too."""
+        return self.store is None and self.model.label_names is not None
+
+
 class StoreWriter:
-    """Writes the layers `layers` of a new store, or of one that lacks them (`store`).
+    """Writes the layers of a job; `record` is what unfinished.json says: which shards are whole."""
 
-    `record` is what unfinished.json says: which shards are whole. It is written after each shard.
-    """
+    def __init__(self, job: ExtractionJob, record: dict[str, Any]) -> None:
+        self.job, self.record = job, record
 
-    def __init__(
-        self,
-        path: Path,
-        config: ExtractConfig,
-        model: LanguageModel,
-        store: ActivationStore | None,
-        layers: list[int],
-        progress: Report,
-    ) -> None:
-        self.path, self.config, self.model, self.store = path, config, model, store
-        self.layers, self.progress = layers, progress
-        self.record: dict[str, Any] = self._resumed() or {
-            "settings": config.deciding(),
-            "sources": sources(config),
-            "layers": layers,
+    @classmethod
+    def open(cls, job: ExtractionJob) -> StoreWriter:
+        """Continue what an unfinished run of the same job wrote, or begin."""
+        record = _resumed(job) or {
+            "settings": job.config.deciding(),
+            "sources": sources(job.config),
+            "layers": job.layers,
             "splits": {split: {"sentences": 0, "shards": [], "counts": {}} for split in SPLITS},
         }
+        return cls(job, record)
 
     def sentences_done(self, split: str) -> int:
         return int(self.record["splits"][split]["sentences"])
@@ -82,31 +99,31 @@ class StoreWriter:
         number = len(entry["shards"])
         files = {}
         for layer, values in states.items():
-            path = self.path / f"{split}-L{layer}-{number:05d}.safetensors"
-            tensors = {"hidden_states": values.to(getattr(torch, self.config.dtype)), "norms": values.norm(dim=1)}
+            path = self.job.path / f"{split}-L{layer}-{number:05d}.safetensors"
+            tensors = {"hidden_states": values.to(getattr(torch, self.job.config.dtype)), "norms": values.norm(dim=1)}
             write_tensors(path, tensors)
             files[str(layer)] = {"file": path.name, "checksum": file_checksum(path), "rows": len(values)}
-        if self.store is None:
-            part = self.path / f"{split}-sentences-{number:05d}.parquet"
+        if self.job.store is None:
+            part = self.job.path / f"{split}-sentences-{number:05d}.parquet"
             _write_parquet(part, [rows])
             files["sentences"] = {"file": part.name, "checksum": file_checksum(part)}
         entry["shards"].append(files)
         entry["sentences"] += len(rows)
         entry["counts"] = {key: entry["counts"].get(key, 0) + value for key, value in counts.items()}
-        UNFINISHED_ACTIVATIONS.write(self.path, self.record)
+        UNFINISHED_ACTIVATIONS.write(self.job.path, self.record)
 
     def finish(self, corpus: Corpus | None) -> None:
         """Joins the sentence parts, measures the layers, writes the manifest, and drops what only the run needed."""
-        if self.store is None:
+        if self.job.store is None:
             assert corpus is not None
             body = self._new_body(corpus)
         else:
-            body = dict(self.store.manifest)
-        body["layers"] = {**body["layers"], **{str(layer): self._layer_entry(layer, body) for layer in self.layers}}
+            body = dict(self.job.store.manifest)
+        body["layers"] = {**body["layers"], **{str(layer): self._layer_entry(layer, body) for layer in self.job.layers}}
         body["settings"] = {**body["settings"], "layers": sorted(int(layer) for layer in body["layers"])}
-        ACTIVATIONS.write(self.path, body)
-        UNFINISHED_ACTIVATIONS.path(self.path).unlink()
-        for part in self.path.glob("*-sentences-*.parquet"):
+        ACTIVATIONS.write(self.job.path, body)
+        UNFINISHED_ACTIVATIONS.path(self.job.path).unlink()
+        for part in self.job.path.glob("*-sentences-*.parquet"):
             part.unlink()
 
     def _new_body(self, corpus: Corpus) -> dict[str, Any]:
@@ -114,9 +131,9 @@ class StoreWriter:
         for split in SPLITS:
             entry = self.record["splits"][split]
             parts = [files["sentences"] for files in entry["shards"]]
-            target = self.path / f"{split}-sentences.parquet"
-            summary = _Summary(self.model.label_names)
-            _write_parquet(target, summary.over(_read_parts(self.path, parts)))
+            target = self.job.path / f"{split}-sentences.parquet"
+            summary = SplitSummary()
+            _write_parquet(target, summary.over(_read_parts(self.job.path, parts)))
             digests.append(summary.digest())
             splits[split] = {
                 "sentences": entry["sentences"],
@@ -128,24 +145,24 @@ class StoreWriter:
             }
             self._warn_of_mismatch(split, splits[split])
         return {
-            "settings": self.config.deciding(),
+            "settings": self.job.config.deciding(),
             "provenance": {
                 "model": {
-                    "id": self.config.model,
-                    "revision": self.model.revision,
-                    "fingerprint": self.model.fingerprint,
-                    "architecture": self.model.architecture,
-                    "is_decoder": self.model.is_decoder,
-                    "num_layers": self.model.num_layers,
-                    "max_length": self.model.max_length,
-                    "no_head_reason": self.model.no_head_reason,
+                    "id": self.job.config.model,
+                    "revision": self.job.model.revision,
+                    "fingerprint": self.job.model.fingerprint,
+                    "architecture": self.job.model.architecture,
+                    "is_decoder": self.job.model.is_decoder,
+                    "num_layers": self.job.model.num_layers,
+                    "max_length": self.job.model.max_length,
+                    "no_head_reason": self.job.model.no_head_reason,
                 },
                 "corpus": corpus.provenance,
                 "sources": self.record["sources"],
                 **stamp(),
             },
-            "label_names": corpus.label_names or self.model.label_names,
-            "has_predictions": self.model.label_names is not None,
+            "label_names": corpus.label_names or self.job.model.label_names,
+            "has_predictions": self.job.model.label_names is not None,
             "rows_fingerprint": fingerprint(digests),
             "splits": splits,
             "layers": {},
@@ -154,30 +171,30 @@ class StoreWriter:
     def _warn_of_mismatch(self, split: str, figures: dict[str, Any]) -> None:
         accuracy, majority = figures["accuracy"], figures["majority"]
         if accuracy is not None and accuracy < majority:
-            self.progress(
+            self.job.progress(
                 Progress(
                     "extract",
                     note=f"Warning: on {split} the model is right on {accuracy:.1%} of the labels, less than the "
                     f"largest class ({majority:.1%}). Do the labels of the corpus mean what the model's do "
-                    f"({', '.join(self.model.label_names or [])})?",
+                    f"({', '.join(self.job.model.label_names or [])})?",
                 )
             )
 
     def _layer_entry(self, layer: int, body: dict[str, Any]) -> dict[str, Any]:
         """Scale and median norm come from the training rows; sinks do not count towards the scale."""
         shards = {split: [files[str(layer)] for files in self.record["splits"][split]["shards"]] for split in SPLITS}
-        norms = _norms(self.path, shards["train"])
+        norms = _norms(self.job.path, shards["train"])
         if not len(norms):
             raise ClvqError("The training split gave no rows: every text is empty, or the tokenizer drops all of it.")
         median = float(np.median(norms))
         counted = norms
-        if not self.config.keep_sinks:
-            flags = _flags(child(self.path, body["splits"]["train"]["file"]))
+        if not self.job.config.keep_sinks:
+            flags = _flags(child(self.job.path, body["splits"]["train"]["file"]))
             kept = ((flags & FIRST) == 0) & ~sink_norms(norms, median)
             counted = norms[kept] if kept.any() else norms
         mean_square = float(np.mean(np.square(counted, dtype=np.float64)))
-        width = self.model.width(layer)
-        settings = self.config
+        width = self.job.model.width(layer)
+        settings = self.job.config
         return {
             "index": layer,
             "width": width,
@@ -185,64 +202,32 @@ class StoreWriter:
             "median_norm": median,
             "sinks": int(len(norms) - len(counted)),
             "fingerprint": layer_fingerprint(
-                body["rows_fingerprint"], self.model.fingerprint, layer, settings.pooling, settings.dtype,
+                body["rows_fingerprint"], self.job.model.fingerprint, layer, settings.pooling, settings.dtype,
                 settings.keep_sinks,
             ),
             "shards": shards,
         }  # fmt: skip
 
-    def _resumed(self) -> dict[str, Any] | None:
-        """The record of an unfinished run of the same job. Its last shard is verified, as a crash may have hurt it."""
-        if not UNFINISHED_ACTIVATIONS.exists(self.path):
-            return None
-        record = UNFINISHED_ACTIVATIONS.read(self.path)
-        if record["layers"] != self.layers:
-            if self.store is None:
-                raise MismatchError(
-                    f"{self.path} holds an unfinished extraction of layers {record['layers']}. Finish it with the same "
-                    "--layers, or start again with --overwrite."
-                )
-            return None
-        for split in SPLITS:
-            for files in record["splits"][split]["shards"][-1:]:
-                for entry in files.values():
-                    check_file(child(self.path, entry["file"]), entry["checksum"])
-        sentences = sum(record["splits"][split]["sentences"] for split in SPLITS)
-        self.progress(Progress("extract", note=f"Continuing after {sentences} sentences."))
-        return record
 
-
-class _Summary:
-    """Figures of a split, taken while its sentences pass by: what the rows are, and how right the model is."""
-
-    def __init__(self, label_names: list[str] | None) -> None:
-        self.label_names = label_names
-        self._chain = ""
-        self._right = self._judged = 0
-        self._labels: dict[int, int] = {}
-
-    def over(self, parts: Iterable[list[SentenceRows]]) -> Iterator[list[SentenceRows]]:
-        for rows in parts:
-            for row in rows:
-                # A chain of hashes rather than one hash a part: where shards end must not matter.
-                self._chain = fingerprint([self._chain, row.text, row.label, row.starts, row.ends, row.flags])
-                if row.label is not None:
-                    self._labels[row.label] = self._labels.get(row.label, 0) + 1
-                    if row.prediction is not None:
-                        self._judged += 1
-                        self._right += row.prediction == row.label
-            yield rows
-
-    def digest(self) -> str:
-        return self._chain
-
-    def figures(self) -> dict[str, Any]:
-        labelled = sum(self._labels.values())
-        return {
-            "labels": {str(label): count for label, count in sorted(self._labels.items())},
-            "accuracy": self._right / self._judged if self._judged else None,
-            "majority": max(self._labels.values()) / labelled if labelled else None,
-        }
+def _resumed(job: ExtractionJob) -> dict[str, Any] | None:
+    """The record of an unfinished run of the same job. Its last shard is verified, as a crash may have hurt it."""
+    if not UNFINISHED_ACTIVATIONS.exists(job.path):
+        return None
+    record = UNFINISHED_ACTIVATIONS.read(job.path)
+    if record["layers"] != job.layers:
+        if job.store is None:
+            raise MismatchError(
+                f"{job.path} holds an unfinished extraction of layers {record['layers']}. Finish it with the same "
+                "--layers, or start again with --overwrite."
+            )
+        return None
+    for split in SPLITS:
+        for files in record["splits"][split]["shards"][-1:]:
+            for entry in files.values():
+                check_file(child(job.path, entry["file"]), entry["checksum"])
+    sentences = sum(record["splits"][split]["sentences"] for split in SPLITS)
+    job.progress(Progress("extract", note=f"Continuing after {sentences} sentences."))
+    return record
 
 
 def clear(path: Path) -> None:

@@ -1,0 +1,44 @@
+"""Figures of the sentences of a split, for the manifest of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from clvq.activations.store import SentenceRows
+from clvq.storage import fingerprint
+
+
+class SplitSummary:
+    """Figures of a split, taken while its sentences pass by: what the rows are, and how right the model is."""
+
+    def __init__(self) -> None:
+        self._chain = ""
+        self._right = self._judged = 0
+        self._labels: dict[int, int] = {}
+
+    def over(self, parts: Iterable[list[SentenceRows]]) -> Iterator[list[SentenceRows]]:
+        """Pass the sentences on, taking note of each."""
+        for rows in parts:
+            for row in rows:
+                # A chain of hashes rather than one hash a part: where shards end must not matter.
+                self._chain = fingerprint([self._chain, row.text, row.label, row.starts, row.ends, row.flags])
+                if row.label is not None:
+                    self._labels[row.label] = self._labels.get(row.label, 0) + 1
+                    if row.prediction is not None:
+                        self._judged += 1
+                        self._right += row.prediction == row.label
+            yield rows
+
+    def digest(self) -> str:
+        """Return what identifies the rows, wherever shards end."""
+        return self._chain
+
+    def figures(self) -> dict[str, Any]:
+        """Return the figures for the manifest; None where no sentence has a label (and a prediction)."""
+        labelled = sum(self._labels.values())
+        return {
+            "labels": {str(label): count for label, count in sorted(self._labels.items())},
+            "accuracy": self._right / self._judged if self._judged else None,
+            "majority": max(self._labels.values()) / labelled if labelled else None,
+        }
