@@ -12,6 +12,8 @@ import torch
 import clvq
 from clvq.progress import Progress
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # for demo/, which is not installed
+
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
 

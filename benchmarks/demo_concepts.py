@@ -25,13 +25,12 @@ from common import notes, print_table
 from sklearn.metrics import adjusted_mutual_info_score
 
 import clvq
-from clvq.demo import corpus
-from clvq.demo.grammar import DemoWord
-from clvq.demo.measure import denied
+from clvq.demo import DemoWord, corpus
 from clvq.language_model.tokenization import WORD
 from clvq.models.codebook_init import nearest
 from clvq.training.rows import LayerPair, pair_rows, split_by_text
 from clvq.training.yardsticks import kmeans_codes
+from demo.measure import denied
 
 CLASSES: dict[str, Callable[[DemoWord], str]] = {
     "polarity": lambda word: word.polarity,

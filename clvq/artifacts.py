@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from clvq import storage
+from clvq.config import DEMO
 from clvq.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -273,7 +274,7 @@ def short_name(name: str) -> str:
 
 def local_checksum(name: str | None) -> str | None:
     """Identify the contents of a local file or folder; None for what is not on this machine (a hub id, the demo)."""
-    if name is None or not Path(name).exists():
+    if name is None or name == DEMO or not Path(name).exists():  # a folder called demo is not the bundled demo
         return None
     path = Path(name)
     if path.is_file():

@@ -21,7 +21,7 @@ from clvq.activations.store import (
 )
 from clvq.activations.summary import SplitSummary
 from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS, local_checksum, stamp
-from clvq.config import ExtractConfig
+from clvq.config import DEMO, ExtractConfig
 from clvq.corpus.splits import SPLITS, Corpus
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.loading import folder_fingerprint
@@ -241,10 +241,10 @@ def clear(path: Path) -> None:
 
 
 def sources(config: ExtractConfig) -> dict[str, str | None]:
-    """What identifies the local files that a store is made from; None for what is not a local file."""
+    """What identifies the local files that a store is made from; None for what is not: a hub id, the demo."""
     model = Path(config.model).expanduser()
     return {
-        "model": folder_fingerprint(model) if model.is_dir() else None,
+        "model": folder_fingerprint(model) if config.model != DEMO and model.is_dir() else None,
         "dataset": local_checksum(config.dataset),
         "eval_dataset": local_checksum(config.eval_dataset),
     }

@@ -116,7 +116,7 @@ def _open_demo() -> Source:
         def read(columns: list[str]) -> Rows:
             return ({"text": sentence.text, "label": sentence.label} for sentence in sentences)
 
-        return Table("demo corpus", Columns(["text", "label"], ["text"], {"label": ["negative", "positive"]}), read)
+        return Table("demo corpus", Columns(["text", "label"], ["text"], {"label": list(demo.LABELS)}), read)
 
     return Source("demo corpus", ["train", "eval"], {"dataset": "demo"}, open_split)
 

@@ -177,3 +177,17 @@ def test_metrics_are_whole_lines(clvq: Clvq, run: Path) -> None:
     lines = [json.loads(line) for line in (run / "L1-L3" / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines if line["kind"] == "epoch"] == [1, 2]
     assert any(line["kind"] == "step" for line in lines)
+
+
+def test_a_folder_called_demo_is_not_the_bundled_demo(
+    clvq: Clvq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the run folder itself: it stands where the names of model and corpus would be looked up as paths."""
+    monkeypatch.chdir(tmp_path)
+    command = ("train", "--run", "demo", *PAIR, "--max-sentences", 30)
+    first = clvq(*command)
+    assert first.code == 0, first.err
+    again = clvq(*command)
+    assert again.code == 0, again.err
+    assert "demo/L1-L3 is up to date" in again.message
+    assert clvq("explain", "what a lovely meal .", "--run", "demo", "--steps", 2).code == 0

@@ -12,8 +12,7 @@ import pytest
 import clvq
 from clvq.concepts.directions import concept_space
 from clvq.config import FaithfulnessConfig
-from clvq.demo import corpus
-from clvq.demo.grammar import LABELS, DemoWord
+from clvq.demo import LABELS, DemoWord, corpus
 from clvq.device import Runtime
 from clvq.explanations.explainer import language_model_of
 from clvq.interventions.controls import NULLS, Pools

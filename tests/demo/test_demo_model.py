@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from clvq.demo import MODEL_PATH, corpus
-from clvq.demo.grammar import LABELS
-from clvq.demo.measure import LAYERS, denied, probe, word_states
+from clvq.demo import LABELS, MODEL_PATH, corpus
+from demo.build import model_card
+from demo.measure import LAYERS, denied, probe, word_states
 
 MEGABYTE = 2**20
 
@@ -57,9 +57,13 @@ def test_configuration(loaded):
 
 
 def test_the_model_was_built_from_this_corpus(metrics):
-    """A change of the grammar changes the corpus: then `python -m clvq.demo.build` has to run again."""
+    """A change of the grammar changes the corpus: then `python -m demo.build` has to run again."""
     texts = "\n".join(review.text for split in ("train", "eval") for review in corpus(split))
     assert hashlib.sha256(texts.encode()).hexdigest() == metrics["corpus_sha256"]
+
+
+def test_the_card_is_the_one_that_the_build_writes(loaded, metrics):
+    assert (MODEL_PATH / "README.md").read_text(encoding="utf-8") == model_card(loaded[0].config, metrics)
 
 
 def test_accuracy_on_held_out_reviews(states, metrics):
@@ -82,7 +86,7 @@ def test_words_keep_their_planted_classes(states, layer, field, least):
 @pytest.mark.parametrize("layer", [f"layer {layer}" for layer in LAYERS])
 def test_recorded_probes(metrics, layer):
     """The target is 0.9. Aspect misses it, by 0.003 and 0.018 on fresh reviews: there is less room for it since judging
-    words of one mind lie together at layer 4 (`clvq.demo.objectives`)."""
+    words of one mind lie together at layer 4 (`demo.objectives`)."""
     for measured, least in ((metrics, 0.87), (metrics["fresh"], 0.88)):
         found, alone = measured["probes"][layer], measured["probes"]["word alone"]
         assert found["aspect"] >= least

@@ -5,15 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import pytest
 import regex
 
-from clvq.demo import EVAL_SIZE, TRAIN_SIZE, corpus
-from clvq.demo.clauses import inflect, judging, mark
-from clvq.demo.grammar import ASPECTS, DOMAINS, LABELS, DemoSentence, generate
-from clvq.demo.lexicon import KINDS, facets, telling_nouns
-from clvq.demo.phrases import FUNCTION
+from clvq.demo import EVAL_SIZE, LABELS, TRAIN_SIZE, DemoSentence, corpus
+from demo.clauses import inflect, judging, mark
+from demo.grammar import ASPECTS, DOMAINS, generate
+from demo.lexicon import KINDS, facets, telling_nouns
+from demo.phrases import FUNCTION
 
 WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:['’\-][\p{L}\p{M}\p{N}]+)*|[^\s]")
 
@@ -29,8 +30,12 @@ def evaluation() -> list[DemoSentence]:
 
 
 def test_same_seed_same_reviews_in_another_process():
-    code = "import sys; from clvq.demo.grammar import generate; sys.stdout.write(repr(generate(60, 5)))"
-    run = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]
+    root = Path(__file__).parents[2]
+    code = "import sys; from demo.grammar import generate; sys.stdout.write(repr(generate(60, 5)))"
+    run = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+        for _ in range(2)
+    ]
     assert run[0].stdout == run[1].stdout == repr(generate(60, 5))
     assert generate(60, 5) != generate(60, 6)
     assert generate(60, 5)[:20] == generate(20, 5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from clvq.demo.phrases import FUNCTION
+from demo.phrases import FUNCTION
 
 POLARITY = {1: "positive", 0: "neutral", -1: "negative"}
 DOUBLING = frozenset(("drag", "drop", "hum", "jam", "rub", "sag", "shrug", "slip", "snap", "stop", "trap"))

@@ -23,8 +23,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from clvq.demo.facets_goods import GOODS
-from clvq.demo.facets_venues import VENUES
+from demo.facets_goods import GOODS
+from demo.facets_venues import VENUES
 
 ASPECTS = (
     "price",

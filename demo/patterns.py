@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from clvq.demo import phrases
-from clvq.demo.clauses import Critic
-from clvq.demo.lexicon import Facet
-from clvq.demo.pieces import Piece, inflect, judging, mark
-from clvq.demo.reviewer import GENERAL
+from demo import phrases
+from demo.clauses import Critic
+from demo.lexicon import Facet
+from demo.pieces import Piece, inflect, judging, mark
+from demo.reviewer import GENERAL
 
 
 def _two(by: Critic, need: Callable[[Facet], bool] = lambda facet: True) -> tuple[Facet, Facet]:

@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from clvq.demo.grammar import DemoSentence, DemoWord
+from clvq.demo import DemoSentence, DemoWord
 
 LAYERS = (4, 8)
 FIELDS = ("aspect", "domain", "polarity")

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from clvq.demo.grammar import DemoSentence
+from clvq.demo import DemoSentence
 
 BREAKS = frozenset(", . ! ? ; : but yet and although though while despite apart since because so".split())  # noqa: SIM905
 SHORTEST = 3

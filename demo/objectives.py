@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.models.bert.modeling_bert import BertOnlyMLMHead
 
-from clvq.demo.grammar import DemoSentence
-from clvq.demo.telling import sub_words
+from clvq.demo import DemoSentence
+from demo.telling import sub_words
 
 DEPTHS = (4, 8, 10)
 VERDICT_GAIN = 0.1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from clvq.demo import phrases
-from clvq.demo.lexicon import (
+from demo import phrases
+from demo.lexicon import (
     DOMAIN_OF,
     GOODS_DOMAINS,
     Adjective,
@@ -16,7 +16,7 @@ from clvq.demo.lexicon import (
     items,
     modifiers,
 )
-from clvq.demo.pieces import Piece, inflect, judging, mark
+from demo.pieces import Piece, inflect, judging, mark
 
 ANY_ADJECTIVE = {
     sign: tuple(adjective(entry.strip()) for entry in text.split(",")) for sign, text in phrases.ANY_ADJECTIVE.items()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from clvq.demo import phrases
-from clvq.demo.lexicon import Facet, Noun
-from clvq.demo.pieces import POLARITY, Piece, inflect, judging, mark
-from clvq.demo.reviewer import GENERAL, Reviewer
+from demo import phrases
+from demo.lexicon import Facet, Noun
+from demo.pieces import POLARITY, Piece, inflect, judging, mark
+from demo.reviewer import GENERAL, Reviewer
 
 ENJOYED = frozenset({"taste", "comfort", "appearance", "sound"})  # one can "enjoy" these, and not only like them
 

@@ -1,4 +1,4 @@
-"""Rebuild the demo model: `python -m clvq.demo.build [--out DIR] [--seed N]` (needs torch 2.9 or newer).
+"""Rebuild the demo model: `python -m demo.build [--out DIR] [--seed N]` (needs torch 2.9 or newer).
 
 A BERT of ten thin layers learns the label of a review together with questions about its words (`objectives`):
 the label alone lets the upper layers forget the words, and a demo of concepts needs them. It trains on the
@@ -29,12 +29,12 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
-from clvq.demo import MODEL_PATH, corpus
-from clvq.demo.grammar import LABELS, DemoSentence, generate
-from clvq.demo.measure import measure
-from clvq.demo.objectives import Questions
-from clvq.demo.start import start_well
-from clvq.demo.telling import telling_words
+from clvq.demo import LABELS, MODEL_PATH, DemoSentence, corpus
+from demo.grammar import generate
+from demo.measure import measure
+from demo.objectives import Questions
+from demo.start import start_well
+from demo.telling import telling_words
 
 VOCABULARY = 2500
 MORE_REVIEWS = 25_000
@@ -64,15 +64,15 @@ CARD = """\
 # clvq demo model
 
 A BERT of {layers} layers, width {width} and {vocabulary} sub-words that tells praise from blame in the short,
-made-up reviews of `clvq.demo.grammar`. It exists so that `clvq` runs offline on a corpus whose truth is known;
+made-up reviews of `demo.grammar`. It exists so that `clvq` runs offline on a corpus whose truth is known;
 it is of no use for real reviews.
 
-Made by `python -m clvq.demo.build --seed {seed}` on one CPU thread, from {reviews_trained_on}
+Made by `python -m demo.build --seed {seed}` on one CPU thread, from {reviews_trained_on}
 reviews: their labels, masked words, neighbouring words and the words on which a verdict hangs are learned together
-(`clvq/demo/objectives.py`), the planted classes of words never. Weights are 16-bit floats.
+(`demo/objectives.py`), the planted classes of words never. Weights are 16-bit floats.
 
 Accuracy: {accuracy:.3f} on the 800 reviews of the evaluation split, {fresh[accuracy]:.3f} on fresh ones. Linear
-probes for the planted classes of words (`clvq/demo/measure.py`), fitted on the training split; "word alone"
+probes for the planted classes of words (`demo/measure.py`), fitted on the training split; "word alone"
 guesses each word's most frequent class. The evaluation split was looked at while grammar and training were
 settled; the fresh reviews were not.
 

@@ -26,37 +26,16 @@ everywhere.
 from __future__ import annotations
 
 import random
-from typing import NamedTuple
 
-from clvq.demo.clauses import Critic
-from clvq.demo.lexicon import ASPECTS, DOMAINS, KINDS, telling_nouns
-from clvq.demo.patterns import PATTERNS
-from clvq.demo.pieces import Piece
+from clvq.demo import DemoSentence, DemoWord
+from demo.clauses import Critic
+from demo.lexicon import ASPECTS, DOMAINS, KINDS, telling_nouns
+from demo.patterns import PATTERNS
+from demo.pieces import Piece
 
-__all__ = ["ASPECTS", "DOMAINS", "LABELS", "DemoSentence", "DemoWord", "generate"]
+__all__ = ["ASPECTS", "DOMAINS", "generate"]
 
-LABELS = ("negative", "positive")
 WORDS = range(6, 22)  # lengths of a review, punctuation marks included
-
-
-class DemoWord(NamedTuple):
-    """A word or mark of a review, `text[start:end]` of it, and its planted classes."""
-
-    text: str
-    start: int
-    end: int
-    aspect: str | None
-    domain: str | None
-    polarity: str
-    function: bool
-
-
-class DemoSentence(NamedTuple):
-    """A review with its label (an index into `LABELS`) and all its words in order."""
-
-    text: str
-    label: int
-    words: tuple[DemoWord, ...]
 
 
 def generate(count: int, seed: int) -> list[DemoSentence]:
