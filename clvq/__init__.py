@@ -1,38 +1,17 @@
 """clvq: discrete concepts in language models (CLVQ-VAE, arXiv 2506.20040).
 
-    store = clvq.extract(model=..., dataset=..., layers=(4, 8), path="run/activations")
-    checkpoint = clvq.train(store, input_layer=4, output_layer=8, path="run/L4-L8")
+    store = clvq.extract("run/activations", model="demo", dataset="demo", layers=(4, 8))
+    checkpoint = clvq.train(store, path="run/L4-L8", input_layer=4, output_layer=8)
     model = clvq.ClvqVae.from_pretrained("run/L4-L8")
 
-Names are imported when they are first used: `import clvq` costs no torch.
+Names are imported when they are first used: `import clvq` costs no torch. Type checkers and editors read
+`__init__.pyi`, which scripts/python_stub.py makes.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from clvq.activations.extraction import extract as extract
-    from clvq.activations.store import ActivationStore as ActivationStore
-    from clvq.concepts.codebook import Codebook as Codebook
-    from clvq.concepts.codebook import codebook as codebook
-    from clvq.config import ExplainConfig as ExplainConfig
-    from clvq.config import ExtractConfig as ExtractConfig
-    from clvq.config import FaithfulnessConfig as FaithfulnessConfig
-    from clvq.config import TrainConfig as TrainConfig
-    from clvq.errors import ArtifactError as ArtifactError
-    from clvq.errors import ClvqError as ClvqError
-    from clvq.errors import MismatchError as MismatchError
-    from clvq.explanations.explain import Explanations as Explanations
-    from clvq.explanations.explain import explain as explain
-    from clvq.html_report import report as report
-    from clvq.interventions.faithfulness import Faithfulness as Faithfulness
-    from clvq.interventions.faithfulness import faithfulness as faithfulness
-    from clvq.models.clvq_vae import ClvqVae as ClvqVae
-    from clvq.training.checkpoint import Checkpoint as Checkpoint
-    from clvq.training.checkpoint import read_checkpoint as read_checkpoint
-    from clvq.training.train import train as train
+from typing import Any
 
 __version__ = "0.1.0"
 

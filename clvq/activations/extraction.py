@@ -18,6 +18,7 @@ from clvq.activations.store import ActivationStore, SentenceRows
 from clvq.activations.writer import ExtractionJob, StoreWriter, clear, sources
 from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS
 from clvq.config import DEMO, ExtractConfig, differences
+from clvq.config.signatures import takes
 from clvq.corpus.splits import SPLITS, Corpus, CorpusSettings, Sentence, load_corpus
 from clvq.demo import MODEL_PATH
 from clvq.errors import ClvqError, MismatchError
@@ -34,15 +35,22 @@ ESTIMATE_SENTENCES = 256
 Window = list[tuple[Sentence | SentenceRows, TokenizedSentence]]
 
 
+@takes(ExtractConfig)
 def extract(
     path: str | Path, *, overwrite: bool = False, progress: Report = silent, **settings: Any
 ) -> ActivationStore:
-    """Stores the hidden states of a model's words over a corpus in the folder `path`.
+    """Store the hidden states of a model's words over a corpus in the folder `path`.
 
-    `settings` are the fields of `ExtractConfig`. An unfinished extraction with the same settings continues; a
-    finished one gains the layers that it lacks; with other settings it raises MismatchError unless `overwrite`.
+        store = clvq.extract("run/activations", model="demo", dataset="demo", layers=(4, 8))
+
+    An unfinished extraction with the same settings continues, and a finished one gains the layers that it lacks.
+    MismatchError where the folder was made with other settings, unless `overwrite`.
+
+    Args:
+        path: Folder of the activations. `train` and the other functions look for `activations` beside a checkpoint.
+        overwrite: Replace the activations that the folder holds.
     """
-    config = ExtractConfig(**settings)
+    config = ExtractConfig.resolve(**settings)
     path = Path(path)
     if not config.layers:
         raise ClvqError("No layers are named. Give --layers, such as --layers 4,8.")

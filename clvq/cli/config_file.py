@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from clvq.config.settings import advice
 from clvq.errors import ClvqError
 
 
@@ -26,18 +26,11 @@ def read_config(path: Path | None, kinds: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in document.items():
         name = key.replace("-", "_")
         if name not in kinds:
-            raise ClvqError(f"--config {path} gives {key!r}, which is no option here. {_advice(name, kinds)}")
+            raise ClvqError(f"--config {path} gives {key!r}, which is no option here. {advice(name, kinds, 'options')}")
         if name in given:
             raise ClvqError(f"--config {path} gives {key!r} twice, once with - and once with _.")
         given[name] = _checked(path, key, value, kinds[name])
     return given
-
-
-def _advice(name: str, kinds: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(name, kinds, n=3)
-    if close:
-        return f"Did you mean {' or '.join(close)}?"
-    return f"The options are: {', '.join(sorted(kinds))}."
 
 
 def _checked(path: Path, key: str, value: Any, kind: Any) -> Any:

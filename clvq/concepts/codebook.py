@@ -22,6 +22,7 @@ from clvq.activations.store import ActivationStore
 from clvq.artifacts import ASSIGNMENTS_NAME, CODEBOOK, stamp
 from clvq.concepts.assignments import SplitText, read_text
 from clvq.concepts.catalogue import FALSE_DISCOVERIES, SPLIT, Catalogue, word_counts
+from clvq.config.signatures import takes
 from clvq.errors import ClvqError
 from clvq.progress import Report, silent
 from clvq.storage import check_file, file_checksum, locked, read_tensors, write_tensors
@@ -65,11 +66,18 @@ class Codebook:
         return word_counts(self.assignments(), text, self.summary["figures"]["codebook_size"]), text
 
 
+@takes()
 def codebook(checkpoint: Checkpoint | str | Path, *, overwrite: bool = False, progress: Report = silent) -> Codebook:
-    """A checkpoint's concepts: read where they are there and up to date, else made from the activations beside it.
+    """Return a checkpoint's concepts: those stored beside it, or new ones made from its activations.
 
-    ArtifactError where the activations are missing or a file is damaged; MismatchError where they are others than
-    the checkpoint was trained on; ClvqError where the checkpoint's folder cannot be written.
+        concepts = clvq.codebook("run/L4-L8").concepts
+
+    ArtifactError where the activations are missing or a file is damaged; MismatchError where the activations are not
+    those that the checkpoint was trained on; ClvqError where the checkpoint's folder cannot be written.
+
+    Args:
+        checkpoint: A checkpoint, or its folder.
+        overwrite: Find the concepts again, and replace the stored ones.
     """
     if not isinstance(checkpoint, Checkpoint):
         checkpoint = read_checkpoint(checkpoint)

@@ -20,6 +20,7 @@ from clvq.artifacts import EXPLANATIONS, UNFINISHED_EXPLANATIONS_NAME, stamp
 from clvq.concepts.assignments import read_text
 from clvq.concepts.codebook import Codebook, codebook
 from clvq.config import ExplainConfig, differences
+from clvq.config.signatures import takes
 from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.explanations.explainer import Explainer
 from clvq.explanations.rationales import Span, agreement, read_rationales
@@ -51,6 +52,7 @@ class Explanations:
         return next((concept for concept in self.codebook.concepts if concept["code"] == code), None)
 
 
+@takes(ExplainConfig)
 def explain(
     checkpoint: Checkpoint | str | Path,
     texts: Sequence[str] | None = None,
@@ -59,13 +61,21 @@ def explain(
     progress: Report = silent,
     **settings: Any,
 ) -> Explanations:
-    """Explains what the language model predicts for `texts`; without texts, for the evaluation split, which is stored.
+    """Explain what the language model predicts for `texts`, or for the evaluation split.
 
-    `settings` are the fields of `ExplainConfig`. An unfinished explanation of the split with the same settings
-    continues, a finished one is read; with other settings it raises MismatchError unless `overwrite`. ClvqError names
-    a text that is empty or too long, and a model that predicts nothing; MismatchError one that has changed.
+        explanations = clvq.explain("run/L4-L8", ["a slow , lifeless film"])
+
+    The explanation of the evaluation split is stored beside the checkpoint: an unfinished one with the same settings
+    continues, and a finished one is read. ClvqError for a text that is empty or too long, and for a model that
+    predicts nothing; MismatchError for a model that has changed, and for a stored explanation with other settings,
+    unless `overwrite`.
+
+    Args:
+        checkpoint: A checkpoint, or its folder.
+        texts: Texts to explain. None explains the evaluation split.
+        overwrite: Explain the evaluation split again.
     """
-    config = ExplainConfig(**settings)
+    config = ExplainConfig.resolve(**settings)
     if not isinstance(checkpoint, Checkpoint):
         checkpoint = read_checkpoint(checkpoint)
     store = checkpoint.store()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from clvq.config.signatures import takes
 from clvq.errors import ClvqError
 from clvq.html_report.gathered import gather
 from clvq.html_report.page import render
@@ -19,11 +20,18 @@ from clvq.training.checkpoint import Checkpoint, read_checkpoint
 STAGE = "report"
 
 
+@takes()
 def report(checkpoint: Checkpoint | str | Path, path: str | Path, *, progress: Report = silent) -> Path:
-    """Writes the report of a checkpoint to the file `path` and gives that path.
+    """Write the report of a checkpoint to one HTML file, and return the path of the file.
+
+        clvq.report("run/L4-L8", "run/report.html")
 
     What the run folder lacks, or holds from another training, is left out and named in the page and in a note, with
-    the command that makes it. ArtifactError names a damaged artifact, ClvqError a place that cannot be written.
+    the command that makes it. ArtifactError for a damaged artifact, ClvqError for a path that cannot be written.
+
+    Args:
+        checkpoint: A checkpoint, or its folder.
+        path: The file to write.
     """
     path = Path(path)
     _require_writable(path)

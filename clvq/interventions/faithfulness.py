@@ -16,6 +16,7 @@ from typing import Any
 from clvq.activations.store import ActivationStore
 from clvq.concepts.assignments import SplitText, read_text
 from clvq.config import FaithfulnessConfig
+from clvq.config.signatures import takes
 from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.explain import SPLIT
 from clvq.interventions.files import artifact_of, explained_by, stored
@@ -49,6 +50,7 @@ class Faithfulness:
         return list(self.summary["figures"])
 
 
+@takes(FaithfulnessConfig)
 def faithfulness(
     checkpoints: Checkpoint | str | Path | Sequence[Checkpoint | str | Path],
     *,
@@ -56,14 +58,20 @@ def faithfulness(
     progress: Report = silent,
     **settings: Any,
 ) -> Faithfulness:
-    """Edits the concepts of one or several checkpoints inside the language model, over the evaluation split.
+    """Measure whether the language model's answers depend on the concepts, by editing them inside the model.
 
-    `settings` are the fields of `FaithfulnessConfig`; what its mode has no use for is left aside, with a note. Other
-    modes than `model` measure one checkpoint by `splice`, `probe` or `published_probe`. Explanations that are missing
-    are made. A finished result with the same settings is read, and made anew from what was measured where the
-    checkpoints beside the first one are others; with other settings it raises MismatchError unless `overwrite`.
-    ClvqError where the model predicts nothing, and where there is nothing to edit; MismatchError where labels,
-    checkpoints or model do not belong together.
+        result = clvq.faithfulness("run/L4-L8", edit="removal,projection", draws=3)
+
+    The evaluation split is measured, and explanations that are missing are made first. A finished result with the
+    same settings is read. Where other checkpoints are compared with the first one than before, the tables are made
+    again from what was measured. Settings that the mode has no use for are ignored, with a note. The modes splice,
+    probe and paper measure one checkpoint. ClvqError where the model predicts nothing, and where there is nothing to
+    edit; MismatchError where labels, checkpoints or model do not belong together, and where the result was made with
+    other settings, unless `overwrite`.
+
+    Args:
+        checkpoints: A checkpoint, its folder, or several of either, which are put side by side.
+        overwrite: Measure again, and replace the stored result.
     """
     config = FaithfulnessConfig.resolve(**settings)
     if aside := [f"--{name.replace('_', '-')}" for name in FaithfulnessConfig.unused(**settings)]:

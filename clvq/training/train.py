@@ -15,6 +15,7 @@ from torch import Tensor
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import CHECKPOINT, TRAINING_FOLDER, stamp
 from clvq.config import UNUSED, TrainConfig, differences
+from clvq.config.signatures import takes
 from clvq.device import pick_device
 from clvq.errors import MismatchError
 from clvq.models.clvq_vae import ClvqVae
@@ -40,6 +41,7 @@ from clvq.training.yardsticks import Yardsticks, kmeans_codes, yardsticks
 KMEANS_FOLDER = "kmeans"
 
 
+@takes(TrainConfig)
 def train(
     store: ActivationStore | str | Path,
     *,
@@ -48,11 +50,18 @@ def train(
     progress: Report = silent,
     **settings: Any,
 ) -> Checkpoint:
-    """Trains a CLVQ-VAE, or the `method` asked for, on a store's layer pair into the checkpoint folder `path`.
+    """Train a CLVQ-VAE, or what it is compared with, on two stored layers.
 
-    `settings` are the fields of `TrainConfig`; `input_layer` and `output_layer` must be among them. What the method
-    has no use for is left aside, with a note. An unfinished training with the same settings continues, a finished one
-    is returned as it is; with other settings it raises MismatchError unless `overwrite`.
+        checkpoint = clvq.train("run/activations", path="run/L4-L8", input_layer=4, output_layer=8, seed=1)
+
+    An unfinished training with the same settings continues, and a finished one is returned as it is. Settings that
+    the method has no use for are ignored, with a note. MismatchError where the folder was made with other settings,
+    unless `overwrite`.
+
+    Args:
+        store: Activations that hold both layers, or their folder.
+        path: Folder of the checkpoint. Keep it beside the activations, where the other functions look for them.
+        overwrite: Replace the checkpoint that the folder holds.
     """
     config = TrainConfig.resolve(**settings)
     if aside := [f"--{name.replace('_', '-')}" for name in UNUSED[config.method] if name in settings]:

@@ -202,7 +202,7 @@ def test_settings_are_checked_and_layered() -> None:
         ({"learning_rate": -1.0}, "--learning-rate"),
         ({"initialization": "magic"}, "one of spherical"),
         ({"epochs": 2.5}, "--epochs must be int"),
-        ({"lr": 1.0}, "Unknown settings: lr"),
+        ({"lr": 1.0}, "There is no setting 'lr'"),
     ):
         with pytest.raises(clvq.ClvqError, match=message):
             TrainConfig.resolve(**{"input_layer": 1, "output_layer": 2, **wrong})

@@ -1,0 +1,339 @@
+# Made by scripts/python_stub.py from the functions and the settings classes.
+"""clvq: discrete concepts in language models (CLVQ-VAE, arXiv 2506.20040).
+
+    store = clvq.extract("run/activations", model="demo", dataset="demo", layers=(4, 8))
+    checkpoint = clvq.train(store, path="run/L4-L8", input_layer=4, output_layer=8)
+    model = clvq.ClvqVae.from_pretrained("run/L4-L8")
+
+Names are imported when they are first used: `import clvq` costs no torch. Type checkers and editors read
+`__init__.pyi`, which scripts/python_stub.py makes.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from clvq.activations.store import ActivationStore as ActivationStore
+from clvq.concepts.codebook import Codebook as Codebook
+from clvq.config import ExplainConfig as ExplainConfig
+from clvq.config import ExtractConfig as ExtractConfig
+from clvq.config import FaithfulnessConfig as FaithfulnessConfig
+from clvq.config import TrainConfig as TrainConfig
+from clvq.errors import ArtifactError as ArtifactError
+from clvq.errors import ClvqError as ClvqError
+from clvq.errors import MismatchError as MismatchError
+from clvq.explanations.explain import Explanations as Explanations
+from clvq.interventions.faithfulness import Faithfulness as Faithfulness
+from clvq.models.clvq_vae import ClvqVae as ClvqVae
+from clvq.progress import Report
+from clvq.training.checkpoint import Checkpoint as Checkpoint
+from clvq.training.checkpoint import read_checkpoint as read_checkpoint
+
+__version__: str
+
+def codebook(
+    checkpoint: Checkpoint | str | Path,
+    *,
+    overwrite: bool = False,
+    progress: Report | None = None,
+) -> Codebook:
+    """Return a checkpoint's concepts: those stored beside it, or new ones made from its activations.
+
+        concepts = clvq.codebook("run/L4-L8").concepts
+
+    ArtifactError where the activations are missing or a file is damaged; MismatchError where the activations are not
+    those that the checkpoint was trained on; ClvqError where the checkpoint's folder cannot be written.
+
+    Args:
+        checkpoint: A checkpoint, or its folder.
+        overwrite: Find the concepts again, and replace the stored ones.
+        progress: Called with each `clvq.progress.Progress`; None is silent.
+    """
+
+def explain(
+    checkpoint: Checkpoint | str | Path,
+    texts: Sequence[str] | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Report | None = None,
+    baseline: Literal["padding", "zero"] = "padding",
+    completeness: float = 0.05,
+    steps: int = 8,
+    max_steps: int = 512,
+    mass: float | None = None,
+    limit: int | None = None,
+    rationale_column: str | None = None,
+    batch_tokens: int = 4096,
+    device: str | None = None,
+    trust_remote_code: bool = False,
+) -> Explanations:
+    """Explain what the language model predicts for `texts`, or for the evaluation split.
+
+        explanations = clvq.explain("run/L4-L8", ["a slow , lifeless film"])
+
+    The explanation of the evaluation split is stored beside the checkpoint: an unfinished one with the same settings
+    continues, and a finished one is read. ClvqError for a text that is empty or too long, and for a model that
+    predicts nothing; MismatchError for a model that has changed, and for a stored explanation with other settings,
+    unless `overwrite`.
+
+    Args:
+        checkpoint: A checkpoint, or its folder.
+        texts: Texts to explain. None explains the evaluation split.
+        overwrite: Explain the evaluation split again.
+        progress: Called with each `clvq.progress.Progress`; None is silent.
+        baseline: Where integrated gradients start: at the states of a text of padding, or at zeros.
+        completeness: Allowed error of the attributions' sum, as a share of the change that it should
+            equal. Above it the number of steps is doubled.
+        steps: Number of integration steps to begin with.
+        max_steps: Largest number of integration steps.
+        mass: Which words are salient: the fewest words that hold this share of all attribution in
+            favour of the prediction [only the top word].
+        limit: Number of sentences to explain, from the start of the evaluation split [all sentences].
+        rationale_column: Column of the evaluation corpus with the words that people marked as reasons,
+            to compare with.
+        batch_tokens: Number of tokens in a batch of the language model, with padding and all steps.
+        device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
+        trust_remote_code: Allow Python code that comes with a hub model to run.
+    """
+
+def extract(
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    progress: Report | None = None,
+    model: str = "demo",
+    revision: str | None = None,
+    dataset: str = "demo",
+    subset: str | None = None,
+    split: str | None = None,
+    eval_dataset: str | None = None,
+    eval_split: str | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    layers: int | Sequence[int] = (),
+    max_sentences: int | None = None,
+    max_length: int | None = None,
+    unit: Literal["word", "token"] = "word",
+    words: Literal["text", "whitespace"] = "text",
+    pooling: Literal["last", "mean", "first"] = "last",
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32",
+    keep_sinks: bool = False,
+    streaming: bool = False,
+    seed: int = 0,
+    batch_tokens: int = 4096,
+    device: str | None = None,
+    trust_remote_code: bool = False,
+) -> ActivationStore:
+    """Store the hidden states of a model's words over a corpus in the folder `path`.
+
+        store = clvq.extract("run/activations", model="demo", dataset="demo", layers=(4, 8))
+
+    An unfinished extraction with the same settings continues, and a finished one gains the layers that it lacks.
+    MismatchError where the folder was made with other settings, unless `overwrite`.
+
+    Args:
+        path: Folder of the activations. `train` and the other functions look for `activations` beside a checkpoint.
+        overwrite: Replace the activations that the folder holds.
+        progress: Called with each `clvq.progress.Progress`; None is silent.
+        model: Language model: a hub id (user/name or user/name@revision), a local folder, or demo, the
+            bundled model.
+        revision: Branch, tag or commit of a model from the hub [its main branch].
+        dataset: Corpus: a hub id, a local folder, a file (.jsonl .csv .tsv .parquet .txt, also
+            compressed), or demo, the bundled reviews.
+        subset: Subset (configuration) of a dataset from the hub.
+        split: Split of the corpus to train on [train, or the only split].
+        eval_dataset: Corpus that the evaluation split comes from [the same corpus].
+        eval_split: Split to evaluate on [validation, dev or test; without these a tenth of the training
+            split is held out].
+        text_column: Column of the corpus with the text [found by its usual names].
+        label_column: Column of the corpus with the label [found by its usual names].
+        layers: Layers to store, numbered as in hidden_states: 0 is the embeddings.
+        max_sentences: Largest number of sentences of each split, drawn at random [all sentences].
+        max_length: Largest number of tokens of a sentence [the model's limit].
+        unit: What a stored row stands for: a word, or a token (for scripts without spaces).
+        words: How words are found: by the text itself, or at white space, for text that is tokenised
+            already.
+        pooling: Which state stands for a word of several sub-words: the last one's, their mean, or the
+            first one's.
+        dtype: Number type in which the states are stored.
+        keep_sinks: Keep attention sinks (rows of extreme norm) in the training and the figures.
+        streaming: Stream the corpus instead of loading it first.
+        seed: Seed of the draws that max_sentences and the held-out tenth need.
+        batch_tokens: Number of tokens in a batch of the language model, padding included.
+        device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
+        trust_remote_code: Allow Python code that comes with a hub model to run.
+    """
+
+def faithfulness(
+    checkpoints: Checkpoint | str | Path | Sequence[Checkpoint | str | Path],
+    *,
+    overwrite: bool = False,
+    progress: Report | None = None,
+    mode: Literal["model", "splice", "probe", "paper"] = "model",
+    edit: str = "removal,projection",
+    at: str = "salient,sentence",
+    top: int = 5,
+    mass: float | None = None,
+    curve: bool = False,
+    to: int | None = None,
+    strength: float = 1.0,
+    draws: int = 3,
+    label: str | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    batch_tokens: int = 4096,
+    device: str | None = None,
+    trust_remote_code: bool = False,
+) -> Faithfulness:
+    """Measure whether the language model's answers depend on the concepts, by editing them inside the model.
+
+        result = clvq.faithfulness("run/L4-L8", edit="removal,projection", draws=3)
+
+    The evaluation split is measured, and explanations that are missing are made first. A finished result with the
+    same settings is read. Where other checkpoints are compared with the first one than before, the tables are made
+    again from what was measured. Settings that the mode has no use for are ignored, with a note. The modes splice,
+    probe and paper measure one checkpoint. ClvqError where the model predicts nothing, and where there is nothing to
+    edit; MismatchError where labels, checkpoints or model do not belong together, and where the result was made with
+    other settings, unless `overwrite`.
+
+    Args:
+        checkpoints: A checkpoint, its folder, or several of either, which are put side by side.
+        overwrite: Measure again, and replace the stored result.
+        progress: Called with each `clvq.progress.Progress`; None is silent.
+        mode: What to measure. model: what the model answers when concepts are edited inside it; splice:
+            what it answers when the reconstruction takes the place of its states; probe: what a probe
+            answers when sentence rows are edited; paper: the published probe, with checks that show it
+            to be an artefact.
+        edit: Edits to try, separated by commas: removal, projection, mean, move.
+        at: Where to edit, separated by commas: salient (the salient words), concept (all words of the
+            top word's concept), sentence (the row of the sentence), all (all words).
+        top: Number of salient words: those with the largest attribution in favour of the prediction.
+        mass: Which words are salient, instead of the top ones: the fewest words that hold this share of
+            all attribution in favour of the prediction.
+        curve: Also edit the salient words of every mass from 0.1 to 1.
+        to: Code of the concept that move puts in [the surest concept of a class that is not predicted].
+        strength: How far move goes towards that concept, in units of the concept's distance from the
+            mean; below 0 it goes the other way.
+        draws: Number of draws of each random control.
+        label: Class whose sentences are edited [all classes].
+        limit: Number of sentences to edit, from the start of the evaluation split [all sentences].
+        seed: Seed of the random controls and of the intervals.
+        batch_tokens: Number of tokens in a batch of the language model, padding included.
+        device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
+        trust_remote_code: Allow Python code that comes with a hub model to run.
+    """
+
+def report(
+    checkpoint: Checkpoint | str | Path,
+    path: str | Path,
+    *,
+    progress: Report | None = None,
+) -> Path:
+    """Write the report of a checkpoint to one HTML file, and return the path of the file.
+
+        clvq.report("run/L4-L8", "run/report.html")
+
+    What the run folder lacks, or holds from another training, is left out and named in the page and in a note, with
+    the command that makes it. ArtifactError for a damaged artifact, ClvqError for a path that cannot be written.
+
+    Args:
+        checkpoint: A checkpoint, or its folder.
+        path: The file to write.
+        progress: Called with each `clvq.progress.Progress`; None is silent.
+    """
+
+def train(
+    store: ActivationStore | str | Path,
+    *,
+    path: str | Path,
+    overwrite: bool = False,
+    progress: Report | None = None,
+    input_layer: int,
+    output_layer: int,
+    method: Literal["clvq", "kmeans", "vqvae", "sae"] = "clvq",
+    preset: Literal["default", "paper"] = "default",
+    codebook_size: int = 400,
+    top_k: int = 5,
+    temperature: float = 1.0,
+    temperature_unit: Literal["gap", "raw"] = "gap",
+    initialization: Literal["spherical", "kmeans", "random"] = "spherical",
+    decoder_layers: int = 2,
+    decoder_memory: Literal["quantized", "encoder"] = "quantized",
+    decoder_heads: int = 8,
+    feed_forward: int = 2048,
+    dropout: float = 0.0,
+    layer_scale: Literal["unit", "raw"] = "unit",
+    commitment_weight: float = 0.1,
+    ema_decay: float = 0.99,
+    revive_after: int = 100,
+    epochs: int = 6,
+    batch_sentences: int = 32,
+    learning_rate: float = 0.001,
+    schedule: Literal["cosine", "plateau"] = "cosine",
+    warmup: float = 0.05,
+    gradient_clip: float = 1.0,
+    weight_decay: float = 0.0001,
+    patience: int = 0,
+    max_frequency: int = 0,
+    min_frequency: int = 0,
+    frequency_order: Literal["random", "file"] = "random",
+    seed: int = 0,
+    yardsticks: Literal["basic", "full"] = "basic",
+    device: str | None = None,
+) -> Checkpoint:
+    """Train a CLVQ-VAE, or what it is compared with, on two stored layers.
+
+        checkpoint = clvq.train("run/activations", path="run/L4-L8", input_layer=4, output_layer=8, seed=1)
+
+    An unfinished training with the same settings continues, and a finished one is returned as it is. Settings that
+    the method has no use for are ignored, with a note. MismatchError where the folder was made with other settings,
+    unless `overwrite`.
+
+    Args:
+        store: Activations that hold both layers, or their folder.
+        path: Folder of the checkpoint. Keep it beside the activations, where the other functions look for them.
+        overwrite: Replace the checkpoint that the folder holds.
+        progress: Called with each `clvq.progress.Progress`; None is silent.
+        input_layer: Layer whose states are replaced by codes.
+        output_layer: Layer whose states the decoder predicts from the codes.
+        method: What to train. clvq: a CLVQ-VAE; kmeans: the same decoder over frozen k-means codes;
+            vqvae: the same model, but it reconstructs the input layer; sae: a TopK sparse autoencoder
+            of the input layer.
+        preset: Where settings that are not given come from: the defaults of clvq, or the published
+            settings.
+        codebook_size: Number of codes in the codebook (K).
+        top_k: Number of nearest codes among which training draws one; with 1 it always takes the
+            nearest.
+        temperature: Temperature of the draw among the nearest codes, in units of the mean gap between
+            their distances.
+        temperature_unit: Unit of the temperature: the mean gap between the nearest codes' distances, or
+            raw.
+        initialization: How the codebook starts: by scaled-spherical k-means++, by k-means, or as random
+            rows.
+        decoder_layers: Number of transformer blocks in the decoder.
+        decoder_memory: What the decoder sees: only the codes, or also the encoder's output.
+        decoder_heads: Number of attention heads in a block of the decoder.
+        feed_forward: Width of the decoder's feed-forward layers.
+        dropout: Dropout rate in the decoder.
+        layer_scale: Scale of a layer's states: mean squared norm equal to the width, or as stored.
+        commitment_weight: Weight of the commitment loss (beta).
+        ema_decay: Decay of the running sums that the codes are updated from.
+        revive_after: Number of batches without use after which a code is moved; 0 never moves it.
+        epochs: Number of passes over the training sentences.
+        batch_sentences: Number of sentences in a training batch.
+        learning_rate: Learning rate of Adam.
+        schedule: How the learning rate falls: along a cosine, or when the error stops falling.
+        warmup: Share of the steps in which the learning rate rises at the start.
+        gradient_clip: Largest norm of the gradient; 0 sets no limit.
+        weight_decay: Weight decay of Adam.
+        patience: Number of epochs without improvement after which training stops; 0 never stops early.
+        max_frequency: Largest number of training rows of a word type; 0 keeps all rows.
+        min_frequency: Number of training rows that a word type must have to be kept; 0 keeps all word
+            types.
+        frequency_order: Which rows of a frequent word type are kept: random ones, or the first in the
+            file.
+        seed: Seed of the initialization, the draws of codes and the order of sentences.
+        yardsticks: What the result is compared with: cheap baselines, or (full) also frozen k-means
+            codes, for which the same decoder is trained.
+        device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
+    """

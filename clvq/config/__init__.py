@@ -1,0 +1,219 @@
+"""All settings: one dataclass a command, one field a setting, its meaning and bounds beside it.
+
+The options of the command line, the reference page and the signatures of the public functions are made from these. In a
+meaning, square brackets hold what is used where nothing is given.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from clvq.config.settings import (
+    ABOVE_ZERO,
+    DEVICE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SHARE,
+    Bounds,
+    Settings,
+    differences,
+    stated,
+)
+from clvq.config.training import PAPER, UNUSED, TrainConfig
+
+__all__ = [
+    "PAPER", "UNUSED", "ExplainConfig", "ExtractConfig", "FaithfulnessConfig", "Settings", "TrainConfig", "differences",
+]  # fmt: skip
+
+Unit = Literal["word", "token"]
+WordMethod = Literal["text", "whitespace"]
+Pooling = Literal["last", "mean", "first"]
+StorageType = Literal["float32", "float16", "bfloat16"]
+Baseline = Literal["padding", "zero"]
+Mode = Literal["model", "splice", "probe", "paper"]
+
+DEMO = "demo"
+
+_BATCH = "Number of tokens in a batch of the language model, padding included."
+_TRUST = "Allow Python code that comes with a hub model to run."
+_MASS = "the fewest words that hold this share of all attribution in favour of the prediction"
+
+
+@dataclass(frozen=True)
+class ExtractConfig(Settings):
+    """Which hidden states of which model over which corpus are stored."""
+
+    model: str = stated(
+        DEMO, "Language model: a hub id (user/name or user/name@revision), a local folder, or demo, the bundled model."
+    )
+    revision: str | None = stated(None, "Branch, tag or commit of a model from the hub [its main branch].")
+    dataset: str = stated(
+        DEMO,
+        "Corpus: a hub id, a local folder, a file (.jsonl .csv .tsv .parquet .txt, also compressed), or demo, the "
+        "bundled reviews.",
+    )
+    subset: str | None = stated(None, "Subset (configuration) of a dataset from the hub.")
+    split: str | None = stated(None, "Split of the corpus to train on [train, or the only split].")
+    eval_dataset: str | None = stated(None, "Corpus that the evaluation split comes from [the same corpus].")
+    eval_split: str | None = stated(
+        None, "Split to evaluate on [validation, dev or test; without these a tenth of the training split is held out]."
+    )
+    text_column: str | None = stated(None, "Column of the corpus with the text [found by its usual names].")
+    label_column: str | None = stated(None, "Column of the corpus with the label [found by its usual names].")
+    layers: tuple[int, ...] = stated((), "Layers to store, numbered as in hidden_states: 0 is the embeddings.")
+    max_sentences: int | None = stated(
+        None, "Largest number of sentences of each split, drawn at random [all sentences].", Bounds(at_least=2)
+    )
+    max_length: int | None = stated(None, "Largest number of tokens of a sentence [the model's limit].")
+    unit: Unit = stated("word", "What a stored row stands for: a word, or a token (for scripts without spaces).")
+    words: WordMethod = stated(
+        "text", "How words are found: by the text itself, or at white space, for text that is tokenised already."
+    )
+    pooling: Pooling = stated(
+        "last", "Which state stands for a word of several sub-words: the last one's, their mean, or the first one's."
+    )
+    dtype: StorageType = stated("float32", "Number type in which the states are stored.")
+    keep_sinks: bool = stated(False, "Keep attention sinks (rows of extreme norm) in the training and the figures.")
+    streaming: bool = stated(False, "Stream the corpus instead of loading it first.")
+    seed: int = stated(0, "Seed of the draws that max_sentences and the held-out tenth need.", option=False)
+    batch_tokens: int = stated(4096, _BATCH, POSITIVE, result=False)
+    device: str | None = stated(None, DEVICE, result=False)
+    trust_remote_code: bool = stated(False, _TRUST)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(len(set(self.layers)) == len(self.layers), f"--layers names a layer twice: {list(self.layers)}.")
+        self.require(
+            self.unit == "word" or self.pooling == "last",
+            f"--pooling {self.pooling} has no meaning with --unit token: a token is its own row.",
+        )
+        self.require(
+            self.unit == "word" or self.words == "text",
+            f"--words {self.words} has no meaning with --unit token: no words are looked for.",
+        )
+
+
+@dataclass(frozen=True)
+class ExplainConfig(Settings):
+    """How predictions are attributed to words, and which words count as salient."""
+
+    baseline: Baseline = stated(
+        "padding", "Where integrated gradients start: at the states of a text of padding, or at zeros."
+    )
+    completeness: float = stated(
+        0.05,
+        "Allowed error of the attributions' sum, as a share of the change that it should equal. Above it the number "
+        "of steps is doubled.",
+        ABOVE_ZERO,
+    )
+    steps: int = stated(8, "Number of integration steps to begin with.", POSITIVE)
+    max_steps: int = stated(512, "Largest number of integration steps.", POSITIVE)
+    mass: float | None = stated(None, f"Which words are salient: {_MASS} [only the top word].", SHARE)
+    limit: int | None = stated(
+        None, "Number of sentences to explain, from the start of the evaluation split [all sentences].", POSITIVE
+    )
+    rationale_column: str | None = stated(
+        None, "Column of the evaluation corpus with the words that people marked as reasons, to compare with."
+    )
+    batch_tokens: int = stated(
+        4096, "Number of tokens in a batch of the language model, with padding and all steps.", POSITIVE, result=False
+    )
+    device: str | None = stated(None, DEVICE, result=False)
+    trust_remote_code: bool = stated(False, _TRUST, result=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(self.steps <= self.max_steps, f"--steps {self.steps} is more than --max-steps {self.max_steps}.")
+
+
+EDITS = ("removal", "projection", "mean", "move")
+PLACES = ("salient", "concept", "sentence", "all")
+FIGURES = ("flips", "kl", "probability")
+"""What selectivity is taken of."""
+HARD = ("covariance", "own")
+"""The controls that count."""
+
+USED: dict[str, tuple[str, ...]] = {
+    "splice": ("limit", "seed", "batch_tokens", "device", "trust_remote_code"),
+    "probe": ("edit", "draws", "limit", "seed", "device", "trust_remote_code"),
+    "paper": ("draws", "limit", "seed", "device", "trust_remote_code"),
+}
+"""Settings that mean something to a mode; all do to `model`."""
+
+
+@dataclass(frozen=True)
+class FaithfulnessConfig(Settings):
+    """Which edits of concepts are tried where, and how often their controls are drawn."""
+
+    # Each mode has a file of its own, so it does not decide between results of one file.
+    mode: Mode = stated(
+        "model",
+        "What to measure. model: what the model answers when concepts are edited inside it; splice: what it answers "
+        "when the reconstruction takes the place of its states; probe: what a probe answers when sentence rows are "
+        "edited; paper: the published probe, with checks that show it to be an artefact.",
+        result=False,
+    )
+    edit: str = stated("removal,projection", f"Edits to try, separated by commas: {', '.join(EDITS)}.")
+    at: str = stated(
+        "salient,sentence",
+        "Where to edit, separated by commas: salient (the salient words), concept (all words of the top word's "
+        "concept), sentence (the row of the sentence), all (all words).",
+    )
+    top: int = stated(
+        5,
+        "Number of salient words: those with the largest attribution in favour of the prediction.",
+        Bounds(at_least=1, reason="without a salient word there is nothing to edit"),
+    )
+    mass: float | None = stated(None, f"Which words are salient, instead of the top ones: {_MASS}.", SHARE)
+    curve: bool = stated(False, "Also edit the salient words of every mass from 0.1 to 1.")
+    to: int | None = stated(
+        None, "Code of the concept that move puts in [the surest concept of a class that is not predicted]."
+    )
+    strength: float = stated(
+        1.0,
+        "How far move goes towards that concept, in units of the concept's distance from the mean; below 0 it goes "
+        "the other way.",
+    )
+    draws: int = stated(3, "Number of draws of each random control.", POSITIVE)
+    label: str | None = stated(None, "Class whose sentences are edited [all classes].")
+    limit: int | None = stated(
+        None, "Number of sentences to edit, from the start of the evaluation split [all sentences].", POSITIVE
+    )
+    seed: int = stated(0, "Seed of the random controls and of the intervals.", NOT_NEGATIVE)
+    batch_tokens: int = stated(4096, _BATCH, POSITIVE, result=False)
+    device: str | None = stated(None, DEVICE, result=False)
+    trust_remote_code: bool = stated(False, _TRUST, result=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(math.isfinite(self.strength), "--strength must be a number.")
+        for name, known in (("edit", EDITS), ("at", PLACES)):
+            entries = _listed(getattr(self, name))
+            self.require(
+                bool(entries) and set(entries) <= set(known),
+                f"--{name} takes {', '.join(known)}, by comma; it is {getattr(self, name)!r}.",
+            )
+            self.require(len(set(entries)) == len(entries), f"--{name} names one twice: {getattr(self, name)}.")
+        self.require(self.to is None or "move" in self.edits, "--to is for --edit move.")
+        self.require(self.mode != "probe" or "move" not in self.edits, "--edit move is for --mode model, not probe.")
+
+    @classmethod
+    def unused(cls, **named: Any) -> list[str]:
+        used = USED.get(named.get("mode", "model"))
+        known = [item.name for item in fields(cls) if item.name in named and item.name != "mode"]
+        return [] if used is None else [name for name in known if name not in used]
+
+    @property
+    def edits(self) -> tuple[str, ...]:
+        return _listed(self.edit)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        return _listed(self.at)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """Return the entries of a list that commas separate."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -1,0 +1,75 @@
+"""The signatures of the public functions, made from the settings classes as the options of the command line are."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import textwrap
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, fields
+from typing import Any, TypeVar
+
+from clvq.config.settings import Settings, refuse_unknown
+from clvq.progress import Report, silent
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+PROGRESS = """\
+progress: Called with each `clvq.progress.Progress`; None is silent."""
+
+
+def takes(settings: type[Settings] | None = None) -> Callable[[Function], Function]:
+    """Make a public function of `function(..., *, progress, **settings)`.
+
+    The fields of the settings class become keyword parameters, with types, defaults and meanings, in the signature and
+    at the end of the docstring, which must end with its section "Args:". A name that is no parameter raises ClvqError
+    with the names that it is close to. What the caller gives as `progress` arrives as a function.
+    """
+
+    def decorate(function: Function) -> Function:
+        signature = inspect.signature(function, eval_str=True)
+        own = [item for item in signature.parameters.values() if item.kind is not inspect.Parameter.VAR_KEYWORD]
+        parameters = [_progress() if item.name == "progress" else item for item in own]
+        parameters += parameters_of(settings) if settings else []
+        names = [item.name for item in parameters]
+
+        @functools.wraps(function)
+        def call(*arguments: Any, progress: Report | None = None, **named: Any) -> Any:
+            refuse_unknown(named, names)
+            return function(*arguments, progress=progress or silent, **named)
+
+        call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        lines = [PROGRESS, *meanings(settings)] if settings else [PROGRESS]
+        call.__doc__ = "\n".join([inspect.cleandoc(function.__doc__ or ""), *_indented(lines), ""])
+        return typing.cast(Function, call)
+
+    return decorate
+
+
+def parameters_of(settings: type[Settings]) -> list[inspect.Parameter]:
+    """Return the keyword parameters that a settings class comes to."""
+    hints = typing.get_type_hints(settings)
+    return [
+        inspect.Parameter(
+            item.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if item.default is MISSING else item.default,
+            annotation=int | Sequence[int] if typing.get_origin(hints[item.name]) is tuple else hints[item.name],
+        )
+        for item in fields(settings)  # type: ignore[arg-type]
+    ]
+
+
+def meanings(settings: type[Settings]) -> list[str]:
+    """Return a line a field: its name and its meaning."""
+    return [f"{item.name}: {item.metadata['meaning']}" for item in fields(settings)]  # type: ignore[arg-type]
+
+
+def _progress() -> inspect.Parameter:
+    return inspect.Parameter("progress", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Report | None)
+
+
+def _indented(lines: Sequence[str]) -> list[str]:
+    wrap = functools.partial(textwrap.fill, width=100, initial_indent="    ", subsequent_indent="        ")
+    return [wrap(line) for line in lines]

@@ -1,0 +1,148 @@
+"""The settings of `train`, what a method leaves unused, and the published settings."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass
+from typing import Any, Literal
+
+from clvq.config.settings import ABOVE_ZERO, DEVICE, NOT_NEGATIVE, POSITIVE, Bounds, Settings, stated
+
+Method = Literal["clvq", "kmeans", "vqvae", "sae"]
+Initialization = Literal["spherical", "kmeans", "random"]
+DecoderMemory = Literal["quantized", "encoder"]
+Preset = Literal["default", "paper"]
+Yardsticks = Literal["basic", "full"]
+
+
+@dataclass(frozen=True)
+class TrainConfig(Settings):
+    """A CLVQ-VAE, or what it is compared with, and how it is trained."""
+
+    input_layer: int = stated(MISSING, "Layer whose states are replaced by codes.", NOT_NEGATIVE)
+    output_layer: int = stated(MISSING, "Layer whose states the decoder predicts from the codes.")
+    method: Method = stated(
+        "clvq",
+        "What to train. clvq: a CLVQ-VAE; kmeans: the same decoder over frozen k-means codes; vqvae: the same model, "
+        "but it reconstructs the input layer; sae: a TopK sparse autoencoder of the input layer.",
+    )
+    preset: Preset = stated(
+        "default", "Where settings that are not given come from: the defaults of clvq, or the published settings."
+    )
+    codebook_size: int = stated(400, "Number of codes in the codebook (K).", POSITIVE)
+    top_k: int = stated(
+        5, "Number of nearest codes among which training draws one; with 1 it always takes the nearest.", POSITIVE
+    )
+    temperature: float = stated(
+        1.0,
+        "Temperature of the draw among the nearest codes, in units of the mean gap between their distances.",
+        Bounds(above=0, reason="--top-k 1 is the greedy choice"),
+    )
+    temperature_unit: Literal["gap", "raw"] = stated(
+        "gap", "Unit of the temperature: the mean gap between the nearest codes' distances, or raw.", option=False
+    )
+    initialization: Initialization = stated(
+        "spherical", "How the codebook starts: by scaled-spherical k-means++, by k-means, or as random rows."
+    )
+    decoder_layers: int = stated(2, "Number of transformer blocks in the decoder.", NOT_NEGATIVE)
+    decoder_memory: DecoderMemory = stated(
+        "quantized", "What the decoder sees: only the codes, or also the encoder's output."
+    )
+    decoder_heads: int = stated(8, "Number of attention heads in a block of the decoder.", POSITIVE, option=False)
+    feed_forward: int = stated(2048, "Width of the decoder's feed-forward layers.", POSITIVE, option=False)
+    dropout: float = stated(0.0, "Dropout rate in the decoder.", Bounds(at_least=0, below=1), option=False)
+    layer_scale: Literal["unit", "raw"] = stated(
+        "unit", "Scale of a layer's states: mean squared norm equal to the width, or as stored.", option=False
+    )
+    commitment_weight: float = stated(0.1, "Weight of the commitment loss (beta).", NOT_NEGATIVE)
+    ema_decay: float = stated(
+        0.99, "Decay of the running sums that the codes are updated from.", Bounds(at_least=0, below=1), option=False
+    )
+    revive_after: int = stated(
+        100, "Number of batches without use after which a code is moved; 0 never moves it.", NOT_NEGATIVE, option=False
+    )
+    epochs: int = stated(6, "Number of passes over the training sentences.", POSITIVE)
+    batch_sentences: int = stated(32, "Number of sentences in a training batch.", POSITIVE)
+    learning_rate: float = stated(1e-3, "Learning rate of Adam.", ABOVE_ZERO)
+    schedule: Literal["cosine", "plateau"] = stated(
+        "cosine", "How the learning rate falls: along a cosine, or when the error stops falling.", option=False
+    )
+    warmup: float = stated(0.05, "Share of the steps in which the learning rate rises at the start.", option=False)
+    gradient_clip: float = stated(1.0, "Largest norm of the gradient; 0 sets no limit.", NOT_NEGATIVE, option=False)
+    weight_decay: float = stated(1e-4, "Weight decay of Adam.", NOT_NEGATIVE)
+    patience: int = stated(
+        0, "Number of epochs without improvement after which training stops; 0 never stops early.", NOT_NEGATIVE
+    )
+    max_frequency: int = stated(0, "Largest number of training rows of a word type; 0 keeps all rows.", NOT_NEGATIVE)
+    min_frequency: int = stated(
+        0, "Number of training rows that a word type must have to be kept; 0 keeps all word types.", NOT_NEGATIVE
+    )
+    frequency_order: Literal["random", "file"] = stated(
+        "random", "Which rows of a frequent word type are kept: random ones, or the first in the file.", option=False
+    )
+    seed: int = stated(0, "Seed of the initialization, the draws of codes and the order of sentences.", NOT_NEGATIVE)
+    yardsticks: Yardsticks = stated(
+        "basic",
+        "What the result is compared with: cheap baselines, or (full) also frozen k-means codes, for which the same "
+        "decoder is trained.",
+        result=False,
+    )
+    device: str | None = stated(None, DEVICE, result=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(
+            self.input_layer < self.output_layer,
+            f"--input-layer {self.input_layer} must lie below --output-layer {self.output_layer}.",
+        )
+        self.require(
+            "top_k" in UNUSED[self.method] or self.top_k <= self.codebook_size,
+            f"--top-k {self.top_k} is more than --codebook-size {self.codebook_size}.",
+        )
+        self.require(
+            self.max_frequency == 0 or self.min_frequency <= self.max_frequency,
+            f"--min-frequency {self.min_frequency} is above --max-frequency {self.max_frequency}.",
+        )
+
+    @property
+    def target_layer(self) -> int:
+        """The layer whose rows are reconstructed: the input layer itself, or the output layer."""
+        return self.input_layer if self.method in ("vqvae", "sae") else self.output_layer
+
+    @classmethod
+    def unused(cls, **named: Any) -> list[str]:
+        return [name for name in UNUSED.get(named.get("method", "clvq"), ()) if name in named]
+
+    @classmethod
+    def preset_values(cls, **named: Any) -> dict[str, Any]:
+        return PAPER if named.get("preset") == "paper" and "preset" not in cls.unused(**named) else {}
+
+
+UNUSED: dict[str, tuple[str, ...]] = {
+    "clvq": (),
+    "kmeans": ("top_k", "temperature", "initialization", "commitment_weight", "yardsticks"),
+    "vqvae": (),
+    "sae": ("preset", "top_k", "temperature", "initialization", "commitment_weight", "decoder_layers",
+            "decoder_memory", "learning_rate", "weight_decay", "yardsticks"),
+}  # fmt: skip
+"""Settings that have no effect on a method: k-means codes are never drawn, moved or initialized otherwise; an SAE has
+no decoder blocks, and several learning rates are tried for it."""
+
+PAPER: dict[str, Any] = {
+    "temperature_unit": "raw",
+    "decoder_layers": 6,
+    "decoder_memory": "encoder",
+    "layer_scale": "raw",
+    "dropout": 0.1,
+    "epochs": 50,
+    "batch_sentences": 128,
+    "patience": 15,
+    "learning_rate": 5e-3,
+    "schedule": "plateau",
+    "warmup": 0.0,
+    "gradient_clip": 0.0,
+    "max_frequency": 20,
+    "min_frequency": 5,
+    "frequency_order": "file",
+    "revive_after": 0,
+}
+"""Where `--preset paper` departs from the defaults (arXiv 2506.20040 and its published code)."""
