@@ -169,7 +169,7 @@ def agreement(found: Mapping[str, SentenceEffects]) -> None:
     for name, of in found.items():
         for group in of.groups:
             codebooks = [clvq.codebook(checkpoint, progress=notes) for checkpoint in group.checkpoints]
-            values = [against(*pair)["adjusted_mutual_information"] for pair in combinations(codebooks, 2)]
+            values = [against(*pair).adjusted_mutual_information for pair in combinations(codebooks, 2)]
             if values:
                 figures = (np.mean(values), min(values), max(values))
                 lines.append((name, called(group), str(len(values)), *(f"{value:.3f}" for value in figures)))

@@ -21,6 +21,7 @@ import numpy as np
 from common import notes, print_table
 
 import clvq
+from clvq.concepts.records import Concept
 from clvq.language_model.tokenization import WORD
 from clvq.training.checkpoint import find_checkpoint
 
@@ -31,7 +32,7 @@ ANSWERS = Path(__file__).with_name("gallery_answers.json")
 class Sheet(NamedTuple):
     """What the readers get of one concept."""
 
-    concept: dict[str, Any]
+    concept: Concept
     naming: list[str]
     picking: list[str]
     """Both kinds, shuffled."""
@@ -52,7 +53,7 @@ def main() -> None:
     if options.task == "sheets":
         write(drawn, options.out)
     else:
-        score(drawn, made.summary["label_names"], json.loads(ANSWERS.read_text(encoding="utf-8")))
+        score(drawn, made.summary.label_names, json.loads(ANSWERS.read_text(encoding="utf-8")))
 
 
 def sheets(made: clvq.Codebook, store: clvq.ActivationStore) -> list[Sheet]:
@@ -62,12 +63,12 @@ def sheets(made: clvq.Codebook, store: clvq.ActivationStore) -> list[Sheet]:
     spans = [span for s in sentences for span in zip(s.starts, s.ends, strict=True)]
     owner = np.repeat(np.arange(len(sentences)), store.row_counts("train"))
     is_word = (flags & WORD) != 0
-    concepts = [c for c in made.concepts if c["labels"] and not c["of_sentence_rows"] and c["sentences"] >= 2 * HALF]
-    concepts.sort(key=lambda concept: (concept["labels"]["p"], -concept["labels"]["lift"]))
+    concepts = [c for c in made.concepts if c.labels and not c.of_sentence_rows and c.sentences >= 2 * HALF]
+    concepts.sort(key=lambda concept: (concept.labels.p, -concept.labels.lift))
     drawn = []
     for concept in concepts[:CONCEPTS]:
-        generator = np.random.default_rng([0, concept["code"]])
-        of_concept = np.flatnonzero((codes == concept["code"]) & is_word)
+        generator = np.random.default_rng([0, concept.code])
+        of_concept = np.flatnonzero((codes == concept.code) & is_word)
         texts = {sentences[owner[row]].text for row in of_concept}
         own = distinct(of_concept, 2 * HALF, owner, sentences, set(), generator)
         others = distinct(np.flatnonzero(is_word), HALF, owner, sentences, texts, generator)
@@ -111,15 +112,15 @@ def score(drawn: list[Sheet], label_names: list[str] | None, answers: dict[str, 
     rows, scores = [], []
     for number, sheet in enumerate(drawn):
         given = answers[str(number)]
-        if given["code"] != sheet.concept["code"]:
+        if given["code"] != sheet.concept.code:
             raise SystemExit(f"{ANSWERS.name} was given for another codebook: draw the sheets and ask again.")
         wrong = set(given["picked"]) ^ set(sheet.right)
         scores.append(1 - len(wrong) / (2 * HALF))
-        labels = sheet.concept["labels"]
-        label = str(labels["label"]) if label_names is None else label_names[labels["label"]]
-        words = ", ".join(word["word"] for word in sheet.concept["top_words"][:6])
-        rows.append([given["name"], str(sheet.concept["code"]), words, f"{label} {labels['share']:.0%}",
-                     str(sheet.concept["sentences"]), f"{scores[-1]:.2f}"])  # fmt: skip
+        labels = sheet.concept.labels
+        label = str(labels.label) if label_names is None else label_names[labels.label]
+        words = ", ".join(word.word for word in sheet.concept.top_words[:6])
+        rows.append([given["name"], str(sheet.concept.code), words, f"{label} {labels.share:.0%}",
+                     str(sheet.concept.sentences), f"{scores[-1]:.2f}"])  # fmt: skip
     above = sum(score > 0.8 for score in scores)
     title = f"{above} of {len(scores)} concepts above 0.8, mean {np.mean(scores):.2f}"
     print_table(title, rows, ("name", "code", "first words", "class", "sentences", "score"))

@@ -40,6 +40,7 @@ def codebook(
     """Return a checkpoint's concepts: those stored beside it, or new ones made from its activations.
 
         concepts = clvq.codebook("run/L4-L8").concepts
+        print(concepts[0].code, [word.word for word in concepts[0].top_words])
 
     ArtifactError where the activations are missing or a file is damaged; MismatchError where the activations are not
     those that the checkpoint was trained on; ClvqError where the checkpoint's folder cannot be written.
@@ -52,7 +53,7 @@ def codebook(
 
 def explain(
     checkpoint: Checkpoint | str | Path,
-    texts: Sequence[str] | None = None,
+    texts: str | Sequence[str] | None = None,
     *,
     overwrite: bool = False,
     progress: Report | None = None,
@@ -69,7 +70,8 @@ def explain(
 ) -> Explanations:
     """Explain what the language model predicts for `texts`, or for the evaluation split.
 
-        explanations = clvq.explain("run/L4-L8", ["a slow , lifeless film"])
+        explanations = clvq.explain("run/L4-L8", "a slow , lifeless film")
+        print([(word.text, word.attribution, word.code) for word in explanations.sentences[0].words])
 
     The explanation of the evaluation split is stored beside the checkpoint: an unfinished one with the same settings
     continues, and a finished one is read. ClvqError for a text that is empty or too long, and for a model that
@@ -78,7 +80,7 @@ def explain(
 
     Args:
         checkpoint: A checkpoint, or its folder.
-        texts: Texts to explain. None explains the evaluation split.
+        texts: One text or several. None explains the evaluation split.
         overwrite: Explain the evaluation split again.
         progress: Called with each `clvq.progress.Progress`; None is silent.
         baseline: Where integrated gradients start: at the states of a text of padding, or at zeros.

@@ -36,7 +36,7 @@ def write_codebook(
         "checkpoint": checkpoint.fingerprint, "rows": checkpoint.config["provenance"]["rows"], "split": "train",
         "label_names": ["negative", "positive"] if labels else None, "figures": figures, "fdr": FDR,
         "label_totals": [6_600, 5_974] if labels else None, "prediction_totals": [6_600, 5_974] if labels else None,
-        "concepts_checksum": checksum, "versions": {"clvq": "0.1.0"}, "created": CREATED,
+        "concepts_checksum": checksum, "assignments_checksum": "0", "versions": {"clvq": "0.1.0"}, "created": CREATED,
     }  # fmt: skip
     write_signed(checkpoint.path / "codebook.json", "clvq-codebook", 1, {**body, **changed})
     return made
@@ -88,7 +88,7 @@ def write_explanations(
     made = [_explanation(number, texts[number % len(texts)], len(concepts), random) for number in range(count)]
     checksum = write_records(checkpoint.path / "explanations.jsonl", made)
     summary = {
-        "sentences": count, "left_out": {"no words": 2}, "median_completeness_error": 0.012,
+        "sentences": count, "left_out": {"no words": 2}, "truncated": 0, "median_completeness_error": 0.012,
         "share_over_bound": 0.004, "median_steps": 32, "median_special_share": 0.23, "accuracy": 0.875,
     }  # fmt: skip
     measured = {"attribution": 0.43, "random": 0.27, "frequency": 0.31}
@@ -98,7 +98,9 @@ def write_explanations(
         "codebook": codebook_checksum, "model": {"id": "tiny", "fingerprint": "0"},
         "settings": {"baseline": "padding", "mass": 0.5}, "target": "class", "label_names": ["negative", "positive"],
         "summary": summary,
-        "rationales": {"column": "rationale", "sentences": count, "auprc": measured, "token_f1": measured},
+        "rationales": {
+            "column": "rationale", "sentences": count, "left_out": 0, "auprc": measured, "token_f1": measured,
+        },
         "explanations_checksum": checksum, "versions": {"clvq": "0.1.0"}, "created": CREATED,
     }  # fmt: skip
     write_signed(checkpoint.path / "explanations.json", "clvq-explanations", 1, {**body, **changed})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,6 +16,7 @@ from clvq.progress import Report
 
 if TYPE_CHECKING:
     from clvq.concepts.codebook import Codebook
+    from clvq.concepts.records import Concept
 
 SCREENFUL = 20
 """Lines of a table where --limit is not given."""
@@ -50,103 +53,139 @@ def codebook(
     from clvq.training.checkpoint import find_checkpoint
 
     views = {"--code": code, "--search": search, "--export": export, "--against": against, "--flow": flow}
-    view = _only([name for name, value in views.items() if value is not None], sort, label, limit)
+    _refuse_several([name for name, value in views.items() if value is not None], sort, label, limit)
     if search is not None:
         concept_search.compiled(search)
     if export is not None:
         concept_export.checked_path(export, overwrite=overwrite)
     other = None if (named := against or flow) is None else find_checkpoint(run, named)
-    found = catalogue(find_checkpoint(run, checkpoint), overwrite=overwrite and export is None, progress=report)
-    lines = SCREENFUL if limit is None else limit
+    book = catalogue(find_checkpoint(run, checkpoint), overwrite=overwrite and export is None, progress=report)
     if code is not None:
-        concept = found.concept(code)
-        return Result(_document(found, concept=concept), codebook_tables.one_concept(found, concept))
+        return _one(book, code)
     if search is not None:
-        result = concept_search.search(found, search)
-        document = _document(found, **{**result, "concepts": result["concepts"][:limit]})
-        return Result(document, codebook_tables.matches(found, result, lines), _rest(result["concepts"], lines))
+        return _found(book, search, limit)
     if export is not None:
-        path = concept_export.export(found, export, overwrite=overwrite)
-        size = path.stat().st_size
-        return Result(_document(found, exported=str(path), bytes=size), codebook_tables.exported(path, size))
+        return _exported(book, export, overwrite=overwrite)
     if other is not None:
-        return _pair(found, catalogue(other, progress=report), view, limit)
-    concepts = _chosen(found, sort, label)
-    document = _document(found, **found.summary, results=found.checkpoint.results, concepts=concepts[:limit])
-    return Result(document, codebook_tables.all_concepts(found, concepts[:lines]), _rest(concepts, lines, "--code N"))
+        show = _against if against is not None else _flow
+        return show(book, catalogue(other, progress=report), limit)
+    return _all(book, _wanted(book, sort, label), limit)
 
 
-def _only(given: list[str], sort: str, label: str | None, limit: int | None) -> str:
-    """The one view that is asked for; UsageError where options do not go together."""
+def _one(book: Codebook, code: int) -> Result:
+    """--code: one concept in full."""
+    concept = book.concept(code)
+    return Result(_document(book, concept=concept.as_json()), codebook_tables.one_concept(book, concept))
+
+
+def _found(book: Codebook, pattern: str, limit: int | None) -> Result:
+    """--search: the concepts with words that match."""
+    from clvq.concepts.search import search
+
+    result = search(book, pattern)
+    document = _document(book, **replace(result, concepts=result.concepts[:limit]).as_json())
+    lines = _lines(limit)
+    return Result(document, codebook_tables.matches(book, result, lines), _rest(result.concepts, lines))
+
+
+def _exported(book: Codebook, path: Path, *, overwrite: bool) -> Result:
+    """--export: a file for other tools."""
+    from clvq.concepts.export import export
+
+    path = export(book, path, overwrite=overwrite)
+    size = path.stat().st_size
+    return Result(_document(book, exported=str(path), bytes=size), codebook_tables.exported(path, size))
+
+
+def _against(book: Codebook, other: Codebook, limit: int | None) -> Result:
+    """--against: are the concepts of another checkpoint the same?"""
+    from clvq.concepts.pairs import against
+
+    result, lines = against(book, other), _lines(limit)
+    document = replace(result, pairs=result.pairs[:limit]).as_json()
+    return Result(document, codebook_pair_tables.against(book, other, result, lines), _rest(result.pairs, lines))
+
+
+def _flow(book: Codebook, other: Codebook, limit: int | None) -> Result:
+    """--flow: into which concepts of another checkpoint do these turn?"""
+    from clvq.concepts.pairs import flow
+
+    result, lines = flow(book, other), _lines(limit)
+    document = replace(result, arrows=result.arrows[:limit]).as_json()
+    return Result(document, codebook_pair_tables.flow(book, other, result, lines), _rest(result.arrows, lines))
+
+
+def _all(book: Codebook, concepts: list[Concept], limit: int | None) -> Result:
+    """No view: figures of the codebook, and a line a concept."""
+    lines = _lines(limit)
+    document = _document(
+        book,
+        **book.summary.as_json(),
+        results=book.checkpoint.results,
+        concepts=[concept.as_json() for concept in concepts[:limit]],
+    )
+    return Result(document, codebook_tables.all_concepts(book, concepts[:lines]), _rest(concepts, lines, "--code N"))
+
+
+def _refuse_several(given: list[str], sort: str, label: str | None, limit: int | None) -> None:
+    """UsageError where the views that are `given`, or other options, do not go together."""
     if limit is not None and limit < 1:
         raise UsageError("--limit must be 1 or more.")
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} do not go together: each shows something of its own.")
     view = given[0] if given else ""
-    of_table = [name for name, used in (("--sort", sort != "words"), ("--label", label is not None)) if used]
-    if view and of_table:
-        raise UsageError(f"{of_table[0]} is for the table of all concepts, not for {view}.")
+    table_options = [name for name, used in (("--sort", sort != "words"), ("--label", label is not None)) if used]
+    if view and table_options:
+        raise UsageError(f"{table_options[0]} is for the table of all concepts, not for {view}.")
     if view in ("--code", "--export") and limit is not None:
         raise UsageError(f"--limit is for tables, not for {view}.")
-    return view
 
 
-def _chosen(found: Codebook, sort: str, label: str | None) -> list[dict[str, Any]]:
-    """The concepts, of one label if it is named, in the order that is asked for; equal ones by their codes."""
-    concepts = list(found.concepts)
+def _wanted(book: Codebook, sort: str, label: str | None) -> list[Concept]:
+    """Return the concepts, of one label if it is named, in the order that is asked for; equal ones by their codes."""
+    concepts = list(book.concepts)
     if label is not None:
-        number = _label_number(found, label)
+        number = _label_number(book, label)
         concepts = [
             concept
             for concept in concepts
-            if concept["labels"] is not None
-            and (concept["labels"]["label"], concept["labels"]["q"] <= found.summary["fdr"]) == (number, True)
+            if concept.labels is not None
+            and concept.labels.label == number
+            and concept.labels.is_significant(book.summary.fdr)
         ]
-    keys: dict[str, Any] = {
-        "words": lambda concept: -concept["words"],
-        "sentences": lambda concept: -concept["sentences"],
-        "label": lambda concept: (
-            (concept["labels"]["q"], -concept["labels"]["lift"]) if concept["labels"] else (2.0, 0.0)
-        ),
-        "spread": lambda concept: concept["spread"],
-        "code": lambda concept: concept["code"],
+    keys: dict[str, Callable[[Concept], Any]] = {
+        "words": lambda concept: -concept.words,
+        "sentences": lambda concept: -concept.sentences,
+        "label": lambda concept: (concept.labels.q, -concept.labels.lift) if concept.labels else (2.0, 0.0),
+        "spread": lambda concept: concept.spread,
+        "code": lambda concept: concept.code,
     }
     return sorted(concepts, key=keys[sort])
 
 
-def _label_number(found: Codebook, label: str) -> int:
-    """The class of a name, or of its number; ClvqError that gives the names there are."""
-    totals = found.summary["label_totals"]
+def _label_number(book: Codebook, label: str) -> int:
+    """Return the class of a name, or of its number; ClvqError that gives the names there are."""
+    totals = book.summary.label_totals
     if totals is None:
-        raise ClvqError(f"The corpus of {found.checkpoint.path} has no labels; --label has nothing to choose by.")
-    names = [codebook_tables.class_name(found, number) for number in range(len(totals))]
+        raise ClvqError(f"The corpus of {book.checkpoint.path} has no labels; --label has nothing to choose by.")
+    names = [codebook_tables.class_name(book, number) for number in range(len(totals))]
     if label in names:
         return names.index(label)
     if label.isdecimal() and int(label) < len(names):
         return int(label)
-    raise ClvqError(f"There is no label {label!r} in {found.checkpoint.path}: its labels are {', '.join(names)}.")
+    raise ClvqError(f"There is no label {label!r} in {book.checkpoint.path}: its labels are {', '.join(names)}.")
 
 
-def _pair(found: Codebook, other: Codebook, view: str, limit: int | None) -> Result:
-    """The table and the document of --against or --flow."""
-    from clvq.concepts import pairs as codebook_pairs
-
-    compare, show, key = {
-        "--against": (codebook_pairs.against, codebook_pair_tables.against, "pairs"),
-        "--flow": (codebook_pairs.flow, codebook_pair_tables.flow, "arrows"),
-    }[view]
-    result = compare(found, other)
-    lines = SCREENFUL if limit is None else limit
-    shown = show(found, other, result, lines)
-    return Result({**result, key: result[key][:limit]}, shown, _rest(result[key], lines))
+def _document(book: Codebook, **rest: Any) -> dict[str, Any]:
+    return {"path": str(book.checkpoint.path), **rest}
 
 
-def _document(found: Codebook, **rest: Any) -> dict[str, Any]:
-    return {"path": str(found.checkpoint.path), **rest}
+def _lines(limit: int | None) -> int:
+    return SCREENFUL if limit is None else limit
 
 
 def _rest(entries: list[Any], lines: int, more: str = "") -> str | None:
-    """A word on what the table leaves out."""
+    """Say how much the table leaves out; None where it is whole."""
     if len(entries) <= lines:
         return None
     return f"{lines} of {len(entries):,} shown; --limit {len(entries)} shows all" + (

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from clvq.cli.errors import UsageError
-from clvq.cli.explain_view import shown
+from clvq.cli.explain_view import TOP_WORDS, shown
 from clvq.cli.options import Run, command
 from clvq.cli.output import Result
 from clvq.config import ExplainConfig
 from clvq.errors import ClvqError
 from clvq.progress import Progress, Report
 
-TOP_WORDS = 6
-"""Of a concept, where an explanation names it."""
+if TYPE_CHECKING:
+    from clvq.explanations.explain import Explanations
 
 
 @command((ExplainConfig, "Attribution"))
@@ -46,23 +46,31 @@ def explain(
         raise UsageError(
             "--overwrite is for the stored evaluation split, and texts are given. Leave out one of the two."
         )
-    found = find_checkpoint(run, checkpoint)
-    made = clvq.explain(found, texts, overwrite=overwrite, progress=report, **given)
-    codes = {word["code"] for sentence in made.sentences for word in sentence["words"] if word["salient"]}
-    document = {
-        "path": str(found.path),
-        **{
-            name: made.summary[name] for name in ("model", "settings", "target", "label_names", "summary", "rationales")
-        },
-        "sentences": made.sentences,
+    explanations = clvq.explain(find_checkpoint(run, checkpoint), texts, overwrite=overwrite, progress=report, **given)
+    where = "" if run == Path("clvq-run") else f" --run {run}"
+    hint = None if texts else f"Next: clvq report{where}"
+    return Result(_document(explanations), shown(explanations, stored=texts is None), hint)
+
+
+def _document(explanations: Explanations) -> dict[str, Any]:
+    """Return what --json prints: the explanations, and the concepts of their salient words."""
+    summary = explanations.summary
+    codes = {word.code for sentence in explanations.sentences for word in sentence.salient}
+    return {
+        "path": str(explanations.codebook.checkpoint.path),
+        "model": summary.model,
+        "settings": summary.settings,
+        "target": summary.target,
+        "label_names": summary.label_names,
+        "summary": summary.figures.as_json(),
+        "rationales": None if summary.rationales is None else summary.rationales.as_json(),
+        "sentences": [sentence.as_json() for sentence in explanations.sentences],
         "concepts": [
-            {"code": concept["code"], "top_words": [word["word"] for word in concept["top_words"][:TOP_WORDS]]}
-            for concept in made.codebook.concepts
-            if concept["code"] in codes
+            {"code": concept.code, "top_words": [word.word for word in concept.top_words[:TOP_WORDS]]}
+            for concept in explanations.codebook.concepts
+            if concept.code in codes
         ],
     }
-    where = "" if run == Path("clvq-run") else f" --run {run}"
-    return Result(document, shown(document, stored=texts is None), None if texts else f"Next: clvq report{where}")
 
 
 def _texts(text: list[str] | None, file: Path | None, column: str | None, report: Report) -> list[str] | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,48 +22,81 @@ from clvq.activations.store import ActivationStore
 from clvq.artifacts import ASSIGNMENTS_NAME, CODEBOOK, stamp
 from clvq.concepts.assignments import SplitText, read_text
 from clvq.concepts.catalogue import FALSE_DISCOVERIES, SPLIT, Catalogue, word_counts
+from clvq.concepts.records import CodebookFigures, CodebookSummary, Concept, data_frame
 from clvq.config.signatures import takes
 from clvq.errors import ClvqError
 from clvq.progress import Report, silent
 from clvq.storage import check_file, file_checksum, locked, read_tensors, write_tensors
 from clvq.training.checkpoint import Checkpoint, read_checkpoint
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Codebook:
     """A checkpoint's concepts as stored; made by `codebook`."""
 
     checkpoint: Checkpoint
-    summary: dict[str, Any]
-    """What codebook.json says."""
-    concepts: list[dict[str, Any]]
+    summary: CodebookSummary
+    concepts: list[Concept]
     """The active concepts in the order of their codes."""
 
-    def concept(self, code: int) -> dict[str, Any]:
-        """The concept of a code; ClvqError where it is out of range or dead."""
-        found = self._by_code.get(code)
-        if found is not None:
-            return found
-        size = self.summary["figures"]["codebook_size"]
+    @property
+    def figures(self) -> CodebookFigures:
+        return self.summary.figures
+
+    @cached_property
+    def by_code(self) -> dict[int, Concept]:
+        """The active concepts by their codes."""
+        return {concept.code: concept for concept in self.concepts}
+
+    @property
+    def usage(self) -> np.ndarray:
+        """[K] int64: words of the training split that have each code."""
+        usage = np.zeros(self.figures.codebook_size, np.int64)
+        for concept in self.concepts:
+            usage[concept.code] = concept.words
+        return usage
+
+    def __repr__(self) -> str:
+        figures = self.figures
+        active = f"{figures.active_codes:,} of {figures.codebook_size:,} codes in use"
+        return f"<Codebook {self.checkpoint.path}: {active}, perplexity {figures.codebook_perplexity:,.1f}>"
+
+    def _repr_html_(self) -> str:
+        from clvq.concepts.notebook import concepts_html
+
+        return concepts_html(repr(self), self.concepts, self.summary)
+
+    def to_pandas(self) -> DataFrame:
+        """Return a table with a row a concept."""
+        return data_frame(concept.as_row(self.summary.label_names) for concept in self.concepts)
+
+    def concept(self, code: int) -> Concept:
+        """Return the concept of a code; ClvqError where the code is out of range or dead."""
+        concept = self.by_code.get(code)
+        if concept is not None:
+            return concept
+        size = self.figures.codebook_size
         if not 0 <= code < size:
             raise ClvqError(f"There is no code {code} in {self.checkpoint.path}: its codes are 0 to {size - 1}.")
         raise ClvqError(f"Code {code} of {self.checkpoint.path} is dead: no row of the {SPLIT} split has it.")
 
-    @cached_property
-    def _by_code(self) -> dict[int, dict[str, Any]]:
-        return {concept["code"]: concept for concept in self.concepts}
-
     def assignments(self, split: str = SPLIT) -> np.ndarray:
-        """[rows] int32: the code of every row of a split in the order of the store, -1 for what is left out."""
+        """Return the code of every row of a split in the order of the store `[rows]` int32, -1 for what is left out.
+
+        ArtifactError where the file is missing or damaged.
+        """
         path = self.checkpoint.path / ASSIGNMENTS_NAME
-        check_file(path, self.summary["assignments_checksum"], CODEBOOK.remedy)
+        check_file(path, self.summary.assignments_checksum, CODEBOOK.remedy)
         codes: np.ndarray = read_tensors(path, CODEBOOK.remedy)[0][split].numpy()
         return codes
 
     def word_counts(self) -> tuple[csr_array, SplitText]:
-        """How often each word type has each code `[K, V]`, sparse, and the text that it was counted on."""
+        """Return how often each word type has each code `[K, V]`, sparse, and the text that this was counted on."""
         text = read_text(self.checkpoint.store(), SPLIT)
-        return word_counts(self.assignments(), text, self.summary["figures"]["codebook_size"]), text
+        return word_counts(self.assignments(), text, self.figures.codebook_size), text
 
 
 @takes()
@@ -71,6 +104,7 @@ def codebook(checkpoint: Checkpoint | str | Path, *, overwrite: bool = False, pr
     """Return a checkpoint's concepts: those stored beside it, or new ones made from its activations.
 
         concepts = clvq.codebook("run/L4-L8").concepts
+        print(concepts[0].code, [word.word for word in concepts[0].top_words])
 
     ArtifactError where the activations are missing or a file is damaged; MismatchError where the activations are not
     those that the checkpoint was trained on; ClvqError where the checkpoint's folder cannot be written.
@@ -82,29 +116,31 @@ def codebook(checkpoint: Checkpoint | str | Path, *, overwrite: bool = False, pr
     if not isinstance(checkpoint, Checkpoint):
         checkpoint = read_checkpoint(checkpoint)
     store = checkpoint.store()
-    found = None if overwrite else _stored(checkpoint, store)
-    if found is not None:
-        return found
-    with locked(checkpoint.path):
-        _write(Catalogue(checkpoint, store, progress))
-    made = _stored(checkpoint, store)
-    assert made is not None
-    return made
+    stored = None if overwrite else _stored(checkpoint, store)
+    if stored is None:
+        with locked(checkpoint.path):
+            _write(Catalogue.read(checkpoint, store, progress))
+        stored = _stored(checkpoint, store)
+        assert stored is not None
+    return stored
 
 
 def _stored(checkpoint: Checkpoint, store: ActivationStore) -> Codebook | None:
-    """What the folder holds, verified; None where there is nothing, or what was made of other weights or rows."""
+    """Return what the folder holds, verified; None where nothing is there or it was made of other weights or rows."""
     made_of = {"checkpoint": checkpoint.fingerprint, "rows": store.fingerprint}
-    summary = CODEBOOK.inspect(checkpoint.path, made_of).usable()
-    return None if summary is None else Codebook(checkpoint, summary, CODEBOOK.read_records(checkpoint.path, summary))
+    body = CODEBOOK.inspect(checkpoint.path, made_of).usable()
+    if body is None:
+        return None
+    concepts = [Concept.from_json(line) for line in CODEBOOK.read_records(checkpoint.path, body)]
+    return Codebook(checkpoint, CodebookSummary.from_json(body), concepts)
 
 
 def _write(catalogue: Catalogue) -> None:
-    """The three files, codebook.json last: with it they are complete."""
+    """Write the three files. codebook.json is the last: where it is, all three are complete."""
     folder = catalogue.checkpoint.path
     figures = catalogue.figures()
     labels, predictions = catalogue.labels, catalogue.predictions
-    checksum = CODEBOOK.write_records(folder, catalogue.concepts())
+    checksum = CODEBOOK.write_records(folder, (concept.as_json() for concept in catalogue.concepts()))
     tensors = {split: torch.from_numpy(assigned.codes) for split, assigned in catalogue.assigned.items()}
     write_tensors(folder / ASSIGNMENTS_NAME, tensors)
     summary = {
@@ -112,7 +148,7 @@ def _write(catalogue: Catalogue) -> None:
         "rows": catalogue.store.fingerprint,
         "split": SPLIT,
         "label_names": catalogue.store.label_names,
-        "figures": figures,
+        "figures": figures.as_json(),
         "fdr": FALSE_DISCOVERIES,
         "label_totals": None if labels is None else labels.totals.tolist(),
         "prediction_totals": None if predictions is None else predictions.totals.tolist(),

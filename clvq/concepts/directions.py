@@ -150,7 +150,7 @@ def _sums(checkpoint: Checkpoint, progress: Report) -> dict[str, Tensor]:
     found = codebook(checkpoint, progress=progress)
     codes = torch.from_numpy(found.assignments(SPLIT)).long()
     is_word = torch.from_numpy((store.flags(SPLIT) & WORD) != 0)
-    size, width = int(found.summary["figures"]["codebook_size"]), int(checkpoint.config["input_width"])
+    size, width = found.figures.codebook_size, int(checkpoint.config["input_width"])
     # Words at 0, sentence rows alone at 1.
     counts = torch.zeros(2, size, dtype=torch.int64)
     totals = torch.zeros(2, size, width, dtype=torch.float64)

@@ -17,25 +17,25 @@ from clvq.errors import ClvqError
 from clvq.storage import atomic_path, write_records, write_tensors
 
 SUFFIXES = (".csv", ".parquet", ".jsonl", ".safetensors", ".npy")
+_LISTS = ("label_counts", "prediction_counts", "top_words", "example_words", "examples", "neighbours")
+"""Columns that hold lists."""
 
 
 def export(codebook: Codebook, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Writes `path` in the format of its suffix.
+    """Write a codebook to `path`, in the format of its suffix.
 
     `.jsonl` a concept a line, as in concepts.jsonl; `.csv`, `.parquet` the same in flat columns. `.npy` the codes
     `[K, D]` float32, in the input layer's own units; `.safetensors` those as `codebook`, `counts` `[K]` (words of the
     training split), `indices_train` and `indices_eval` `[rows]` (in the order of the store, -1 for what is left out).
-    ClvqError for another suffix, and for a file that is there, unless `overwrite`.
+    ClvqError for another suffix, and for a file that is there already, unless `overwrite`.
     """
     path = checked_path(path, overwrite=overwrite)
     if path.suffix == ".jsonl":
-        write_records(path, codebook.concepts)
+        write_records(path, (concept.as_json() for concept in codebook.concepts))
     elif path.suffix == ".safetensors":
-        counts = np.zeros(codebook.summary["figures"]["codebook_size"], np.int64)
-        for concept in codebook.concepts:
-            counts[concept["code"]] = concept["words"]
         indices = {f"indices_{split}": torch.from_numpy(codebook.assignments(split)) for split in SPLITS}
-        write_tensors(path, {"codebook": _codes(codebook), "counts": torch.from_numpy(counts), **indices})
+        counts = torch.from_numpy(codebook.usage)
+        write_tensors(path, {"codebook": _codes(codebook), "counts": counts, **indices})
     else:
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             if path.suffix == ".npy":
@@ -51,7 +51,7 @@ def export(codebook: Codebook, path: str | Path, *, overwrite: bool = False) -> 
 
 
 def checked_path(path: str | Path, *, overwrite: bool = False) -> Path:
-    """`path`, where `export` can write it; ClvqError before any work where it cannot."""
+    """Return `path` if `export` can write it, else raise ClvqError: this is asked before any work."""
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise ClvqError(f"{path} has no suffix of a format: use one of {' '.join(SUFFIXES)}.")
@@ -68,29 +68,12 @@ def _codes(codebook: Codebook) -> torch.Tensor:
 
 
 def _flat(codebook: Codebook) -> list[dict[str, Any]]:
-    """Concepts with a value a column; lists as JSON, so that any word survives."""
-    names = codebook.summary["label_names"]
-    plain = ("code", "words", "sentence_rows", "of_sentence_rows", "types", "sentences", "share", "spread")
-    rows = []
-    for concept in codebook.concepts:
-        row = {name: concept[name] for name in plain}
-        for kind, column in (("labels", "label"), ("predictions", "prediction")):
-            found = concept[kind] or {}
-            label = found.get("label")
-            row[column] = label if label is None or not names else names[label]
-            row |= {f"{column}_{name}": found.get(name) for name in ("share", "lift", "p", "q")}
-            row[f"{column}_counts"] = json.dumps(found.get("counts"))
-        row["top_words"] = _json([entry["word"] for entry in concept["top_words"]])
-        row["example_words"] = _json([entry["word"] for entry in concept["examples"]])
-        row["examples"] = _json([entry["text"] for entry in concept["examples"]])
-        row["neighbours"] = json.dumps([entry["code"] for entry in concept["neighbours"]])
-        row["map_x"], row["map_y"] = concept["map"]
-        rows.append(row)
-    return rows
-
-
-def _json(texts: list[str]) -> str:
-    return json.dumps(texts, ensure_ascii=False)
+    """Return the concepts with a value a column; lists are JSON, so that any word survives."""
+    rows = [concept.as_row(codebook.summary.label_names) for concept in codebook.concepts]
+    return [
+        {name: json.dumps(value, ensure_ascii=False) if name in _LISTS else value for name, value in row.items()}
+        for row in rows
+    ]
 
 
 def _csv(rows: list[dict[str, Any]]) -> bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -11,12 +12,16 @@ from clvq.activations.store import ActivationStore
 from clvq.concepts.catalogue import SPLIT
 from clvq.concepts.codebook import Codebook
 from clvq.concepts.map import directions
+from clvq.concepts.records import Record, data_frame
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.tokenization import WORD
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 
 class SharedWords(NamedTuple):
-    """The words `[N]` that both codebooks give a code, and how often each pair of codes meets."""
+    """The words `[N]` to which both codebooks give a code, and how often each pair of codes meets."""
 
     this: np.ndarray
     other: np.ndarray
@@ -24,89 +29,172 @@ class SharedWords(NamedTuple):
     """[K, K of the other] int64."""
 
 
-def against(this: Codebook, other: Codebook) -> dict[str, Any]:
-    """How far two codebooks say the same of the same words; of a copy with its codes permuted all figures are 1.
+@dataclass(frozen=True)
+class MatchedPair(Record):
+    """A code and its match in the other codebook, by the words that both hold."""
 
-    `shared_words`: with codes matched one to one so that the most words lie in a code and its match (Hungarian
-    method), the share that do. `mean_jaccard`: over the matched pairs, words in both over words in either.
-    `adjusted_mutual_information` of the two assignments. `mean_cosine`: over pairs matched by the cosine of codes
-    about their mean, where both have the same input states; None elsewhere. Raises MismatchError for other rows.
+    code: int
+    other: int
+    words: int
+    other_words: int
+    shared: int
+    """Words that both hold."""
+    jaccard: float
+    """`shared` over the words that either holds."""
+
+
+@dataclass(frozen=True)
+class CosinePair(Record):
+    """A code and its match in the other codebook, by direction."""
+
+    code: int
+    other: int
+    cosine: float
+
+
+@dataclass(frozen=True)
+class Comparison(Record):
+    """How far two codebooks say the same of the same words; for a copy with its codes permuted all figures are 1."""
+
+    checkpoint: str
+    other: str
+    words: int
+    """Words in both."""
+    codes: int
+    """Codes that one of these words has."""
+    other_codes: int
+    shared_words: float
+    """Share of the words that lie in a code and in its match, for the one-to-one match that makes it largest."""
+    mean_jaccard: float
+    """Over the matched pairs."""
+    adjusted_mutual_information: float
+    """Of the two assignments of words to codes."""
+    mean_cosine: float | None
+    """Of centred codes that are matched by cosine; None where the two have different input states."""
+    pairs: list[MatchedPair]
+    """The most alike first."""
+    by_cosine: list[CosinePair] | None
+
+    def to_pandas(self) -> DataFrame:
+        """Return a table with a row a matched pair."""
+        return data_frame((pair.as_json() for pair in self.pairs), [field.name for field in fields(MatchedPair)])
+
+
+@dataclass(frozen=True)
+class Arrow(Record):
+    """The words that have a code here and another code there."""
+
+    code: int
+    other: int
+    words: int
+    share: float
+    """Of the words of this code."""
+    other_share: float
+    """Of the words of the other code."""
+    lift: float
+    """How many times more words than if the codes were independent."""
+    bits: float
+    """`p(a,b) log2(p(a,b) / p(a) p(b))`; all arrows add up to `entropy - conditional_entropy`."""
+
+
+@dataclass(frozen=True)
+class Flow(Record):
+    """Where the words of each concept go in another codebook. Entropies are in bits a word."""
+
+    checkpoint: str
+    other: str
+    words: int
+    codes: int
+    other_codes: int
+    entropy: float
+    """H(other)."""
+    conditional_entropy: float
+    """H(other | this); 0 for a copy with its codes permuted."""
+    arrows: list[Arrow]
+    """The strongest first."""
+
+    def to_pandas(self) -> DataFrame:
+        """Return a table with a row an arrow."""
+        return data_frame((arrow.as_json() for arrow in self.arrows), [field.name for field in fields(Arrow)])
+
+
+def against(this: Codebook, other: Codebook) -> Comparison:
+    """Return how far two codebooks say the same of the same words.
+
+    Codes are matched one to one so that the most words lie in a code and its match (Hungarian method). MismatchError
+    where the two were trained on other rows.
     """
     from sklearn.metrics import adjusted_mutual_info_score
 
     words = shared_words(this, other)
-    of_this, of_other = words.counts.sum(axis=1), words.counts.sum(axis=0)
-    rows, columns = np.flatnonzero(of_this), np.flatnonzero(of_other)
-    left, right = linear_sum_assignment(words.counts[np.ix_(rows, columns)], maximize=True)
+    code_words, other_words = words.counts.sum(axis=1), words.counts.sum(axis=0)
+    rows, columns = np.flatnonzero(code_words), np.flatnonzero(other_words)
+    pairs = _matched_pairs(words.counts, rows, columns)
+    cosines = _matched_cosines(this, other, rows, columns)
+    return Comparison(
+        checkpoint=str(this.checkpoint.path),
+        other=str(other.checkpoint.path),
+        words=len(words.this),
+        codes=len(rows),
+        other_codes=len(columns),
+        shared_words=sum(pair.shared for pair in pairs) / len(words.this),
+        mean_jaccard=float(np.mean([pair.jaccard for pair in pairs])),
+        adjusted_mutual_information=float(adjusted_mutual_info_score(words.other, words.this)),
+        mean_cosine=None if cosines is None else float(np.mean([pair.cosine for pair in cosines])),
+        pairs=pairs,
+        by_cosine=cosines,
+    )
+
+
+def _matched_pairs(counts: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> list[MatchedPair]:
+    """Return the one-to-one match of the codes `rows` and `columns` that shares the most words."""
+    code_words, other_words = counts.sum(axis=1), counts.sum(axis=0)
+    left, right = linear_sum_assignment(counts[np.ix_(rows, columns)], maximize=True)
     pairs = []
     for code, match in zip(rows[left].tolist(), columns[right].tolist(), strict=True):
-        both = int(words.counts[code, match])
-        either = int(of_this[code] + of_other[match]) - both
-        pairs.append(
-            {
-                "code": code, "other": match, "words": int(of_this[code]), "other_words": int(of_other[match]),
-                "shared": both, "jaccard": both / either,
-            }
-        )  # fmt: skip
-    pairs.sort(key=lambda pair: (-pair["jaccard"], -pair["shared"], pair["code"]))
-    cosines = _matched_cosines(this, other, rows, columns)
-    return {
-        "checkpoint": str(this.checkpoint.path),
-        "other": str(other.checkpoint.path),
-        "words": len(words.this),
-        "codes": len(rows),
-        "other_codes": len(columns),
-        "shared_words": sum(pair["shared"] for pair in pairs) / len(words.this),
-        "mean_jaccard": float(np.mean([pair["jaccard"] for pair in pairs])),
-        "adjusted_mutual_information": float(adjusted_mutual_info_score(words.other, words.this)),
-        "mean_cosine": None if cosines is None else float(np.mean([entry["cosine"] for entry in cosines])),
-        "pairs": pairs,
-        "by_cosine": cosines,
-    }
+        shared, words, match_words = int(counts[code, match]), int(code_words[code]), int(other_words[match])
+        pairs.append(MatchedPair(code, match, words, match_words, shared, shared / (words + match_words - shared)))
+    return sorted(pairs, key=lambda pair: (-pair.jaccard, -pair.shared, pair.code))
 
 
-def flow(this: Codebook, other: Codebook) -> dict[str, Any]:
-    """Where the words of each concept of this layer pair go in another pair's codebook.
+def flow(this: Codebook, other: Codebook) -> Flow:
+    """Return where the words of each concept of this layer pair go in another pair's codebook.
 
-    In bits a word: `entropy` H(other), `conditional_entropy` H(other | this), of which a copy with its codes permuted
-    has 0. Arrows, the strongest first: pairs of codes with `words`, `share` (of this code's words), `other_share` (of
-    the other code's), `lift`, and `bits`, the part `p(a,b) log2(p(a,b) / p(a) p(b))` that it has in the mutual
-    information; all of them add up to H(other) - H(other | this). Raises MismatchError for other rows.
+    MismatchError where the two were trained on other rows.
     """
     counts = shared_words(this, other).counts
     total = int(counts.sum())
-    of_this, of_other = counts.sum(axis=1), counts.sum(axis=0)
+    code_words, other_words = counts.sum(axis=1), counts.sum(axis=0)
     codes, ends = counts.nonzero()
     met = counts[codes, ends]
-    lift = met / total * total / of_this[codes] * total / of_other[ends]
+    lift = met / total * total / code_words[codes] * total / other_words[ends]
     bits = met / total * np.log2(lift)
-    order = np.lexsort((ends, codes, -bits))
     arrows = [
-        {
-            "code": int(codes[i]),
-            "other": int(ends[i]),
-            "words": int(met[i]),
-            "share": float(met[i] / of_this[codes[i]]),
-            "other_share": float(met[i] / of_other[ends[i]]),
-            "lift": float(lift[i]),
-            "bits": float(bits[i]),
-        }
-        for i in order
+        Arrow(
+            code=int(codes[i]),
+            other=int(ends[i]),
+            words=int(met[i]),
+            share=float(met[i] / code_words[codes[i]]),
+            other_share=float(met[i] / other_words[ends[i]]),
+            lift=float(lift[i]),
+            bits=float(bits[i]),
+        )
+        for i in np.lexsort((ends, codes, -bits))
     ]
-    return {
-        "checkpoint": str(this.checkpoint.path),
-        "other": str(other.checkpoint.path),
-        "words": total,
-        "codes": int((of_this > 0).sum()),
-        "other_codes": int((of_other > 0).sum()),
-        "entropy": _entropy(of_other),
-        "conditional_entropy": float(met / total @ -np.log2(met / of_this[codes])) + 0.0,
-        "arrows": arrows,
-    }
+    return Flow(
+        checkpoint=str(this.checkpoint.path),
+        other=str(other.checkpoint.path),
+        words=total,
+        codes=int((code_words > 0).sum()),
+        other_codes=int((other_words > 0).sum()),
+        entropy=_entropy(other_words),
+        conditional_entropy=float(met / total @ -np.log2(met / code_words[codes])) + 0.0,
+        arrows=arrows,
+    )
 
 
 def shared_words(this: Codebook, other: Codebook) -> SharedWords:
-    """The words of the training split that both keep. MismatchError where the two were trained on other rows."""
+    """Return the words of the training split that both keep. MismatchError where they were trained on other rows."""
     stores = this.checkpoint.store(), other.checkpoint.store()
     if stores[0].fingerprint != stores[1].fingerprint:
         raise MismatchError(
@@ -118,13 +206,13 @@ def shared_words(this: Codebook, other: Codebook) -> SharedWords:
     if not both.any():
         raise ClvqError(f"{this.checkpoint.path} and {other.checkpoint.path} have no word in common.")
     codes, matches = first[both].astype(np.int64), second[both].astype(np.int64)
-    sizes = [codebook.summary["figures"]["codebook_size"] for codebook in (this, other)]
+    sizes = [codebook.figures.codebook_size for codebook in (this, other)]
     counts = np.bincount(codes * sizes[1] + matches, minlength=sizes[0] * sizes[1])
     return SharedWords(codes, matches, counts.reshape(sizes))
 
 
 def _difference(this: ActivationStore, other: ActivationStore) -> str:
-    """What two stores of other rows do not share, in words."""
+    """Say in which settings and counts two stores differ."""
     names = ("model", "dataset", "subset", "split", "unit", "words", "max_sentences", "max_length")
     differing = [
         f"{name.replace('_', '-')} {this.settings.get(name)!r} and {other.settings.get(name)!r}"
@@ -137,10 +225,8 @@ def _difference(this: ActivationStore, other: ActivationStore) -> str:
     return "; ".join(differing) or "their texts, labels or words differ"
 
 
-def _matched_cosines(
-    this: Codebook, other: Codebook, rows: np.ndarray, columns: np.ndarray
-) -> list[dict[str, Any]] | None:
-    """Codes in use matched one to one so that their centred cosines add up to the most; None for other spaces."""
+def _matched_cosines(this: Codebook, other: Codebook, rows: np.ndarray, columns: np.ndarray) -> list[CosinePair] | None:
+    """Return the one-to-one match of codes in use whose centred cosines add up to the most; None for other spaces."""
     states = [
         codebook.checkpoint.config["provenance"]["layers"][str(codebook.checkpoint.input_layer)]
         for codebook in (this, other)
@@ -148,26 +234,16 @@ def _matched_cosines(
     if states[0] != states[1]:
         return None
     units = [
-        directions(codebook.checkpoint.load().codebook.numpy(), _usage(codebook))[codes]
+        directions(codebook.checkpoint.load().codebook.numpy(), codebook.usage)[codes]
         for codebook, codes in ((this, rows), (other, columns))
     ]
     cosines = np.clip(units[0] @ units[1].T, -1.0, 1.0)
     left, right = linear_sum_assignment(cosines, maximize=True)
-    pairs = [
-        {"code": int(rows[i]), "other": int(columns[j]), "cosine": float(cosines[i, j])}
-        for i, j in zip(left, right, strict=True)
-    ]
-    return sorted(pairs, key=lambda pair: (-pair["cosine"], pair["code"]))
-
-
-def _usage(codebook: Codebook) -> np.ndarray:
-    usage = np.zeros(codebook.summary["figures"]["codebook_size"])
-    for concept in codebook.concepts:
-        usage[concept["code"]] = concept["words"]
-    return usage
+    pairs = [CosinePair(int(rows[i]), int(columns[j]), float(cosines[i, j])) for i, j in zip(left, right, strict=True)]
+    return sorted(pairs, key=lambda pair: (-pair.cosine, pair.code))
 
 
 def _entropy(counts: np.ndarray) -> float:
-    """Of the distribution of the counts, in bits."""
+    """Return the entropy of the distribution of `counts`, in bits."""
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log2(shares)).sum())

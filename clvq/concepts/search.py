@@ -3,61 +3,114 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 import regex
 
 from clvq.concepts.codebook import Codebook
+from clvq.concepts.records import Record, data_frame
 from clvq.errors import ClvqError
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 SECONDS = 5.0
-"""A pattern that is not through the vocabulary by then is catastrophic: it would not be for hours."""
+"""A search that takes longer is given up: a pattern that backtracks without end would take hours."""
 SHOWN_WORDS = 20
+"""Matching words that a concept keeps."""
 
 
-def search(codebook: Codebook, pattern: str) -> dict[str, Any]:
-    """`pattern` is searched for in each word type (anchor it with ^ and $ for whole words).
+@dataclass(frozen=True)
+class MatchingWord(Record):
+    """A word type that matches."""
 
-    Gives the matching types and occurrences of the corpus, and every concept that has some, the best first: by the
-    harmonic mean of `precision` (of the concept's words, those that match) and `recall` (of the matching words of the
-    corpus, those that lie in the concept). ClvqError where the pattern is broken, or takes forever.
+    word: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Match(Record):
+    """A concept with words that match."""
+
+    code: int
+    matches: int
+    """Its words that match."""
+    words: int
+    precision: float
+    """Of the concept's words, those that match."""
+    recall: float
+    """Of the matching words of the corpus, those that lie in the concept."""
+    f1: float
+    """Harmonic mean of precision and recall."""
+    matching_words: list[MatchingWord]
+    """The most frequent ones."""
+
+
+@dataclass(frozen=True)
+class SearchResult(Record):
+    """The concepts whose words match a pattern, the best first: by f1, then by code."""
+
+    pattern: str
+    types: int
+    """Word types that match."""
+    occurrences: int
+    """Words of the corpus that match."""
+    concepts: list[Match]
+
+    def to_pandas(self) -> DataFrame:
+        """Return a table with a row a concept."""
+        rows = [
+            {**match.as_json(), "matching_words": [word.word for word in match.matching_words]}
+            for match in self.concepts
+        ]
+        return data_frame(rows, [field.name for field in fields(Match)])
+
+
+def search(codebook: Codebook, pattern: str) -> SearchResult:
+    """Return every concept with a word that matches `pattern`, a regular expression.
+
+    The pattern is searched for in each word type; anchor it with ^ and $ for whole words. ClvqError where the pattern
+    is broken or takes too long.
     """
     expression = compiled(pattern)
     counts, text = codebook.word_counts()
     matching = np.array(_matches(expression, text.vocabulary), bool)
+    type_totals, code_totals = counts.sum(axis=0), counts.sum(axis=1)
+    types = np.flatnonzero(matching)
+    matching_counts = counts[:, types]
+    code_matches = matching_counts.sum(axis=1)
     # Words that are left out everywhere (sinks) have no count, so that recall can reach 1.
-    of_type = counts.sum(axis=0)
-    chosen = counts[:, np.flatnonzero(matching)]
-    numbers = np.flatnonzero(matching)
-    of_code, total = chosen.sum(axis=1), int(of_type[matching].sum())
-    words = counts.sum(axis=1)
-    concepts: list[dict[str, Any]] = []
-    for code in np.flatnonzero(of_code).tolist():
-        place = slice(chosen.indptr[code], chosen.indptr[code + 1])
-        seen = sorted(
-            zip(chosen.data[place].tolist(), (text.vocabulary[numbers[i]] for i in chosen.indices[place]), strict=True),
-            key=lambda entry: (-entry[0], entry[1]),
-        )
-        precision, recall = of_code[code] / words[code], of_code[code] / total
+    occurrences = int(type_totals[matching].sum())
+    concepts = []
+    for code in np.flatnonzero(code_matches).tolist():
+        columns = slice(matching_counts.indptr[code], matching_counts.indptr[code + 1])
+        words = [
+            MatchingWord(text.vocabulary[types[column]], count)
+            for column, count in zip(
+                matching_counts.indices[columns], matching_counts.data[columns].tolist(), strict=True
+            )
+        ]
+        words.sort(key=lambda word: (-word.count, word.word))
+        precision, recall = code_matches[code] / code_totals[code], code_matches[code] / occurrences
         concepts.append(
-            {
-                "code": code,
-                "matches": int(of_code[code]),
-                "words": int(words[code]),
-                "precision": float(precision),
-                "recall": float(recall),
-                "f1": float(2 * precision * recall / (precision + recall)),
-                "matching_words": [{"word": word, "count": count} for count, word in seen[:SHOWN_WORDS]],
-            }
+            Match(
+                code=code,
+                matches=int(code_matches[code]),
+                words=int(code_totals[code]),
+                precision=float(precision),
+                recall=float(recall),
+                f1=float(2 * precision * recall / (precision + recall)),
+                matching_words=words[:SHOWN_WORDS],
+            )
         )
-    concepts.sort(key=lambda concept: (-concept["f1"], concept["code"]))
-    types = int((matching & (of_type > 0)).sum())
-    return {"pattern": pattern, "types": types, "occurrences": total, "concepts": concepts}
+    concepts.sort(key=lambda match: (-match.f1, match.code))
+    return SearchResult(pattern, int((matching & (type_totals > 0)).sum()), occurrences, concepts)
 
 
 def compiled(pattern: str) -> regex.Pattern[str]:
-    """The expression; ClvqError where it is broken."""
+    """Return the regular expression; ClvqError where it is broken."""
     try:
         return regex.compile(pattern)
     except (regex.error, RecursionError, OverflowError) as error:

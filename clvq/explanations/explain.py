@@ -10,24 +10,29 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import EXPLANATIONS, UNFINISHED_EXPLANATIONS_NAME, stamp
 from clvq.concepts.assignments import read_text
 from clvq.concepts.codebook import Codebook, codebook
+from clvq.concepts.records import Concept, data_frame
 from clvq.config import ExplainConfig, differences
 from clvq.config.signatures import takes
 from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.explanations.explainer import Explainer
-from clvq.explanations.rationales import Span, agreement, read_rationales
+from clvq.explanations.rationales import agreement, read_rationales
+from clvq.explanations.records import Agreement, Explanation, ExplanationFigures, ExplanationsSummary
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.progress import Progress, Report, silent
 from clvq.storage import append_lines, locked, write_text
 from clvq.training.checkpoint import Checkpoint, checkpoint_folders, read_checkpoint
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 SPLIT = "eval"
 
@@ -36,26 +41,49 @@ _OF_THE_SPLIT = {"limit", "rationale_column"}
 """Settings that mean nothing for given texts."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanations:
-    """What `explain` gives."""
+    """Explained sentences, and the concepts of their words; made by `explain`."""
 
     codebook: Codebook
     """The concepts that the words' codes stand for."""
-    summary: dict[str, Any]
-    """What explanations.json says: settings, target, label names, and figures over all sentences."""
-    sentences: list[dict[str, Any]]
-    """One a sentence, as in explanations.jsonl."""
+    summary: ExplanationsSummary
+    sentences: list[Explanation]
 
-    def concept(self, code: int | None) -> dict[str, Any] | None:
-        """The concept of a word's code; None for a word that has no code, or one that no training word has."""
-        return next((concept for concept in self.codebook.concepts if concept["code"] == code), None)
+    @property
+    def figures(self) -> ExplanationFigures:
+        return self.summary.figures
+
+    def __repr__(self) -> str:
+        return f"<Explanations of {len(self.sentences):,} sentences by {self.codebook.checkpoint.path}>"
+
+    def _repr_html_(self) -> str:
+        from clvq.explanations.notebook import explanations_html
+
+        return explanations_html(repr(self), self.sentences)
+
+    def to_pandas(self) -> DataFrame:
+        """Return a table with a row a word."""
+        rows = [
+            {
+                "sentence": sentence.id, "label": sentence.label, "target": sentence.target,
+                "probability": sentence.probability, "word": word.text, "start": word.start, "end": word.end,
+                "attribution": word.attribution, "code": word.code, "salient": word.salient,
+            }
+            for sentence in self.sentences
+            for word in sentence.words
+        ]  # fmt: skip
+        return data_frame(rows).astype({"label": "Int64", "code": "Int64"})
+
+    def concept(self, code: int | None) -> Concept | None:
+        """Return the concept of a word's code; None for a word without a code, or a code that no training row has."""
+        return None if code is None else self.codebook.by_code.get(code)
 
 
 @takes(ExplainConfig)
 def explain(
     checkpoint: Checkpoint | str | Path,
-    texts: Sequence[str] | None = None,
+    texts: str | Sequence[str] | None = None,
     *,
     overwrite: bool = False,
     progress: Report = silent,
@@ -63,7 +91,8 @@ def explain(
 ) -> Explanations:
     """Explain what the language model predicts for `texts`, or for the evaluation split.
 
-        explanations = clvq.explain("run/L4-L8", ["a slow , lifeless film"])
+        explanations = clvq.explain("run/L4-L8", "a slow , lifeless film")
+        print([(word.text, word.attribution, word.code) for word in explanations.sentences[0].words])
 
     The explanation of the evaluation split is stored beside the checkpoint: an unfinished one with the same settings
     continues, and a finished one is read. ClvqError for a text that is empty or too long, and for a model that
@@ -72,7 +101,7 @@ def explain(
 
     Args:
         checkpoint: A checkpoint, or its folder.
-        texts: Texts to explain. None explains the evaluation split.
+        texts: One text or several. None explains the evaluation split.
         overwrite: Explain the evaluation split again.
     """
     config = ExplainConfig.resolve(**settings)
@@ -86,7 +115,7 @@ def explain(
                 f"--{meaningless[0].replace('_', '-')} is for the evaluation split, and texts are given. "
                 "Leave out one of the two."
             )
-        given = _checked(texts)
+        given = _checked([texts] if isinstance(texts, str) else texts)
         explainer = Explainer(checkpoint, store, config)
         tokenized = explainer.tokenize(given)
         explainer.refuse_unreadable(tokenized)
@@ -120,17 +149,18 @@ def _explain_texts(
     tokenized: list[TokenizedSentence],
     progress: Report,
 ) -> Explanations:
-    records: dict[int, dict[str, Any]] = {}
+    done: dict[int, Explanation] = {}
     for batch in explainer.explained(texts, tokenized, [None] * len(texts)):
-        records.update((record["id"], record) for record in batch)
-        progress(Progress("explain", len(records), len(texts), "sentences"))
-    sentences = [records[index] for index in sorted(records)]
-    return Explanations(concepts, _summary(explainer, sentences, concepts), sentences)
+        done.update((explanation.id, explanation) for explanation in batch)
+        progress(Progress("explain", len(done), len(texts), "sentences"))
+    sentences = [done[index] for index in sorted(done)]
+    summary = ExplanationsSummary.from_json(_summary(explainer, sentences, concepts))
+    return Explanations(concepts, summary, sentences)
 
 
 def _summary(
     explainer: Explainer,
-    sentences: Sequence[dict[str, Any]],
+    sentences: Sequence[Explanation],
     concepts: Codebook,
     *,
     left_out: dict[str, int] | None = None,
@@ -138,16 +168,16 @@ def _summary(
 ) -> dict[str, Any]:
     """What explanations.json says, but for checksums and rationales."""
     config, model = explainer.config, explainer.model
-    hits = [sentence["prediction"] == sentence["label"] for sentence in sentences if sentence["label"] is not None]
+    hits = [sentence.prediction == sentence.label for sentence in sentences if sentence.label is not None]
 
     def middle(name: str) -> float | None:
-        return median(sentence[name] for sentence in sentences) if sentences else None
+        return median(getattr(sentence, name) for sentence in sentences) if sentences else None
 
-    over = [sentence["completeness_error"] > config.completeness for sentence in sentences]
+    over = [sentence.completeness_error > config.completeness for sentence in sentences]
     return {
         "checkpoint": explainer.checkpoint.fingerprint,
         "rows": explainer.store.fingerprint,
-        "codebook": concepts.summary["concepts_checksum"],
+        "codebook": concepts.summary.concepts_checksum,
         "model": {"id": model.model_id, "fingerprint": model.fingerprint},
         "settings": config.deciding(),
         "target": "class" if model.label_names is not None else "next token",
@@ -188,12 +218,13 @@ class _Split:
         self._refuse_other(summary["settings"], "finished")
         sentences = EXPLANATIONS.read_records(self.folder, summary)
         concepts = codebook(self.checkpoint, progress=self.progress)
-        if summary["codebook"] != concepts.summary["concepts_checksum"]:
+        if summary["codebook"] != concepts.summary.concepts_checksum:
             # The same codes, described anew: codes are of the weights alone.
-            summary["codebook"] = concepts.summary["concepts_checksum"]
+            summary["codebook"] = concepts.summary.concepts_checksum
             with locked(self.folder):
                 EXPLANATIONS.write(self.folder, summary)
-        return Explanations(concepts, summary, sentences)
+        explanations = [Explanation.from_json(line) for line in sentences]
+        return Explanations(concepts, ExplanationsSummary.from_json(summary), explanations)
 
     def _refuse_other(self, settings: dict[str, Any], state: str) -> None:
         if differing := differences(settings, self.config.deciding()):
@@ -227,12 +258,14 @@ class _Split:
                 truncated=sum(sentence.truncated_words > 0 for sentence in tokenized),
             )
             if rationales is not None:
-                body["rationales"] = self._compare(sentences, rationales)
-            body["explanations_checksum"] = EXPLANATIONS.write_records(self.folder, sentences)
+                sentences = [replace(one, rationale=rationales.get(one.text, [])) for one in sentences]
+                body["rationales"] = self._compare(sentences).as_json()
+            lines = (one.as_line() for one in sentences)
+            body["explanations_checksum"] = EXPLANATIONS.write_records(self.folder, lines)
             EXPLANATIONS.write(self.folder, body)
             (self.folder / UNFINISHED_EXPLANATIONS_NAME).unlink(missing_ok=True)
 
-    def _attributed_beside(self, explainer: Explainer, tokenized: list[TokenizedSentence]) -> dict[int, dict[str, Any]]:
+    def _attributed_beside(self, explainer: Explainer, tokenized: list[TokenizedSentence]) -> dict[int, Explanation]:
         """What another checkpoint of the run folder has for the same input layer and settings, with this one's codes:
         what words do in the model does not depend on the codes. Empty where there is none."""
         for folder in checkpoint_folders(self.folder.parent):
@@ -251,7 +284,8 @@ class _Split:
             except ClvqError:
                 continue  # whoever asks for that one is told
             self.progress(Progress("explain", note=f"What words do in the model is read from {folder}."))
-            return {record["id"]: record for record in explainer.with_own_codes(records, tokenized)}
+            explanations = [Explanation.from_json(record) for record in records]
+            return {one.id: one for one in explainer.with_own_codes(explanations, tokenized)}
         return {}
 
     def _run(
@@ -259,12 +293,12 @@ class _Split:
         explainer: Explainer,
         texts: list[_Text],
         tokenized: list[TokenizedSentence],
-        done: dict[int, dict[str, Any]],
+        done: dict[int, Explanation],
     ) -> None:
         """Adds to `done`, and line by line to the unfinished file, which first is made to hold just that."""
         path = self.folder / UNFINISHED_EXPLANATIONS_NAME
         head = {**self.identity, "settings": self.config.deciding()}
-        write_text(path, "".join(json.dumps(line) + "\n" for line in [head, *done.values()]))
+        write_text(path, "".join(json.dumps(line) + "\n" for line in [head, *(one.as_line() for one in done.values())]))
         left = [index for index in range(len(texts)) if index not in done]
         total = sum(bool(sentence.words) for sentence in tokenized)
         batches = explainer.explained(
@@ -273,12 +307,12 @@ class _Split:
             [texts[index].label for index in left],
         )
         for batch in batches:
-            records = [{**record, "id": left[record["id"]]} for record in batch]
-            append_lines(path, [json.dumps(record) for record in records])
-            done.update((record["id"], record) for record in records)
+            explanations = [replace(one, id=left[one.id]) for one in batch]
+            append_lines(path, [json.dumps(one.as_line()) for one in explanations])
+            done.update((one.id, one) for one in explanations)
             self.progress(Progress("explain", len(done), total, "sentences"))
 
-    def _unfinished(self) -> dict[int, dict[str, Any]]:
+    def _unfinished(self) -> dict[int, Explanation]:
         """The whole lines that an interrupted explanation with the same settings left; none of other weights."""
         path = self.folder / UNFINISHED_EXPLANATIONS_NAME
         if not path.exists():
@@ -289,16 +323,14 @@ class _Split:
             if {name: head[name] for name in self.identity} != self.identity:
                 return {}
             settings = dict(head["settings"])
-            done = {int(record["id"]): record for record in records}
+            done = {int(record["id"]): Explanation.from_json(record) for record in records}
         except (ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{path} is damaged ({error}). Start again with `clvq explain --overwrite`.") from error
         self._refuse_other(settings, "unfinished")
         return done
 
-    def _compare(self, sentences: list[dict[str, Any]], rationales: dict[str, list[Span]]) -> dict[str, Any]:
-        """Adds each sentence's rationale to its record; the agreement with all of them."""
-        for sentence in sentences:
-            sentence["rationale"] = rationales.get(sentence["text"], [])
+    def _compare(self, sentences: list[Explanation]) -> Agreement:
+        """Return how far attributions agree with the sentences' rationales."""
         text = read_text(self.store, "train", self.progress)
         counts = Counter(text.types[text.types >= 0].tolist())
         frequencies = {text.vocabulary[number]: count for number, count in counts.items()}

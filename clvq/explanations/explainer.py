@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,10 +15,19 @@ from clvq.demo import MODEL_PATH
 from clvq.device import Runtime
 from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.attribution import Attribution, IntegratedAttribution
+from clvq.explanations.records import ExplainedWord, Explanation
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.tokenization import FIRST, TokenizedSentence, batches_by_length, row_layout
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.training.checkpoint import Checkpoint
+
+
+class _Text(NamedTuple):
+    """A text to explain."""
+
+    number: int
+    text: str
+    label: int | None
 
 
 class Explainer:
@@ -55,58 +65,51 @@ class Explainer:
 
     def explained(
         self, texts: Sequence[str], tokenized: Sequence[TokenizedSentence], labels: Sequence[int | None]
-    ) -> Iterator[list[dict[str, Any]]]:
-        """Records of the texts that have words, batch by batch, with the text's place as their id."""
-        chosen = [index for index, sentence in enumerate(tokenized) if sentence.words]
-        for batch in self._attribution.batches([tokenized[index] for index in chosen]):
-            numbers = [chosen[place] for place, _ in batch]
+    ) -> Iterator[list[Explanation]]:
+        """Yield the explanations of the texts that have words, batch by batch; the text's index is the id."""
+        with_words = [index for index, sentence in enumerate(tokenized) if sentence.words]
+        for batch in self._attribution.batches([tokenized[index] for index in with_words]):
+            numbers = [with_words[position] for position, _ in batch]
             codes = self._codes([tokenized[number] for number in numbers])
             yield [
-                self._record(number, texts[number], labels[number], tokenized[number], attributed, own)
-                for number, (_, attributed), own in zip(numbers, batch, codes, strict=True)
+                self._explanation(_Text(number, texts[number], labels[number]), tokenized[number], attribution, own)
+                for number, (_, attribution), own in zip(numbers, batch, codes, strict=True)
             ]
 
     def with_own_codes(
-        self, records: Sequence[dict[str, Any]], tokenized: Sequence[TokenizedSentence]
-    ) -> Iterator[dict[str, Any]]:
-        """Records that another checkpoint of the same input layer made of the texts, with this one's codes."""
-        lengths = [len(tokenized[record["id"]].input_ids) for record in records]
-        for places in batches_by_length(lengths, self.config.batch_tokens):
-            batch = [records[place] for place in places]
-            for record, codes in zip(batch, self._codes([tokenized[record["id"]] for record in batch]), strict=True):
-                words = [{**word, "code": code} for word, code in zip(record["words"], codes, strict=True)]
-                yield {**record, "words": words}
+        self, explanations: Sequence[Explanation], tokenized: Sequence[TokenizedSentence]
+    ) -> Iterator[Explanation]:
+        """Yield explanations that another checkpoint of the same input layer made, with this checkpoint's codes."""
+        lengths = [len(tokenized[one.id].input_ids) for one in explanations]
+        for positions in batches_by_length(lengths, self.config.batch_tokens):
+            batch = [explanations[position] for position in positions]
+            for one, codes in zip(batch, self._codes([tokenized[one.id] for one in batch]), strict=True):
+                yield replace(one, words=[replace(w, code=code) for w, code in zip(one.words, codes, strict=True)])
 
-    def _record(
-        self,
-        number: int,
-        text: str,
-        label: int | None,
-        sentence: TokenizedSentence,
-        attributed: Attribution,
-        codes: list[int | None],
-    ) -> dict[str, Any]:
-        values = [sum(attributed.tokens[at] for at in tokens) for tokens in sentence.word_tokens]
-        of_words = {at for tokens in sentence.word_tokens for at in tokens}
-        special = sum(abs(value) for at, value in enumerate(attributed.tokens) if at not in of_words)
+    def _explanation(
+        self, given: _Text, sentence: TokenizedSentence, attribution: Attribution, codes: list[int | None]
+    ) -> Explanation:
+        values = [sum(attribution.tokens[token] for token in tokens) for tokens in sentence.word_tokens]
+        word_tokens = {token for tokens in sentence.word_tokens for token in tokens}
+        special = sum(abs(value) for token, value in enumerate(attribution.tokens) if token not in word_tokens)
         total = special + sum(map(abs, values))
         salient = salient_words(values, self.config.mass)
-        return {
-            "id": number,
-            "text": text,
-            "label": label,
-            "prediction": attributed.target,
-            "target": self._target_name(attributed.target),
-            "probability": attributed.probability,
-            "difference": attributed.difference,
-            "completeness_error": attributed.completeness_error,
-            "steps": attributed.steps,
-            "special_share": special / total if total else 0.0,
-            "words": [
-                {"start": start, "end": end, "attribution": value, "code": code, "salient": place in salient}
-                for place, ((start, end), value, code) in enumerate(zip(sentence.words, values, codes, strict=True))
+        return Explanation(
+            id=given.number,
+            text=given.text,
+            label=given.label,
+            prediction=attribution.target,
+            target=self._target_name(attribution.target),
+            probability=attribution.probability,
+            difference=attribution.difference,
+            completeness_error=attribution.completeness_error,
+            steps=attribution.steps,
+            special_share=special / total if total else 0.0,
+            words=[
+                ExplainedWord(start, end, given.text[start:end], value, code, index in salient)
+                for index, ((start, end), value, code) in enumerate(zip(sentence.words, values, codes, strict=True))
             ],
-        }
+        )
 
     def _target_name(self, target: int) -> str:
         names = self.model.label_names

@@ -13,8 +13,7 @@ from clvq.activations.store import ActivationStore
 from clvq.artifacts import local_checksum
 from clvq.corpus.sources import Table, open_source
 from clvq.errors import ClvqError, MismatchError
-
-Span = tuple[int, int]
+from clvq.explanations.records import Agreement, Explanation, Span
 
 RANDOM_DRAWS = 10
 """Of random scores, over which the yardstick is a mean."""
@@ -84,8 +83,8 @@ def _parts(value: Any) -> list[str] | None:
     return None
 
 
-def agreement(sentences: Sequence[Mapping[str, Any]], column: str, frequencies: Mapping[str, int]) -> dict[str, Any]:
-    """How well attributions find the words that people marked, beside random scores and the rarity of words.
+def agreement(sentences: Sequence[Explanation], column: str, frequencies: Mapping[str, int]) -> Agreement:
+    """Return how well attributions find the words that people marked, beside random scores and the rarity of words.
 
     `sentences` are explanations with their `rationale`; `frequencies` are counts of word types in training. A word is
     marked when a rationale's span overlaps it. AUPRC is the average precision of the words' scores; token F1 compares
@@ -96,18 +95,17 @@ def agreement(sentences: Sequence[Mapping[str, Any]], column: str, frequencies: 
     precision: dict[str, list[float]] = {"attribution": [], "random": [], "frequency": []}
     overlap: dict[str, list[float]] = {name: [] for name in precision}
     one_sided = 0
-    for sentence in {sentence["text"]: sentence for sentence in sentences}.values():
-        words = sentence["words"]
-        spans = sentence["rationale"]
-        marked = np.array([any(w["start"] < end and start < w["end"] for start, end in spans) for w in words], bool)
+    for sentence in {sentence.text: sentence for sentence in sentences}.values():
+        words, spans = sentence.words, sentence.rationale or []
+        marked = np.array([any(w.start < end and start < w.end for start, end in spans) for w in words], bool)
         if not marked.any() or marked.all():
             one_sided += 1
             continue
-        salient = np.array([word["salient"] for word in words])
-        rarity = [-frequencies.get(sentence["text"][word["start"] : word["end"]], 0) for word in words]
+        salient = np.array([word.salient for word in words])
+        rarity = [-frequencies.get(word.text, 0) for word in words]
         draws = generator.random((RANDOM_DRAWS, len(words)))
         scores = {
-            "attribution": np.array([[word["attribution"] for word in words]]),
+            "attribution": np.array([[word.attribution for word in words]]),
             "random": draws,
             "frequency": np.array([rarity], float),
         }
@@ -120,13 +118,13 @@ def agreement(sentences: Sequence[Mapping[str, Any]], column: str, frequencies: 
             f"No sentence has words inside and outside what the column {column!r} (--rationale-column) marks, so there "
             "is nothing to compare."
         )
-    return {
-        "column": column,
-        "sentences": len(precision["attribution"]),
-        "left_out": one_sided,
-        "auprc": {name: float(np.mean(values)) for name, values in precision.items()},
-        "token_f1": {name: float(np.mean(values)) for name, values in overlap.items()},
-    }
+    return Agreement(
+        column=column,
+        sentences=len(precision["attribution"]),
+        left_out=one_sided,
+        auprc={name: float(np.mean(values)) for name, values in precision.items()},
+        token_f1={name: float(np.mean(values)) for name, values in overlap.items()},
+    )
 
 
 def _best(scores: np.ndarray, count: int) -> np.ndarray:

@@ -23,6 +23,8 @@ from bokeh.models import (
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
+from clvq.concepts.records import Association, Concept
+
 INK, MUTED, GRID = "#7d848d", "#a3a8ae", "rgba(128, 134, 142, 0.18)"
 """Grey that can be read on the light and on the dark page."""
 CURVE, SECOND = "#2f6f8f", "#c08a3e"
@@ -72,23 +74,21 @@ def training_figures(lines: Sequence[dict[str, Any]]) -> list[Figure]:
     return made
 
 
-def codebook_map(
-    concepts: Sequence[dict[str, Any]], label_names: Sequence[str] | None, fdr: float
-) -> dict[str, Any] | None:
-    """Concepts as discs: area by words, colour by the label they go with where the test says so. None: no layout."""
-    placed = sorted((concept for concept in concepts if concept["map"]), key=lambda concept: -concept["words"])
-    if not placed:
+def codebook_map(concepts: Sequence[Concept], label_names: Sequence[str] | None, fdr: float) -> dict[str, Any] | None:
+    """Draw concepts as discs: area by words, colour by the label that stands out. None where there is no concept."""
+    if not concepts:
         return None
-    largest = max(concept["words"] for concept in placed)
-    sizes = [5 + 33 * math.sqrt(concept["words"] / max(largest, 1)) for concept in placed]
+    placed = sorted(concepts, key=lambda concept: -concept.words)
+    largest = placed[0].words
+    sizes = [5 + 33 * math.sqrt(concept.words / max(largest, 1)) for concept in placed]
     source = ColumnDataSource(
         {
-            "x": [concept["map"][0] for concept in placed],
-            "y": [concept["map"][1] for concept in placed],
+            "x": [concept.map[0] for concept in placed],
+            "y": [concept.map[1] for concept in placed],
             "size": sizes,
-            "colour": [label_colour(concept["labels"], fdr) for concept in placed],
-            "depth": [_depth(concept["labels"]) for concept in placed],
-            "code": [concept["code"] for concept in placed],
+            "colour": [label_colour(concept.labels, fdr) for concept in placed],
+            "depth": [_depth(concept.labels) for concept in placed],
+            "code": [concept.code for concept in placed],
             "words": [_words(concept, 8) for concept in placed],
             "about": [_about(concept, label_names, fdr) for concept in placed],
         },
@@ -124,51 +124,50 @@ _TOOLTIP = (
 """Bokeh puts the values of a column in as text, not as markup."""
 
 
-def label_colour(association: dict[str, Any] | None, fdr: float) -> str:
-    if association is None:
+def label_colour(labels: Association | None, fdr: float) -> str:
+    """Return the colour of the label that stands out, of none, or of a corpus without labels."""
+    if labels is None:
         return CURVE
-    significant = association["q"] is not None and association["q"] <= fdr
-    return LABEL_COLOURS[association["label"] % len(LABEL_COLOURS)] if significant else NO_LABEL
+    return LABEL_COLOURS[labels.label % len(LABEL_COLOURS)] if labels.is_significant(fdr) else NO_LABEL
 
 
-def _depth(association: dict[str, Any] | None) -> float:
-    """Opacity of a disc: how far the label's share lies from what it has overall to all there is."""
-    if association is None:
+def _depth(labels: Association | None) -> float:
+    """Return the opacity of a disc: it grows as the label's share goes from its share of all sentences to 1."""
+    if labels is None:
         return 0.5
-    overall = association["share"] / association["lift"] if association["lift"] else 1.0
-    return 0.15 + 0.55 * max(0.0, min(1.0, (association["share"] - overall) / max(1 - overall, 1e-9)))
+    overall = labels.share / labels.lift if labels.lift else 1.0
+    return 0.15 + 0.55 * max(0.0, min(1.0, (labels.share - overall) / max(1 - overall, 1e-9)))
 
 
-def _words(concept: dict[str, Any], limit: int) -> str:
-    words = " · ".join(entry["word"] for entry in concept["top_words"][:limit])
+def _words(concept: Concept, limit: int) -> str:
+    words = " · ".join(word.word for word in concept.top_words[:limit])
     return words or "sentence rows"
 
 
-def _about(concept: dict[str, Any], label_names: Sequence[str] | None, fdr: float) -> str:
-    about = f"{concept['words']:,} words in {concept['sentences']:,} sentences"
-    association = concept["labels"]
-    if association is None or association["q"] is None or association["q"] > fdr:
+def _about(concept: Concept, label_names: Sequence[str] | None, fdr: float) -> str:
+    about = f"{concept.words:,} words in {concept.sentences:,} sentences"
+    labels = concept.labels
+    if labels is None or not labels.is_significant(fdr):
         return about
-    name = label_names[association["label"]] if label_names else str(association["label"])
-    return f"{about}; {association['share']:.0%} {name}"
+    name = label_names[labels.label] if label_names else str(labels.label)
+    return f"{about}; {labels.share:.0%} {name}"
 
 
-def _names(placed: Sequence[dict[str, Any]]) -> tuple[dict[str, list[Any]], int]:
-    """Positions and first words of the largest concepts whose names do not run into each other. No name twice, and
-    none of marks and stubs: of ten concepts of commas the map would say nothing.
+def _names(placed: Sequence[Concept]) -> tuple[dict[str, list[Any]], int]:
+    """Return positions and first words of the largest concepts whose names do not overlap, and how many fit a phone.
 
-    The second value is how many of them, the first ones, have room on a phone.
+    No name stands there twice, and none of fewer than three letters: ten commas would say nothing.
     """
-    across, down = ([concept["map"][axis] for concept in placed] for axis in (0, 1))
+    across, down = ([concept.map[axis] for concept in placed] for axis in (0, 1))
     width, height = max(across) - min(across) or 1.0, max(down) - min(down) or 1.0
     kept: list[tuple[float, float, float, str]] = []
     named: set[str] = set()
     narrow = 0
     for letter, limit in ((0.011, NAMED_ON_PHONE), (0.0045, NAMED_ON_MAP)):  # half a letter, in widths of the map
         for concept in placed:
-            if len(kept) == limit or not concept["top_words"]:
+            if len(kept) == limit or not concept.top_words:
                 continue
-            x, y, word = concept["map"][0] / width, concept["map"][1] / height, concept["top_words"][0]["word"]
+            x, y, word = concept.map[0] / width, concept.map[1] / height, concept.top_words[0].word
             if len(word) < 3 or word in named:
                 continue
             half = letter * min(len(word), 16)

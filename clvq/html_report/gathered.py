@@ -20,7 +20,9 @@ from clvq.artifacts import (
     Artifact,
     State,
 )
+from clvq.concepts.records import CodebookSummary, Concept
 from clvq.errors import ArtifactError, MismatchError
+from clvq.explanations.records import Explanation, ExplanationsSummary
 from clvq.training.checkpoint import Checkpoint, checkpoint_folders
 from clvq.training.metrics_log import whole_lines
 
@@ -61,10 +63,10 @@ class Material:
     manifest: dict[str, Any] | None
     """Of the activations, where they are still those that the checkpoint was trained on."""
     metrics: list[dict[str, Any]]
-    codebook: dict[str, Any] | None
-    concepts: list[dict[str, Any]]
-    explained: dict[str, Any] | None
-    explanations: list[dict[str, Any]]
+    codebook: CodebookSummary | None
+    concepts: list[Concept]
+    explained: ExplanationsSummary | None
+    explanations: list[Explanation]
     faithfulness: dict[str, Any] | None
     modes: dict[str, dict[str, Any]]
     """What each of MODES measured; those that were not asked for are no gap."""
@@ -92,10 +94,10 @@ def gather(checkpoint: Checkpoint) -> Material:
         checkpoint=checkpoint,
         manifest=manifest,
         metrics=metrics,
-        codebook=codebook,
-        concepts=_records(CODEBOOK, checkpoint, codebook),
-        explained=explained,
-        explanations=_records(EXPLANATIONS, checkpoint, explained),
+        codebook=None if codebook is None else CodebookSummary.from_json(codebook),
+        concepts=[Concept.from_json(line) for line in _records(CODEBOOK, checkpoint, codebook)],
+        explained=None if explained is None else ExplanationsSummary.from_json(explained),
+        explanations=[Explanation.from_json(line) for line in _records(EXPLANATIONS, checkpoint, explained)],
         faithfulness=faithfulness,
         modes={mode: body["measured"] for mode, body in modes.items() if body is not None},
         gaps=gaps,

@@ -6,6 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from clvq.artifacts import short_name
+from clvq.concepts.records import CodebookFigures
 from clvq.html_report.gathered import Material
 
 _BASELINES = {
@@ -74,9 +75,13 @@ def story(material: Material) -> str:
 
 
 def headline(material: Material) -> list[Headline]:
-    """The figures to know first, each with what it means."""
+    """Return the figures to know first, each with what it means."""
     settings, figures = material.checkpoint.settings, material.checkpoint.results["evaluation"]
-    size = material.checkpoint.size
+    size, measured = material.checkpoint.size, None if material.codebook is None else material.codebook.figures
+    perplexity, active, attested = (
+        figures[name] if measured is None else getattr(measured, name)
+        for name in ("codebook_perplexity", "active_codes", "active_codes_5")
+    )
     shown = []
     if figures["fvu"] is not None:
         meaning = (
@@ -84,47 +89,34 @@ def headline(material: Material) -> list[Headline]:
             "0 is perfect, 1 is no better than always guessing the mean."
         )
         shown.append(Headline("FVU", f"{figures['fvu']:.3f}", meaning))
-    found = {} if material.codebook is None else material.codebook["figures"]
-    often = found.get("active_codes_5", figures["active_codes_5"])
-    shown.append(
-        Headline(
-            "Perplexity",
-            f"{found.get('codebook_perplexity', figures['codebook_perplexity']):,.0f}",
-            f"How many codes would be in use if all were used alike; {size:,} at most.",
-        )
+    meaning = f"How many codes would be in use if all were used alike; {size:,} at most."
+    shown.append(Headline("Perplexity", f"{perplexity:,.0f}", meaning))
+    meaning = (
+        f"Codes, of {size:,}, that at least one word is given; {attested:,} of them on five different sentences or "
+        "more."
     )
-    shown.append(
-        Headline(
-            "Active codes",
-            f"{found.get('active_codes', figures['active_codes']):,}",
-            f"Codes, of {size:,}, that at least one word is given; {often:,} of them on five different sentences or "
-            "more.",
-        )
-    )
-    if found:
+    shown.append(Headline("Active codes", f"{active:,}", meaning))
+    return shown if measured is None else shown + _information(measured, size)
+
+
+def _information(figures: CodebookFigures, size: int) -> list[Headline]:
+    """Return the figures that only the catalogue of concepts has: what a word's code tells."""
+    meaning = f"The information in a word's code, on average; {math.log2(size):.2f} if all codes were equally frequent."
+    shown = [Headline("Bits per word", f"{figures.bits_per_word:.2f}", meaning)]
+    if figures.ami_words is None:
+        shown.append(Headline("AMI with words", "–", "Not measured."))
+    else:
         meaning = (
-            f"The information in a word's code, on average; {math.log2(size):.2f} if all codes were equally frequent."
+            "Adjusted mutual information of codes and word types. 1: codes are a dictionary; 0: they have nothing to "
+            "do with which word it is."
         )
-        shown.append(Headline("Bits per word", f"{found['bits_per_word']:.2f}", meaning))
-        shown.append(
-            Headline(
-                "AMI with words",
-                f"{found['ami_words']:.3f}",
-                "Adjusted mutual information of codes and word types. 1: codes are a dictionary; 0: they have nothing "
-                "to do with which word it is.",
-            )
-            if found["ami_words"] is not None
-            else Headline("AMI with words", "–", "Not measured.")
+        shown.append(Headline("AMI with words", f"{figures.ami_words:.3f}", meaning))
+    if figures.ami_labels is not None:
+        meaning = (
+            "The same of codes and the labels of the sentences that words stand in: what a code tells of the label, "
+            "beyond chance."
         )
-    if found.get("ami_labels") is not None:
-        shown.append(
-            Headline(
-                "AMI with labels",
-                f"{found['ami_labels']:.3f}",
-                "The same of codes and the labels of the sentences that words stand in: what a code tells of the "
-                "label, beyond chance.",
-            )
-        )
+        shown.append(Headline("AMI with labels", f"{figures.ami_labels:.3f}", meaning))
     return shown
 
 
@@ -202,7 +194,7 @@ def provenance(material: Material) -> list[Table]:
     fingerprints = [("weights", checkpoint.fingerprint), ("rows", made["rows"]), ("model", model["fingerprint"])]
     fingerprints += [(f"layer {layer}", value) for layer, value in made["layers"].items()]
     if material.codebook is not None:
-        fingerprints.append(("concepts", material.codebook["concepts_checksum"]))
+        fingerprints.append(("concepts", material.codebook.concepts_checksum))
     tables = [
         Table("What was run", run),
         Table("Training settings", _rows(checkpoint.config["settings"])),
@@ -212,7 +204,7 @@ def provenance(material: Material) -> list[Table]:
     if manifest is not None:
         tables.insert(2, Table("Extraction settings", _rows(manifest["settings"])))
     if material.explained is not None:
-        tables.insert(-2, Table("Explanation settings", _rows(material.explained["settings"])))
+        tables.insert(-2, Table("Explanation settings", _rows(material.explained.settings)))
     return tables
 
 

@@ -16,6 +16,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from clvq.artifacts import short_name
+from clvq.concepts.records import Concept
+from clvq.explanations.records import Explanation
 from clvq.html_report.faithfulness import Results
 from clvq.html_report.faithfulness_figures import curve_panels, interval_panels
 from clvq.html_report.figures import LABEL_COLOURS, bokeh_script, codebook_map, training_figures
@@ -32,7 +34,7 @@ def render(material: Material) -> str:
     """The whole page as HTML."""
     settings = material.checkpoint.settings
     label_names = _label_names(material)
-    fdr = 0.05 if material.codebook is None else material.codebook["fdr"]
+    fdr = 0.05 if material.codebook is None else material.codebook.fdr
     curves = training_figures(material.metrics)
     layout = codebook_map(material.concepts, label_names, fdr)
     results = None if material.faithfulness is None else Results(material.faithfulness)
@@ -120,11 +122,14 @@ def _policy(scripts: list[Markup]) -> str:
 
 def _label_names(material: Material) -> list[str] | None:
     """From the artifacts that have them; classes without names are numbers."""
-    for body in (material.codebook, material.explained, material.manifest):
-        if body is not None and body["label_names"]:
-            return [str(name) for name in body["label_names"]]
-    if material.codebook is not None and material.codebook["label_totals"]:
-        return [str(number) for number in range(len(material.codebook["label_totals"]))]
+    named = [summary.label_names for summary in (material.codebook, material.explained) if summary is not None]
+    if material.manifest is not None:
+        named.append(material.manifest["label_names"])
+    for names in named:
+        if names:
+            return [str(name) for name in names]
+    if material.codebook is not None and material.codebook.label_totals:
+        return [str(number) for number in range(len(material.codebook.label_totals))]
     return None
 
 
@@ -135,9 +140,9 @@ def _data(material: Material, label_names: list[str] | None, fdr: float) -> dict
         "labels": label_names,
         "colours": LABEL_COLOURS,
         "fdr": fdr,
-        "classes": explained is not None and explained["target"] == "class",
+        "classes": explained is not None and explained.target == "class",
         "concepts": [_concept(concept) for concept in material.concepts],
-        "explanations": [_explanation(record) for record in material.explanations],
+        "explanations": [_explanation(explanation) for explanation in material.explanations],
     }
 
 
@@ -149,26 +154,25 @@ _EXPLANATION = (
 )  # fmt: skip
 
 
-def _concept(concept: dict[str, Any]) -> dict[str, Any]:
-    labels = concept["labels"]
+def _concept(concept: Concept) -> dict[str, Any]:
+    labels = concept.labels
     return {
-        **{name: _short(concept[name]) for name in _CONCEPT},
-        "top": [[e["word"], e["count"], _short(e["share"]), _short(e["recall"])] for e in concept["top_words"]],
-        "examples": [[example[name] for name in _EXAMPLE] for example in concept["examples"]],
-        "labels": None if labels is None else {name: _short(value) for name, value in labels.items()},
-        "near": [[neighbour["code"], _short(neighbour["cosine"])] for neighbour in concept["neighbours"]],
+        **{name: _short(getattr(concept, name)) for name in _CONCEPT},
+        "top": [[top.word, top.count, _short(top.share), _short(top.recall)] for top in concept.top_words],
+        "examples": [[getattr(example, name) for name in _EXAMPLE] for example in concept.examples],
+        "labels": None if labels is None else {name: _short(value) for name, value in labels.as_json().items()},
+        "near": [[neighbour.code, _short(neighbour.cosine)] for neighbour in concept.neighbours],
     }
 
 
-def _explanation(record: dict[str, Any]) -> dict[str, Any]:
+def _explanation(explanation: Explanation) -> dict[str, Any]:
     words = [
-        [word["start"], word["end"], _short(word["attribution"]), word["code"], int(word["salient"])]
-        for word in record["words"]
+        [word.start, word.end, _short(word.attribution), word.code, int(word.salient)] for word in explanation.words
     ]
     return {
-        **{name: _short(record[name]) for name in _EXPLANATION},
+        **{name: _short(getattr(explanation, name)) for name in _EXPLANATION},
         "words": words,
-        "rationale": record.get("rationale"),
+        "rationale": explanation.rationale,
     }
 
 

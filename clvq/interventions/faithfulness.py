@@ -92,7 +92,7 @@ def faithfulness(
     identity = {
         "checkpoint": read[0].fingerprint,
         "store": store.fingerprint,
-        "explanations": [found.summary["explanations_checksum"] for found in explained],
+        "explanations": [found.summary.explanations_checksum for found in explained],
         # Not a setting: beside others the same effects are read, so that nothing is lost where they are other ones.
         "beside": [{"name": other.path.name, "checkpoint": other.fingerprint} for other in read[1:]],
     }

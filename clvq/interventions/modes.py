@@ -32,7 +32,7 @@ def measured(
     found = None if config.mode == "splice" else explained_by([checkpoint], config, progress)[0]
     identity = {"checkpoint": checkpoint.fingerprint, "store": checkpoint.store().fingerprint}
     if found is not None:
-        identity["explanations"] = found.summary["explanations_checksum"]
+        identity["explanations"] = found.summary.explanations_checksum
     decided = {name: value for name, value in config.deciding().items() if name in USED[config.mode]}
     artifact = artifact_of(config.mode)
     summary = None if overwrite else stored(artifact, checkpoint, identity, decided)

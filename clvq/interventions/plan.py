@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from clvq.concepts.codebook import Codebook
 from clvq.concepts.directions import ConceptSpace
+from clvq.concepts.records import Association
 from clvq.config import HARD, FaithfulnessConfig
 from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.explain import SPLIT, Explanations
@@ -31,32 +31,31 @@ def subjects_of(
     """
     store = explained.codebook.checkpoint.store()
     sentences = explained.sentences[: config.limit]
-    sentences = [sentence for sentence in sentences if label is None or sentence["label"] == label]
+    sentences = [sentence for sentence in sentences if label is None or sentence.label == label]
     if not sentences:
         raise ClvqError(f"None of the {len(explained.sentences[: config.limit])} sentences is of class {config.label}.")
-    tokenized = model.tokenize(
-        [sentence["text"] for sentence in sentences], store.settings["unit"], store.settings["words"]
-    )
+    texts = [sentence.text for sentence in sentences]
+    tokenized = model.tokenize(texts, store.settings["unit"], store.settings["words"])
     codes = explained.codebook.assignments(SPLIT)
     numbers = np.repeat(np.arange(store.sentence_count(SPLIT)), store.row_counts(SPLIT))
     of_sentence = (store.flags(SPLIT) & SENTENCE != 0) & (codes >= 0)
     sentence_codes = dict(zip(numbers[of_sentence].tolist(), codes[of_sentence].tolist(), strict=True))
     found = []
     for sentence, tokens in zip(sentences, tokenized, strict=True):
-        if [[word["start"], word["end"]] for word in sentence["words"]] != [list(span) for span in tokens.words]:
+        if [(word.start, word.end) for word in sentence.words] != [tuple(span) for span in tokens.words]:
             raise MismatchError(
                 f"The explanations in {explained.codebook.checkpoint.path} are of other words than the tokenizer of "
                 f"{model.model_id} gives now. Make them again with `clvq explain --overwrite`."
             )
         found.append(
             Subject(
-                number=sentence["id"],
+                number=sentence.id,
                 sentence=tokens,
-                attributions=[word["attribution"] for word in sentence["words"]],
-                codes=[word["code"] for word in sentence["words"]],
-                sentence_code=sentence_codes.get(sentence["id"]),
-                prediction=sentence["prediction"],
-                label=sentence["label"],
+                attributions=[word.attribution for word in sentence.words],
+                codes=[word.code for word in sentence.words],
+                sentence_code=sentence_codes.get(sentence.id),
+                prediction=sentence.prediction,
+                label=sentence.label,
             )
         )
     return found
@@ -126,14 +125,14 @@ def names_of(config: FaithfulnessConfig) -> dict[str, str]:
 
 def _of_another_class(found: Codebook, classes: int) -> dict[int, np.ndarray]:
     """For each class the concepts that are over-represented in another one, the surest first; empty without any."""
-    told: list[tuple[dict[str, Any], int]] = []
+    told: list[tuple[Association, int]] = []
     for concept in found.concepts:
-        stands_for = concept["predictions"] or concept["labels"]
-        if stands_for is not None and stands_for["q"] <= found.summary["fdr"]:
-            told.append((stands_for, concept["code"]))
-    told.sort(key=lambda entry: (entry[0]["q"], -entry[0]["lift"]))
+        stands_for = concept.predictions or concept.labels
+        if stands_for is not None and stands_for.is_significant(found.summary.fdr):
+            told.append((stands_for, concept.code))
+    told.sort(key=lambda entry: (entry[0].q, -entry[0].lift))
     chosen = {
-        number: np.array([code for stands_for, code in told if stands_for["label"] != number], np.int64)
+        number: np.array([code for stands_for, code in told if stands_for.label != number], np.int64)
         for number in range(classes)
     }
     return {number: codes for number, codes in chosen.items() if len(codes)}

@@ -25,7 +25,7 @@ Where no sentence has a row of its own, the mean of its words' rows stands for i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from clvq.errors import ClvqError
+from clvq.explanations.records import Explanation
 from clvq.interventions import edits
 from clvq.interventions.controls import TOLERANCE, Pools, control_basis
 from clvq.interventions.intervals import paired_intervals
@@ -60,14 +61,14 @@ _NO_POOLS = Pools(np.zeros(0, np.int64), {}, {})
 
 def probe(
     checkpoint: Checkpoint,
-    sentences: Sequence[Mapping[str, Any]],
+    sentences: Sequence[Explanation],
     *,
     edit: Sequence[str] = ("removal", "projection"),
     draws: int = 3,
     seed: int = 0,
     progress: Report = silent,
 ) -> dict[str, Any]:
-    """The sound protocol; `sentences` are the lines of explanations.jsonl, which say what is salient.
+    """The sound protocol; `sentences` say what is salient.
 
     The probe (logistic regression on standardized columns) is fitted to the training texts, its regularisation is
     selected by log loss on the selection slice of the training split, and it is reported on the evaluation split; no
@@ -109,7 +110,7 @@ def probe(
 
 def published_probe(
     checkpoint: Checkpoint,
-    sentences: Sequence[Mapping[str, Any]],
+    sentences: Sequence[Explanation],
     *,
     draws: int = 3,
     seed: int = 0,

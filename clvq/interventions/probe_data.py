@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from clvq.concepts.assignments import SplitText, read_text
 from clvq.concepts.directions import ConceptSpace, concept_space
 from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.explainer import salient_words
+from clvq.explanations.records import Explanation
 from clvq.interventions.controls import Owner
 from clvq.language_model.tokenization import SENTENCE, WORD
 from clvq.progress import Report
@@ -52,7 +53,7 @@ class ProbeData:
     space: ConceptSpace
 
     @classmethod
-    def read(cls, checkpoint: Checkpoint, sentences: Sequence[Mapping[str, Any]], progress: Report) -> ProbeData:
+    def read(cls, checkpoint: Checkpoint, sentences: Sequence[Explanation], progress: Report) -> ProbeData:
         store, layer = checkpoint.store(), checkpoint.input_layer
         layers = (layer, checkpoint.settings.target_layer)
         space = concept_space(checkpoint, progress=progress)
@@ -142,7 +143,7 @@ def _rows(
 
 
 def _salient_rows(
-    store: ActivationStore, text: SplitText, layers: tuple[int, int], sentences: Sequence[Mapping[str, Any]]
+    store: ActivationStore, text: SplitText, layers: tuple[int, int], sentences: Sequence[Explanation]
 ) -> dict[int, int]:
     """For each explained sentence with a word that is no sink, the row in the split of its most salient word."""
     able = ~store.sinks("eval", layers)
@@ -150,17 +151,15 @@ def _salient_rows(
     of_words = np.flatnonzero(text.types >= 0)
     found = {}
     for sentence in sentences:
-        number = int(sentence["id"])
+        number = sentence.id
         first = ends[number - 1] if number else 0
         rows = of_words[np.searchsorted(of_words, first) : np.searchsorted(of_words, ends[number])]
-        if len(rows) != len(sentence["words"]):
+        if len(rows) != len(sentence.words):
             raise MismatchError(
-                f"Sentence {number} has {len(rows)} words in {store.path} and {len(sentence['words'])} in its "
+                f"Sentence {number} has {len(rows)} words in {store.path} and {len(sentence.words)} in its "
                 "explanation. Explain again with `clvq explain --overwrite`."
             )
-        values = [
-            (int(row), word["attribution"]) for row, word in zip(rows, sentence["words"], strict=True) if able[row]
-        ]
+        values = [(int(row), word.attribution) for row, word in zip(rows, sentence.words, strict=True) if able[row]]
         for top in salient_words([value for _, value in values], None):
             found[number] = values[top][0]
     return found

@@ -112,8 +112,8 @@ def sentence_effects(
         identity = {
             "checkpoint": checkpoint.fingerprint,
             "store": store.fingerprint,
-            "explanations": found.summary["explanations_checksum"],
-            "concepts": found.codebook.summary["self_fingerprint"],
+            "explanations": found.summary.explanations_checksum,
+            "concepts": found.codebook.summary.self_fingerprint,
             "settings": config.deciding(),
         }
         interventions = Interventions(

@@ -69,9 +69,9 @@ def test_the_first_time_the_concepts_are_made(clvq: Clvq, own: Path) -> None:
     ended = clvq("codebook", "--run", own)
     assert ended.code == 0, ended.err
     assert ended.out.startswith("Concepts of ")
-    figures = package.codebook(own / "L1-L3").summary["figures"]
-    assert f"{figures['codebook_perplexity']:.1f} of 12" in ended.out
-    assert f"{figures['ami_words']:.3f}" in ended.out
+    figures = package.codebook(own / "L1-L3").figures
+    assert f"{figures.codebook_perplexity:.1f} of 12" in ended.out
+    assert f"{figures.ami_words:.3f}" in ended.out
     assert f"{package.read_checkpoint(own / 'L1-L3').results['evaluation']['fvu']:.3f}" in ended.out
     after = files_of(own)
     assert after["L1-L3/concepts.jsonl"] == before["L1-L3/concepts.jsonl"]
@@ -108,7 +108,7 @@ def test_one_json_document_with_everything(clvq: Clvq, trained: Path) -> None:
     concepts = concepts_of(trained)
     document = clvq("codebook", "--run", trained, "--json").document
     assert sorted(document["concepts"], key=lambda concept: concept["code"]) == concepts
-    assert document["figures"] == package.codebook(trained / "L1-L3").summary["figures"]
+    assert document["figures"] == package.codebook(trained / "L1-L3").figures.as_json()
     assert document["results"]["evaluation"]["fvu"] is not None
     assert len(clvq("codebook", "--run", trained, "--json", "--limit", 2).document["concepts"]) == 2
 
@@ -241,8 +241,8 @@ def test_arrays_for_other_tools(clvq: Clvq, trained: Path, tmp_path: Path) -> No
         indices = model.assign(torch.from_numpy(states)[None])[0].numpy()
         assert np.array_equal(tensors[f"indices_{split}"], indices)
     for concept in made.concepts:
-        assert tensors["counts"][concept["code"]] == concept["words"]
-    assert tensors["counts"].sum() == made.summary["figures"]["words"]
+        assert tensors["counts"][concept.code] == concept.words
+    assert tensors["counts"].sum() == made.figures.words
 
 
 def test_what_an_export_refuses(clvq: Clvq, trained: Path, tmp_path: Path) -> None:

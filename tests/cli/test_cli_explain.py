@@ -16,6 +16,7 @@ from running import SMALL, Clvq, Outcome, files_of
 
 import clvq as package
 from clvq.cli.explain_view import Shaded
+from clvq.explanations.records import ExplainedWord
 
 QUICK = ("--steps", "2", "--completeness", "0.5")
 
@@ -41,16 +42,17 @@ def test_a_text_with_its_prediction_salient_word_and_concept(clvq: Clvq, run: Pa
     assert ended.code == 0, ended.err
     found = package.explain(run / "L1-L3", ["The film is not at all slow"])
     (sentence,) = found.sentences
-    (top,) = [word for word in sentence["words"] if word["salient"]]
-    word = sentence["text"][top["start"] : top["end"]]
+    (top,) = sentence.salient
+    word = sentence.text[top.start : top.end]
+    assert top.text == word
     lines = ended.out.splitlines()
-    assert lines[0] == f"{sentence['target']}  {sentence['probability']:.1%}"
-    assert lines[1] == sentence["text"][: top["start"]] + f"*{word}*" + sentence["text"][top["end"] :]
-    concept = found.concept(top["code"])
+    assert lines[0] == f"{sentence.target}  {sentence.probability:.1%}"
+    assert lines[1] == sentence.text[: top.start] + f"*{word}*" + sentence.text[top.end :]
+    concept = found.concept(top.code)
     row = next(line for line in lines if line.startswith(f"{word} "))
-    first, value = re.escape(concept["top_words"][0]["word"]), re.escape(f"{top['attribution']:+.2f}")
-    assert re.search(rf"{value} +{top['code']} +{first}", row)
-    assert f"explained, {sentence['special_share']:.1%} on special tokens" in " ".join(ended.out.split())
+    first, value = re.escape(concept.top_words[0].word), re.escape(f"{top.attribution:+.2f}")
+    assert re.search(rf"{value} +{top.code} +{first}", row)
+    assert f"explained, {sentence.special_share:.1%} on special tokens" in " ".join(ended.out.split())
     assert not (run / "L1-L3" / "explanations.json").exists()
 
 
@@ -58,6 +60,8 @@ def test_one_json_document_and_nothing_else(clvq: Clvq, run: Path) -> None:
     ended = clvq("explain", "good film", "slow", "--mass", 1, "--run", run, "--json")
     assert ended.code == 0, ended.err
     assert [sentence["text"] for sentence in ended.document["sentences"]] == ["good film", "slow"]
+    for sentence in ended.document["sentences"]:
+        assert [word["text"] for word in sentence["words"]] == sentence["text"].split()
     codes = {w["code"] for s in ended.document["sentences"] for w in s["words"] if w["salient"]}
     assert {concept["code"] for concept in ended.document["concepts"]} <= codes
     assert ended.document["settings"]["mass"] == 1
@@ -204,9 +208,9 @@ def test_markup_escapes_and_half_characters_are_text(clvq: Clvq, run: Path) -> N
 
 def test_words_are_shaded_in_two_hues() -> None:
     words = [
-        {"start": 0, "end": 4, "attribution": 2.0, "salient": True},
-        {"start": 5, "end": 9, "attribution": -1.0, "salient": False},
-        {"start": 10, "end": 14, "attribution": 0.01, "salient": False},
+        ExplainedWord(0, 4, "good", 2.0, 1, True),
+        ExplainedWord(5, 9, "slow", -1.0, 1, False),
+        ExplainedWord(10, 14, "film", 0.01, 1, False),
     ]
 
     def printed(**options: Any) -> str:

@@ -43,17 +43,17 @@ def shared(this: clvq.Codebook, other: clvq.Codebook) -> list[tuple[int, int]]:
 
 def test_a_permuted_copy_says_the_same(run: Path) -> None:
     this, other = clvq.codebook(run / "first"), clvq.codebook(run / "permuted")
-    assert [c["code"] for c in this.concepts] != [pair["other"] for pair in against(this, other)["pairs"]]
+    assert [c.code for c in this.concepts] != [pair.other for pair in against(this, other).pairs]
     found = against(this, other)
     for name in ("shared_words", "mean_jaccard", "adjusted_mutual_information", "mean_cosine"):
-        assert found[name] == pytest.approx(1.0, abs=1e-9), name
-    matches = {pair["code"]: pair["other"] for pair in found["pairs"]}
-    assert {pair["code"]: pair["other"] for pair in found["by_cosine"]} == matches
-    assert all(other.concept(match)["top_words"] == this.concept(code)["top_words"] for code, match in matches.items())
+        assert getattr(found, name) == pytest.approx(1.0, abs=1e-9), name
+    matches = {pair.code: pair.other for pair in found.pairs}
+    assert {pair.code: pair.other for pair in found.by_cosine} == matches
+    assert all(other.concept(match).top_words == this.concept(code).top_words for code, match in matches.items())
     arrows = flow(this, other)
-    assert arrows["conditional_entropy"] == 0
-    assert arrows["entropy"] == pytest.approx(other.summary["figures"]["bits_per_word"])
-    assert {arrow["code"]: arrow["other"] for arrow in arrows["arrows"]} == matches
+    assert arrows.conditional_entropy == 0
+    assert arrows.entropy == pytest.approx(other.figures.bits_per_word)
+    assert {arrow.code: arrow.other for arrow in arrows.arrows} == matches
 
 
 def test_two_seeds_against_every_matching(run: Path) -> None:
@@ -66,17 +66,17 @@ def test_two_seeds_against_every_matching(run: Path) -> None:
         for chosen in itertools.permutations(sorted(of_this), len(of_other))
     )
     found = against(this, other)
-    assert found["words"] == len(words)
-    assert found["shared_words"] == pytest.approx(best / len(words))
-    assert len(found["pairs"]) == len(of_other)
-    for pair in found["pairs"]:
-        both = met[pair["code"], pair["other"]]
-        either = of_this[pair["code"]] + of_other[pair["other"]] - both
-        assert (pair["shared"], pair["jaccard"]) == (both, pytest.approx(both / either))
-    assert found["mean_jaccard"] == pytest.approx(np.mean([pair["jaccard"] for pair in found["pairs"]]))
+    assert found.words == len(words)
+    assert found.shared_words == pytest.approx(best / len(words))
+    assert len(found.pairs) == len(of_other)
+    for pair in found.pairs:
+        both = met[pair.code, pair.other]
+        either = of_this[pair.code] + of_other[pair.other] - both
+        assert (pair.shared, pair.jaccard) == (both, pytest.approx(both / either))
+    assert found.mean_jaccard == pytest.approx(np.mean([pair.jaccard for pair in found.pairs]))
     ami = adjusted_mutual_info_score([a for a, _ in words], [b for _, b in words])
-    assert found["adjusted_mutual_information"] == pytest.approx(ami)
-    assert 0 < found["shared_words"] < 1
+    assert found.adjusted_mutual_information == pytest.approx(ami)
+    assert 0 < found.shared_words < 1
 
     units = []
     for codebook, usage in ((this, of_this), (other, of_other)):
@@ -88,7 +88,7 @@ def test_two_seeds_against_every_matching(run: Path) -> None:
         sum(float(cosines[pair]) for pair in zip(chosen, sorted(of_other), strict=True))
         for chosen in itertools.permutations(sorted(of_this), len(of_other))
     )
-    assert found["mean_cosine"] == pytest.approx(best / len(of_other))
+    assert found.mean_cosine == pytest.approx(best / len(of_other))
 
 
 def test_the_flow_of_one_layer_pair_into_another(run: Path) -> None:
@@ -97,19 +97,19 @@ def test_the_flow_of_one_layer_pair_into_another(run: Path) -> None:
     met, of_this, of_other = Counter(words), Counter(a for a, _ in words), Counter(b for _, b in words)
     total = len(words)
     found = flow(this, other)
-    assert found["entropy"] == pytest.approx(-sum(n / total * math.log2(n / total) for n in of_other.values()))
+    assert found.entropy == pytest.approx(-sum(n / total * math.log2(n / total) for n in of_other.values()))
     left = -sum(n / total * math.log2(n / of_this[a]) for (a, _), n in met.items())
-    assert found["conditional_entropy"] == pytest.approx(left)
-    assert sum(arrow["bits"] for arrow in found["arrows"]) == pytest.approx(found["entropy"] - left)
-    bits = [arrow["bits"] for arrow in found["arrows"]]
+    assert found.conditional_entropy == pytest.approx(left)
+    assert sum(arrow.bits for arrow in found.arrows) == pytest.approx(found.entropy - left)
+    bits = [arrow.bits for arrow in found.arrows]
     assert bits == sorted(bits, reverse=True)
-    for arrow in found["arrows"]:
-        a, b = arrow["code"], arrow["other"]
-        assert arrow["words"] == met[a, b]
-        assert arrow["share"] == pytest.approx(met[a, b] / of_this[a])
-        assert arrow["other_share"] == pytest.approx(met[a, b] / of_other[b])
-        assert arrow["lift"] == pytest.approx(met[a, b] * total / of_this[a] / of_other[b])
-    assert against(this, other)["mean_cosine"] is None  # codes of other layers live in other spaces
+    for arrow in found.arrows:
+        a, b = arrow.code, arrow.other
+        assert arrow.words == met[a, b]
+        assert arrow.share == pytest.approx(met[a, b] / of_this[a])
+        assert arrow.other_share == pytest.approx(met[a, b] / of_other[b])
+        assert arrow.lift == pytest.approx(met[a, b] * total / of_this[a] / of_other[b])
+    assert against(this, other).mean_cosine is None  # codes of other layers live in other spaces
 
 
 def test_other_words_are_refused(run: Path, tmp_path: Path, model_folder: object) -> None:

@@ -84,48 +84,48 @@ def test_concepts_equal_a_naive_loop(made: clvq.Codebook, rows: list[Row]) -> No
     everywhere = Counter(row.word for row in words)
     z_e = torch.stack([row.z_e for row in words]).double()
     deviation = float((z_e - z_e.mean(0)).square().sum(1).mean())
-    assert [concept["code"] for concept in made.concepts] == sorted({row.code for row in rows})
+    assert [concept.code for concept in made.concepts] == sorted({row.code for row in rows})
     for concept in made.concepts:
-        own = [row for row in rows if row.code == concept["code"]]
+        own = [row for row in rows if row.code == concept.code]
         here = Counter(row.word for row in own if row.is_word)
-        assert concept["words"] == sum(here.values())
-        assert concept["sentence_rows"] == len(own) - concept["words"]
-        assert concept["of_sentence_rows"] == (concept["sentence_rows"] > concept["words"])
-        assert concept["types"] == len(here)
-        assert concept["sentences"] == len({row.text for row in own})
-        assert concept["share"] == pytest.approx(concept["words"] / len(words), rel=1e-5)
-        kind = [row for row in own if row.is_word != concept["of_sentence_rows"]]
-        assert concept["spread"] == pytest.approx(np.mean([row.distance for row in kind]) / deviation, rel=1e-3)
+        assert concept.words == sum(here.values())
+        assert concept.sentence_rows == len(own) - concept.words
+        assert concept.of_sentence_rows == (concept.sentence_rows > concept.words)
+        assert concept.types == len(here)
+        assert concept.sentences == len({row.text for row in own})
+        assert concept.share == pytest.approx(concept.words / len(words), rel=1e-5)
+        kind = [row for row in own if row.is_word != concept.of_sentence_rows]
+        assert concept.spread == pytest.approx(np.mean([row.distance for row in kind]) / deviation, rel=1e-3)
 
         scores = {}
         for word, count in here.items():
-            expected = concept["words"] * everywhere[word] / len(words)
-            scores[word] = count / concept["words"] * math.log((count + 1) / (expected + 1))
+            expected = concept.words * everywhere[word] / len(words)
+            scores[word] = count / concept.words * math.log((count + 1) / (expected + 1))
         ranked = sorted(here, key=lambda word: (-scores[word], word))[:20]
-        found = concept["top_words"]
-        assert [scores[entry["word"]] for entry in found] == pytest.approx([scores[word] for word in ranked])
+        found = concept.top_words
+        assert [scores[entry.word] for entry in found] == pytest.approx([scores[word] for word in ranked])
         for entry in found:
-            assert entry["count"] == here[entry["word"]]
-            assert entry["share"] == pytest.approx(entry["count"] / concept["words"], rel=1e-5)
-            assert entry["recall"] == pytest.approx(entry["count"] / everywhere[entry["word"]], rel=1e-5)
+            assert entry.count == here[entry.word]
+            assert entry.share == pytest.approx(entry.count / concept.words, rel=1e-5)
+            assert entry.recall == pytest.approx(entry.count / everywhere[entry.word], rel=1e-5)
 
 
 def test_examples_are_the_nearest_rows_of_distinct_texts(made: clvq.Codebook, rows: list[Row]) -> None:
     for concept in made.concepts:
-        own = [row for row in rows if row.code == concept["code"] and row.is_word != concept["of_sentence_rows"]]
+        own = [row for row in rows if row.code == concept.code and row.is_word != concept.of_sentence_rows]
         nearest: dict[str, float] = {}
         for row in sorted(own, key=lambda row: row.distance):
             nearest.setdefault(row.text, row.distance)
-        examples = concept["examples"]
-        assert len({entry["text"] for entry in examples}) == len(examples)
+        examples = concept.examples
+        assert len({entry.text for entry in examples}) == len(examples)
         wanted = list(nearest.values())[:10]
-        assert [entry["distance"] for entry in examples] == pytest.approx(wanted, rel=1e-3, abs=1e-3)
+        assert [entry.distance for entry in examples] == pytest.approx(wanted, rel=1e-3, abs=1e-3)
         for entry in examples:
-            assert entry["word"] == entry["text"][entry["start"] : entry["end"]]
-            assert bool(entry["word"]) != concept["of_sentence_rows"]
-            found = [row for row in own if row.sentence == entry["sentence"] and row.text == entry["text"]]
-            assert any(row.span == (entry["start"], entry["end"]) for row in found) or concept["of_sentence_rows"]
-            assert (entry["label"], entry["prediction"]) == (found[0].label, found[0].prediction)
+            assert entry.word == entry.text[entry.start : entry.end]
+            assert bool(entry.word) != concept.of_sentence_rows
+            found = [row for row in own if row.sentence == entry.sentence and row.text == entry.text]
+            assert any(row.span == (entry.start, entry.end) for row in found) or concept.of_sentence_rows
+            assert (entry.label, entry.prediction) == (found[0].label, found[0].prediction)
 
 
 @pytest.mark.parametrize("kind", ["labels", "predictions"])
@@ -134,72 +134,72 @@ def test_classes_are_tested_on_distinct_texts(made: clvq.Codebook, rows: list[Ro
     for row in rows:
         of_text.setdefault(row.text, row.label if kind == "labels" else row.prediction)
     totals = Counter(of_text.values())
-    assert made.summary[kind.removesuffix("s") + "_totals"] == [totals[0], totals[1]]
+    assert getattr(made.summary, kind.removesuffix("s") + "_totals") == [totals[0], totals[1]]
     p_values = []
     for concept in made.concepts:
-        here = Counter(of_text[text] for text in {row.text for row in rows if row.code == concept["code"]})
+        here = Counter(of_text[text] for text in {row.text for row in rows if row.code == concept.code})
         tails = []
         for label in (0, 1):
             others = here[1 - label]
             table = [[here[label], others], [totals[label] - here[label], totals[1 - label] - others]]
             tails.append(float(fisher_exact(table, alternative="greater").pvalue))
-        entry = concept[kind]
-        assert entry["counts"] == [here[0], here[1]]
-        assert entry["p"] == pytest.approx(min(2 * min(tails), 1.0), rel=1e-4)
-        assert tails[entry["label"]] == pytest.approx(min(tails), rel=1e-4)
-        assert entry["share"] == pytest.approx(here[entry["label"]] / sum(here.values()), rel=1e-4)
-        overall = totals[entry["label"]] / len(of_text)
-        assert entry["lift"] == pytest.approx(entry["share"] / overall, rel=1e-4)
-        p_values.append(entry["p"])
+        entry = getattr(concept, kind)
+        assert entry.counts == [here[0], here[1]]
+        assert entry.p == pytest.approx(min(2 * min(tails), 1.0), rel=1e-4)
+        assert tails[entry.label] == pytest.approx(min(tails), rel=1e-4)
+        assert entry.share == pytest.approx(here[entry.label] / sum(here.values()), rel=1e-4)
+        overall = totals[entry.label] / len(of_text)
+        assert entry.lift == pytest.approx(entry.share / overall, rel=1e-4)
+        p_values.append(entry.p)
     # Benjamini-Hochberg by hand: of the i-th smallest p, the least p_j n / j over j from i on.
     order, least = np.argsort(p_values), 1.0
     for rank, place in reversed(list(enumerate(order, 1))):
         least = min(least, p_values[place] * len(p_values) / rank)
-        assert made.concepts[place][kind]["q"] == pytest.approx(least, rel=1e-3)
+        assert getattr(made.concepts[place], kind).q == pytest.approx(least, rel=1e-3)
 
 
 def test_figures_of_the_codebook(made: clvq.Codebook, rows: list[Row]) -> None:
-    figures, words = made.summary["figures"], [row for row in rows if row.is_word]
+    figures, words = made.figures, [row for row in rows if row.is_word]
     z_e = torch.stack([row.z_e for row in words]).double()
     codebook = made.checkpoint.load().codebook.double()
     chosen = torch.tensor([row.code for row in words])
     total = (z_e - z_e.mean(0)).square().sum()
-    assert figures["quantization_r2"] == pytest.approx(
+    assert figures.quantization_r2 == pytest.approx(
         float(1 - (z_e - codebook[chosen]).square().sum() / total), rel=1e-4
     )
     usage = torch.bincount(chosen, minlength=16).double()
     shares = usage[usage > 0] / usage.sum()
     bits = -float((shares * shares.log2()).sum())
-    assert figures["bits_per_word"] == pytest.approx(bits)
-    assert figures["codebook_perplexity"] == pytest.approx(2**bits)
+    assert figures.bits_per_word == pytest.approx(bits)
+    assert figures.codebook_perplexity == pytest.approx(2**bits)
     active = sorted({row.code for row in rows})
     centre = usage @ codebook / usage.sum()
     for name, vectors in (("mean_cosine", codebook[active]), ("mean_centred_cosine", (codebook - centre)[active])):
         cosines = torch.nn.functional.cosine_similarity(vectors[:, None], vectors[None], dim=2)
         pairs = cosines[~torch.eye(len(active), dtype=torch.bool)]
-        assert figures[name] == pytest.approx(float(pairs.mean()), abs=1e-6)
-    assert figures["active_codes"] == len(active) == 16 - figures["dead_codes"]
+        assert getattr(figures, name) == pytest.approx(float(pairs.mean()), abs=1e-6)
+    assert figures.active_codes == len(active) == 16 - figures.dead_codes
     texts = {code: {row.text for row in rows if row.code == code} for code in active}
-    assert figures["active_codes_5"] == sum(len(found) >= 5 for found in texts.values())
-    assert (figures["words"], figures["sentence_rows"]) == (len(words), len(rows) - len(words))
-    assert figures["sentences"] == len({row.sentence for row in rows})
-    assert figures["distinct_sentences"] == len({row.text for row in rows}) < figures["sentences"]
-    assert figures["word_types"] == len({row.word for row in words})
+    assert figures.active_codes_5 == sum(len(found) >= 5 for found in texts.values())
+    assert (figures.words, figures.sentence_rows) == (len(words), len(rows) - len(words))
+    assert figures.sentences == len({row.sentence for row in rows})
+    assert figures.distinct_sentences == len({row.text for row in rows}) < figures.sentences
+    assert figures.word_types == len({row.word for row in words})
     for name, values in (
         ("ami_labels", [row.label for row in words]),
         ("ami_predictions", [row.prediction for row in words]),
         ("ami_words", [row.word for row in words]),
     ):
-        assert figures[name] == pytest.approx(adjusted_mutual_info_score(values, chosen.numpy()), abs=1e-9)
-    significant = [concept for concept in made.concepts if concept["labels"]["q"] <= 0.05]
-    assert figures["label_concepts"] == len(significant)
+        assert getattr(figures, name) == pytest.approx(adjusted_mutual_info_score(values, chosen.numpy()), abs=1e-9)
+    significant = [concept for concept in made.concepts if concept.labels.q <= 0.05]
+    assert figures.label_concepts == len(significant)
     cosines = torch.nn.functional.cosine_similarity((codebook - centre)[:, None], (codebook - centre)[None], dim=2)
     for concept in made.concepts:
-        others = [code for code in active if code != concept["code"]]
-        best = sorted((float(cosines[concept["code"], other]) for other in others), reverse=True)[:5]
-        assert [entry["cosine"] for entry in concept["neighbours"]] == pytest.approx(best, abs=1e-5)
-        for entry in concept["neighbours"]:
-            assert entry["cosine"] == pytest.approx(float(cosines[concept["code"], entry["code"]]), abs=1e-5)
+        others = [code for code in active if code != concept.code]
+        best = sorted((float(cosines[concept.code, other]) for other in others), reverse=True)[:5]
+        assert [entry.cosine for entry in concept.neighbours] == pytest.approx(best, abs=1e-5)
+        for entry in concept.neighbours:
+            assert entry.cosine == pytest.approx(float(cosines[concept.code, entry.code]), abs=1e-5)
 
 
 def test_exact_tails_and_the_first_label_of_a_text() -> None:
@@ -261,11 +261,11 @@ def test_sinks_have_no_code_and_no_labels_no_figures(model_folder: Any, tmp_path
     assert np.array_equal(made.assignments() == -1, sinks)
     found = naive_rows(checkpoint)
     assert [-1 if row is None else row.code for row in found] == made.assignments().tolist()
-    figures = made.summary["figures"]
-    assert (figures["ami_labels"], figures["label_concepts"], made.summary["label_totals"]) == (None, None, None)
-    assert figures["words"] == sum(row is not None and row.is_word for row in found)
-    assert all(concept["labels"] is None for concept in made.concepts)
-    assert all(not concept["of_sentence_rows"] for concept in made.concepts)  # a decoder's last word is a word
+    figures = made.figures
+    assert (figures.ami_labels, figures.label_concepts, made.summary.label_totals) == (None, None, None)
+    assert figures.words == sum(row is not None and row.is_word for row in found)
+    assert all(concept.labels is None for concept in made.concepts)
+    assert all(not concept.of_sentence_rows for concept in made.concepts)  # a decoder's last word is a word
 
 
 def test_it_is_read_where_it_is_up_to_date_and_made_again_where_it_is_not(run: Path, tmp_path: Path) -> None:
@@ -280,12 +280,12 @@ def test_it_is_read_where_it_is_up_to_date_and_made_again_where_it_is_not(run: P
         copy / "activations", path=copy / "L1-L4", input_layer=1, output_layer=4, **SMALL, seed=3, overwrite=True
     )
     other = clvq.codebook(copy / "L1-L4")
-    assert other.summary["checkpoint"] == other.checkpoint.fingerprint != first.summary["checkpoint"]
+    assert other.summary.checkpoint == other.checkpoint.fingerprint != first.summary.checkpoint
     assert other.concepts != first.concepts
 
 
 def test_a_code_that_is_not_there(made: clvq.Codebook) -> None:
-    assert made.concept(made.concepts[0]["code"]) == made.concepts[0]
+    assert made.concept(made.concepts[0].code) == made.concepts[0]
     for code in (-1, 16):
         with pytest.raises(clvq.ClvqError, match="its codes are 0 to 15"):
             made.concept(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -56,17 +57,39 @@ def test_words_carry_what_their_sub_words_do(checkpoint: Path) -> None:
     found = clvq.explain(checkpoint, texts)
     assert not (checkpoint / "explanations.json").exists()
     for text, sentence in zip(texts, found.sentences, strict=True):
-        assert [text[word["start"] : word["end"]] for word in sentence["words"]] == text.replace(";", " ;").split()
-        values = [word["attribution"] for word in sentence["words"]]
-        special = sentence["special_share"]
+        assert [text[word.start : word.end] for word in sentence.words] == text.replace(";", " ;").split()
+        values = [word.attribution for word in sentence.words]
+        special = sentence.special_share
         assert sum(map(abs, values)) > 0
         assert 0 < special < 1
-        assert sentence["target"] == found.summary["label_names"][sentence["prediction"]]
-        assert sum(word["salient"] for word in sentence["words"]) == 1
-        top = max(sentence["words"], key=lambda word: word["attribution"])
-        assert top["salient"] or top["attribution"] <= 0
-        assert found.concept(sentence["words"][0]["code"])["code"] == sentence["words"][0]["code"]
-        assert sentence["completeness_error"] <= 0.05
+        assert sentence.target == found.summary.label_names[sentence.prediction]
+        assert sum(word.salient for word in sentence.words) == 1
+        top = max(sentence.words, key=lambda word: word.attribution)
+        assert top.salient or top.attribution <= 0
+        assert found.concept(sentence.words[0].code).code == sentence.words[0].code
+        assert sentence.completeness_error <= 0.05
+
+
+def test_one_text_and_how_it_looks_in_a_notebook(checkpoint: Path) -> None:
+    text = "great <b>film</b> & slow"
+    found = clvq.explain(checkpoint, text)
+    (sentence,) = found.sentences
+    assert sentence == clvq.explain(checkpoint, [text]).sentences[0]
+    assert len(repr(found)) < 300
+    assert sentence.target in repr(sentence)
+    assert repr(sentence.salient[0].text) in repr(sentence)
+    html = found._repr_html_()
+    assert "<b>film" not in html
+    assert re.sub("<[^>]*>", "", html).endswith(": great &lt;b&gt;film&lt;/b&gt; &amp; slow")
+    top = sentence.salient[0]
+    assert re.search(
+        rf'<span style="background: #[^"]*color: black[^"]*bold[^"]*" title="[^"]*">{top.text}</span>', html
+    )
+    pytest.importorskip("pandas")
+    table = found.to_pandas()
+    assert table["word"].tolist() == [text[word.start : word.end] for word in sentence.words]
+    assert table["attribution"].tolist() == [word.attribution for word in sentence.words]
+    assert table["label"].isna().all()
 
 
 @pytest.mark.parametrize(
@@ -91,20 +114,19 @@ def test_the_evaluation_split_has_the_stores_words_codes_and_predictions(checkpo
     read = clvq.read_checkpoint(checkpoint)
     store = read.store()
     rows = list(store.sentences("eval"))
-    assert [sentence["text"] for sentence in found.sentences] == [row.text for row in rows]
-    assert [sentence["prediction"] for sentence in found.sentences] == [row.prediction for row in rows]
+    assert [sentence.text for sentence in found.sentences] == [row.text for row in rows]
+    assert [sentence.prediction for sentence in found.sentences] == [row.prediction for row in rows]
     for sentence, row in zip(found.sentences, rows, strict=True):
-        assert sentence["probability"] == pytest.approx(max(row.probabilities), abs=1e-4)
+        assert sentence.probability == pytest.approx(max(row.probabilities), abs=1e-4)
     codes = assign(load_model(read), store, "eval", (1, 3)).codes
     words = np.array([flag & 1 != 0 for row in rows for flag in row.flags])
-    ours = [word["code"] for sentence in found.sentences for word in sentence["words"]]
+    ours = [word.code for sentence in found.sentences for word in sentence.words]
     assert np.mean(np.array(ours) == codes[words]) > 0.99  # a tie may fall the other way in another batch
     hits = [row.prediction == row.label for row in rows]
-    assert found.summary["summary"]["accuracy"] == pytest.approx(np.mean(hits))
-    assert found.summary["summary"]["sentences"] == len(rows)
-    assert (
-        read_records(checkpoint / "explanations.jsonl", found.summary["explanations_checksum"], "") == found.sentences
-    )
+    assert found.figures.accuracy == pytest.approx(np.mean(hits))
+    assert found.figures.sentences == len(rows)
+    lines = read_records(checkpoint / "explanations.jsonl", found.summary.explanations_checksum, "")
+    assert lines == [sentence.as_line() for sentence in found.sentences]
     assert not (checkpoint / UNFINISHED_EXPLANATIONS_NAME).exists()
 
 
@@ -128,10 +150,10 @@ def test_an_interrupted_explanation_goes_on_where_it_stopped(checkpoint: Path) -
         checkpoint, progress=lambda p: done.append(p.done) if p.total else None, batch_tokens=64, **FEW
     )
     assert min(done) > 5
-    assert [sentence["id"] for sentence in again.sentences] == [sentence["id"] for sentence in whole]
+    assert [sentence.id for sentence in again.sentences] == [sentence.id for sentence in whole]
     for one, other in zip(again.sentences, whole, strict=True):
-        assert [w["attribution"] for w in one["words"]] == pytest.approx(
-            [w["attribution"] for w in other["words"]], rel=1e-3, abs=1e-5
+        assert [w.attribution for w in one.words] == pytest.approx(
+            [w.attribution for w in other.words], rel=1e-3, abs=1e-5
         )
 
 
@@ -151,7 +173,7 @@ def test_the_same_again_is_read_and_other_settings_are_named(checkpoint: Path, m
 def test_words_are_attributed_once_for_the_checkpoints_of_a_layer(checkpoint: Path) -> None:
     notes: list[str] = []
 
-    def explain(name: str, **settings: Any) -> list[dict[str, Any]]:
+    def explain(name: str, **settings: Any) -> list[Any]:
         notes.clear()
         given = {**FEW, **settings}
         report = lambda progress: notes.append(progress.note or "")  # noqa: E731
@@ -182,8 +204,8 @@ def test_a_checkpoint_trained_again_is_explained_again(checkpoint: Path) -> None
         epochs=1, decoder_layers=1, seed=3, overwrite=True,
     )  # fmt: skip
     again = clvq.explain(checkpoint, limit=3, **FEW)
-    assert again.summary["checkpoint"] != first.summary["checkpoint"]
-    assert again.summary["codebook"] == again.codebook.summary["concepts_checksum"]
+    assert again.summary.checkpoint != first.summary.checkpoint
+    assert again.summary.codebook == again.codebook.summary.concepts_checksum
 
 
 def test_rationales_are_compared_word_by_word(checkpoint: Path) -> None:
@@ -192,19 +214,18 @@ def test_rationales_are_compared_word_by_word(checkpoint: Path) -> None:
     precisions, overlaps = [], []
     for sentence in found.sentences:
         marked = [
-            any(word["start"] < end and start < word["end"] for start, end in sentence["rationale"])
-            for word in sentence["words"]
+            any(word.start < end and start < word.end for start, end in sentence.rationale) for word in sentence.words
         ]
         assert any(marked) and not all(marked)
-        salient = [word["salient"] for word in sentence["words"]]
-        precisions.append(average_precision_score(marked, [word["attribution"] for word in sentence["words"]]))
+        salient = [word.salient for word in sentence.words]
+        precisions.append(average_precision_score(marked, [word.attribution for word in sentence.words]))
         hits = sum(one and other for one, other in zip(marked, salient, strict=True))
         overlaps.append(2 * hits / (sum(marked) + sum(salient)))
-    figures = found.summary["rationales"]
-    assert figures["sentences"] == len({sentence["text"] for sentence in found.sentences}) == len(precisions)
-    assert figures["auprc"]["attribution"] == pytest.approx(np.mean(precisions))
-    assert figures["token_f1"]["attribution"] == pytest.approx(np.mean(overlaps))
-    assert set(figures["auprc"]) == set(figures["token_f1"]) == {"attribution", "random", "frequency"}
+    figures = found.summary.rationales
+    assert figures.sentences == len({sentence.text for sentence in found.sentences}) == len(precisions)
+    assert figures.auprc["attribution"] == pytest.approx(np.mean(precisions))
+    assert figures.token_f1["attribution"] == pytest.approx(np.mean(overlaps))
+    assert set(figures.auprc) == set(figures.token_f1) == {"attribution", "random", "frequency"}
 
 
 def test_a_text_marked_twice_has_both_rationales(trained: Path) -> None:
@@ -244,12 +265,12 @@ def test_sentences_without_words_are_left_out_and_long_ones_cut(tmp_path: Path, 
         decoder_layers=1,
     )  # fmt: skip
     found = clvq.explain(path, **FEW)
-    assert [sentence["id"] for sentence in found.sentences] == [0, 2]
-    assert found.summary["summary"]["left_out"] == {"without words": 1}
-    assert found.summary["summary"]["truncated"] == 1
-    assert found.summary["summary"]["accuracy"] is None
+    assert [sentence.id for sentence in found.sentences] == [0, 2]
+    assert found.figures.left_out == {"without words": 1}
+    assert found.figures.truncated == 1
+    assert found.figures.accuracy is None
     # A decoder's first token is an attention sink: training left it out, so the first word has no code.
-    assert [word["code"] is None for word in found.sentences[0]["words"]] == [True, False]
+    assert [word.code is None for word in found.sentences[0].words] == [True, False]
     assert found.concept(None) is None
     with pytest.raises(ClvqError, match=r"has no column 'label'"):
         clvq.explain(path, rationale_column="label", overwrite=True)
@@ -262,7 +283,7 @@ def test_a_changed_model_is_refused(tmp_path: Path, checkpoint: Path) -> None:
     try:
         card.write_text("something else")
         with pytest.raises(MismatchError, match="its files have changed"):
-            clvq.explain(checkpoint, ["good"])
+            clvq.explain(checkpoint, "good")
     finally:
         card.unlink()
 

@@ -17,6 +17,7 @@ import torch
 import clvq
 from clvq.artifacts import CONCEPT_SPACE, EFFECTS
 from clvq.concepts.directions import concept_space
+from clvq.concepts.records import Association
 from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.interventions import effects
 from clvq.interventions import plan as plans
@@ -255,7 +256,7 @@ def test_effects_that_are_damaged_or_of_other_settings_are_not_believed(folder: 
 
 
 def test_moving_to_a_concept_and_what_it_needs(folder: Path) -> None:
-    code = clvq.codebook(folder / "L1-L3").concepts[0]["code"]
+    code = clvq.codebook(folder / "L1-L3").concepts[0].code
     found = clvq.faithfulness(folder / "L1-L3", edit="move", at="all", to=code, strength=2.0, draws=1)
     assert found.summary["names"]["move"] == f"move to concept {code}, strength 2"
     assert found.figures[0]["distance"] > 0
@@ -269,12 +270,12 @@ def test_what_a_concept_stands_for_chooses_the_target(folder: Path, language_mod
     config = clvq.FaithfulnessConfig(edit="move", at="all")
     subjects = plans.subjects_of(explained, language_model("bert"), config, None)
     space, found = concept_space(checkpoint), explained.codebook
-    codes = [concept["code"] for concept in found.concepts]
+    codes = [concept.code for concept in found.concepts]
     told = [(0, 0.04), (1, 0.001), (0, 0.01), (1, 0.0001)] + [(1, 0.06)] * (len(codes) - 4)
 
     def standing_for(told: list[tuple[int, float]]) -> clvq.Codebook:
         concepts = [
-            {**concept, "predictions": {"label": label, "q": q, "lift": 2.0}}
+            replace(concept, predictions=Association([1, 1], label, 0.5, 2.0, q, q))
             for concept, (label, q) in zip(found.concepts, told, strict=True)
         ]
         return replace(found, concepts=concepts)

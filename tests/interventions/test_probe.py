@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import clvq
 from clvq.activations.store import ActivationStore
 from clvq.concepts.directions import ConceptSpace, concept_space
 from clvq.errors import ClvqError, MismatchError
+from clvq.explanations.records import Explanation
 from clvq.interventions.probe import CONTROLS, probe, published_probe
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.tokenization import SENTENCE
@@ -83,8 +85,9 @@ class Planted(ConceptSpace):
         return self.deviations(codes)
 
 
-def lines_of(checkpoint: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (checkpoint / "explanations.jsonl").read_text().splitlines()]
+def lines_of(checkpoint: Path) -> list[Explanation]:
+    lines = (checkpoint / "explanations.jsonl").read_text().splitlines()
+    return [Explanation.from_json(json.loads(line)) for line in lines]
 
 
 def test_without_the_planted_direction_no_probe_finds_the_label(
@@ -111,7 +114,7 @@ def test_without_the_planted_direction_no_probe_finds_the_label(
     # Every concept is the same one here: its matched step is the removal itself.
     assert by_control["same"]["accuracy"] == edit["accuracy"]
     assert by_control["same"]["selectivity"] == {"value": 0.0, "low": 0.0, "high": 0.0}
-    if len({line["prediction"] for line in lines_of(path)}) == 1:  # no sentence is taken for the other class
+    if len({line.prediction for line in lines_of(path)}) == 1:  # no sentence is taken for the other class
         assert by_control["opposite"]["distance"] == 0
         assert by_control["opposite"]["selectivity"] is None
 
@@ -122,14 +125,14 @@ def rows_and_labels(store: ActivationStore, split: str) -> tuple[np.ndarray, np.
     return rows[torch.from_numpy((store.flags(split) & SENTENCE) != 0)].numpy(), labels
 
 
-def salient_rows(store: ActivationStore, sentences: list[dict[str, Any]]) -> Tensor:
+def salient_rows(store: ActivationStore, sentences: list[Explanation]) -> Tensor:
     """The row of each sentence's most salient word, found by its span."""
     rows = torch.cat([rows for _, rows in store.rows("eval", LAYER).shards()])
     first, found = 0, []
     for stored, sentence in zip(store.sentences("eval"), sentences, strict=True):
-        word = next(word for word in sentence["words"] if word["salient"])
+        word = sentence.salient[0]
         spans = list(zip(stored.starts, stored.ends, strict=True))
-        found.append(rows[first + spans.index((word["start"], word["end"]))])
+        found.append(rows[first + spans.index((word.start, word.end))])
         first += len(spans)
     return torch.stack(found)
 
@@ -233,7 +236,7 @@ def test_what_a_probe_cannot_read_is_refused(planted: tuple[Path, Tensor, Tensor
     checkpoint, sentences = clvq.read_checkpoint(path), lines_of(path)
     with pytest.raises(ClvqError, match="takes the edits removal, projection, mean, not move"):
         probe(checkpoint, sentences, edit=("move",))
-    other = [{**sentences[0], "words": sentences[0]["words"][1:]}, *sentences[1:]]
+    other = [replace(sentences[0], words=sentences[0].words[1:]), *sentences[1:]]
     with pytest.raises(MismatchError, match=r"Sentence 0 has \d+ words .*clvq explain --overwrite"):
         probe(checkpoint, other)
     for label, message in ((None, "no labelled sentences"), (1, "have one label")):

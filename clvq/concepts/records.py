@@ -1,0 +1,229 @@
+"""Concepts and figures of a codebook as values: a class for each JSON object in codebook.json and concepts.jsonl.
+
+`Record` is also what the records of later rooms are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from clvq.errors import ClvqError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class Record:
+    """Base of frozen dataclasses that are JSON objects: the fields are the keys, in the same order."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `json.dumps` takes."""
+        return {field.name: _as_json(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.as_json()
+    return [_as_json(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+@dataclass(frozen=True)
+class TopWord(Record):
+    """A word that is typical of a concept and distinctive for it."""
+
+    word: str
+    count: int
+    """Occurrences in the concept."""
+    share: float
+    """Of the concept's words, those that are this one."""
+    recall: float
+    """Of the word's occurrences, those in this concept."""
+
+
+@dataclass(frozen=True)
+class Example(Record):
+    """A row near its code, in its sentence."""
+
+    sentence: int
+    """Index of the sentence in the split."""
+    text: str
+    start: int
+    end: int
+    """Characters `start` to `end` of `text` are the word; both are 0 for a sentence row."""
+    word: str
+    label: int | None
+    prediction: int | None
+    distance: float
+    """Squared Euclidean distance to the code, in units of the scaled input layer."""
+
+
+@dataclass(frozen=True)
+class Association(Record):
+    """How the sentences of a concept lie over the classes, by the class that is most over-represented."""
+
+    counts: list[int]
+    """[C] distinct sentences of each class."""
+    label: int
+    """The class that is most over-represented."""
+    share: float
+    """Of the concept's sentences, those of that class."""
+    lift: float
+    """`share` over the class's share of all sentences."""
+    p: float
+    q: float
+    """`p` after Benjamini-Hochberg over the concepts."""
+
+    def is_significant(self, fdr: float) -> bool:
+        """Return whether the class stands out at the false discovery rate `fdr`."""
+        return self.q <= fdr
+
+
+@dataclass(frozen=True)
+class Neighbour(Record):
+    """Another concept whose code points in a similar direction."""
+
+    code: int
+    cosine: float
+
+
+@dataclass(frozen=True)
+class Concept(Record):
+    """A code that is in use, with its words, sentences and classes; a line of concepts.jsonl."""
+
+    code: int
+    words: int
+    """Words of the training split that have this code."""
+    sentence_rows: int
+    """Sentence rows that have it."""
+    of_sentence_rows: bool
+    """Whether more sentence rows than words have it."""
+    types: int
+    """Different words."""
+    sentences: int
+    """Distinct sentences."""
+    share: float
+    """Of all words, those with this code."""
+    top_words: list[TopWord]
+    examples: list[Example]
+    """The nearest rows, the nearest first, one of each distinct sentence."""
+    labels: Association | None
+    predictions: Association | None
+    """None where none of its sentences has a class."""
+    neighbours: list[Neighbour]
+    spread: float
+    """Mean squared distance to the code over that of all words to their mean: 0 is a point."""
+    map: tuple[float, float]
+    """Position on the map of the codebook, -1 to 1."""
+
+    @classmethod
+    def from_json(cls, line: Mapping[str, Any]) -> Concept:
+        """Return the concept of a line of concepts.jsonl."""
+        return cls(
+            **{
+                **line,
+                "top_words": [TopWord(**word) for word in line["top_words"]],
+                "examples": [Example(**example) for example in line["examples"]],
+                "labels": None if line["labels"] is None else Association(**line["labels"]),
+                "predictions": None if line["predictions"] is None else Association(**line["predictions"]),
+                "neighbours": [Neighbour(**neighbour) for neighbour in line["neighbours"]],
+                "map": tuple(line["map"]),
+            }
+        )
+
+    def __repr__(self) -> str:
+        words = " ".join(word.word for word in self.top_words[:5]) or "sentence rows"
+        return f"<Concept {self.code}: {words} ({self.words:,} words in {self.sentences:,} sentences)>"
+
+    def as_row(self, label_names: Sequence[str] | None) -> dict[str, Any]:
+        """Return the concept as a line of a table: a value or a list a column, classes by name where they have one."""
+        plain = ("code", "words", "sentence_rows", "of_sentence_rows", "types", "sentences", "share", "spread")
+        row = {name: getattr(self, name) for name in plain}
+        for column, classes in (("label", self.labels), ("prediction", self.predictions)):
+            label = None if classes is None else classes.label
+            row[column] = label if label is None or not label_names else label_names[label]
+            for name in ("share", "lift", "p", "q", "counts"):
+                row[f"{column}_{name}"] = None if classes is None else getattr(classes, name)
+        row["top_words"] = [word.word for word in self.top_words]
+        row["example_words"] = [example.word for example in self.examples]
+        row["examples"] = [example.text for example in self.examples]
+        row["neighbours"] = [neighbour.code for neighbour in self.neighbours]
+        row["map_x"], row["map_y"] = self.map
+        return row
+
+
+@dataclass(frozen=True)
+class CodebookFigures(Record):
+    """Figures of a whole codebook on the training split; those that cannot be had are None.
+
+    Perplexity, R², cosines and mutual information are over words, not over sentence rows.
+    """
+
+    words: int
+    sentence_rows: int
+    sentences: int
+    distinct_sentences: int
+    word_types: int
+    codebook_size: int
+    active_codes: int
+    dead_codes: int
+    active_codes_5: int
+    """Codes on five distinct sentences or more."""
+    codebook_perplexity: float
+    bits_per_word: float
+    """Base-2 logarithm of the perplexity."""
+    quantization_r2: float | None
+    """1 - sum |z_e - e|² / sum |z_e - mean z_e|²."""
+    mean_cosine: float | None
+    """Mean cosine over pairs of active codes."""
+    mean_centred_cosine: float | None
+    """The same about the mean code, weighted by usage."""
+    ami_labels: float | None
+    """Adjusted mutual information of codes and the labels of sentences."""
+    ami_predictions: float | None
+    ami_words: float | None
+    label_concepts: int | None
+    """Codes that are associated with a label."""
+
+
+@dataclass(frozen=True)
+class CodebookSummary(Record):
+    """What codebook.json says."""
+
+    format: str
+    format_version: int
+    checkpoint: str
+    """Fingerprint of the weights."""
+    rows: str
+    """Fingerprint of the rows."""
+    split: str
+    label_names: list[str] | None
+    figures: CodebookFigures
+    fdr: float
+    """False discovery rate at which a concept counts as associated with a class."""
+    label_totals: list[int] | None
+    """[C] distinct sentences of each label."""
+    prediction_totals: list[int] | None
+    concepts_checksum: str
+    assignments_checksum: str
+    versions: dict[str, str]
+    created: str
+    self_fingerprint: str
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> CodebookSummary:
+        """Return the body of codebook.json as a value."""
+        return cls(**{**body, "figures": CodebookFigures(**body["figures"])})
+
+
+def data_frame(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> DataFrame:
+    """Return `rows` as a pandas table; ClvqError where pandas is not installed.
+
+    `columns` are needed where there may be no row.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise ClvqError("A table for pandas needs pandas, which is not installed. Run: pip install pandas") from error
+    return pandas.DataFrame(list(rows), columns=columns)

@@ -1,0 +1,40 @@
+"""How explanations look in a notebook: sentences whose words are shaded by attribution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from clvq.concepts.notebook import text_html
+from clvq.explanations.records import ExplainedWord, Explanation
+from clvq.explanations.shades import shade, strongest
+
+MOST_SENTENCES = 20
+
+
+def explanations_html(caption: str, sentences: Sequence[Explanation]) -> str:
+    """Return the first sentences, shaded, below a line that says what they are."""
+    shown = sentences[:MOST_SENTENCES]
+    if len(shown) < len(sentences):
+        caption += f", the first {len(shown)}"
+    return f"<p>{escape(caption)}</p>{''.join(map(explanation_html, shown))}"
+
+
+def explanation_html(explanation: Explanation) -> str:
+    """Return a sentence with its prediction: blue words speak for it, orange ones against it, salient ones are bold."""
+    most = strongest(explanation.words)
+    parts, end = [], 0
+    for word in explanation.words:
+        parts += [escape(explanation.text[end : word.start]), _word_html(word, shade(word, most))]
+        end = word.end
+    parts.append(escape(explanation.text[end:]))
+    head = f"<b>{text_html(explanation.target)}</b> {explanation.probability:.1%}"
+    return f'<p style="line-height: 1.8">{head}: <bdi>{"".join(parts)}</bdi></p>'
+
+
+def _word_html(word: ExplainedWord, colour: str) -> str:
+    style = f"background: {colour}; color: black; border-radius: 3px; padding: 1px 2px;" if colour else ""
+    if word.salient:
+        style += " font-weight: bold; text-decoration: underline;"
+    concept = "no concept: an attention sink" if word.code is None else f"concept {word.code}"
+    return f'<span style="{style}" title="{word.attribution:+.2f}, {concept}">{escape(word.text)}</span>'

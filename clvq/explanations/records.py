@@ -1,0 +1,161 @@
+"""Explanations as values: a class for each kind of JSON object in explanations.json and explanations.jsonl."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from clvq.concepts.records import Record
+
+Span = tuple[int, int]
+"""Characters `[start, end)` of a text."""
+
+
+@dataclass(frozen=True)
+class ExplainedWord(Record):
+    """A word of an explained sentence."""
+
+    start: int
+    end: int
+    """Characters `start` to `end` of the sentence are the word."""
+    text: str
+    attribution: float
+    """What the word adds to the logit of the prediction; below 0 it speaks against it."""
+    code: int | None
+    """Code of the word's concept; None for an attention sink."""
+    salient: bool
+    """Whether the word is among those that speak most for the prediction."""
+
+
+@dataclass(frozen=True)
+class Explanation(Record):
+    """Why a language model predicts what it does for one sentence."""
+
+    id: int
+    """Index of the sentence among those that were given, or in the evaluation split."""
+    text: str
+    label: int | None
+    prediction: int
+    """The predicted class, or the next token."""
+    target: str
+    """Name of the prediction."""
+    probability: float
+    difference: float
+    """How much higher the logit is than at the baseline; attributions of all tokens add up to it."""
+    completeness_error: float
+    """By what share of `difference` they miss it."""
+    steps: int
+    """Of the integral."""
+    special_share: float
+    """Share of the attribution that lies on special tokens."""
+    words: list[ExplainedWord]
+    rationale: list[Span] | None = None
+    """What people marked; None where nobody was asked."""
+
+    @classmethod
+    def from_json(cls, line: Mapping[str, Any]) -> Explanation:
+        """Return the explanation of a line of explanations.jsonl, in which words have no text of their own."""
+        text, rationale = line["text"], line.get("rationale")
+        words = [ExplainedWord(**{**word, "text": text[word["start"] : word["end"]]}) for word in line["words"]]
+        spans = None if rationale is None else [(start, end) for start, end in rationale]
+        return cls(**{**line, "words": words, "rationale": spans})
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the explanation as `clvq explain --json` prints it; `rationale` only where there is one."""
+        record = super().as_json()
+        if self.rationale is None:
+            del record["rationale"]
+        return record
+
+    def as_line(self) -> dict[str, Any]:
+        """Return the line of explanations.jsonl: words without their text, which their offsets give."""
+        record = self.as_json()
+        for word in record["words"]:
+            del word["text"]
+        return record
+
+    @property
+    def salient(self) -> list[ExplainedWord]:
+        """The words that speak most for the prediction."""
+        return [word for word in self.words if word.salient]
+
+    def __repr__(self) -> str:
+        text = self.text if len(self.text) <= 60 else f"{self.text[:59]}…"
+        reasons = ", ".join(f"{word.text!r} {word.attribution:+.2f}" for word in self.salient)
+        return f"<Explanation of {text!r}: {self.target} {self.probability:.1%}, from {reasons}>"
+
+    def _repr_html_(self) -> str:
+        from clvq.explanations.notebook import explanation_html
+
+        return explanation_html(self)
+
+
+@dataclass(frozen=True)
+class Agreement(Record):
+    """How well attributions find the words that people marked, beside the rarity of words and random scores."""
+
+    column: str
+    """Column of the corpus that marks them."""
+    sentences: int
+    """Distinct texts that are marked in part, over which the figures are means."""
+    left_out: int
+    """Texts with no marked word, or with no other."""
+    auprc: dict[str, float]
+    """Average precision of `attribution`, `random` and `frequency`."""
+    token_f1: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ExplanationFigures(Record):
+    """Figures over all explained sentences; a figure that cannot be had is None."""
+
+    sentences: int
+    left_out: dict[str, int]
+    """Sentences that are not explained, by the reason."""
+    truncated: int
+    """Sentences that are explained up to the model's length."""
+    median_completeness_error: float | None
+    share_over_bound: float | None
+    """Share of the sentences whose completeness error is above the bound of the settings."""
+    median_steps: float | None
+    median_special_share: float | None
+    accuracy: float | None
+    """Of the model's predictions, where sentences have labels."""
+
+
+@dataclass(frozen=True)
+class ExplanationsSummary:
+    """What explanations.json says: what was explained, how, and figures over all sentences."""
+
+    checkpoint: str
+    """Fingerprint of the weights."""
+    rows: str
+    codebook: str
+    """Checksum of the concepts."""
+    model: dict[str, str]
+    """`id` and `fingerprint` of the language model."""
+    settings: dict[str, Any]
+    target: str
+    """What is explained: "class" or "next token"."""
+    label_names: list[str] | None
+    figures: ExplanationFigures
+    rationales: Agreement | None
+    versions: dict[str, str]
+    created: str
+    explanations_checksum: str
+    """Of explanations.jsonl; empty for given texts, which are not stored."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> ExplanationsSummary:
+        """Return the body of explanations.json as a value."""
+        rationales = body["rationales"]
+        return cls(
+            **{name: body[name] for name in _PLAIN},
+            figures=ExplanationFigures(**body["summary"]),
+            rationales=None if rationales is None else Agreement(**rationales),
+            explanations_checksum=body.get("explanations_checksum", ""),
+        )
+
+
+_PLAIN = ("checkpoint", "rows", "codebook", "model", "settings", "target", "label_names", "versions", "created")

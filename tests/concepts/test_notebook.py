@@ -1,0 +1,70 @@
+"""Concepts in a notebook: short representations, escaped HTML, a pandas table."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import clvq
+from clvq.activations.store import ActivationStore
+from clvq.concepts.pairs import against, flow
+from clvq.concepts.records import Concept
+from clvq.concepts.search import search
+
+
+@pytest.fixture(scope="module")
+def codebook(tiny_store: ActivationStore, tmp_path_factory: pytest.TempPathFactory) -> clvq.Codebook:
+    run = tmp_path_factory.mktemp("notebook") / "run"
+    shutil.copytree(tiny_store.path, run / "activations")
+    clvq.train(
+        run / "activations", path=run / "L1-L4", input_layer=1, output_layer=4, codebook_size=8, top_k=2, epochs=1,
+        decoder_layers=1, device="cpu",
+    )  # fmt: skip
+    return clvq.codebook(run / "L1-L4")
+
+
+def test_representations_are_short_and_name_what_they_are_of(codebook: clvq.Codebook) -> None:
+    assert len(repr(codebook)) < 300
+    assert f"{codebook.figures.active_codes} of 8 codes in use" in repr(codebook)
+    concept = next(concept for concept in codebook.concepts if concept.top_words)
+    assert repr(concept).startswith(f"<Concept {concept.code}: {concept.top_words[0].word} ")
+    assert len(repr(concept)) < 300
+
+
+def test_a_line_survives_a_round_trip(codebook: clvq.Codebook) -> None:
+    for concept in codebook.concepts:
+        assert Concept.from_json(concept.as_json()) == concept
+
+
+def test_html_has_a_row_a_concept_and_escapes_words(codebook: clvq.Codebook) -> None:
+    html = codebook._repr_html_()
+    assert html.count("<tr>") == 1 + len(codebook.concepts)
+    first = codebook.concepts[0]
+    hostile = replace(first, top_words=[replace(first.top_words[0], word="<script>alert(1)</script>")])
+    html = replace(codebook, concepts=[hostile])._repr_html_()
+    assert "<script>" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+
+
+def test_pandas_tables(codebook: clvq.Codebook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    table = codebook.to_pandas()
+    assert table["code"].tolist() == [concept.code for concept in codebook.concepts]
+    assert table["top_words"].tolist() == [[word.word for word in concept.top_words] for concept in codebook.concepts]
+    labels = codebook.summary.label_names
+    assert table["label"].tolist() == [labels[concept.labels.label] for concept in codebook.concepts]
+    found = search(codebook, "film")
+    assert found.to_pandas()["code"].tolist() == [match.code for match in found.concepts]
+    none = search(codebook, "no such word").to_pandas()
+    assert (len(none), next(iter(none.columns))) == (0, "code")
+    compared = against(codebook, codebook)
+    assert compared.to_pandas()["other"].tolist() == [pair.other for pair in compared.pairs]
+    arrows = flow(codebook, codebook)
+    assert arrows.to_pandas()["bits"].sum() == pytest.approx(arrows.entropy - arrows.conditional_entropy)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(clvq.ClvqError, match="pip install pandas"):
+        codebook.to_pandas()
