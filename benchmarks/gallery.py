@@ -22,7 +22,7 @@ from common import notes, print_table
 
 import clvq
 from clvq.concepts.records import Concept
-from clvq.language_model.tokenization import WORD
+from clvq.language_model.rows import WORD
 from clvq.training.checkpoint import find_checkpoint
 
 CONCEPTS, HALF = 20, 10

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 import clvq
-from clvq.language_model.tokenization import WORD
+from clvq.language_model.rows import WORD
 
 SHARED = Path(__file__).parents[2] / "shared"
 MODEL, DATA = SHARED / "models" / "minilm-l6-movie", SHARED / "data"

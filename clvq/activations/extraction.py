@@ -23,7 +23,8 @@ from clvq.corpus.splits import SPLITS, Corpus, CorpusSettings, Sentence, load_co
 from clvq.demo import MODEL_PATH
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.tokenization import SENTENCE, WORD, TokenizedSentence, batches_by_length, row_layout
+from clvq.language_model.rows import SENTENCE, WORD, batches_by_length, row_layout
+from clvq.language_model.tokenization import TokenizedSentence
 from clvq.progress import Progress, Report, silent
 from clvq.storage import free_bytes, locked, size_text
 

@@ -9,7 +9,7 @@ Splits are `train` and `eval`. Rows stand in the order of the sentences, and wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,12 +21,9 @@ from torch import Tensor
 
 from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS
 from clvq.errors import ArtifactError, ClvqError, MismatchError
-from clvq.language_model.tokenization import FIRST
+from clvq.language_model.rows import as_stored, sink_rows
 from clvq.progress import Progress, Report, silent
 from clvq.storage import check_file, child, fingerprint, read_tensors
-
-SINK_RATIO = 10.0
-"""A row whose norm is over so many times its layer's median is a sink."""
 
 
 class SentenceRows(NamedTuple):
@@ -161,12 +158,25 @@ class ActivationStore:
 
     def sinks(self, split: str, layers: Sequence[int]) -> np.ndarray:
         """[rows] bool: attention sinks at any of the layers. All false in a store made with --keep-sinks."""
-        first = (self.flags(split) & FIRST) != 0
-        if self.keep_sinks:
-            return np.zeros_like(first)
-        for layer in layers:
-            first |= sink_norms(self.rows(split, layer).norms(), self.layer(layer).median_norm)
-        return first
+        flags = self.flags(split)
+        norms = {} if self.keep_sinks else {layer: self.rows(split, layer).norms() for layer in layers}
+        return self._sinks(flags, norms)
+
+    def as_stored(self, rows: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """Fresh rows `[R, D]` of layers, as this store has them, in 32 bits."""
+        return {layer: as_stored(values, self.settings["dtype"]) for layer, values in rows.items()}
+
+    def sinks_among(self, flags: np.ndarray, stored: Mapping[int, Tensor]) -> np.ndarray:
+        """`[R]` bool: attention sinks at any of the layers among fresh rows `as_stored`. Like `sinks`."""
+        norms = {layer: torch.linalg.vector_norm(rows, dim=1).cpu().numpy() for layer, rows in stored.items()}
+        return self._sinks(flags, norms)
+
+    def _sinks(self, flags: np.ndarray, norms: Mapping[int, np.ndarray]) -> np.ndarray:
+        sinks = np.zeros(len(flags), bool)
+        if not self.keep_sinks:
+            for layer, values in norms.items():
+                sinks |= sink_rows(flags, values, self.layer(layer).median_norm)
+        return sinks
 
     def _parquet(self, split: str) -> pq.ParquetFile:
         entry = self.manifest["splits"][split]
@@ -175,11 +185,6 @@ class ActivationStore:
             check_file(path, entry["checksum"])
             self._checked.add(path)
         return pq.ParquetFile(path, memory_map=True)
-
-
-def sink_norms(norms: np.ndarray, median_norm: float) -> np.ndarray:
-    """[rows] bool: rows whose norm is over SINK_RATIO times the layer's median."""
-    return norms > SINK_RATIO * median_norm
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

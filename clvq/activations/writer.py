@@ -17,7 +17,6 @@ from clvq.activations.store import (
     ActivationStore,
     SentenceRows,
     layer_fingerprint,
-    sink_norms,
 )
 from clvq.activations.summary import SplitSummary
 from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS, local_checksum, stamp
@@ -26,7 +25,7 @@ from clvq.corpus.splits import SPLITS, Corpus
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.loading import folder_fingerprint
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.tokenization import FIRST
+from clvq.language_model.rows import sink_rows
 from clvq.progress import Progress, Report
 from clvq.storage import (
     atomic_path,
@@ -190,7 +189,7 @@ class StoreWriter:
         counted = norms
         if not self.job.config.keep_sinks:
             flags = _flags(child(self.job.path, body["splits"]["train"]["file"]))
-            kept = ((flags & FIRST) == 0) & ~sink_norms(norms, median)
+            kept = ~sink_rows(flags, norms, median)
             counted = norms[kept] if kept.any() else norms
         mean_square = float(np.mean(np.square(counted, dtype=np.float64)))
         width = self.job.model.width(layer)

@@ -15,7 +15,7 @@ import xxhash
 from clvq.activations.store import ActivationStore, gather
 from clvq.device import pick_device
 from clvq.errors import ClvqError
-from clvq.language_model.tokenization import WORD
+from clvq.language_model.rows import WORD
 from clvq.models.clvq_vae import ClvqVae
 from clvq.models.quantizer import ROWS_AT_ONCE
 from clvq.models.sae import TopKSae

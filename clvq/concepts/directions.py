@@ -20,7 +20,7 @@ from torch.nn import functional
 from clvq.artifacts import CONCEPT_SPACE
 from clvq.concepts.assignments import load_model
 from clvq.concepts.codebook import codebook
-from clvq.language_model.tokenization import WORD
+from clvq.language_model.rows import WORD
 from clvq.models.clvq_vae import ClvqVae
 from clvq.models.quantizer import ROWS_AT_ONCE
 from clvq.models.sae import TopKSae

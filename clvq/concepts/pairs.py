@@ -14,7 +14,7 @@ from clvq.concepts.codebook import Codebook
 from clvq.concepts.map import directions
 from clvq.concepts.records import Record, data_frame
 from clvq.errors import ClvqError, MismatchError
-from clvq.language_model.tokenization import WORD
+from clvq.language_model.rows import WORD
 
 if TYPE_CHECKING:
     from pandas import DataFrame

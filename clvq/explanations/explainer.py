@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
-from clvq.activations.store import ActivationStore, sink_norms
+from clvq.activations.store import ActivationStore
 from clvq.config import DEMO, ExplainConfig
 from clvq.demo import MODEL_PATH
 from clvq.device import Runtime
@@ -17,7 +16,8 @@ from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.attribution import Attribution, IntegratedAttribution
 from clvq.explanations.records import ExplainedWord, Explanation
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.tokenization import FIRST, TokenizedSentence, batches_by_length, row_layout
+from clvq.language_model.rows import batches_by_length, row_layout
+from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.training.checkpoint import Checkpoint
 
@@ -117,20 +117,15 @@ class Explainer:
 
     def _codes(self, sentences: list[TokenizedSentence]) -> list[list[int | None]]:
         """For each sentence the codes of its words, from rows as the store has them; None for an attention sink."""
-        settings, layers = self.store.settings, (self.checkpoint.input_layer, self.checkpoint.output_layer)
-        layouts = [row_layout(sentence, settings["pooling"]) for sentence in sentences]
-        states = self.model.run(sentences, layers, settings["pooling"]).hidden
-        stored = {layer: rows.to(getattr(torch, settings["dtype"])).float() for layer, rows in states.items()}
-        sinks = np.array([flag & FIRST != 0 for layout in layouts for flag in layout.flags])
-        for layer, rows in stored.items():
-            sinks |= sink_norms(rows.norm(dim=1).cpu().numpy(), self.store.layer(layer).median_norm)
-        codes = self._vae.assign(stored[layers[0]][None])[0].tolist()
-        rows_left = zip(codes, sinks & (not self.store.keep_sinks), strict=True)
-        found = []
-        for layout in layouts:
-            own = {word: next(rows_left) for word in layout.words}  # rows stand in the order of the layouts
-            found.append([None if own[word][1] else own[word][0] for word in sorted(own) if word >= 0])
-        return found
+        pooling, layers = self.store.settings["pooling"], (self.checkpoint.input_layer, self.checkpoint.output_layer)
+        layouts = [row_layout(sentence, pooling) for sentence in sentences]
+        rows = self.store.as_stored(self.model.run(sentences, layers, pooling).hidden)
+        sinks = self.store.sinks_among(np.array([flag for layout in layouts for flag in layout.flags], np.uint8), rows)
+        codes = self._vae.assign(rows[self.checkpoint.input_layer][None])[0].tolist()
+        code_of_row = iter([None if is_sink else code for code, is_sink in zip(codes, sinks, strict=True)])
+        # Rows stand in the order of the layouts.
+        codes_of_words = [{word: next(code_of_row) for word in layout.words} for layout in layouts]
+        return [[codes[word] for word in sorted(codes) if word >= 0] for codes in codes_of_words]
 
 
 def language_model_of(checkpoint: Checkpoint, store: ActivationStore, runtime: Runtime) -> LanguageModel:

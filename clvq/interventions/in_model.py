@@ -17,7 +17,7 @@ from clvq.interventions import edits
 from clvq.interventions.controls import INJECTIONS, UNDRAWN, Owner, Pools, control_basis
 from clvq.interventions.effects import Change, Effects, Record
 from clvq.interventions.places import SENTENCE_ROW, Place, Subject
-from clvq.language_model.tokenization import SENTENCE, batches_by_length, row_layout
+from clvq.language_model.rows import SENTENCE, BatchRows, as_stored, batches_by_length
 from clvq.language_model.upper_layers import Inputs, UpperLayers
 from clvq.progress import Progress, Report, silent
 
@@ -74,7 +74,7 @@ class Interventions:
     def __init__(self, upper: UpperLayers, space: ConceptSpace, *, pooling: str, dtype: str, batch_tokens: int) -> None:
         """`pooling` and `dtype` are those of the stored rows; a batch is at most `batch_tokens` tokens."""
         self.upper, self.space = upper, space
-        self.pooling, self.dtype, self.batch_tokens = pooling, getattr(torch, dtype), batch_tokens
+        self.pooling, self.dtype, self.batch_tokens = pooling, dtype, batch_tokens
 
     @torch.no_grad()
     def effects(self, subjects: Sequence[Subject], plan: Plan, record: Record, progress: Report = silent) -> None:
@@ -119,23 +119,13 @@ class Interventions:
     def _rows(self, batch: _Batch) -> tuple[Tensor, dict[tuple[int, int], int]]:
         """Rows `[W, D]` of the words and the sentence rows, as they are stored; and which (place in the batch, word)
         is which."""
-        positions: list[list[int]] = []
-        number_of: dict[tuple[int, int], int] = {}
-        for at, subject in enumerate(batch.subjects):
-            layout = row_layout(subject.sentence, self.pooling)
-            for own, flag, word in zip(layout.positions, layout.flags, layout.words, strict=True):
-                if flag & SENTENCE:  # a decoder's may be the row of its last word too
-                    number_of[at, SENTENCE_ROW] = len(positions)
-                if word != SENTENCE_ROW:
-                    number_of[at, word] = len(positions)
-                positions.append([at * batch.states.shape[1] + token for token in own])
-        device = batch.states.device
-        counts = torch.tensor([len(own) for own in positions], device=device)
-        flat = torch.tensor([token for own in positions for token in own], device=device)
-        owners = torch.repeat_interleave(torch.arange(len(positions), device=device), counts)
-        states = batch.states.flatten(0, 1)[flat].float()
-        rows = states.new_zeros(len(positions), states.shape[1]).index_add_(0, owners, states) / counts[:, None]
-        return rows.to(self.dtype).float(), number_of
+        rows = BatchRows.of([subject.sentence for subject in batch.subjects], self.pooling, batch.states.device)
+        words = [(index, word) for index, layout in enumerate(rows.layouts) for word in layout.words]
+        row_of = {word: row for row, word in enumerate(words)}
+        for row, ((index, _), flag) in enumerate(zip(words, rows.flags, strict=True)):
+            if flag & SENTENCE:  # a decoder's may be the row of its last word too
+                row_of[index, SENTENCE_ROW] = row
+        return as_stored(rows.gather(batch.states), self.dtype), row_of
 
     def _edited(self, edit: str, states: Tensor, basis: Tensor, tokens: _Tokens, plan: Plan) -> Tensor:
         mean = self.space.mean

@@ -16,7 +16,7 @@ from clvq.interventions.controls import CONTROLS, Pools, like_usage
 from clvq.interventions.in_model import Plan
 from clvq.interventions.places import Place, Subject
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.tokenization import SENTENCE
+from clvq.language_model.rows import SENTENCE
 
 CURVE = tuple(round(0.1 * step, 1) for step in range(1, 11))
 """Masses of the curve."""

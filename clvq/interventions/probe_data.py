@@ -17,7 +17,7 @@ from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.explainer import salient_words
 from clvq.explanations.records import Explanation
 from clvq.interventions.controls import Owner
-from clvq.language_model.tokenization import SENTENCE, WORD
+from clvq.language_model.rows import SENTENCE, WORD
 from clvq.progress import Report
 from clvq.training.checkpoint import Checkpoint
 from clvq.training.rows import split_by_text

@@ -24,21 +24,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from clvq.activations.store import ActivationStore, sink_norms
+from clvq.activations.store import ActivationStore
 from clvq.config import FaithfulnessConfig
 from clvq.device import Runtime
 from clvq.errors import ClvqError
 from clvq.explanations.explainer import language_model_of
 from clvq.interventions.splice_figures import OTHERS, figures_of, outcome
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.rows import WORD, BatchRows, batches_by_length
 from clvq.language_model.sites import no_cache
-from clvq.language_model.tokenization import FIRST, WORD, TokenizedSentence, batches_by_length, row_layout
+from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import Inputs, UpperLayers
 from clvq.models.clvq_vae import ClvqVae
 from clvq.models.quantizer import ROWS_AT_ONCE
@@ -115,44 +115,6 @@ def splice(
     }
 
 
-class _Rows(NamedTuple):
-    """The rows `[R]` of a batch, and the tokens `[P]` that they are the states of."""
-
-    sentence: Tensor
-    """[P]"""
-    position: Tensor
-    """[P]"""
-    row: Tensor
-    """[P] index of the token's row."""
-    is_word: Tensor
-    """[R] bool."""
-    is_first: Tensor
-    """[R] bool: a decoder's first token, an attention sink."""
-    counts: list[int]
-    """Rows of each sentence."""
-
-    @classmethod
-    def of(cls, sentences: Sequence[TokenizedSentence], pooling: str, device: torch.device) -> _Rows:
-        layouts = [row_layout(sentence, pooling) for sentence in sentences]
-        flags = torch.tensor([flag for layout in layouts for flag in layout.flags], dtype=torch.long, device=device)
-        counts = [len(layout.flags) for layout in layouts]
-        first = np.cumsum([0, *counts])
-        places = [
-            (at, token, int(first[at]) + row)
-            for at, layout in enumerate(layouts)
-            for row, tokens in enumerate(layout.positions)
-            for token in tokens
-        ]
-        sentence, position, row_of = torch.tensor(places, dtype=torch.long, device=device).reshape(-1, 3).unbind(dim=1)
-        return cls(sentence, position, row_of, (flags & WORD) != 0, (flags & FIRST) != 0, counts)
-
-    def read(self, states: Tensor, dtype: torch.dtype) -> Tensor:
-        """States [B, T, D] -> [R, D] means over each row's tokens, as a store of this type has them, in 32 bits."""
-        found = states[self.sentence, self.position].float()
-        sums = found.new_zeros(len(self.is_word), found.shape[1]).index_add_(0, self.row, found)
-        return (sums / torch.bincount(self.row, minlength=len(sums))[:, None]).to(dtype).float()
-
-
 class _Splicer:
     """A language model above the layer that a checkpoint reconstructs."""
 
@@ -171,16 +133,17 @@ class _Splicer:
         inputs = upper.inputs(sentences)
         states = self._states(inputs)
         clean = states[upper.layer]
-        rows = _Rows.of(sentences, self.store.settings["pooling"], clean.device)
+        rows = BatchRows.of(sentences, self.store.settings["pooling"], clean.device)
         kept, values = self._reconstruction(states, rows)
+        is_word = torch.from_numpy((rows.flags & WORD) != 0).to(clean.device)
         of_rows = kept[rows.row]
-        place = rows.sentence[of_rows], rows.position[of_rows]
+        place = rows.sentence[of_rows], rows.token[of_rows]
         without_row = inputs.attention_mask.bool()
         without_row[place] = False
         word_mean, sentence_mean = self._means
         spliced, ablated = clean.clone(), clean.clone()
         spliced[place] = values[rows.row[of_rows]].to(clean.dtype)
-        ablated[place] = torch.where(rows.is_word[rows.row[of_rows]][:, None], word_mean, sentence_mean)
+        ablated[place] = torch.where(is_word[rows.row[of_rows]][:, None], word_mean, sentence_mean)
         logits = upper.logits(clean, inputs)
         answer = logits.argmax(dim=1)
         truth = torch.tensor([-1 if label is None else label for label in labels], device=answer.device)
@@ -207,15 +170,10 @@ class _Splicer:
             base(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, **no_cache(base))
         return captured
 
-    def _reconstruction(self, states: dict[int, Tensor], rows: _Rows) -> tuple[Tensor, Tensor]:
+    def _reconstruction(self, states: dict[int, Tensor], rows: BatchRows) -> tuple[Tensor, Tensor]:
         """([R] bool the rows that are no sinks, [R, E] their reconstruction, 0 elsewhere)."""
-        dtype = getattr(torch, self.store.settings["dtype"])
-        stored = {layer: rows.read(states[layer], dtype) for layer in set(self.layers)}
-        sinks = rows.is_first.clone()
-        for layer, values in stored.items():
-            norms = torch.linalg.vector_norm(values, dim=1).cpu().numpy()
-            sinks |= torch.from_numpy(sink_norms(norms, self.store.layer(layer).median_norm)).to(sinks.device)
-        kept = torch.ones_like(sinks) if self.store.keep_sinks else ~sinks
+        stored = self.store.as_stored({layer: rows.gather(states[layer]) for layer in set(self.layers)})
+        kept = torch.from_numpy(~self.store.sinks_among(rows.flags, stored)).to(rows.row.device)
         inputs = stored[self.input_layer][kept]
         made = states[self.upper.layer].new_zeros(len(kept), states[self.upper.layer].shape[2], dtype=torch.float32)
         if len(inputs):

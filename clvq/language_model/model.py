@@ -16,8 +16,9 @@ from torch import Tensor
 from clvq.device import pick_device
 from clvq.errors import ClvqError
 from clvq.language_model.loading import explained, load_files, split_revision
+from clvq.language_model.rows import BatchRows, row_layout
 from clvq.language_model.sites import Site, find_sites, is_causal, length_limit, no_cache, watch
-from clvq.language_model.tokenization import RowLayout, TokenizedSentence, WordTokenizer, row_layout, special_ids
+from clvq.language_model.tokenization import TokenizedSentence, WordTokenizer, special_ids
 
 
 class BatchResult(NamedTuple):
@@ -180,9 +181,9 @@ class LanguageModel:
         present = [index for index, sentence in enumerate(sentences) if sentence.input_ids]
         if present and (layers or predict):
             inputs = self.ids([sentences[index].input_ids for index in present], pad)
-            gather = _row_gatherer([layouts[index] for index in present], self.device)
+            rows = BatchRows([layouts[index] for index in present], self.device)
             captured: dict[int, Tensor] = {}
-            with torch.inference_mode(), self.capturing(layers, gather, captured, stop=not predict):
+            with torch.inference_mode(), self.capturing(layers, rows.gather, captured, stop=not predict):
                 if predict:
                     with self.head_padding(pad if len(present) > 1 else None):
                         output = self.model(**inputs, **no_cache(self.model)).logits
@@ -257,19 +258,3 @@ class LanguageModel:
         finally:
             for handle in handles:
                 handle.remove()
-
-
-def _row_gatherer(layouts: list[RowLayout], device: torch.device) -> Callable[[Tensor], Tensor]:
-    """A function from states `[B, T, D]` to rows `[R, D]`: means over each row's positions, in 32 bits."""
-    places = [(index, at) for index, layout in enumerate(layouts) for row in layout.positions for at in row]
-    counts = [len(row) for layout in layouts for row in layout.positions]
-    sentence, token = torch.tensor(places, dtype=torch.long, device=device).reshape(-1, 2).unbind(1)
-    lengths = torch.tensor(counts, dtype=torch.long, device=device)
-
-    def gather(state: Tensor) -> Tensor:
-        states = state[sentence, token]  # [places, D]
-        if len(places) == len(counts):
-            return states
-        return torch.segment_reduce(states.float(), "mean", lengths=lengths).to(state.dtype)
-
-    return gather

@@ -1,4 +1,4 @@
-"""Sentences as a model reads them: sub-words joined to words by character offsets, and the rows they make.
+"""Sentences as a model reads them: sub-words joined to words by character offsets.
 
 Knows the tokenizer's outputs only: ids, character offsets, and which tokens are special.
 """
@@ -6,7 +6,7 @@ Knows the tokenizer's outputs only: ids, character offsets, and which tokens are
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import regex
@@ -15,10 +15,6 @@ from clvq.errors import ClvqError
 from clvq.language_model.words import NON_SPACE, find_words
 
 UNITS = ("word", "token")
-POOLINGS = ("last", "mean", "first")
-
-# Flags of a row; a decoder's last word is WORD | SENTENCE where its row is the last token's.
-WORD, SENTENCE, FIRST = 1, 2, 4
 
 _SURROGATE = regex.compile("[\ud800-\udfff]")
 
@@ -42,41 +38,6 @@ class TokenizedSentence(NamedTuple):
     """Words that the length limit cut away or cut through."""
     left_out_tokens: int
     """Special tokens in `input_ids` other than the sentence row: they have no row."""
-
-
-class RowLayout(NamedTuple):
-    """The `R` rows of one sentence, in token order; an encoder's sentence row comes first."""
-
-    positions: list[list[int]]
-    """For each row, the positions in `input_ids` whose mean state it is."""
-    flags: list[int]
-    """For each row, WORD + SENTENCE + FIRST; FIRST: a decoder's first token is in the row's state."""
-    words: list[int]
-    """For each row, its word's index in `TokenizedSentence.words`; -1: a sentence row that is no word's."""
-
-
-def row_layout(sentence: TokenizedSentence, pooling: str) -> RowLayout:
-    """Which token states make which row; `pooling` takes a word's last, first or mean sub-word state.
-
-    Where a decoder's last word has the last token's state as its row, that is one row with both flags.
-    """
-    if pooling not in POOLINGS:
-        raise ClvqError(f"unknown pooling: {pooling!r}. Use one of: {', '.join(POOLINGS)}.")
-    pooled = {"last": slice(-1, None), "mean": slice(None), "first": slice(0, 1)}[pooling]
-    positions = [tokens[pooled] for tokens in sentence.word_tokens]
-    flags = [WORD] * len(positions)
-    words = list(range(len(positions)))
-    if sentence.sentence_token >= 0:
-        own = [sentence.sentence_token]
-        if own in positions:
-            flags[positions.index(own)] |= SENTENCE
-        else:
-            at = sum(tokens[0] < own[0] for tokens in positions)
-            positions.insert(at, own)
-            flags.insert(at, SENTENCE)
-            words.insert(at, -1)
-    flags = [flag | FIRST if sentence.first_token in row else flag for flag, row in zip(flags, positions, strict=True)]
-    return RowLayout(positions, flags, words)
 
 
 class WordTokenizer:
@@ -184,15 +145,3 @@ def special_ids(tokenizer: Any) -> set[int]:
     roles = ("bos", "eos", "sep", "cls", "pad", "mask")
     others = {getattr(tokenizer, f"{role}_token_id", None) for role in roles}
     return special - ({tokenizer.unk_token_id} - others)
-
-
-def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Indices in batches of like length, padding included at most `batch_tokens` (one sentence may be more).
-
-    The longest come first, so that what does not fit into memory shows at once.
-    """
-    left = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    while left:
-        count = max(1, batch_tokens // max(1, lengths[left[0]]))
-        batch, left = left[:count], left[count:]
-        yield batch

@@ -12,7 +12,7 @@ from clvq.activations.store import ActivationStore
 from clvq.config import TrainConfig
 from clvq.device import pick_device
 from clvq.errors import ClvqError
-from clvq.language_model.tokenization import WORD
+from clvq.language_model.rows import WORD
 from clvq.progress import Report
 from clvq.training.evaluation import TrainingMeans
 from clvq.training.rows import LayerPair, PairRows, frequency_mask, pair_rows, split_by_text

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from clvq.activations.store import ActivationStore, LayerRows, gather
 from clvq.errors import ClvqError
-from clvq.language_model.tokenization import WORD
+from clvq.language_model.rows import WORD
 from clvq.progress import Report, silent
 
 SELECTION_SHARE = 0.05

@@ -15,7 +15,7 @@ from clvq.activations import extraction
 from clvq.activations.store import ActivationStore
 from clvq.corpus.splits import SPLITS
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.tokenization import FIRST, SENTENCE, WORD, row_layout
+from clvq.language_model.rows import FIRST, SENTENCE, WORD, row_layout
 
 ODD = [
     "",

@@ -13,7 +13,7 @@ from running import SMALL, Clvq, files_of
 
 import clvq as package
 from clvq.artifacts import CHECKPOINT
-from clvq.language_model.tokenization import WORD
+from clvq.language_model.rows import WORD
 from clvq.training.rows import split_by_text
 
 PAIR = ("--input-layer", "1", "--output-layer", "3", "--epochs", "2", *SMALL)

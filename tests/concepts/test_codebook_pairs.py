@@ -17,7 +17,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 import clvq
 from clvq.activations.store import ActivationStore
 from clvq.concepts.pairs import against, flow
-from clvq.language_model.tokenization import WORD
+from clvq.language_model.rows import WORD
 
 SMALL = {"top_k": 2, "epochs": 1, "batch_sentences": 16, "decoder_layers": 1, "device": "cpu"}
 

@@ -19,7 +19,7 @@ from clvq.activations.store import ActivationStore
 from clvq.concepts.label_tests import associate, first_classes
 from clvq.concepts.map import directions, layout
 from clvq.concepts.words import count_words, rank_words
-from clvq.language_model.tokenization import WORD
+from clvq.language_model.rows import WORD
 
 SMALL = {"codebook_size": 16, "top_k": 3, "epochs": 2, "batch_sentences": 16, "decoder_layers": 1, "device": "cpu"}
 

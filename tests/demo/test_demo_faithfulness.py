@@ -21,7 +21,7 @@ from clvq.interventions.in_model import Interventions, Plan
 from clvq.interventions.places import Place
 from clvq.interventions.plan import subjects_of
 from clvq.interventions.selectivity import table
-from clvq.language_model.tokenization import WORD
+from clvq.language_model.rows import WORD
 from clvq.language_model.upper_layers import UpperLayers
 
 Words = dict[int, list[DemoWord]]

@@ -24,7 +24,7 @@ from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.records import Explanation
 from clvq.interventions.probe import CONTROLS, probe, published_probe
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.tokenization import SENTENCE
+from clvq.language_model.rows import SENTENCE
 from clvq.training.checkpoint import Checkpoint
 from clvq.training.rows import split_by_text
 

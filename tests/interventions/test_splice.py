@@ -19,7 +19,7 @@ import clvq
 from clvq.errors import ClvqError
 from clvq.interventions.splice import splice
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.tokenization import WORD, row_layout
+from clvq.language_model.rows import WORD, row_layout
 from clvq.models.clvq_vae import ClvqVae
 from clvq.training.checkpoint import Checkpoint
 

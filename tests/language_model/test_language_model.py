@@ -27,8 +27,8 @@ from transformers import AlbertConfig, AutoModel, AutoModelForSequenceClassifica
 
 from clvq.errors import ClvqError
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.rows import FIRST, SENTENCE, WORD, row_layout
 from clvq.language_model.sites import find_sites
-from clvq.language_model.tokenization import FIRST, SENTENCE, WORD, row_layout
 from clvq.language_model.words import find_words
 
 TOLERANCE = 1e-5

@@ -17,7 +17,7 @@ import clvq
 from clvq.activations.store import ActivationStore
 from clvq.concepts.directions import concept_space
 from clvq.config import TrainConfig
-from clvq.language_model.tokenization import WORD
+from clvq.language_model.rows import WORD
 from clvq.models.sae import Latents, TopKSae
 from clvq.progress import Progress, silent
 from clvq.training.evaluation import TrainingMeans

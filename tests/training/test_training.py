@@ -17,7 +17,7 @@ from sklearn.linear_model import Ridge
 import clvq
 from clvq.activations.store import ActivationStore
 from clvq.config import TrainConfig
-from clvq.language_model.tokenization import WORD
+from clvq.language_model.rows import WORD
 from clvq.progress import Progress
 from clvq.training.rows import LayerPair, frequency_mask, pair_rows, split_by_text
 

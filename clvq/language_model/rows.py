@@ -1,0 +1,113 @@
+"""Rows: the states of a sentence's words, as an activation store holds them.
+
+This is the one place where the states of tokens become rows. A row is the mean state of some tokens of its sentence,
+in the model's type, rounded to the type of storage. Whoever makes rows of fresh states asks here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clvq.errors import ClvqError
+from clvq.language_model.tokenization import TokenizedSentence
+
+POOLINGS = ("last", "mean", "first")
+
+# Flags of a row; a decoder's last word is WORD | SENTENCE where its row is the last token's.
+WORD, SENTENCE, FIRST = 1, 2, 4
+
+SINK_RATIO = 10.0
+"""A row whose norm is over so many times its layer's median is an attention sink."""
+
+
+class RowLayout(NamedTuple):
+    """The `R` rows of one sentence, in token order; an encoder's sentence row comes first."""
+
+    positions: list[list[int]]
+    """For each row, the positions in `input_ids` whose mean state it is."""
+    flags: list[int]
+    """For each row, WORD + SENTENCE + FIRST; FIRST: a decoder's first token is in the row's state."""
+    words: list[int]
+    """For each row, its word's index in `TokenizedSentence.words`; -1: a sentence row that is no word's."""
+
+
+def row_layout(sentence: TokenizedSentence, pooling: str) -> RowLayout:
+    """Return which token states make which row; `pooling` takes a word's last, first or mean sub-word state.
+
+    Where a decoder's last word has the last token's state as its row, that is one row with both flags.
+    """
+    if pooling not in POOLINGS:
+        raise ClvqError(f"unknown pooling: {pooling!r}. Use one of: {', '.join(POOLINGS)}.")
+    pooled = {"last": slice(-1, None), "mean": slice(None), "first": slice(0, 1)}[pooling]
+    positions = [tokens[pooled] for tokens in sentence.word_tokens]
+    flags = [WORD] * len(positions)
+    words = list(range(len(positions)))
+    if sentence.sentence_token >= 0:
+        sentence_row = [sentence.sentence_token]
+        if sentence_row in positions:
+            flags[positions.index(sentence_row)] |= SENTENCE
+        else:
+            index = sum(tokens[0] < sentence.sentence_token for tokens in positions)
+            positions.insert(index, sentence_row)
+            flags.insert(index, SENTENCE)
+            words.insert(index, -1)
+    flags = [flag | FIRST if sentence.first_token in row else flag for flag, row in zip(flags, positions, strict=True)]
+    return RowLayout(positions, flags, words)
+
+
+class BatchRows:
+    """The rows `[R]` of a batch of sentences, one sentence after the other, and the tokens `[P]` that make them."""
+
+    def __init__(self, layouts: Sequence[RowLayout], device: torch.device) -> None:
+        self.layouts = layouts
+        self.counts = [len(layout.flags) for layout in layouts]
+        """Rows of each sentence."""
+        self.flags = np.array([flag for layout in layouts for flag in layout.flags], np.uint8)
+        """`[R]` WORD + SENTENCE + FIRST."""
+        positions = [(index, row) for index, layout in enumerate(layouts) for row in layout.positions]
+        tokens = [(index, token, row) for row, (index, used) in enumerate(positions) for token in used]
+        columns = torch.tensor(tokens, dtype=torch.long, device=device).reshape(-1, 3)
+        self.sentence, self.token, self.row = columns.unbind(dim=1)
+        """`[P]` each: the token's sentence in the batch, its position there, and its row."""
+        self._lengths = torch.tensor([len(used) for _, used in positions], dtype=torch.long, device=device)
+
+    @classmethod
+    def of(cls, sentences: Sequence[TokenizedSentence], pooling: str, device: torch.device) -> BatchRows:
+        return cls([row_layout(sentence, pooling) for sentence in sentences], device)
+
+    def gather(self, states: Tensor) -> Tensor:
+        """States `[B, T, D]` -> rows `[R, D]` in the same type: means over each row's tokens, taken in 32 bits."""
+        values = states[self.sentence, self.token]  # [P, D]
+        if len(values) == len(self._lengths):
+            return values
+        return torch.segment_reduce(values.float(), "mean", lengths=self._lengths).to(states.dtype)
+
+
+def as_stored(rows: Tensor, dtype: str) -> Tensor:
+    """Return rows as they are read from a store of this type, in 32 bits."""
+    return rows.to(getattr(torch, dtype)).float()
+
+
+def sink_rows(flags: np.ndarray, norms: np.ndarray, median_norm: float) -> np.ndarray:
+    """Return `[R]` bool: the attention sinks among the rows of a layer.
+
+    A sink has a decoder's first token in it, or a norm over SINK_RATIO times the layer's median norm.
+    """
+    return ((flags & FIRST) != 0) | (norms > SINK_RATIO * median_norm)
+
+
+def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Yield indices in batches of like length, padding included at most `batch_tokens` (one sentence may be more).
+
+    The longest come first, so that what does not fit into memory shows at once.
+    """
+    left = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    while left:
+        count = max(1, batch_tokens // max(1, lengths[left[0]]))
+        batch, left = left[:count], left[count:]
+        yield batch
