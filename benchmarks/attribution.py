@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from captum.attr import LayerIntegratedGradients
-from common import arguments, median, print_table
+from common import arguments, median, print_table, require
 from scipy.stats import spearmanr
 
 from clvq.config import ExplainConfig
@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--yardstick-steps", type=int, default=500)
     parser.add_argument("--yardstick-batch", type=int, default=50, help="captum's internal_batch_size; 0 is none")
     options = parser.parse_args()
+    require(options.model, options.eval_dataset)
     lines = Path(options.eval_dataset).read_text(encoding="utf-8").splitlines()
     chosen = np.random.default_rng(0).choice(len(lines), options.sentences, replace=False)
     model = LanguageModel.load(options.model, device="cpu")

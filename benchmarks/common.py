@@ -30,7 +30,8 @@ def arguments(description: str) -> argparse.ArgumentParser:
 
 
 def store(options: argparse.Namespace) -> clvq.ActivationStore:
-    """The activation store of the run folder, extracted the first time."""
+    """The activation store of the run folder, extracted the first time. Ends the benchmark where an input is absent."""
+    require(options.model, options.dataset, options.eval_dataset)
     return clvq.extract(
         path=options.run / "activations",
         model=options.model,
@@ -39,6 +40,15 @@ def store(options: argparse.Namespace) -> clvq.ActivationStore:
         layers=(options.input_layer, options.output_layer),
         progress=notes,
     )
+
+
+def require(*inputs: str) -> None:
+    """End with a message where a default input is not on this machine, since the measuring corpora are not shipped."""
+    if absent := [name for name in inputs if name.startswith(str(SHARED)) and not Path(name).exists()]:
+        sys.exit(
+            f"{', '.join(Path(name).name for name in absent)}: the inputs that this benchmark takes by default are not "
+            "shipped. Name others: a classifier with --model, and corpora with --dataset and --eval-dataset."
+        )
 
 
 def notes(progress: Progress) -> None:

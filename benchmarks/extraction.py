@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import arguments, median, print_table
+from common import arguments, median, print_table, require
 
 import clvq
 from clvq.language_model.model import LanguageModel
@@ -26,6 +26,7 @@ def main() -> None:
     options = parser.parse_args()
     layers = (options.input_layer, options.output_layer)
     whole, bare, words = [], [], 0
+    require(options.model, options.dataset)
     model = LanguageModel.load(options.model)
     for _ in range(options.rounds):
         batches: list[list[TokenizedSentence]] = []

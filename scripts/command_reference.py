@@ -1,0 +1,85 @@
+"""Write docs/commands.md: what the commands take, from the settings themselves.
+
+    python scripts/command_reference.py
+
+tests/cli/test_cli_reference.py checks that the page is up to date.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection
+from dataclasses import MISSING
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from clvq.cli import codebook, explain, extract, faithfulness, report, train
+from clvq.cli.options import Option, options_of
+from clvq.config import PAPER, ExtractConfig, TrainConfig
+
+EVERYWHERE = {"run", "json", "overwrite"}
+REFERENCE = Path(__file__).parents[1] / "docs" / "commands.md"
+INTRODUCTION = """\
+# Commands
+
+Every command takes `--run FOLDER` (or `$CLVQ_RUN`; `clvq-run` by default), `--config FILE.toml` with any option by its
+name, `--json`, `--overwrite` and `--debug`. What is given on the command line wins over the file, the file over a
+preset, a preset over the defaults. A default in square brackets inside the meaning is found out when it is needed.
+
+Exit codes: 0 done; 1 an error that the message tells how to mend; 2 wrong usage; 130 and 143 interrupted, with what was
+done kept; 141 the reader of stdout went away.
+
+This page is made from the settings themselves (`python scripts/command_reference.py`).
+"""
+
+
+def rows(command: Any) -> list[str]:
+    """A line an option of the command's own; those that every command has stand in the introduction."""
+    return [
+        f"| `{option.name.upper() if option.positional else option.flag}` | {default(option)} | {meaning(option)} |"
+        for option in command.options
+        if option.name not in EVERYWHERE
+    ]
+
+
+def default(option: Option) -> str:
+    if option.default is MISSING:
+        return "required"
+    return "" if option.default in (None, False, ()) else f"`{option.default}`"
+
+
+def meaning(option: Option) -> str:
+    choices = get_args(option.kind) if get_origin(option.kind) is Literal else ()
+    return option.meaning + (f" One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else "")
+
+
+def section(command: Any, leave_out: Collection[str] = ()) -> str:
+    head = [f"## clvq {command.__name__}\n", about(command), "", "| option | default | meaning |", "|---|---|---|"]
+    return "\n".join([*head, *(row for row in rows(command) if row.split("`")[1] not in leave_out)]) + "\n"
+
+
+def reference() -> str:
+    paper = [f"- {name.replace('_', ' ')}: {value}" for name, value in sorted(PAPER.items())]
+    shared = {option.flag for option in options_of(ExtractConfig)} - {option.flag for option in options_of(TrainConfig)}
+    parts = [
+        INTRODUCTION,
+        section(extract.extract),
+        section(train.train, leave_out=shared)
+        + "\nand the options of `clvq extract`, for activations that are missing.\n\n"
+        + "`--preset paper` sets, where nothing else is named:\n\n"
+        + "\n".join(paper)
+        + "\n",
+        section(codebook.codebook),
+        section(explain.explain),
+        section(faithfulness.faithfulness),
+        section(report.report),
+    ]
+    return "\n".join(parts)
+
+
+def about(command: Any) -> str:
+    return inspect.cleandoc(command.__doc__).replace("\n\n", "\n")
+
+
+if __name__ == "__main__":
+    REFERENCE.write_text(reference(), encoding="utf-8")
