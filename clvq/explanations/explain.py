@@ -282,7 +282,7 @@ class _Split:
                     continue
                 records = EXPLANATIONS.read_records(folder, summary)
             except ClvqError:
-                continue  # whoever asks for that one is told
+                continue  # an error of another checkpoint is for the command that names it
             self.progress(Progress("explain", note=f"What words do in the model is read from {folder}."))
             explanations = [Explanation.from_json(record) for record in records]
             return {one.id: one for one in explainer.with_own_codes(explanations, tokenized)}

@@ -1,11 +1,12 @@
 """What an edit is compared with: steps at the same tokens, of the same length, along other directions.
 
-Of *removal* the nulls are a random direction, a random direction drawn with the covariance of the training words, and
-the word's own deviation, straight towards the mean. Another concept's direction removes nothing that was there: at
-matched distance it puts that concept in, so it stands beside the removal and is never its null.
+A removal is compared with three controls: a step along a random direction, a step along a random direction that is
+drawn with the covariance of the training words, and a step straight towards the mean (the word's own deviation). A step
+along another concept's direction is reported too, but the removal is not compared with it, because at the same distance
+such a step puts the other concept in.
 
-What is drawn depends on the seed, the draw, the sentence and the concept alone: neither batches nor places change it,
-and the words of one concept in a sentence share their direction, as they do under the edit.
+A draw depends only on the seed, its number, the sentence and the concept. Batches and places do not change it. The
+words of one concept in a sentence share their direction, as they do under the edit.
 """
 
 from __future__ import annotations

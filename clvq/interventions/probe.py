@@ -1,8 +1,8 @@
 """A probe's view of the concepts: can a linear map still read the label off an edited sentence row?
 
 `probe` is the sound protocol, `published_probe` that of arXiv 2506.20040, with what shows it to be an artefact.
-Neither runs the language model: a probe reads what is there to be read, not what the model makes of it, so what it
-loses says little about the model. `clvq.faithfulness` asks the model.
+Neither runs the language model. A probe reads what a row contains, not what the model uses of it, so a loss of the
+probe says little about the model. `clvq.faithfulness` measures the model itself.
 
     before            accuracy of a logistic regression from the sentence row x at the input layer to the label
     concept           the same after x lost the concept of its sentence's most salient word (`clvq.interventions.edits`)

@@ -187,6 +187,7 @@ def test_a_folder_called_demo_is_not_the_bundled_demo(
     command = ("train", "--run", "demo", *PAIR, "--max-sentences", 30)
     first = clvq(*command)
     assert first.code == 0, first.err
+    (tmp_path / "demo" / "config.json").write_text("{}")  # as of another model of that name
     again = clvq(*command)
     assert again.code == 0, again.err
     assert "demo/L1-L3 is up to date" in again.message

@@ -317,7 +317,7 @@ def test_what_edits_and_controls_do_unfolds(page: Any) -> None:
     assert rows.nth(3).locator(".interval").count() == 1
     assert UNMATCHED in parts.nth(2).inner_text()
     beside = parts.first.locator(".beside")
-    assert "not a null" in beside.inner_text()
+    assert "Not a control of the removal" in beside.inner_text()
     assert beside.locator(".interval").count() == 0
 
 
