@@ -21,7 +21,7 @@ import clvq
 from clvq.concepts.assignments import read_text
 from clvq.concepts.pairs import against
 from clvq.config import FIGURES, HARD, FaithfulnessConfig
-from clvq.explanations.explain import SPLIT
+from clvq.explanations.stored_split import SPLIT
 from clvq.interventions.effects import Change, Effects
 from clvq.interventions.files import explained_by
 from clvq.interventions.selectivity import paired, table

@@ -23,7 +23,7 @@ _HOMES = {
     "ClvqVae": "models.clvq_vae",
     "Codebook": "concepts.codebook",
     "ExplainConfig": "config",
-    "Explanations": "explanations.explain",
+    "Explanations": "explanations.results",
     "ExtractConfig": "config",
     "Faithfulness": "interventions.faithfulness",
     "FaithfulnessConfig": "config",

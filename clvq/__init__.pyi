@@ -22,7 +22,7 @@ from clvq.config import TrainConfig as TrainConfig
 from clvq.errors import ArtifactError as ArtifactError
 from clvq.errors import ClvqError as ClvqError
 from clvq.errors import MismatchError as MismatchError
-from clvq.explanations.explain import Explanations as Explanations
+from clvq.explanations.results import Explanations as Explanations
 from clvq.interventions.faithfulness import Faithfulness as Faithfulness
 from clvq.models.clvq_vae import ClvqVae as ClvqVae
 from clvq.progress import Report

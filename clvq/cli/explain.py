@@ -15,7 +15,7 @@ from clvq.errors import ClvqError
 from clvq.progress import Progress, Report
 
 if TYPE_CHECKING:
-    from clvq.explanations.explain import Explanations
+    from clvq.explanations.results import Explanations
 
 
 @command((ExplainConfig, "Attribution"))

@@ -14,7 +14,7 @@ from clvq.explanations.records import Agreement, ExplainedWord, Explanation, Exp
 from clvq.explanations.shades import AGAINST, FOR, shade, strongest
 
 if TYPE_CHECKING:
-    from clvq.explanations.explain import Explanations
+    from clvq.explanations.results import Explanations
 
 FIRST_SENTENCES = 3
 """Sentences of the evaluation split that are shown."""

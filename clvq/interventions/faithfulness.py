@@ -18,7 +18,7 @@ from clvq.concepts.assignments import SplitText, read_text
 from clvq.config import FaithfulnessConfig
 from clvq.config.signatures import takes
 from clvq.errors import ClvqError, MismatchError
-from clvq.explanations.explain import SPLIT
+from clvq.explanations.stored_split import SPLIT
 from clvq.interventions.files import artifact_of, explained_by, stored
 from clvq.interventions.modes import measured
 from clvq.interventions.sentence_effects import sentence_effects

@@ -8,7 +8,8 @@ from typing import Any
 from clvq.artifacts import EXPLANATIONS, FAITHFULNESS, MODES, Artifact, State
 from clvq.config import FaithfulnessConfig, differences
 from clvq.errors import MismatchError
-from clvq.explanations.explain import Explanations, explain
+from clvq.explanations.explain import explain
+from clvq.explanations.results import Explanations
 from clvq.progress import Report
 from clvq.training.checkpoint import Checkpoint
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from clvq.artifacts import stamp
 from clvq.config import USED, FaithfulnessConfig
-from clvq.explanations.explain import Explanations
+from clvq.explanations.results import Explanations
 from clvq.interventions.files import artifact_of, explained_by, stored
 from clvq.interventions.probe import probe, published_probe
 from clvq.interventions.splice import splice

@@ -11,7 +11,8 @@ from clvq.concepts.directions import ConceptSpace
 from clvq.concepts.records import Association
 from clvq.config import HARD, FaithfulnessConfig
 from clvq.errors import ClvqError, MismatchError
-from clvq.explanations.explain import SPLIT, Explanations
+from clvq.explanations.results import Explanations
+from clvq.explanations.stored_split import SPLIT
 from clvq.interventions.controls import CONTROLS, Pools, like_usage
 from clvq.interventions.in_model import Plan
 from clvq.interventions.places import Place, Subject

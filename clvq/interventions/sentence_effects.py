@@ -13,8 +13,8 @@ from clvq.concepts.directions import concept_space
 from clvq.config import FaithfulnessConfig
 from clvq.device import Runtime
 from clvq.errors import MismatchError
-from clvq.explanations.explain import Explanations
 from clvq.explanations.explainer import language_model_of
+from clvq.explanations.results import Explanations
 from clvq.interventions.effects import Change, Effects, Record
 from clvq.interventions.in_model import Interventions
 from clvq.interventions.places import Subject

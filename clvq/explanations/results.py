@@ -1,0 +1,95 @@
+"""What `explain` gives: explained sentences, their figures, and the concepts of their words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from clvq.artifacts import stamp
+from clvq.concepts.codebook import Codebook
+from clvq.concepts.records import Concept, data_frame
+from clvq.explanations.explainer import Explainer
+from clvq.explanations.records import Explanation, ExplanationFigures, ExplanationsSummary
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True, repr=False)
+class Explanations:
+    """Explained sentences, and the concepts of their words; made by `explain`."""
+
+    codebook: Codebook
+    """The concepts that the words' codes stand for."""
+    summary: ExplanationsSummary
+    sentences: list[Explanation]
+
+    @property
+    def figures(self) -> ExplanationFigures:
+        return self.summary.figures
+
+    def __repr__(self) -> str:
+        return f"<Explanations of {len(self.sentences):,} sentences by {self.codebook.checkpoint.path}>"
+
+    def _repr_html_(self) -> str:
+        from clvq.explanations.notebook import explanations_html
+
+        return explanations_html(repr(self), self.sentences)
+
+    def to_pandas(self) -> DataFrame:
+        """Return a table with a row a word."""
+        rows = [
+            {
+                "sentence": sentence.id, "label": sentence.label, "target": sentence.target,
+                "probability": sentence.probability, "word": word.text, "start": word.start, "end": word.end,
+                "attribution": word.attribution, "code": word.code, "salient": word.salient,
+            }
+            for sentence in self.sentences
+            for word in sentence.words
+        ]  # fmt: skip
+        return data_frame(rows).astype({"label": "Int64", "code": "Int64"})
+
+    def concept(self, code: int | None) -> Concept | None:
+        """Return the concept of a word's code; None for a word without a code, or a code that no training row has."""
+        return None if code is None else self.codebook.by_code.get(code)
+
+
+def summarize(
+    explainer: Explainer,
+    sentences: Sequence[Explanation],
+    concepts: Codebook,
+    *,
+    left_out: dict[str, int] | None = None,
+    truncated: int = 0,
+) -> dict[str, Any]:
+    """What explanations.json says, but for checksums and rationales."""
+    config, model = explainer.config, explainer.model
+    hits = [sentence.prediction == sentence.label for sentence in sentences if sentence.label is not None]
+
+    def middle(name: str) -> float | None:
+        return median(getattr(sentence, name) for sentence in sentences) if sentences else None
+
+    over = [sentence.completeness_error > config.completeness for sentence in sentences]
+    return {
+        "checkpoint": explainer.checkpoint.fingerprint,
+        "rows": explainer.store.fingerprint,
+        "codebook": concepts.summary.concepts_checksum,
+        "model": {"id": model.model_id, "fingerprint": model.fingerprint},
+        "settings": config.deciding(),
+        "target": "class" if model.label_names is not None else "next token",
+        "label_names": model.label_names,
+        "summary": {
+            "sentences": len(sentences),
+            "left_out": left_out or {},
+            "truncated": truncated,
+            "median_completeness_error": middle("completeness_error"),
+            "share_over_bound": sum(over) / len(over) if over else None,
+            "median_steps": middle("steps"),
+            "median_special_share": middle("special_share"),
+            "accuracy": sum(hits) / len(hits) if hits and model.label_names is not None else None,
+        },
+        "rationales": None,
+        **stamp(),
+    }

@@ -1,0 +1,174 @@
+"""The explanations of the evaluation split in a checkpoint's folder: read, continued, and made.
+
+explanations.json     what was explained, how, and the figures over all sentences; written last
+explanations.jsonl    one sentence a line
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from clvq.activations.store import ActivationStore
+from clvq.artifacts import EXPLANATIONS, UNFINISHED_EXPLANATIONS_NAME
+from clvq.concepts.assignments import read_text
+from clvq.concepts.codebook import codebook
+from clvq.config import ExplainConfig, differences
+from clvq.errors import ArtifactError, ClvqError, MismatchError
+from clvq.explanations.explainer import Explainer
+from clvq.explanations.rationales import agreement, read_rationales
+from clvq.explanations.records import Agreement, Explanation, ExplanationsSummary
+from clvq.language_model.tokenization import TokenizedSentence
+from clvq.progress import Progress, Report
+from clvq.storage import append_lines, locked, write_text
+from clvq.training.checkpoint import Checkpoint, checkpoint_folders, read_checkpoint
+
+if TYPE_CHECKING:
+    pass
+
+from clvq.explanations.results import Explanations, summarize
+
+SPLIT = "eval"
+
+
+class _Text(NamedTuple):
+    text: str
+    label: int | None
+
+
+class StoredSplit:
+    """The explanation of the evaluation split in a checkpoint's folder: what is there, what is missing."""
+
+    def __init__(self, checkpoint: Checkpoint, store: ActivationStore, config: ExplainConfig, progress: Report) -> None:
+        self.checkpoint, self.store, self.config, self.progress = checkpoint, store, config, progress
+        self.folder = checkpoint.path
+        self.identity = {"checkpoint": checkpoint.fingerprint, "rows": store.fingerprint}
+
+    def finished(self) -> Explanations | None:
+        """What the folder holds; None where there is nothing, or what was made of other weights or rows."""
+        summary = EXPLANATIONS.inspect(self.folder, self.identity).usable()
+        if summary is None:
+            return None
+        self._refuse_other(summary["settings"], "finished")
+        sentences = EXPLANATIONS.read_records(self.folder, summary)
+        concepts = codebook(self.checkpoint, progress=self.progress)
+        if summary["codebook"] != concepts.summary.concepts_checksum:
+            # The same codes, described anew: codes are of the weights alone.
+            summary["codebook"] = concepts.summary.concepts_checksum
+            with locked(self.folder):
+                EXPLANATIONS.write(self.folder, summary)
+        explanations = [Explanation.from_json(line) for line in sentences]
+        return Explanations(concepts, ExplanationsSummary.from_json(summary), explanations)
+
+    def _refuse_other(self, settings: dict[str, Any], state: str) -> None:
+        if differing := differences(settings, self.config.deciding()):
+            raise MismatchError(
+                f"{self.folder} holds {'an' if state == 'unfinished' else 'a'} {state} explanation of the evaluation "
+                f"split with other settings: {'; '.join(differing)}. Use those, or --overwrite to replace it."
+            )
+
+    def make(self, overwrite: bool) -> None:
+        """Explains what is missing, and writes the two files."""
+        rationales = None
+        if self.config.rationale_column is not None:
+            rationales = read_rationales(self.store, self.config.rationale_column)
+        done = {} if overwrite else self._unfinished()
+        explainer = Explainer(self.checkpoint, self.store, self.config)
+        concepts = codebook(self.checkpoint, progress=self.progress)
+        with locked(self.folder):
+            texts = [_Text(row.text, row.label) for row in self.store.sentences(SPLIT)][: self.config.limit]
+            tokenized = explainer.tokenize([text.text for text in texts])
+            if not any(sentence.words for sentence in tokenized):
+                raise ClvqError(f"No sentence of the evaluation split of {self.store.path} has a word to explain.")
+            if not done and not overwrite:
+                done = self._attributed_beside(explainer, tokenized)
+            self._run(explainer, texts, tokenized, done)
+            sentences = [done[index] for index in sorted(done)]
+            body = summarize(
+                explainer,
+                sentences,
+                concepts,
+                left_out={"without words": len(texts) - len(sentences)},
+                truncated=sum(sentence.truncated_words > 0 for sentence in tokenized),
+            )
+            if rationales is not None:
+                sentences = [replace(one, rationale=rationales.get(one.text, [])) for one in sentences]
+                body["rationales"] = self._compare(sentences).as_json()
+            lines = (one.as_line() for one in sentences)
+            body["explanations_checksum"] = EXPLANATIONS.write_records(self.folder, lines)
+            EXPLANATIONS.write(self.folder, body)
+            (self.folder / UNFINISHED_EXPLANATIONS_NAME).unlink(missing_ok=True)
+
+    def _attributed_beside(self, explainer: Explainer, tokenized: list[TokenizedSentence]) -> dict[int, Explanation]:
+        """What another checkpoint of the run folder has for the same input layer and settings, with this one's codes:
+        what words do in the model does not depend on the codes. Empty where there is none."""
+        for folder in checkpoint_folders(self.folder.parent):
+            try:
+                beside = read_checkpoint(folder)
+                made_of = {"checkpoint": beside.fingerprint, "rows": self.store.fingerprint}
+                summary = EXPLANATIONS.inspect(folder, made_of).usable()
+                if (
+                    summary is None
+                    or summary["model"]["fingerprint"] != explainer.model.fingerprint
+                    or beside.input_layer != self.checkpoint.input_layer
+                    or differences(summary["settings"], self.config.deciding())
+                ):
+                    continue
+                records = EXPLANATIONS.read_records(folder, summary)
+            except ClvqError:
+                continue  # an error of another checkpoint is for the command that names it
+            self.progress(Progress("explain", note=f"What words do in the model is read from {folder}."))
+            explanations = [Explanation.from_json(record) for record in records]
+            return {one.id: one for one in explainer.with_own_codes(explanations, tokenized)}
+        return {}
+
+    def _run(
+        self,
+        explainer: Explainer,
+        texts: list[_Text],
+        tokenized: list[TokenizedSentence],
+        done: dict[int, Explanation],
+    ) -> None:
+        """Adds to `done`, and line by line to the unfinished file, which first is made to hold just that."""
+        path = self.folder / UNFINISHED_EXPLANATIONS_NAME
+        head = {**self.identity, "settings": self.config.deciding()}
+        write_text(path, "".join(json.dumps(line) + "\n" for line in [head, *(one.as_line() for one in done.values())]))
+        left = [index for index in range(len(texts)) if index not in done]
+        total = sum(bool(sentence.words) for sentence in tokenized)
+        batches = explainer.explained(
+            [texts[index].text for index in left],
+            [tokenized[index] for index in left],
+            [texts[index].label for index in left],
+        )
+        for batch in batches:
+            explanations = [replace(one, id=left[one.id]) for one in batch]
+            append_lines(path, [json.dumps(one.as_line()) for one in explanations])
+            done.update((one.id, one) for one in explanations)
+            self.progress(Progress("explain", len(done), total, "sentences"))
+
+    def _unfinished(self) -> dict[int, Explanation]:
+        """The whole lines that an interrupted explanation with the same settings left; none of other weights."""
+        path = self.folder / UNFINISHED_EXPLANATIONS_NAME
+        if not path.exists():
+            return {}
+        lines = path.read_bytes().split(b"\n")[:-1]  # the last one is empty, or cut short by a kill
+        try:
+            head, *records = [json.loads(line) for line in lines]
+            if {name: head[name] for name in self.identity} != self.identity:
+                return {}
+            settings = dict(head["settings"])
+            done = {int(record["id"]): Explanation.from_json(record) for record in records}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(f"{path} is damaged ({error}). Start again with `clvq explain --overwrite`.") from error
+        self._refuse_other(settings, "unfinished")
+        return done
+
+    def _compare(self, sentences: list[Explanation]) -> Agreement:
+        """Return how far attributions agree with the sentences' rationales."""
+        text = read_text(self.store, "train", self.progress)
+        counts = Counter(text.types[text.types >= 0].tolist())
+        frequencies = {text.vocabulary[number]: count for number, count in counts.items()}
+        assert self.config.rationale_column is not None
+        return agreement(sentences, self.config.rationale_column, frequencies)
