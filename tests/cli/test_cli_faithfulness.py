@@ -187,6 +187,7 @@ clvq.interventions.effects.Record.add = add
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.slow
 def test_a_measurement_that_was_killed_continues(clvq: Clvq, run: Path, sign: signal.Signals) -> None:
     arguments = ("faithfulness", "--run", run, *QUICK, "--edit", "removal", "--batch-tokens", 40)
     process = start(*arguments, driver=SLOW_EDITS)

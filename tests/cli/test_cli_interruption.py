@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from running import SMALL, Clvq, files_of, start
 
+pytestmark = pytest.mark.slow
+
 TRAINING = ("--input-layer", "1", "--output-layer", "3", "--epochs", "4", "--batch-sentences", "4", *SMALL)
 SLOW_STEPS = """
 import time, clvq.training.vae_trainer, clvq.training.loop

@@ -12,6 +12,8 @@ from running import SMALL, Clvq
 
 from clvq.artifacts import CHECKPOINT, CODEBOOK, EXPLANATIONS, SIGNED, Artifact, State
 
+pytestmark = pytest.mark.slow
+
 MADE_OF = [(artifact, key) for artifact in SIGNED for key in artifact.made_of]
 SHOWS = {
     "codebook.json": 'id="catalogue"',

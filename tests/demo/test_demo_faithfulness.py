@@ -24,6 +24,8 @@ from clvq.interventions.selectivity import table
 from clvq.language_model.rows import WORD
 from clvq.language_model.upper_layers import UpperLayers
 
+pytestmark = pytest.mark.slow
+
 Words = dict[int, list[DemoWord]]
 
 

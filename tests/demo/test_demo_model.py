@@ -13,6 +13,8 @@ from clvq.demo import LABELS, MODEL_PATH, corpus
 from demo.build import model_card
 from demo.measure import LAYERS, denied, probe, word_states
 
+pytestmark = pytest.mark.slow
+
 MEGABYTE = 2**20
 
 

@@ -572,6 +572,7 @@ class TestLoading:
         with pytest.raises(ClvqError, match="from the same model"):
             ours.tokenize(["wonderful lifeless charming"])
 
+    @pytest.mark.slow
     def test_from_the_hubs_cache_without_network(self, model_folder: Folder, tmp_path: Path) -> None:
         """A cached snapshot gives its commit; nothing reaches the output; one that is not cached says so."""
         commit = "0123456789abcdef0123456789abcdef01234567"
