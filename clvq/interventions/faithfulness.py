@@ -2,7 +2,7 @@
 
 faithfulness.json     settings, figures, selectivities with intervals; by class; along a curve; of several
                       checkpoints side by side, and of seeds together. In the folder of the first one. Of the
-                      other modes than `model` see clvq.faithfulness_modes.
+                      other modes than `model` see clvq.interventions.modes.
 effects.safetensors   what each edit and control does to each sentence, beside each checkpoint
 """
 
