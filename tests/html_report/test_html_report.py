@@ -208,7 +208,7 @@ def test_a_code_leads_to_its_explanations_and_back(full: Any, page: Any) -> None
     page.fill("#concept-search", "no such words anywhere")  # a link opens a concept that a filter hides
     page.locator(".explanation a.salient[href='#concept-17']").first.click()
     page.wait_for_function("location.hash === '#concept-17'")
-    assert page.locator("#concept-17").is_visible()
+    page.locator("#concept-17").wait_for(state="visible")  # the address changes first, the page follows it
 
 
 def test_explanations_are_paged_filtered_and_linked_to(full: Any, page: Any) -> None:

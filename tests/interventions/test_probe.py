@@ -112,9 +112,10 @@ def test_without_the_planted_direction_no_probe_finds_the_label(
         assert line["refitted"]["value"] > edit["refitted"]["value"]
     for control in ("random", "covariance", "same", "other"):
         assert by_control[control]["distance"] == pytest.approx(edit["distance"], rel=0.01)
-    # Every concept is the same one here: its matched step is the removal itself.
-    assert by_control["same"]["accuracy"] == edit["accuracy"]
-    assert by_control["same"]["selectivity"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    # Every concept is the same one here: its matched step is the removal itself, up to rounding, which may turn two of
+    # some three hundred answers that lie on the probe's border.
+    assert by_control["same"]["accuracy"] == pytest.approx(edit["accuracy"], abs=0.0075)
+    assert by_control["same"]["selectivity"] == pytest.approx({"value": 0.0, "low": 0.0, "high": 0.0}, abs=0.02)
     if len({line.prediction for line in lines_of(path)}) == 1:  # no sentence is taken for the other class
         assert by_control["opposite"]["distance"] == 0
         assert by_control["opposite"]["selectivity"] is None
