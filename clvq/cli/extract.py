@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rich.console import RenderableType
 from rich.text import Text
 
+from clvq.artifacts import ACTIVATIONS_FOLDER
 from clvq.cli.errors import UsageError
 from clvq.cli.options import Run, command
 from clvq.cli.output import Result, heading, number, percent, plain, table
@@ -17,9 +18,6 @@ from clvq.storage import size_text
 
 if TYPE_CHECKING:
     from clvq.activations.store import ActivationStore
-
-ACTIVATIONS = "activations"
-"""As `clvq.activations.store.FOLDER_NAME`, which would cost torch to import."""
 
 _FATES = {
     "missing": "rows of the corpus without a text",
@@ -51,7 +49,7 @@ def extract(
     """
     import clvq
 
-    path = run / ACTIVATIONS
+    path = run / ACTIVATIONS_FOLDER
     settings = extraction_settings(path, given, report, overwrite=overwrite)
     if not settings.get("layers"):
         raise UsageError("--layers must be given, such as --layers 4,8 (0 is the embeddings).")

@@ -10,8 +10,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from clvq.artifacts import ACTIVATIONS_FOLDER
 from clvq.cli.errors import UsageError
-from clvq.cli.extract import ACTIVATIONS, extraction_settings
+from clvq.cli.extract import extraction_settings
 from clvq.cli.options import Run, command
 from clvq.cli.output import BAR_WIDTH, Bar, Result, clock, heading, number, plain, table
 from clvq.config import UNUSED, ExtractConfig, TrainConfig
@@ -42,17 +43,16 @@ def train(
     config = TrainConfig.resolve(**_training_settings(given))
     path = run / _checked_name(_default_name(config) if name is None else name)
     extraction = {item.name for item in fields(ExtractConfig)} - {"seed"}  # --seed is the training's
-    settings = extraction_settings(
-        run / ACTIVATIONS, {key: value for key, value in given.items() if key in extraction}, report, overwrite=False
-    )
+    of_extraction = {key: value for key, value in given.items() if key in extraction}
+    settings = extraction_settings(run / ACTIVATIONS_FOLDER, of_extraction, report, overwrite=False)
     pair = {config.input_layer, config.output_layer}
     settings["layers"] = tuple(sorted({*settings.get("layers", ()), *pair}))
     processes = Processes.current()
     if processes.is_leader:
-        clvq.extract(run / ACTIVATIONS, progress=report, **settings)
+        clvq.extract(run / ACTIVATIONS_FOLDER, progress=report, **settings)
     processes.wait()
     checkpoint = clvq.train(
-        run / ACTIVATIONS, path=path, overwrite=overwrite, progress=report, **_training_settings(given)
+        run / ACTIVATIONS_FOLDER, path=path, overwrite=overwrite, progress=report, **_training_settings(given)
     )
     hint = None
     if "yardsticks" not in UNUSED[config.method] and "frozen_kmeans" not in checkpoint.results["yardsticks"]:
@@ -81,11 +81,11 @@ def _checked_name(name: str) -> str:
         or Path(name).name != name
         or "\\" in name
         or not name.isprintable()
-        or name == ACTIVATIONS
+        or name == ACTIVATIONS_FOLDER
     ):
         raise ClvqError(
             f"--name {name!r} cannot be a checkpoint's folder: give one name without slashes or a leading dot, "
-            f"other than {ACTIVATIONS}."
+            f"other than {ACTIVATIONS_FOLDER}."
         )
     return name
 
