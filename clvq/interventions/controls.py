@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from clvq.concepts.directions import ConceptSpace
+from clvq.interventions.edits import Edit, Step
 
 NULLS = ("random", "covariance", "own")
 INJECTIONS = ("other", "usage", "class")
@@ -74,35 +75,45 @@ def like_usage(usage: Tensor) -> dict[int, np.ndarray]:
     return found
 
 
-def control_basis(
-    control: str,
-    space: ConceptSpace,
-    owners: Sequence[Owner],
-    pools: Pools,
-    *,
-    rank: int,
-    raw: bool,
-    key: Sequence[int],
+def controlled(
+    control: str, step: Step, owners: Sequence[Owner], owner: Tensor, pools: Pools, key: tuple[int, int]
 ) -> Tensor:
-    """[G, D, r] what the control would remove, for each owner: `rank` random columns, or another concept's direction.
+    """[N, D] states moved by a control as far as the edit moved them.
 
-    `key` is the seed and the number of the draw. Zeros where there is no other concept.
+    `owner` `[N]` says whose each state is; `key` is the seed and the number of the draw. States for which there is no
+    other concept to put in stay.
     """
-    generators = [
-        np.random.default_rng([*key, CONTROLS.index(control), owner.sentence, owner.code]) for owner in owners
-    ]
+    if control in UNDRAWN:
+        return step.towards_mean()
     if control in INJECTIONS:
-        pairs = zip(owners, generators, strict=True)
-        donors = [_donor(pools.of(control, owner), generator) for owner, generator in pairs]
-        codes = torch.tensor(donors, device=space.mean.device)
-        directions = (space.raw_directions if raw else space.directions)(codes.clamp_min(0))
-        return (directions * (codes >= 0)[:, None])[:, :, None]
-    width = len(space.mean)
-    draws = np.stack([generator.standard_normal((width, rank), np.float32) for generator in generators])
+        return step.along(donor_basis(control, step.edit, owners, pools, key)[owner])
+    space, rank = step.edit.space, step.basis.shape[2]
+    used = step.basis.any(dim=1)[:, None, :]  # [N, 1, r] as many columns as the state's own concept has
+    return step.along(random_basis(control, space, owners, rank, key)[owner] * used)
+
+
+def random_basis(control: str, space: ConceptSpace, owners: Sequence[Owner], rank: int, key: tuple[int, int]) -> Tensor:
+    """[G, D, rank] orthonormal columns drawn for each owner: anywhere, or as the training words vary."""
+    shape = (len(space.mean), rank)
+    draws = np.stack([one.standard_normal(shape, np.float32) for one in _generators(control, owners, key)])
     columns = torch.from_numpy(draws).to(space.mean.device)
     if control == "covariance":
         columns = space.factor @ columns
     return functional.normalize(columns, dim=1) if rank == 1 else torch.linalg.qr(columns).Q
+
+
+def donor_basis(control: str, edit: Edit, owners: Sequence[Owner], pools: Pools, key: tuple[int, int]) -> Tensor:
+    """[G, D, 1] another concept's direction for each owner; zeros where there is none."""
+    pairs = zip(owners, _generators(control, owners, key), strict=True)
+    donors = [_donor(pools.of(control, owner), generator) for owner, generator in pairs]
+    codes = torch.tensor(donors, device=edit.space.mean.device)
+    directions = (edit.space.raw_directions if edit.raw else edit.space.directions)(codes.clamp_min(0))
+    return (directions * (codes >= 0)[:, None])[:, :, None]
+
+
+def _generators(control: str, owners: Sequence[Owner], key: tuple[int, int]) -> list[np.random.Generator]:
+    number = CONTROLS.index(control)
+    return [np.random.default_rng([*key, number, owner.sentence, owner.code]) for owner in owners]
 
 
 def _donor(pool: np.ndarray, generator: np.random.Generator) -> int:

@@ -1,4 +1,4 @@
-"""Edits of states by what concepts mean, and moves of the same length to compare with: states in, new states out.
+"""Edits of states by what concepts mean, and steps of the same length to compare with: states in, new states out.
 
     removal       x - Q Q' (x - mu)                the concept's part, taken about the mean
     projection    x - R R' x                       the published one: the raw code projected out of the raw state
@@ -10,45 +10,118 @@ States are `[N, D]`, bases `[N, D, r]` with orthonormal columns or zeros, in 32 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clvq.concepts.directions import ConceptSpace
+
+
+@dataclass(frozen=True)
+class Edit:
+    """The centred removal, and what the other edits have in common with it."""
+
+    space: ConceptSpace
+    targets: Mapping[int, int] = field(default_factory=dict)
+    """For each prediction the concept that `move` puts in."""
+    strength: float = 1.0
+    """How many times `move` adds its deviation."""
+    name: ClassVar[str] = "removal"
+    raw: ClassVar[bool] = False
+    """Whether concepts are taken as the method holds them, and not about the mean."""
+
+    @property
+    def origin(self) -> Tensor:
+        """[D] the point about which a concept's part of a state is taken."""
+        return self.space.mean
+
+    def basis(self, rows: Tensor) -> Tensor:
+        """Return what spans the concepts of words `[N, D]`: `[N, D, r]`."""
+        return self.space.basis(rows)
+
+    def apply(self, states: Tensor, basis: Tensor, predictions: Sequence[int]) -> Tensor:
+        """Return the edited states `[N, D]`; `predictions` `[N]` are those of their sentences."""
+        return states - projected(states - self.origin, basis)
+
+    def taken(self, states: Tensor, basis: Tensor) -> Tensor:
+        """[2, N] how many directions are taken out of each state, and the share of its squared length along them."""
+        about = states - self.origin
+        inside = projected(about, basis).square().sum(dim=1)
+        whole = about.square().sum(dim=1).clamp_min(torch.finfo(about.dtype).tiny)
+        return torch.stack([basis.any(dim=1).sum(dim=1).to(inside), inside / whole])
+
+
+class RawProjection(Edit):
+    """The published projection of raw code out of raw state (arXiv 2506.20040, section 4)."""
+
+    name = "projection"
+    raw = True
+
+    @property
+    def origin(self) -> Tensor:
+        return torch.zeros_like(self.space.mean)
+
+    def basis(self, rows: Tensor) -> Tensor:
+        return self.space.raw_basis(rows)
+
+
+class ReplacementByMean(Edit):
+    name = "mean"
+
+    def apply(self, states: Tensor, basis: Tensor, predictions: Sequence[int]) -> Tensor:
+        return self.space.mean.expand_as(states)
+
+    def taken(self, states: Tensor, basis: Tensor) -> Tensor:
+        """Return zeros: all is taken out, and not by directions."""
+        return states.new_zeros(2, len(states))
+
+
+class Move(Edit):
+    """The removal with another concept put in, `strength` times; at 0 it is the removal."""
+
+    name = "move"
+
+    def apply(self, states: Tensor, basis: Tensor, predictions: Sequence[int]) -> Tensor:
+        targets = torch.tensor([self.targets[number] for number in predictions], device=states.device)
+        return super().apply(states, basis, predictions) + self.strength * self.space.deviations(targets)
+
+
+EDITS: dict[str, type[Edit]] = {edit.name: edit for edit in (Edit, RawProjection, ReplacementByMean, Move)}
+
+
+@dataclass(frozen=True)
+class Step:
+    """States `[N, D]` before and after an edit, to which controls are matched."""
+
+    edit: Edit
+    before: Tensor
+    basis: Tensor
+    """[N, D, r] of the states' own concepts."""
+    after: Tensor
+
+    @property
+    def distances(self) -> Tensor:
+        """[N] how far the edit moved each state."""
+        return torch.linalg.vector_norm(self.after - self.before, dim=1)
+
+    def along(self, basis: Tensor) -> Tensor:
+        """Return the states moved as far the way that removing another `basis` would move them: along minus their part
+        in it, taken about the edit's origin. A state that has no such part stays."""
+        away = functional.normalize(projected(self.before - self.edit.origin, basis), dim=1)
+        return self.before - self.distances[:, None] * away
+
+    def towards_mean(self) -> Tensor:
+        """Return the states moved as far straight towards the mean, and not beyond it."""
+        deviation = self.before - self.edit.space.mean
+        length = torch.linalg.vector_norm(deviation, dim=1)
+        share = (self.distances / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1)
+        return self.before - share[:, None] * deviation
+
 
 def projected(states: Tensor, basis: Tensor) -> Tensor:
-    """The part of each state that lies in its own basis `[N, D]`."""
+    """Return the part of each state that lies in its own basis `[N, D]`."""
     return torch.einsum("ndr,nr->nd", basis, torch.einsum("ndr,nd->nr", basis, states))
-
-
-def centred_removal(states: Tensor, basis: Tensor, mean: Tensor) -> Tensor:
-    """States without what their concept adds to the mean `[D]`."""
-    return states - projected(states - mean, basis)
-
-
-def raw_projection(states: Tensor, raw_basis: Tensor) -> Tensor:
-    """States without any part along the raw code, as published (arXiv 2506.20040, section 4)."""
-    return states - projected(states, raw_basis)
-
-
-def replacement_by_mean(states: Tensor, mean: Tensor) -> Tensor:
-    return mean.expand_as(states)
-
-
-def move(states: Tensor, basis: Tensor, mean: Tensor, deviation: Tensor, strength: float) -> Tensor:
-    """States with another concept in place of their own: `deviation` `[N, D]` or `[D]` is `c_j - mu`, taken
-    `strength` times; at 0 this is the removal."""
-    return centred_removal(states, basis, mean) + strength * deviation
-
-
-def matched_step(states: Tensor, basis: Tensor, origin: Tensor, distances: Tensor) -> Tensor:
-    """States moved by `distances` `[N]` the way that removing `basis` would move them: along minus their projection
-    on it, taken about `origin` `[D]`. A state that has no such part stays."""
-    away = functional.normalize(projected(states - origin, basis), dim=1)
-    return states - distances[:, None] * away
-
-
-def towards_mean(states: Tensor, mean: Tensor, distances: Tensor) -> Tensor:
-    """States moved by `distances` `[N]` straight towards the mean `[D]`, and not beyond it."""
-    deviation = states - mean
-    length = torch.linalg.vector_norm(deviation, dim=1)
-    return states - (distances / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1)[:, None] * deviation

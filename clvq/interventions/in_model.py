@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from clvq.concepts.directions import ConceptSpace
-from clvq.interventions import edits
-from clvq.interventions.controls import INJECTIONS, UNDRAWN, Owner, Pools, control_basis
+from clvq.interventions.controls import UNDRAWN, Owner, Pools, controlled
+from clvq.interventions.edits import EDITS, Step
 from clvq.interventions.effects import Change, Effects, Record
+from clvq.interventions.outcomes import correct, divergence, fall, flipped
 from clvq.interventions.places import SENTENCE_ROW, Place, Subject
 from clvq.language_model.rows import SENTENCE, BatchRows, as_stored, batches_by_length
 from clvq.language_model.upper_layers import Inputs, UpperLayers
@@ -56,6 +57,11 @@ class _Tokens(NamedTuple):
     """Index into `owners`."""
     owners: list[Owner]
 
+    @property
+    def predictions(self) -> list[int]:
+        """[N] what is predicted for the sentence of each token."""
+        return [self.owners[number].prediction for number in self.owner.tolist()]
+
 
 class _Batch(NamedTuple):
     """Some sentences on their way through the model."""
@@ -80,27 +86,30 @@ class Interventions:
     def effects(self, subjects: Sequence[Subject], plan: Plan, record: Record, progress: Report = silent) -> None:
         """Puts into `record`, made for the plan's changes, what each edit and each control does to each sentence that
         is not there yet."""
+        edits = [EDITS[name](self.space, plan.targets, plan.strength) for name in plan.edits]
         for batch in self._batches(subjects, record.left):
             clean = self._log_probabilities(batch.states, batch.inputs)
             rows, number_of = self._rows(batch)
-            bases = {raw: self.space.raw_basis(rows) if raw else self.space.basis(rows) for raw in _kinds(plan.edits)}
+            bases = {edit.raw: edit.basis(rows) for edit in {edit.raw: edit for edit in edits}.values()}
             nothing = clean.new_zeros(len(Effects._fields), len(batch.numbers), dtype=torch.float64)
-            found = dict.fromkeys(plan.changes(), nothing)
+            outcomes = dict.fromkeys(plan.changes(), nothing)
             for place, controls in plan.places.items():
                 tokens = _tokens(batch, place, number_of)
                 if tokens is None:
                     continue
                 before = batch.states[tokens.sentence, tokens.position].float()
-                for edit in plan.edits:
-                    basis = bases[edit == "projection"][tokens.word]
-                    after = self._edited(edit, before, basis, tokens, plan)
-                    distances = torch.linalg.vector_norm(after - before, dim=1)
-                    taken = self._taken(edit, before, basis)
-                    found[Change(edit, place, None)] = self._outcomes(batch, clean, tokens, [after], taken)
+                for edit in edits:
+                    basis = bases[edit.raw][tokens.word]
+                    step = Step(edit, before, basis, edit.apply(before, basis, tokens.predictions))
+                    taken = edit.taken(before, basis)
+                    outcomes[Change(edit.name, place, None)] = self._outcomes(batch, clean, tokens, [step.after], taken)
                     for control in controls:
-                        moved = self._moved(control, edit, place, before, basis, distances, tokens, plan)
-                        found[Change(edit, place, control)] = self._outcomes(batch, clean, tokens, moved)
-            record.add(batch.numbers, torch.stack([found[change] for change in record.changes]))
+                        moved = (
+                            controlled(control, step, tokens.owners, tokens.owner, plan.pools[place], (plan.seed, draw))
+                            for draw in range(1 if control in UNDRAWN else plan.draws)
+                        )
+                        outcomes[Change(edit.name, place, control)] = self._outcomes(batch, clean, tokens, moved)
+            record.add(batch.numbers, torch.stack([outcomes[change] for change in record.changes]))
             progress(Progress("faithfulness", len(subjects) - len(record.left), len(subjects), "sentences"))
 
     def _batches(self, subjects: Sequence[Subject], left: list[int]) -> Iterator[_Batch]:
@@ -127,54 +136,6 @@ class Interventions:
                 row_of[index, SENTENCE_ROW] = row
         return as_stored(rows.gather(batch.states), self.dtype), row_of
 
-    def _edited(self, edit: str, states: Tensor, basis: Tensor, tokens: _Tokens, plan: Plan) -> Tensor:
-        mean = self.space.mean
-        if edit == "projection":
-            return edits.raw_projection(states, basis)
-        if edit == "mean":
-            return edits.replacement_by_mean(states, mean)
-        if edit == "move":
-            targets = torch.tensor([plan.targets[owner.prediction] for owner in tokens.owners], device=mean.device)
-            deviations = self.space.deviations(targets)[tokens.owner]
-            return edits.move(states, basis, mean, deviations, plan.strength)
-        return edits.centred_removal(states, basis, mean)
-
-    def _moved(
-        self,
-        control: str,
-        edit: str,
-        place: Place,
-        states: Tensor,
-        basis: Tensor,
-        distances: Tensor,
-        tokens: _Tokens,
-        plan: Plan,
-    ) -> Iterator[Tensor]:
-        """The states after each draw of a control."""
-        mean, raw = self.space.mean, edit == "projection"
-        if control in UNDRAWN:
-            yield edits.towards_mean(states, mean, distances)
-            return
-        origin = torch.zeros_like(mean) if raw else mean
-        used = basis.any(dim=1)[:, None, :]  # [N, 1, r] as many columns as the word's own concept has
-        for draw in range(plan.draws):
-            columns = control_basis(
-                control, self.space, tokens.owners, plan.pools[place], rank=basis.shape[2], raw=raw,
-                key=(plan.seed, draw),
-            )[tokens.owner]  # fmt: skip
-            columns = columns if control in INJECTIONS else columns * used
-            yield edits.matched_step(states, columns, origin, distances)
-
-    def _taken(self, edit: str, states: Tensor, basis: Tensor) -> Tensor:
-        """[2, N] of each token: how many directions the edit takes out, and the share of its squared length along
-        them; zeros of a replacement, which takes out all."""
-        if edit == "mean":
-            return states.new_zeros(2, len(states))
-        about = states if edit == "projection" else states - self.space.mean
-        inside = edits.projected(about, basis).square().sum(dim=1)
-        whole = about.square().sum(dim=1).clamp_min(torch.finfo(about.dtype).tiny)
-        return torch.stack([basis.any(dim=1).sum(dim=1).to(inside), inside / whole])
-
     def _outcomes(
         self, batch: _Batch, clean: Tensor, tokens: _Tokens, draws: Iterable[Tensor], taken: Tensor | None = None
     ) -> Tensor:
@@ -193,25 +154,15 @@ class Interventions:
         states = batch.states.clone()
         states[tokens.sentence, tokens.position] = after
         changed = self._log_probabilities(states, batch.inputs)
-        predicted, now = clean.argmax(dim=1), changed.argmax(dim=1)
-        chances = clean.exp()
-        # Where a chance is 0 its logarithm has no weight.
-        kl = torch.where(chances > 0, chances * (clean - changed), 0).sum(dim=1)
-        fall = (chances - changed.exp()).gather(1, predicted[:, None]).squeeze(1)
         labels = torch.tensor(
-            [-1 if subject.label is None else subject.label for subject in batch.subjects], device=now.device
+            [-1 if subject.label is None else subject.label for subject in batch.subjects], device=clean.device
         )
-        correct = torch.where(labels >= 0, (now == labels).float(), torch.nan)
         lengths = torch.linalg.vector_norm((after - before).float(), dim=1)
         per_sentence = lengths.new_zeros(2, len(batch.numbers))
         per_sentence[0].index_add_(0, tokens.sentence, lengths)
         per_sentence[1].index_add_(0, tokens.sentence, torch.ones_like(lengths))
-        return torch.stack([(now != predicted).float(), kl, fall, correct, *per_sentence]).double()
-
-
-def _kinds(chosen: Sequence[str]) -> set[bool]:
-    """Whether the edits need the concepts raw, about the mean, or both."""
-    return {edit == "projection" for edit in chosen}
+        figures = (flipped(clean, changed), divergence(clean, changed), fall(clean, changed), correct(changed, labels))
+        return torch.stack([figure.double() for figure in (*figures, *per_sentence)])
 
 
 def _tokens(batch: _Batch, place: Place, number_of: dict[tuple[int, int], int]) -> _Tokens | None:

@@ -25,7 +25,7 @@ Where no sentence has a row of its own, the mean of its words' rows stands for i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,14 +40,15 @@ from torch.nn import functional
 
 from clvq.errors import ClvqError
 from clvq.explanations.records import Explanation
-from clvq.interventions import edits
-from clvq.interventions.controls import TOLERANCE, Pools, control_basis
+from clvq.interventions.controls import TOLERANCE, UNDRAWN, random_basis
+from clvq.interventions.edits import EDITS, RawProjection, Step
 from clvq.interventions.intervals import paired_intervals
 from clvq.interventions.probe_data import ProbeData
 from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint
 
-EDITS = ("removal", "projection", "mean")
+PROBED = ("removal", "projection", "mean")
+"""Edits that a probe can be shown: those that put nothing in."""
 DONORS = ("other", "same", "opposite")
 CONTROLS = ("random", "covariance", "own", *DONORS)
 CHECKS = ("same", "opposite", "other", "random")
@@ -56,7 +57,6 @@ PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Tried inverse strengths C of the regularisation, on rows whose columns have variance 1."""
 FOLDS = 5
 _ITERATIONS = 2000
-_NO_POOLS = Pools(np.zeros(0, np.int64), {}, {})
 
 
 def probe(
@@ -83,9 +83,9 @@ def probe(
 
     ClvqError where there are no labels, or of one class; MismatchError where the explanations are of other sentences.
     """
-    unknown = sorted(set(edit) - set(EDITS))
+    unknown = sorted(set(edit) - set(PROBED))
     if unknown or not edit:
-        raise ClvqError(f"A probe takes the edits {', '.join(EDITS)}, not {', '.join(unknown) or 'none'}.")
+        raise ClvqError(f"A probe takes the edits {', '.join(PROBED)}, not {', '.join(unknown) or 'none'}.")
     data = ProbeData.read(checkpoint, sentences, progress)
     training, selection = data.parts()
     fitted, strength = _selected(data.train[training], data.train_labels[training],
@@ -93,10 +93,10 @@ def probe(
     table = _Table(data, fitted, seed)
     lines = []
     for number, name in enumerate(edit):
-        concept = _edited(name, data)
-        lines.append(table.line(name, None, [concept]))
+        step = _step(name, data)
+        lines.append(table.line(name, None, [step.after]))
         for control in CONTROLS:
-            lines.append(table.line(name, control, list(_controlled(control, name, data, concept, draws, seed))))
+            lines.append(table.line(name, control, _controlled(control, step, data, draws, seed)))
         progress(Progress("probe", number + 1, len(edit), "edits"))
     return {
         "mode": "probe",
@@ -129,16 +129,17 @@ def published_probe(
     """
     data = ProbeData.read(checkpoint, sentences, progress)
     fitted = LogisticRegression(max_iter=_ITERATIONS).fit(data.train.numpy(), data.train_labels)
-    concept = _edited("projection", data)
+    step = _step("projection", data)
     gaussian = torch.from_numpy(np.random.default_rng([seed]).standard_normal(data.states.shape[1], np.float32))
     columns = functional.normalize(gaussian, dim=0).expand_as(data.states)[:, :, None]
+    published = RawProjection(data.space).apply(data.states, columns, [])
     table = _Table(data, fitted, seed)
     lines = [
-        {"protocol": "published", **table.line("projection", None, [concept])},
-        {"protocol": "published", **table.line("projection", "gaussian", [edits.raw_projection(data.states, columns)])},
+        {"protocol": "published", **table.line("projection", None, [step.after])},
+        {"protocol": "published", **table.line("projection", "gaussian", [published])},
     ]
     for control in CHECKS:
-        moved = list(_controlled(control, "projection", data, concept, draws, seed))
+        moved = _controlled(control, step, data, draws, seed)
         lines.append({"protocol": "check", **table.line("projection", control, moved)})
     progress(Progress("probe", 1, 1, "edits"))
     return {
@@ -150,35 +151,27 @@ def published_probe(
     }
 
 
-def _edited(edit: str, data: ProbeData) -> Tensor:
-    """[S, D] sentence rows without the concept of the most salient word."""
-    space = data.space
-    if edit == "projection":
-        return edits.raw_projection(data.states, space.raw_basis(data.words))
-    if edit == "mean":
-        return edits.replacement_by_mean(data.states, space.mean)
-    return edits.centred_removal(data.states, space.basis(data.words), space.mean)
+def _step(name: str, data: ProbeData) -> Step:
+    """The sentence rows before and after they lose the concept of the most salient word."""
+    edit = EDITS[name](data.space)
+    basis = edit.basis(data.words)
+    return Step(edit, data.states, basis, edit.apply(data.states, basis, []))
 
 
-def _controlled(control: str, edit: str, data: ProbeData, concept: Tensor, draws: int, seed: int) -> Iterator[Tensor]:
+def _controlled(control: str, step: Step, data: ProbeData, draws: int, seed: int) -> list[Tensor]:
     """[S, D] for each draw: sentence rows moved as far as the edit moved them."""
-    space, raw = data.space, edit == "projection"
-    distances = torch.linalg.vector_norm(concept - data.states, dim=1)
-    if control == "own":
-        yield edits.towards_mean(data.states, space.mean, distances)
-        return
-    basis = (space.raw_basis if raw else space.basis)(data.words)
-    origin = torch.zeros_like(space.mean) if raw else space.mean
-    for draw in range(draws):
-        if control in DONORS:
-            donors = torch.from_numpy(_donors(control, data, (seed, draw))).to(basis.device)
-            columns = basis[donors.clamp_min(0)] * (donors >= 0)[:, None, None]
-        else:
-            columns = control_basis(
-                control, space, data.owners, _NO_POOLS, rank=basis.shape[2], raw=raw, key=(seed, draw)
-            )
-            columns = columns * basis.any(dim=1)[:, None, :]  # as many as the sentence's own concept has
-        yield edits.matched_step(data.states, columns, origin, distances)
+    if control in UNDRAWN:
+        return [step.towards_mean()]
+    return [step.along(_other_basis(control, step, data, (seed, draw))) for draw in range(draws)]
+
+
+def _other_basis(control: str, step: Step, data: ProbeData, key: tuple[int, int]) -> Tensor:
+    """[S, D, r] another sentence's concept, or random columns, as many as the sentence's own concept has."""
+    if control in DONORS:
+        donors = torch.from_numpy(_donors(control, data, key)).to(step.basis.device)
+        return step.basis[donors.clamp_min(0)] * (donors >= 0)[:, None, None]
+    columns = random_basis(control, data.space, data.owners, step.basis.shape[2], key)
+    return columns * step.basis.any(dim=1)[:, None, :]
 
 
 def _donors(control: str, data: ProbeData, key: tuple[int, int]) -> np.ndarray:

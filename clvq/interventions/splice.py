@@ -145,15 +145,14 @@ class _Splicer:
         spliced[place] = values[rows.row[of_rows]].to(clean.dtype)
         ablated[place] = torch.where(is_word[rows.row[of_rows]][:, None], word_mean, sentence_mean)
         logits = upper.logits(clean, inputs)
-        answer = logits.argmax(dim=1)
-        truth = torch.tensor([-1 if label is None else label for label in labels], device=answer.device)
+        truth = torch.tensor([-1 if label is None else label for label in labels], device=logits.device)
         truth = torch.where((truth < logits.shape[1]) & (self.model.label_names is not None), truth, -1)
-        figures = outcome("", logits, logits, answer, truth)
+        figures = outcome("", logits, logits, truth)
         for others in OTHERS:
             for name, replaced in (("spliced", spliced), ("ablated", ablated)):
                 if others == "ablated":
                     replaced[without_row] = word_mean
-                figures |= outcome(f"{others} {name} ", upper.logits(replaced, inputs), logits, answer, truth)
+                figures |= outcome(f"{others} {name} ", upper.logits(replaced, inputs), logits, truth)
         self._see_what_counts(sentences, inputs, clean, logits)
         figures["tokens"] = inputs.attention_mask.sum(dim=1)
         figures["tokens_of_rows"] = figures["tokens"] - without_row.sum(dim=1)

@@ -11,25 +11,22 @@ from torch import Tensor
 
 from clvq.activations.store import SentenceRows
 from clvq.interventions.intervals import paired_intervals
+from clvq.interventions.outcomes import correct, divergence, flipped
 
 OTHERS = ("clean", "ablated")
 """What stands where no row is."""
 
 
-def outcome(prefix: str, logits: Tensor, clean: Tensor, answer: Tensor, truth: Tensor) -> dict[str, Tensor]:
+def outcome(prefix: str, logits: Tensor, clean: Tensor, truth: Tensor) -> dict[str, Tensor]:
     """Figures `[B]` of an answer beside the clean one; NaN for those of labels where there is none (`truth` -1)."""
     changed, expected = logits.double().log_softmax(dim=1), clean.double().log_softmax(dim=1)
-    chances = expected.exp()
-    known = truth >= 0
     of_truth = -changed.gather(1, truth.clamp_min(0)[:, None])[:, 0]
-    now = changed.argmax(dim=1)
     return {
-        f"{prefix}agreement": now == answer,
-        # Where a chance is 0 its logarithm has no weight.
-        f"{prefix}kl": torch.where(chances > 0, chances * (expected - changed), 0).sum(dim=1),
-        f"{prefix}loss": -changed.gather(1, answer[:, None])[:, 0],
-        f"{prefix}accuracy": torch.where(known, (now == truth).double(), torch.nan),
-        f"{prefix}loss_labels": torch.where(known, of_truth, torch.nan),
+        f"{prefix}agreement": ~flipped(clean, logits),
+        f"{prefix}kl": divergence(expected, changed),
+        f"{prefix}loss": -changed.gather(1, clean.argmax(dim=1, keepdim=True))[:, 0],
+        f"{prefix}accuracy": correct(changed, truth),
+        f"{prefix}loss_labels": torch.where(truth >= 0, of_truth, torch.nan),
     }
 
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from clvq.concepts.directions import ConceptSpace
-from clvq.interventions import edits
-from clvq.interventions.controls import CONTROLS, NULLS, Owner, Pools, control_basis, like_usage
+from clvq.interventions.controls import CONTROLS, NULLS, Owner, Pools, donor_basis, like_usage, random_basis
+from clvq.interventions.edits import Edit, Move, RawProjection, ReplacementByMean, Step
 from clvq.interventions.effects import Change, Effects, Record
 from clvq.interventions.in_model import Interventions, Plan
 from clvq.interventions.intervals import paired_intervals
@@ -211,54 +211,59 @@ def test_edits_are_their_formulas() -> None:
     basis = torch.linalg.qr(torch.randn(6, 8, 2)).Q
     basis[2, :, 1] = 0
     basis[3] = 0
-    removed = edits.centred_removal(states, basis, mean)
+    space = Planted(mean, torch.stack([torch.zeros(8), deviation]))
+    predictions = [0] * len(states)
+    removed = Edit(space).apply(states, basis, predictions)
     for state, own, after in zip(states, basis, removed, strict=True):
         assert torch.allclose(after, state - own @ own.T @ (state - mean), atol=1e-6)
         assert torch.allclose(own.T @ after, own.T @ mean, atol=1e-6)
     assert torch.equal(removed[3], states[3])
-    projected = edits.raw_projection(states, basis)
+    projected = RawProjection(space).apply(states, basis, predictions)
     assert torch.allclose(torch.einsum("ndr,nd->nr", basis, projected), torch.zeros(6, 2), atol=1e-6)
-    assert torch.equal(edits.replacement_by_mean(states, mean), mean.expand(6, 8))
-    moved = edits.move(states, basis, mean, deviation, 0.5)
+    assert torch.equal(ReplacementByMean(space).apply(states, basis, predictions), mean.expand(6, 8))
+    moved = Move(space, {0: 1}, 0.5).apply(states, basis, predictions)
     assert torch.allclose(moved - removed, 0.5 * deviation.expand(6, 8), atol=1e-6)
-    assert torch.equal(edits.move(states, basis, mean, deviation, 0.0), removed)
+    assert torch.equal(Move(space, {0: 1}, 0.0).apply(states, basis, predictions), removed)
 
 
 def test_a_step_of_its_own_length_is_the_removal_itself() -> None:
     torch.manual_seed(0)
     states, mean = torch.randn(6, 8), torch.randn(8)
     basis = torch.linalg.qr(torch.randn(6, 8, 1)).Q
-    removed = edits.centred_removal(states, basis, mean)
-    distances = (removed - states).norm(dim=1)
-    assert torch.allclose(edits.matched_step(states, basis, mean, distances), removed, atol=1e-6)
-    assert torch.equal(edits.matched_step(states, torch.zeros_like(basis), mean, distances), states)
-    deviation = (states - mean).norm(dim=1)
-    towards = edits.towards_mean(states, mean, deviation / 2)
-    assert torch.allclose(towards, (states + mean) / 2, atol=1e-6)
-    assert torch.allclose(edits.towards_mean(states, mean, 3 * deviation), mean.expand(6, 8), atol=1e-6)
+    edit = Edit(Planted(mean, torch.zeros(1, 8)))
+    removed = edit.apply(states, basis, [0] * len(states))
+    step = Step(edit, states, basis, removed)
+    assert torch.allclose(step.along(basis), removed, atol=1e-6)
+    assert torch.equal(step.along(torch.zeros_like(basis)), states)
+    deviation = states - mean
+    half = Step(edit, states, basis, states - deviation / 2)
+    assert torch.allclose(half.towards_mean(), (states + mean) / 2, atol=1e-6)
+    far = Step(edit, states, basis, states + 3 * deviation)
+    assert torch.allclose(far.towards_mean(), mean.expand(6, 8), atol=1e-6)
 
 
-@pytest.mark.parametrize("raw", [False, True])
-def test_controls_are_drawn_by_sentence_and_concept(raw: bool) -> None:
+@pytest.mark.parametrize("kind", [Edit, RawProjection])
+def test_controls_are_drawn_by_sentence_and_concept(kind: type[Edit]) -> None:
     """As often as not other, unit or orthonormal, and the same whatever stands beside them in a batch."""
     torch.manual_seed(0)
     space = Planted(torch.zeros(16), torch.randn(5, 16))
+    edit = kind(space)
     owners = [Owner(3, 0, 0), Owner(3, 1, 1), Owner(4, 0, 0)]
     pools = Pools(np.array([0, 0, 1, 4]), like_usage(space.usage), {0: np.array([0, 2])})
     for control in ("random", "covariance"):
         for rank in (1, 3):
-            drawn = control_basis(control, space, owners, pools, rank=rank, raw=raw, key=(0, 1))
+            drawn = random_basis(control, space, owners, rank, (0, 1))
             gram = torch.einsum("gdr,gds->grs", drawn, drawn)
             assert torch.allclose(gram, torch.eye(rank).expand(3, -1, -1), atol=1e-5)
-            alone = control_basis(control, space, owners[1:2], pools, rank=rank, raw=raw, key=(0, 1))
+            alone = random_basis(control, space, owners[1:2], rank, (0, 1))
             assert torch.equal(alone[0], drawn[1])
             assert not torch.allclose(drawn[0], drawn[2])
-            again = control_basis(control, space, owners, pools, rank=rank, raw=raw, key=(0, 2))
+            again = random_basis(control, space, owners, rank, (0, 2))
             assert not torch.allclose(drawn, again)
     units = space.directions(torch.arange(5))
     for control, others in (("other", {0: {1, 4}, 1: {0, 4}}), ("class", {0: {2}, 1: set()})):
         for number in range(20):
-            found = control_basis(control, space, owners, pools, rank=1, raw=raw, key=(0, number))[:, :, 0]
+            found = donor_basis(control, edit, owners, pools, (0, number))[:, :, 0]
             for owner, direction in zip(owners, found, strict=True):
                 near = {code for code in range(5) if torch.allclose(units[code], direction)}
                 assert near <= others[owner.code]

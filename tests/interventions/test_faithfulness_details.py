@@ -16,7 +16,7 @@ import clvq
 from clvq.activations.store import ActivationStore
 from clvq.concepts import directions as spaces
 from clvq.concepts.directions import ConceptSpace
-from clvq.interventions.controls import Owner, Pools, control_basis
+from clvq.interventions.controls import Owner, Pools, random_basis
 from clvq.interventions.effects import Change, Effects, Record
 from clvq.interventions.in_model import Interventions, Plan
 from clvq.interventions.intervals import paired_intervals
@@ -112,8 +112,7 @@ def test_a_control_is_the_mean_over_its_draws_with_as_many_directions_as_the_wor
     for number, subject in enumerate(subjects):
         expected = []
         for draw in range(3):
-            pools = Pools(np.array([0]), {}, {})
-            drawn = control_basis(control, space, [Owner(number, 0, 0)], pools, rank=2, raw=False, key=(5, draw))[0]
+            drawn = random_basis(control, space, [Owner(number, 0, 0)], 2, (5, draw))[0]
 
             def step(state: Tensor, row: Tensor, drawn: Tensor = drawn) -> Tensor:
                 own = space.basis(row[None])[0]
