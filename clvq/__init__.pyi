@@ -35,7 +35,7 @@ def codebook(
     checkpoint: Checkpoint | str | Path,
     *,
     overwrite: bool = False,
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
 ) -> Codebook:
     """Return a checkpoint's concepts: those stored beside it, or new ones made from its activations.
 
@@ -48,7 +48,7 @@ def codebook(
     Args:
         checkpoint: A checkpoint, or its folder.
         overwrite: Find the concepts again, and replace the stored ones.
-        progress: Called with each `clvq.progress.Progress`; None is silent.
+        progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
     """
 
 def explain(
@@ -56,7 +56,7 @@ def explain(
     texts: str | Sequence[str] | None = None,
     *,
     overwrite: bool = False,
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
     baseline: Literal["padding", "zero"] = "padding",
     completeness: float = 0.05,
     steps: int = 8,
@@ -82,7 +82,7 @@ def explain(
         checkpoint: A checkpoint, or its folder.
         texts: One text or several. None explains the evaluation split.
         overwrite: Explain the evaluation split again.
-        progress: Called with each `clvq.progress.Progress`; None is silent.
+        progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
         baseline: Where integrated gradients start: at the states of a text of padding, or at zeros.
         completeness: Allowed error of the attributions' sum, as a share of the change that it should
             equal. Above it the number of steps is doubled.
@@ -102,7 +102,7 @@ def extract(
     path: str | Path,
     *,
     overwrite: bool = False,
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
     model: str = "demo",
     revision: str | None = None,
     dataset: str = "demo",
@@ -136,7 +136,7 @@ def extract(
     Args:
         path: Folder of the activations. `train` and the other functions look for `activations` beside a checkpoint.
         overwrite: Replace the activations that the folder holds.
-        progress: Called with each `clvq.progress.Progress`; None is silent.
+        progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
         model: Language model: a hub id (user/name or user/name@revision), a local folder, or demo, the
             bundled model.
         revision: Branch, tag or commit of a model from the hub [its main branch].
@@ -170,7 +170,7 @@ def faithfulness(
     checkpoints: Checkpoint | str | Path | Sequence[Checkpoint | str | Path],
     *,
     overwrite: bool = False,
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
     mode: Literal["model", "splice", "probe", "paper"] = "model",
     edit: str = "removal,projection",
     at: str = "salient,sentence",
@@ -201,7 +201,7 @@ def faithfulness(
     Args:
         checkpoints: A checkpoint, its folder, or several of either, which are put side by side.
         overwrite: Measure again, and replace the stored result.
-        progress: Called with each `clvq.progress.Progress`; None is silent.
+        progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
         mode: What to measure. model: what the model answers when concepts are edited inside it; splice:
             what it answers when the reconstruction takes the place of its states; probe: what a probe
             answers when sentence rows are edited; paper: the published probe, with checks that show it
@@ -229,7 +229,7 @@ def report(
     checkpoint: Checkpoint | str | Path,
     path: str | Path,
     *,
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
 ) -> Path:
     """Write the report of a checkpoint to one HTML file, and return the path of the file.
 
@@ -241,7 +241,7 @@ def report(
     Args:
         checkpoint: A checkpoint, or its folder.
         path: The file to write.
-        progress: Called with each `clvq.progress.Progress`; None is silent.
+        progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
     """
 
 def train(
@@ -249,7 +249,7 @@ def train(
     *,
     path: str | Path,
     overwrite: bool = False,
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
     input_layer: int,
     output_layer: int,
     method: Literal["clvq", "kmeans", "vqvae", "sae"] = "clvq",
@@ -295,7 +295,7 @@ def train(
         store: Activations that hold both layers, or their folder.
         path: Folder of the checkpoint. Keep it beside the activations, where the other functions look for them.
         overwrite: Replace the checkpoint that the folder holds.
-        progress: Called with each `clvq.progress.Progress`; None is silent.
+        progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
         input_layer: Layer whose states are replaced by codes.
         output_layer: Layer whose states the decoder predicts from the codes.
         method: What to train. clvq: a CLVQ-VAE; kmeans: the same decoder over frozen k-means codes;

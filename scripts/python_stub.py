@@ -58,7 +58,7 @@ def definition(function: Any) -> str:
 def annotation(function: Any, parameter: inspect.Parameter) -> str:
     """Return a parameter's type: as its function spells it, or from the settings class."""
     if parameter.name == "progress":
-        return "Report | None"
+        return "Report | bool | None"
     if parameter.name in function.__wrapped__.__annotations__:
         return str(function.__wrapped__.__annotations__[parameter.name])
     return text(inspect.formatannotation(parameter.annotation)).replace("collections.abc.", "")

@@ -12,8 +12,8 @@ import clvq
 PACKAGE = Path(clvq.__file__).parent
 
 ROOMS = (
-    "errors", "progress", "config", "storage", "artifacts", "device", "demo", "corpus", "language_model", "activations",
-    "models", "training", "concepts", "explanations", "interventions", "html_report", "cli",
+    "errors", "progress", "notebook", "config", "storage", "artifacts", "device", "demo", "corpus", "language_model",
+    "activations", "models", "training", "concepts", "explanations", "interventions", "html_report", "cli",
 )  # fmt: skip
 """A module imports from its own room and from those before it; what lies flat in the package is a room of its own."""
 
@@ -61,6 +61,16 @@ def test_imports_point_back_along_the_rooms(path: Path) -> None:
 def test_heavy_libraries_stay_in_their_rooms(library: str) -> None:
     users = {room(path) for path in MODULES if any(name.split(".")[0] == library for name in imports(path))}
     assert users <= ONLY_IN[library]
+
+
+def test_the_library_asks_for_the_command_line_in_one_place() -> None:
+    """`import_module` hides a name from `imports`, so those who name a room after their own are counted here."""
+    naming = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in MODULES
+        if room(path) != "cli" and '"clvq.cli' in path.read_text(encoding="utf-8")
+    }
+    assert naming == {"progress.py"}
 
 
 def test_the_library_prints_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import sys
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
@@ -157,4 +158,23 @@ def test_a_function_gets_the_reports_and_none_is_silent(
     assert {report.stage for report in reports} >= {"extract"}
     capsys.readouterr()
     clvq.extract(tmp_path / "activations", layers=2, max_sentences=20, progress=None, **given)
+    assert capsys.readouterr() == ("", "")
+    with pytest.raises(clvq.ClvqError, match="progress must be True or a function"):
+        clvq.extract(tmp_path / "activations", layers=2, progress="yes", **given)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_true_shows_bars_on_a_terminal_and_lines_elsewhere(
+    terminal: bool, corpus_file: Path, model_folder: Callable[[str], Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    given = {"model": str(model_folder("bert")), "dataset": str(corpus_file), "device": "cpu", "layers": 2}
+    clvq.extract(tmp_path / "activations", progress=True, **given)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "will be written to" in shown.err
+    assert ("working ..." in shown.err) == terminal  # what a bar shows before the first stage
+    clvq.extract(tmp_path / "activations", progress=False, **given)
     assert capsys.readouterr() == ("", "")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -21,9 +21,13 @@ from torch import Tensor
 
 from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS
 from clvq.errors import ArtifactError, ClvqError, MismatchError
-from clvq.language_model.rows import as_stored, sink_rows
+from clvq.language_model.rows import WORD, as_stored, sink_rows
+from clvq.notebook import Shown, data_frame
 from clvq.progress import Progress, Report, silent
 from clvq.storage import check_file, child, fingerprint, read_tensors
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class SentenceRows(NamedTuple):
@@ -78,7 +82,7 @@ class LayerRows:
         yield from ((int(first), shard) for first, shard in zip(self._first, self._shards, strict=False))
 
 
-class ActivationStore:
+class ActivationStore(Shown):
     """A finished store. `ActivationStore(path)` checks the manifest; shards are checked when a layer is first opened.
 
     Raises ArtifactError for a store that is missing, unfinished, damaged, foreign or from a newer clvq.
@@ -93,6 +97,28 @@ class ActivationStore:
         self.has_predictions: bool = self.manifest["has_predictions"]
         self.keep_sinks: bool = self.settings["keep_sinks"]
         self._checked: set[Path] = set()
+
+    def _title(self) -> str:
+        layers = ", ".join(map(str, sorted(self.layers)))
+        sentences = sum(split["sentences"] for split in self.manifest["splits"].values())
+        source = f"{self.settings['model']} over {sentences:,} sentences of {self.settings['dataset']}"
+        return f"{self.path}: layers {layers} of {source}"
+
+    def _html(self, caption: str) -> str:
+        from clvq.activations.notebook import store_html
+
+        return store_html(caption, self.manifest)
+
+    def to_pandas(self) -> DataFrame:
+        """Return a table with a row a sentence of both splits."""
+        columns = ["split", "sentence", "text", "label", "prediction", "words"]
+        rows = (
+            dict(zip(columns, (split, index, sentence.text, sentence.label, sentence.prediction,
+                               sum(flag & WORD != 0 for flag in sentence.flags)), strict=True))
+            for split in self.manifest["splits"]
+            for index, sentence in enumerate(self.sentences(split))
+        )  # fmt: skip
+        return data_frame(rows, columns).astype({"label": "Int64", "prediction": "Int64"})
 
     @property
     def layers(self) -> dict[int, StoredLayer]:

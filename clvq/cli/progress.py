@@ -1,225 +1,195 @@
-"""Progress on stderr: a live view on a terminal, elsewhere a plain line now and then."""
+"""Progress on stderr: a bar on a terminal, elsewhere a plain line now and then. Also what `progress=True` shows."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import sys
 import time
 import warnings
-from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Self
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, ProgressColumn, Task
+from rich.progress import Progress as RichProgress
+from rich.table import Column
 from rich.text import Text
 
 from clvq.cli.interruption import Interruption
 from clvq.cli.output import clock, is_follower, plain, stderr_console, tell
-from clvq.progress import Progress, Report
+from clvq.progress import Progress, Report, silent
 
 LINE_SECONDS = 10.0
 """Without a terminal a stage writes a line at most this often, and one at its end."""
 WORTH_A_LINE_SECONDS = 5.0
 """A stage that took less leaves no line behind."""
-_RECENT_SECONDS = 20.0
 _NAMES = {"fvu": "selection FVU", "perplexity": "codebook perplexity"}
 _VERBOSITY = ("TRANSFORMERS_VERBOSITY", "DATASETS_VERBOSITY", "HF_HUB_VERBOSITY")
 _TOLD_APART = ("rows", "epoch", "epochs", "words/s")
 
 
 @contextmanager
+def bars() -> Iterator[Report]:
+    """Give a report that shows progress; of several processes that a launcher started, the first one's alone."""
+    if is_follower():
+        yield silent
+        return
+    console = stderr_console()
+    in_notebook = console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None
+    with Display(console, live=in_notebook or (sys.stderr.isatty() and console.is_interactive)) as display:
+        yield display.take
+
+
+@contextmanager
 def reporting(interruption: Interruption, debug: bool) -> Iterator[Report]:
-    """A report for library functions. While it is open, whatever else prints to stdout goes to stderr.
+    """Give a report for library functions. While it is open, whatever else prints to stdout goes to stderr.
 
     Other libraries keep their warnings to themselves unless `debug`; those that read a variable are not imported yet.
     """
-    live = not is_follower() and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-    view = LiveView(stderr_console()) if live else PlainView(stderr_console())
-
-    def report(progress: Progress) -> None:
-        interruption.watch(progress)
-        if not is_follower():
-            view.take(progress)
-
     if not debug:
         for name in _VERBOSITY:
             os.environ.setdefault(name, "error")
-    with view, contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+    with bars() as show, contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         if not debug:
             warnings.simplefilter("ignore")
+
+        def report(progress: Progress) -> None:
+            interruption.watch(progress)
+            show(progress)
+
         yield report
 
 
-class Stage:
-    """One stage of the work so far, and how fast it goes."""
+class Display:
+    """Shows the stage that is running, and notes at once. A stage that took a while leaves a line behind."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.started = time.monotonic()
-        self.done: float = 0
-        self.total: float | None = None
-        self.unit = ""
-        self.details: dict[str, float | int | str] = {}
-        self._rows = 0.0
-        self._recent: deque[tuple[float, float, float]] = deque()
-
-    def take(self, progress: Progress) -> None:
-        now = time.monotonic()
-        self.done, self.total, self.unit = progress.done, progress.total, progress.unit
-        self.details.update(progress.details)
-        self._rows += float(progress.details.get("rows", 0))
-        self._recent.append((now, self.done, self._rows))
-        while now - self._recent[0][0] > _RECENT_SECONDS and len(self._recent) > 2:
-            self._recent.popleft()
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.started
-
-    def count(self) -> str:
-        if self.total is None:
-            return f"{self.done:,.0f} {self.unit}"
-        return f"{self.done:,.0f}/{self.total:,.0f} {self.unit}"
-
-    def speed(self) -> str:
-        if "words/s" in self.details:
-            return f"{self.details['words/s']:,} words/s"
-        rate = self._rate(2)
-        return f"{rate:,.0f} rows/s" if rate else ""
-
-    def left(self) -> str:
-        rate = self._rate(1)
-        return f"{clock((self.total - self.done) / rate)} left" if rate and self.total is not None else ""
-
-    def epoch(self) -> str:
-        if "epoch" not in self.details:
-            return ""
-        total = f"/{self.details['epochs']}" if "epochs" in self.details else ""
-        return f"epoch {self.details['epoch']}{total}"
-
-    def figures(self) -> str:
-        return ", ".join(
-            f"{_NAMES.get(name, name)} {_figure(value)}"
-            for name, value in self.details.items()
-            if name not in _TOLD_APART
-        )
-
-    def line(self) -> str:
-        parts = (self.count(), self.epoch(), self.figures(), self.speed(), self.left())
-        return f"{self.name}: {', '.join(part for part in parts if part)}"
-
-    def last_line(self) -> str:
-        """What is left to read of a stage that is over."""
-        parts = (self.count(), self.figures(), clock(self.seconds))
-        return f"{self.name}: {', '.join(part for part in parts if part)}"
-
-    def _rate(self, column: int) -> float:
-        if len(self._recent) < 2:
-            return 0.0
-        first, last = self._recent[0], self._recent[-1]
-        return (last[column] - first[column]) / max(last[0] - first[0], 1e-6)
-
-
-class View(ABC):
-    """What both views share: stages follow one another, and a note is shown at once."""
-
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, live: bool) -> None:
+        """Draw a bar where `live`; else write a line every LINE_SECONDS at most, and one an epoch."""
         self.console = console
-        self.stage: Stage | None = None
+        self.bars = _Bars(
+            _TextColumn(lambda task: task.description, style="bold"),
+            BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=8)),
+            _TextColumn(lambda task: _joined(task, _count, _speed, _left)),
+            console=console, disable=not live, transient=True, expand=True, redirect_stdout=False,
+            speed_estimate_period=20, get_time=time.monotonic,
+        )  # fmt: skip
+        self._written = time.monotonic()
 
     def take(self, progress: Progress) -> None:
         if progress.note is not None:
-            self.write(progress.note)
+            self._write(progress.note)
             return
-        if self.stage is None or self.stage.name != progress.stage:
-            self.leave()
-            self.stage = Stage(progress.stage)
-        self.stage.take(progress)
-        self.show(self.stage, progress)
+        stage = self.bars.stage
+        if stage is None or stage.description != progress.stage:
+            self._leave()
+            stage = self.bars.begin(progress.stage)
+        self.bars.count(stage, progress)
+        if self.bars.disable and (time.monotonic() - self._written >= LINE_SECONDS or "fvu" in progress.details):
+            self._written = time.monotonic()
+            self._write(f"{stage.description}: {_joined(stage, _count, _epoch, _figures, _speed, _left)}")
 
-    def leave(self) -> None:
-        if self.stage is not None and self.stage.seconds >= WORTH_A_LINE_SECONDS:
-            self.write(self.stage.last_line())
-        self.stage = None
+    def _leave(self) -> None:
+        stage, self.bars.stage = self.bars.stage, None
+        if stage is not None and (stage.elapsed or 0) >= WORTH_A_LINE_SECONDS:
+            self._write(f"{stage.description}: {_joined(stage, _count, _figures, _time)}")
 
-    def write(self, line: str) -> None:
+    def _write(self, line: str) -> None:
         text = Text(plain(line))
         text.highlight_regex("^Warning:", "bold yellow")
         tell(self.console, text)
 
-    @abstractmethod
-    def show(self, stage: Stage, progress: Progress) -> None:
-        """Tells where the stage is now."""
-
-    def __enter__(self) -> View:
+    def __enter__(self) -> Self:
+        self.bars.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.leave()
-
-
-class PlainView(View):
-    """Whole lines: one at most every LINE_SECONDS, one an epoch, one at the end of a stage."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
-        self._written = time.monotonic()
-
-    def show(self, stage: Stage, progress: Progress) -> None:
-        now = time.monotonic()
-        if now - self._written >= LINE_SECONDS or _ends_epoch(progress.details):
-            self._written = now
-            self.write(stage.line())
-
-
-class LiveView(View):
-    """A bar and the latest figures, drawn over themselves; each stage leaves one line behind."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
-        self._live = Live(
-            console=console, get_renderable=self._draw, transient=True, refresh_per_second=8, redirect_stdout=False
-        )
-
-    def __enter__(self) -> View:
-        self._live.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         try:
-            super().__exit__(kind, *rest)
-            self.stage = None
+            if kind is None:
+                self._leave()
         finally:
-            self._live.stop()
+            self.bars.stop()
 
-    def show(self, stage: Stage, progress: Progress) -> None:
-        pass  # Live draws by itself
 
-    def _draw(self) -> RenderableType:
+class _Bars(RichProgress):
+    """The bar of one stage with the latest figures below it."""
+
+    stage: Task | None = None
+
+    def begin(self, name: str) -> Task:
+        """Replace the stage by a new one. Its rows are counted by a task without a bar, for their speed."""
+        for task in self.tasks:
+            self.remove_task(task.id)
+        self.add_task("rows", total=None, visible=False)
+        (rows,) = self.tasks
+        self.add_task(name, total=None, unit="", details={}, rows=rows)
+        self.stage = self.tasks[-1]
+        return self.stage
+
+    def count(self, stage: Task, progress: Progress) -> None:
+        self.advance(stage.fields["rows"].id, float(progress.details.get("rows", 0)))
+        details = {**stage.fields["details"], **progress.details}
+        self.update(stage.id, completed=progress.done, total=progress.total, unit=progress.unit, details=details)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
         stage = self.stage
         if stage is None:
-            return Text("working ...", style="dim")
-        bar = Table.grid(padding=(0, 2, 0, 0), expand=True)
-        bar.add_column(style="bold", no_wrap=True)
-        bar.add_column(ratio=1, min_width=8)
-        cells: list[RenderableType] = [Text(stage.name), ProgressBar(stage.total, stage.done, pulse=not stage.total)]
-        for part in (stage.count(), stage.speed(), stage.left()):
-            if part:
-                bar.add_column(justify="right", no_wrap=True)
-                cells.append(Text(part))
-        bar.add_row(*cells)
-        below = ", ".join(part for part in (stage.epoch(), stage.figures()) if part)
-        return Group(bar, Text(below, style="dim")) if below else bar
+            yield Text("working ...", style="dim")
+            return
+        yield self.make_tasks_table([stage])
+        if below := _joined(stage, _epoch, _figures):
+            yield Text(below, style="dim")
 
 
-def _ends_epoch(details: Mapping[str, object]) -> bool:
-    return "fvu" in details
+class _TextColumn(ProgressColumn):
+    """What a function says of a task, shown as it is."""
+
+    def __init__(self, text: Callable[[Task], str], style: str = "") -> None:
+        super().__init__(Column(no_wrap=True, style=style))
+        self._text = text
+
+    def render(self, task: Task) -> Text:
+        return Text(self._text(task))
+
+
+def _joined(stage: Task, *parts: Callable[[Task], str]) -> str:
+    return ", ".join(text for part in parts if (text := part(stage)))
+
+
+def _count(stage: Task) -> str:
+    total = "" if stage.total is None else f"/{stage.total:,.0f}"
+    return f"{stage.completed:,.0f}{total} {stage.fields['unit']}".rstrip()
+
+
+def _speed(stage: Task) -> str:
+    if "words/s" in stage.fields["details"]:
+        return f"{stage.fields['details']['words/s']:,} words/s"
+    speed = stage.fields["rows"].speed
+    return f"{speed:,.0f} rows/s" if speed else ""
+
+
+def _left(stage: Task) -> str:
+    seconds = None if stage.total is None else stage.time_remaining
+    return "" if seconds is None else f"{clock(seconds)} left"
+
+
+def _time(stage: Task) -> str:
+    return clock(stage.elapsed or 0)
+
+
+def _epoch(stage: Task) -> str:
+    details = stage.fields["details"]
+    if "epoch" not in details:
+        return ""
+    total = f"/{details['epochs']}" if "epochs" in details else ""
+    return f"epoch {details['epoch']}{total}"
+
+
+def _figures(stage: Task) -> str:
+    figures = {name: value for name, value in stage.fields["details"].items() if name not in _TOLD_APART}
+    return ", ".join(f"{_NAMES.get(name, name)} {_figure(value)}" for name, value in figures.items())
 
 
 def _figure(value: float | int | str) -> str:

@@ -22,9 +22,10 @@ from clvq.activations.store import ActivationStore
 from clvq.artifacts import ASSIGNMENTS_NAME, CODEBOOK, stamp
 from clvq.concepts.assignments import SplitText, read_text
 from clvq.concepts.catalogue import FALSE_DISCOVERIES, SPLIT, Catalogue, word_counts
-from clvq.concepts.records import CodebookFigures, CodebookSummary, Concept, data_frame
+from clvq.concepts.records import CodebookFigures, CodebookSummary, Concept
 from clvq.config.signatures import takes
 from clvq.errors import ClvqError
+from clvq.notebook import Shown, data_frame
 from clvq.progress import Report, silent
 from clvq.storage import check_file, file_checksum, locked, read_tensors, write_tensors
 from clvq.training.checkpoint import Checkpoint, read_checkpoint
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Codebook:
+class Codebook(Shown):
     """A checkpoint's concepts as stored; made by `codebook`."""
 
     checkpoint: Checkpoint
@@ -59,15 +60,15 @@ class Codebook:
             usage[concept.code] = concept.words
         return usage
 
-    def __repr__(self) -> str:
+    def _title(self) -> str:
         figures = self.figures
         active = f"{figures.active_codes:,} of {figures.codebook_size:,} codes in use"
-        return f"<Codebook {self.checkpoint.path}: {active}, perplexity {figures.codebook_perplexity:,.1f}>"
+        return f"{self.checkpoint.path}: {active}, perplexity {figures.codebook_perplexity:,.1f}"
 
-    def _repr_html_(self) -> str:
+    def _html(self, caption: str) -> str:
         from clvq.concepts.notebook import concepts_html
 
-        return concepts_html(repr(self), self.concepts, self.summary)
+        return concepts_html(caption, self.concepts, self.summary)
 
     def to_pandas(self) -> DataFrame:
         """Return a table with a row a concept."""

@@ -1,28 +1,15 @@
-"""How results look in a notebook: HTML that escapes every text and brings colours that can be read on any page."""
+"""How concepts look in a notebook: a table with a line a concept."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from html import escape
+from collections.abc import Sequence
 
 from clvq.concepts.records import CodebookSummary, Concept
+from clvq.notebook import table_html, text_html
 
 MOST_ROWS = 50
 TOP_WORDS = 12
 """Words of a concept in a line of the table."""
-
-
-def text_html(text: str) -> str:
-    """Return text from outside as HTML that shows it as it is, whatever its writing direction."""
-    return f"<bdi>{escape(text)}</bdi>"
-
-
-def table_html(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table; `rows` hold HTML, caption and head hold text."""
-    heads = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    caption = f'<caption style="text-align: left">{escape(caption)}</caption>'
-    return f"<table>{caption}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def concepts_html(caption: str, concepts: Sequence[Concept], summary: CodebookSummary) -> str:

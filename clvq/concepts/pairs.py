@@ -12,9 +12,10 @@ from clvq.activations.store import ActivationStore
 from clvq.concepts.catalogue import SPLIT
 from clvq.concepts.codebook import Codebook
 from clvq.concepts.map import directions
-from clvq.concepts.records import Record, data_frame
+from clvq.concepts.records import Record
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.rows import WORD
+from clvq.notebook import data_frame
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -5,14 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
-
-from clvq.errors import ClvqError
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
+from typing import Any
 
 
 class Record:
@@ -215,15 +210,3 @@ class CodebookSummary(Record):
     def from_json(cls, body: Mapping[str, Any]) -> CodebookSummary:
         """Return the body of codebook.json as a value."""
         return cls(**{**body, "figures": CodebookFigures(**body["figures"])})
-
-
-def data_frame(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> DataFrame:
-    """Return `rows` as a pandas table; ClvqError where pandas is not installed.
-
-    `columns` are needed where there may be no row.
-    """
-    try:
-        import pandas
-    except ImportError as error:
-        raise ClvqError("A table for pandas needs pandas, which is not installed. Run: pip install pandas") from error
-    return pandas.DataFrame(list(rows), columns=columns)

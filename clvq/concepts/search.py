@@ -10,8 +10,9 @@ import numpy as np
 import regex
 
 from clvq.concepts.codebook import Codebook
-from clvq.concepts.records import Record, data_frame
+from clvq.concepts.records import Record
 from clvq.errors import ClvqError
+from clvq.notebook import data_frame
 
 if TYPE_CHECKING:
     from pandas import DataFrame

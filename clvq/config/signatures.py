@@ -11,12 +11,12 @@ from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
 from clvq.config.settings import Settings, refuse_unknown
-from clvq.progress import Report, silent
+from clvq.progress import Report, shown
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 PROGRESS = """\
-progress: Called with each `clvq.progress.Progress`; None is silent."""
+progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`."""
 
 
 def takes(settings: type[Settings] | None = None) -> Callable[[Function], Function]:
@@ -35,9 +35,10 @@ def takes(settings: type[Settings] | None = None) -> Callable[[Function], Functi
         names = [item.name for item in parameters]
 
         @functools.wraps(function)
-        def call(*arguments: Any, progress: Report | None = None, **named: Any) -> Any:
+        def call(*arguments: Any, progress: Report | bool | None = None, **named: Any) -> Any:
             refuse_unknown(named, names)
-            return function(*arguments, progress=progress or silent, **named)
+            with shown(progress) as report:
+                return function(*arguments, progress=report, **named)
 
         call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         lines = [PROGRESS, *meanings(settings)] if settings else [PROGRESS]
@@ -67,7 +68,7 @@ def meanings(settings: type[Settings]) -> list[str]:
 
 
 def _progress() -> inspect.Parameter:
-    return inspect.Parameter("progress", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Report | None)
+    return inspect.Parameter("progress", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Report | bool | None)
 
 
 def _indented(lines: Sequence[str]) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from clvq.concepts.notebook import text_html
 from clvq.explanations.records import ExplainedWord, Explanation
 from clvq.explanations.shades import shade, strongest
+from clvq.notebook import text_html
 
 MOST_SENTENCES = 20
 

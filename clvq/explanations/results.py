@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from clvq.artifacts import stamp
 from clvq.concepts.codebook import Codebook
-from clvq.concepts.records import Concept, data_frame
+from clvq.concepts.records import Concept
 from clvq.explanations.explainer import Explainer
 from clvq.explanations.records import Explanation, ExplanationFigures, ExplanationsSummary
+from clvq.notebook import Shown, data_frame
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 
 @dataclass(frozen=True, repr=False)
-class Explanations:
+class Explanations(Shown):
     """Explained sentences, and the concepts of their words; made by `explain`."""
 
     codebook: Codebook
@@ -30,13 +31,13 @@ class Explanations:
     def figures(self) -> ExplanationFigures:
         return self.summary.figures
 
-    def __repr__(self) -> str:
-        return f"<Explanations of {len(self.sentences):,} sentences by {self.codebook.checkpoint.path}>"
+    def _title(self) -> str:
+        return f"of {len(self.sentences):,} sentences by {self.codebook.checkpoint.path}"
 
-    def _repr_html_(self) -> str:
+    def _html(self, caption: str) -> str:
         from clvq.explanations.notebook import explanations_html
 
-        return explanations_html(repr(self), self.sentences)
+        return explanations_html(caption, self.sentences)
 
     def to_pandas(self) -> DataFrame:
         """Return a table with a row a word."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import ACTIVATIONS_FOLDER, CARD_NAME, CHECKPOINT, TRAINING_FOLDER, WEIGHTS_NAME
@@ -12,6 +12,7 @@ from clvq.config import TrainConfig
 from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.models.clvq_vae import ClvqVae
 from clvq.models.sae import TopKSae
+from clvq.notebook import Shown, data_frame, table_html, text_html
 from clvq.storage import (
     check_file,
     file_checksum,
@@ -19,15 +20,35 @@ from clvq.storage import (
     write_tensors,
     write_text,
 )
-from clvq.training.model_card import TITLES, model_card, span
+from clvq.training.model_card import TITLES, figures_shown, model_card, span
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+@dataclass(frozen=True, repr=False)
+class Checkpoint(Shown):
     """What config.json says of a finished checkpoint."""
 
     path: Path
     config: dict[str, Any]
+
+    def _title(self) -> str:
+        kind = "codes" if self.has_codes else "latents"
+        return f"{self.path}: {self.title}, {self.span}, {self.size:,} {kind}, seed {self.settings.seed}"
+
+    def _html(self, caption: str) -> str:
+        rows = ([text_html(name), text_html(value)] for name, value in figures_shown(self.config))
+        return table_html(caption, ["figure", "value"], rows)
+
+    def to_pandas(self) -> DataFrame:
+        """Return a table with a row a figure: of this model (`part` "evaluation"), or what it is compared with
+        ("yardsticks")."""
+        return data_frame(
+            {"checkpoint": self.path.name, "part": part, "figure": name, "value": value}
+            for part in ("evaluation", "yardsticks")
+            for name, value in self.results[part].items()
+        )
 
     @property
     def settings(self) -> TrainConfig:

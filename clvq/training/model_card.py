@@ -64,8 +64,7 @@ def model_card(config: dict[str, Any]) -> str:
         k=config.get("k"),
         latents=config.get("latents"),
     )
-    rows = _code_rows(config, results) if codes else _sae_rows(results)
-    table = "\n".join(f"| {name} | {_shown(value)} |" for name, value in rows)
+    table = "\n".join(f"| {name} | {value} |" for name, value in figures_shown(config))
     return f"""{_FRONT.format(tag="vector-quantization" if codes else "sparse-autoencoder")}
 # {TITLES[method]} of {short_name(config["provenance"]["model"]["id"])}, {span(settings["input_layer"], target)}
 
@@ -85,6 +84,14 @@ distinct sentences; the state of epoch {results["best_epoch"]} is kept, chosen o
 {results["selection_sentences"]} held-back training sentences. FVU, of layer {target}, is the sum of squared errors over
 the sum of squares about the training mean. Settings, versions and fingerprints are in `config.json`.
 """
+
+
+def figures_shown(config: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the figures that config.json holds, each with its name, as they are shown."""
+    results = config["results"]
+    has_codes = config["settings"].get("method", "clvq") != "sae"
+    rows = _code_rows(config, results) if has_codes else _sae_rows(results)
+    return [(name, _shown(value)) for name, value in rows]
 
 
 def _code_rows(config: dict[str, Any], results: dict[str, Any]) -> list[tuple[str, Any]]:

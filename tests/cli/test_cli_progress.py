@@ -14,7 +14,7 @@ from running import Clvq
 
 from clvq.cli.interruption import Interruption
 from clvq.cli.output import clock, number, plain
-from clvq.cli.progress import LiveView, PlainView, Stage
+from clvq.cli.progress import Display
 from clvq.progress import Progress
 from clvq.storage import size_text
 
@@ -30,16 +30,16 @@ def test_lines_come_now_and_then_and_at_every_epoch(monkeypatch: pytest.MonkeyPa
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     console, file = _console()
-    with PlainView(console) as view:
+    with Display(console, live=False) as display:
         for step in range(1, 101):
             now += 0.5
-            view.take(Progress("train", step, 200, "steps", STEP))
+            display.take(Progress("train", step, 200, "steps", STEP))
         lines = file.getvalue().splitlines()
         assert len(lines) == 5
         assert lines[0] == "train: 20/200 steps, epoch 2/5, loss 0.1235, 2,000 rows/s, 1:30 left"
-        view.take(Progress("train", 100, 200, "steps", {"epoch": 2, "fvu": 0.5, "perplexity": 17.0}))
-        view.take(Progress("train", note="A note."))
-        view.take(Progress("evaluate", 1, 10, "sentences"))
+        display.take(Progress("train", 100, 200, "steps", {"epoch": 2, "fvu": 0.5, "perplexity": 17.0}))
+        display.take(Progress("train", note="A note."))
+        display.take(Progress("evaluate", 1, 10, "sentences"))
     added = file.getvalue().splitlines()[5:]
     assert "selection FVU 0.5, codebook perplexity 17" in added[0]
     assert added[1:] == [
@@ -48,25 +48,35 @@ def test_lines_come_now_and_then_and_at_every_epoch(monkeypatch: pytest.MonkeyPa
     ]
 
 
-def test_the_live_view_shows_the_stage_and_leaves_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_the_stage_and_the_stage_leaves_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     console, file = _console(force_terminal=True, color_system=None)
-    view = LiveView(console)
-    view.take(Progress("train", 1, 200, "steps", STEP))
-    view.take(Progress("train", 50, 200, "steps", STEP))
-    console.print(view._draw())
-    assert "50/200 steps" in file.getvalue()
-    assert "epoch 2/5, loss 0.1235" in file.getvalue()
-    assert all(len(line) <= 80 for line in file.getvalue().splitlines())
-    with view:
-        view.take(Progress("extract", note="\x1b[2Jgone?"))
-    assert "\\x1b[2Jgone?" in file.getvalue()
-    assert view.stage is None
+    with Display(console, live=True) as display:
+        for step in range(1, 51):
+            now += 0.5
+            display.take(Progress("train", step, 200, "steps", STEP))
+        display.take(Progress("extract", note="\x1b[2Jgone?"))
+        start = file.tell()
+        console.print(*display.bars.get_renderables(), sep="\n")
+        bar, below, *_ = file.getvalue()[start:].replace("\x1b[2K", "").replace("\x1b[1A", "").splitlines()[1:]
+    assert bar.startswith("train ━━")
+    assert bar.endswith(" 50/200 steps, 2,000 rows/s, 1:15 left")
+    assert len(bar) == 80
+    assert below == "epoch 2/5, loss 0.1235"
+    assert "\\x1b[2Jgone?\n" in file.getvalue()
+    assert "train: 50/200 steps, loss 0.1235, 0:24\n" in file.getvalue()
+    assert file.getvalue().endswith("\x1b[2K")  # the bar is gone
 
 
-def test_a_stage_of_unknown_length() -> None:
-    stage = Stage("extract")
-    stage.take(Progress("extract", 7, None, "sentences", {"words/s": 1234}))
-    assert stage.line() == "extract: 7 sentences, 1,234 words/s"
+def test_a_stage_of_unknown_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    console, file = _console()
+    with Display(console, live=False) as display:
+        now += 10
+        display.take(Progress("extract", 7, None, "sentences", {"words/s": 1234}))
+        assert file.getvalue() == "extract: 7 sentences, 1,234 words/s\n"
 
 
 def test_a_signal_waits_for_the_step_and_no_other_report() -> None:

@@ -1,10 +1,11 @@
-"""Concepts in a notebook: short representations, escaped HTML, a pandas table."""
+"""Results in Python and in a notebook: short representations, escaped HTML, pandas tables."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from clvq.activations.store import ActivationStore
 from clvq.concepts.pairs import against, flow
 from clvq.concepts.records import Concept
 from clvq.concepts.search import search
+from clvq.corpus.splits import SPLITS
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,40 @@ def test_representations_are_short_and_name_what_they_are_of(codebook: clvq.Code
     concept = next(concept for concept in codebook.concepts if concept.top_words)
     assert repr(concept).startswith(f"<Concept {concept.code}: {concept.top_words[0].word} ")
     assert len(repr(concept)) < 300
+
+
+def test_all_results_have_the_same_shape(codebook: clvq.Codebook, tiny_store: ActivationStore) -> None:
+    checkpoint = codebook.checkpoint
+    for result, says in (
+        (tiny_store, f"{tiny_store.path}: layers 1, 2, 4 of {tiny_store.settings['model']} over 220 sentences of "),
+        (checkpoint, f"{checkpoint.path}: CLVQ-VAE, layers 1 -> 4, 8 codes, seed 0"),
+        (codebook, f"{checkpoint.path}: "),
+    ):
+        assert repr(result).startswith(f"<{type(result).__name__} {says}")
+        assert "\n" not in repr(result)
+        assert result._repr_html_().startswith(f'<table><caption style="text-align: left">{escape(repr(result))}')
+
+
+def test_a_store_is_a_table_of_splits_and_layers(tiny_store: ActivationStore) -> None:
+    html = tiny_store._repr_html_()
+    assert html.count("<tr>") == 2 + 2 + len(tiny_store.layers) and html.count("<table>") == 2
+    table = tiny_store.to_pandas()
+    sentences = [*tiny_store.sentences("train"), *tiny_store.sentences("eval")]
+    assert table["text"].tolist() == [sentence.text for sentence in sentences]
+    assert table["prediction"].tolist() == [sentence.prediction for sentence in sentences]
+    assert table["words"].sum() == sum(tiny_store.manifest["splits"][split]["counts"]["words"] for split in SPLITS)
+    ends = {split: tiny_store.sentence_count(split) - 1 for split in SPLITS}
+    assert dict(table.groupby("split")["sentence"].max()) == ends
+
+
+def test_a_checkpoint_is_a_table_of_figures(codebook: clvq.Codebook) -> None:
+    checkpoint = codebook.checkpoint
+    assert f"<bdi>{checkpoint.results['evaluation']['fvu']:.4f}</bdi>" in checkpoint._repr_html_()
+    table = checkpoint.to_pandas()
+    assert set(table["checkpoint"]) == {"L1-L4"}
+    for part in ("evaluation", "yardsticks"):
+        lines = table[table["part"] == part]
+        assert dict(zip(lines["figure"], lines["value"], strict=True)) == checkpoint.results[part]
 
 
 def test_a_line_survives_a_round_trip(codebook: clvq.Codebook) -> None:

@@ -1,0 +1,28 @@
+"""How an activation store looks in a notebook: a table of its splits, and one of its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from clvq.notebook import table_html, text_html
+
+
+def store_html(caption: str, manifest: Mapping[str, Any]) -> str:
+    """Return both tables, from what the manifest says."""
+    splits = [
+        [text_html(name), f"{split['sentences']:,}", f"{split['counts'].get('words', 0):,}",
+         _percent(split["accuracy"]), _percent(split["majority"])]
+        for name, split in manifest["splits"].items()
+    ]  # fmt: skip
+    layers = [
+        [str(layer["index"]), f"{layer['width']:,}", f"{layer['scale']:.4g}", f"{layer['median_norm']:.4g}"]
+        for layer in sorted(manifest["layers"].values(), key=lambda layer: layer["index"])
+    ]
+    unit = "words" if manifest["settings"]["unit"] == "word" else "tokens"
+    head = ["split", "sentences", unit, "accuracy of the model", "largest class"]
+    return table_html(caption, head, splits) + table_html("", ["layer", "width", "scale", "median norm"], layers)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
