@@ -112,6 +112,9 @@ def extract(
     eval_split: str | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
+    delimiter: str | None = None,
+    quoting: Literal["quoted", "none"] | None = None,
+    header: bool | None = None,
     layers: int | Sequence[int] = (),
     max_sentences: int | None = None,
     max_length: int | None = None,
@@ -149,6 +152,12 @@ def extract(
             split is held out].
         text_column: Column of the corpus with the text [found by its usual names].
         label_column: Column of the corpus with the label [found by its usual names].
+        delimiter: What separates the fields of a .csv, .tsv or .txt file: a character, or comma,
+            semicolon, tab, pipe; none: each line is a text [recognised].
+        quoting: Double quotes in such a file. quoted: they enclose fields, as in the CSV standard;
+            none: they are characters like any other [recognised].
+        header: Whether the first line of such a file names the columns [it does, if it holds a usual
+            name].
         layers: Layers to store, numbered as in hidden_states: 0 is the embeddings.
         max_sentences: Largest number of sentences of each split, drawn at random [all sentences].
         max_length: Largest number of tokens of a sentence [the model's limit].

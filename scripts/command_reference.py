@@ -36,10 +36,16 @@ This page is made from the settings themselves (`python scripts/command_referenc
 def rows(command: Any) -> list[str]:
     """A line an option of the command's own; those that every command has stand in the introduction."""
     return [
-        f"| `{option.name.upper() if option.positional else option.flag}` | {default(option)} | {meaning(option)} |"
+        f"| `{name(option)}` | {default(option)} | {meaning(option)} |"
         for option in command.options
         if option.name not in EVERYWHERE
     ]
+
+
+def name(option: Option) -> str:
+    if option.positional:
+        return option.name.upper()
+    return option.flag if option.negation is None else f"{option.flag}` or `{option.negation}"
 
 
 def default(option: Option) -> str:

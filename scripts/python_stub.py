@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, Union, get_args, get_origin
 
 import clvq
 
@@ -61,7 +61,15 @@ def annotation(function: Any, parameter: inspect.Parameter) -> str:
         return "Report | bool | None"
     if parameter.name in function.__wrapped__.__annotations__:
         return str(function.__wrapped__.__annotations__[parameter.name])
-    return text(inspect.formatannotation(parameter.annotation)).replace("collections.abc.", "")
+    kind = parameter.annotation
+    if get_origin(kind) is Union:  # of a Literal and None, which inspect writes as Optional[...]
+        return " | ".join("None" if part is type(None) else spelled(part) for part in get_args(kind))
+    return spelled(kind)
+
+
+def spelled(kind: Any) -> str:
+    """Return a type as source code."""
+    return text(inspect.formatannotation(kind)).replace("collections.abc.", "")
 
 
 def text(representation: str) -> str:

@@ -88,11 +88,13 @@ def _texts(text: list[str] | None, file: Path | None, column: str | None, report
 
 def _of_file(file: Path, column: str | None) -> list[str]:
     from clvq.corpus.columns import Rows
+    from clvq.corpus.delimited import FileOptions
     from clvq.corpus.sources import open_source
 
     if not file.is_file():
         raise ClvqError(f"There is no file {file}. Check --file.")
-    table = open_source(str(file), subset=None, revision=None, streaming=False).table("train")
+    options = FileOptions(columns=() if column is None else (column,))
+    table = open_source(str(file), options=options).table("train")
     return [text or "" for text, _ in Rows.choose(table, column, "").read()]
 
 

@@ -45,6 +45,11 @@ class Option:
     def flag(self) -> str:
         return "--" + self.name.replace("_", "-")
 
+    @property
+    def negation(self) -> str | None:
+        """The flag that says no, of an option where not to say anything is a third answer."""
+        return "--no-" + self.flag.removeprefix("--") if self.kind is bool and self.default is None else None
+
     def parameters(self) -> list[inspect.Parameter]:
         """As Typer reads it; a flag has a hidden --no- form, for what a --config file turned on."""
         if self.positional:
@@ -60,6 +65,9 @@ class Option:
         if self.kind is tuple:
             layers = typer.Option(self.flag, help=self._help(), parser=_layers, metavar="LAYERS", **given)
             return [_parameter(self.name, tuple, layers)]
+        if self.negation is not None:
+            both = typer.Option(f"{self.flag}/{self.negation}", help=self._help(), **given)
+            return [_parameter(self.name, bool, both)]
         metavar = "" if self.kind is bool else "CHOICE" if self._choices() else None
         option = typer.Option(self.flag, help=self._help(), metavar=metavar, **given)
         shown = [_parameter(self.name, self.kind, option)]
@@ -148,7 +156,7 @@ def _own_options(function: Callable[..., Result]) -> list[Option]:
 
 def _kind(hint: Any) -> Any:
     """What a value is, without the None that stands for no value."""
-    if typing.get_origin(hint) is types.UnionType:
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
         (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
     origin = typing.get_origin(hint)
     return origin if origin in (tuple, list) else hint

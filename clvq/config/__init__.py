@@ -24,11 +24,13 @@ from clvq.config.settings import (
 from clvq.config.training import PAPER, UNUSED, TrainConfig
 
 __all__ = [
-    "PAPER", "UNUSED", "ExplainConfig", "ExtractConfig", "FaithfulnessConfig", "Settings", "TrainConfig", "differences",
+    "PAPER", "UNUSED", "ExplainConfig", "ExtractConfig", "FaithfulnessConfig", "Quoting", "Settings", "TrainConfig",
+    "differences",
 ]  # fmt: skip
 
 Unit = Literal["word", "token"]
 WordMethod = Literal["text", "whitespace"]
+Quoting = Literal["quoted", "none"]
 Pooling = Literal["last", "mean", "first"]
 StorageType = Literal["float32", "float16", "bfloat16"]
 Baseline = Literal["padding", "zero"]
@@ -62,6 +64,19 @@ class ExtractConfig(Settings):
     )
     text_column: str | None = stated(None, "Column of the corpus with the text [found by its usual names].")
     label_column: str | None = stated(None, "Column of the corpus with the label [found by its usual names].")
+    delimiter: str | None = stated(
+        None,
+        "What separates the fields of a .csv, .tsv or .txt file: a character, or comma, semicolon, tab, pipe; none: "
+        "each line is a text [recognised].",
+    )
+    quoting: Quoting | None = stated(
+        None,
+        "Double quotes in such a file. quoted: they enclose fields, as in the CSV standard; none: they are characters "
+        "like any other [recognised].",
+    )
+    header: bool | None = stated(
+        None, "Whether the first line of such a file names the columns [it does, if it holds a usual name]."
+    )
     layers: tuple[int, ...] = stated((), "Layers to store, numbered as in hidden_states: 0 is the embeddings.")
     max_sentences: int | None = stated(
         None, "Largest number of sentences of each split, drawn at random [all sentences].", Bounds(at_least=2)

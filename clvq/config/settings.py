@@ -166,7 +166,9 @@ def _as_tuple(value: Any) -> Any:
 def _check_type(item: Field[Any], hint: Any, value: Any) -> None:
     """Raise ClvqError for a value of another type: options arrive typed, settings from Python or a file may not be."""
     name = flag(item.name)
-    alternatives = typing.get_args(hint) if typing.get_origin(hint) is types.UnionType else (hint,)
+    alternatives = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
+    if value is None and type(None) in alternatives:
+        return
     for alternative in alternatives:
         if typing.get_origin(alternative) is Literal:
             choices = typing.get_args(alternative)

@@ -10,12 +10,8 @@ from typing import Any
 
 from clvq.corpus.files import NUMBER
 from clvq.corpus.sources import Table
+from clvq.corpus.usual_names import LABEL_COLUMNS, TEXT_COLUMNS
 from clvq.errors import ClvqError
-
-TEXT_COLUMNS = (
-    "text", "sentence", "review", "content", "document", "comment", "tweet", "utterance", "article", "title",
-)  # fmt: skip
-LABEL_COLUMNS = ("label", "labels", "sentiment", "class", "category", "target", "emotion", "intent", "topic")
 
 RawLabel = int | str | None  # a number, a name, or none
 LabelIds = dict[RawLabel, int | None]
@@ -33,8 +29,9 @@ class Rows:
 
     @classmethod
     def choose(cls, table: Table, text: str | None, label: str | None) -> Rows:
-        """The named columns, which must exist, or else those with a usual name; a label named "" is none."""
+        """Return the named columns, which must exist, or else those with a usual name; a label `none` is none."""
         columns = table.columns
+        label = "" if label == "none" and label not in columns.names else label
         if not columns.names:
             raise ClvqError(f"{table.origin} is empty: it holds no rows.")
         for kind, name in (("text", text), ("label", label)):
@@ -73,7 +70,7 @@ class Rows:
         return ClvqError(
             f"{self.table.origin}{row}: {str(value)[:80]!r} in the column {self.label!r} is not a label. "
             "Labels are names or whole numbers from 0 (-1: none). "
-            "Name another with label_column, or label_column='' for none."
+            "Name another with --label-column, or --label-column none for no labels."
         )
 
     def _as_text(self, value: Any, number: int) -> str | None:
@@ -100,13 +97,13 @@ class Rows:
 
 
 def _by_name(columns: list[str], usual: tuple[str, ...], taken: str | None) -> str | None:
-    by_lower_case = {name.lower(): name for name in reversed(columns) if name != taken}
+    by_lower_case = {name.strip().lower(): name for name in reversed(columns) if name != taken}
     return next((by_lower_case[name] for name in usual if name in by_lower_case), None)
 
 
 def _no_column(table: Table, kind: str, problem: str) -> ClvqError:
     names = ", ".join(table.columns.names)
-    return ClvqError(f"{table.origin} has {problem}. Name one of its columns with {kind}_column: {names}.")
+    return ClvqError(f"{table.origin} has {problem}. Name one of its columns with --{kind}-column: {names}.")
 
 
 @dataclass(frozen=True)

@@ -8,29 +8,24 @@ from yesterday's copy.
 
 from __future__ import annotations
 
-import bz2
-import codecs
-import csv
-import gzip
-import io
 import json
-import lzma
 import re
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
+from clvq.corpus.delimited import FileOptions, Layout, find_layout, read_records
+from clvq.corpus.lines import COMPRESSIONS, read_lines
 from clvq.errors import ClvqError
 
 FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt")
-COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")  # of all but parquet, which compresses by itself
+LINES = (".csv", ".tsv", ".txt")
+"""Those whose lines a delimiter may split into fields."""
 NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d*)?")
 
 _HEAD = 1000  # rows that show which columns a file without a schema has
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
 @dataclass(frozen=True)
@@ -50,11 +45,20 @@ def file_format(path: Path) -> str | None:
     return suffixes[-1] if suffixes and suffixes[-1] in FORMATS else None
 
 
-def read_columns(path: Path) -> Columns:
-    """What columns a file has: from a parquet file's schema, otherwise from its first rows."""
+def layout_of(path: Path, options: FileOptions) -> Layout | None:
+    """Return how the fields of a text file are told apart; None where a line is a text, and for the other formats.
+
+    ClvqError where that is in doubt.
+    """
+    suffix = file_format(path)
+    return find_layout(path, suffix, options) if suffix in LINES else None
+
+
+def read_columns(path: Path, layout: Layout | None) -> Columns:
+    """Return what columns a file has: from a parquet file's schema, otherwise from its first rows."""
     if file_format(path) == ".parquet":
         return _parquet_columns(path)
-    return columns_of(islice(read_rows(path), _HEAD))
+    return columns_of(islice(read_rows(path, layout), _HEAD))
 
 
 def columns_of(rows: Iterable[dict[str, Any]]) -> Columns:
@@ -67,88 +71,32 @@ def columns_of(rows: Iterable[dict[str, Any]]) -> Columns:
     return Columns(list(names), [name for name, is_text in names.items() if is_text], {})
 
 
-def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of a file from its first to its last.
+def read_rows(path: Path, layout: Layout | None, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file from its first to its last; `layout` is the file's `layout_of`.
 
-    Values of text formats are strings as written, numbers too. A CSV or TSV file starts with its column
-    names, follows the CSV standard for quotes, and its wholly blank lines are no rows. A text file has the
-    one column `text`, one sentence a line, blank lines among them.
+    Values of text formats are strings as written, numbers too. Wholly blank lines of a table are no rows. A text file
+    has the one column `text`, one sentence a line, blank lines among them.
     """
-    kind = file_format(path)
-    if kind == ".parquet":
+    if layout is not None:
+        yield from _read_delimited(path, layout, columns)
+    elif (suffix := file_format(path)) == ".parquet":
         yield from _read_parquet(path, columns)
-    elif kind in _DELIMITERS:
-        yield from _read_csv(path, _DELIMITERS[kind], columns)
-    elif kind == ".txt":
-        for line in _read_lines(path):
+    elif suffix == ".txt":
+        for line in read_lines(path):
             yield {"text": line.removesuffix("\n").removesuffix("\r")}
     else:
         yield from _read_json(path)
 
 
-def _open(path: Path) -> BinaryIO:
-    suffix = path.suffix.lower()
-    if suffix == ".gz":
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    if suffix == ".bz2":
-        return cast(BinaryIO, bz2.open(path, "rb"))
-    if suffix == ".xz":
-        return cast(BinaryIO, lzma.open(path, "rb"))
-    if suffix == ".zst":
-        import pyarrow
-
-        return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
-    return path.open("rb")
-
-
-def _read_lines(path: Path) -> Iterator[str]:
-    """Lines with their line ends. Only a line feed ends a line: texts may hold any other separator."""
-    number = 0
-    try:
-        with _open(path) as stream:
-            for raw in stream:
-                number += 1
-                yield (raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ClvqError(
-            f"{path}, line {number}: byte 0x{error.object[error.start]:02x} is not UTF-8. "
-            "Convert the file, for example with: iconv -f latin1 -t utf-8"
-        ) from error
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ClvqError(
-            f"Cannot read {path} past line {number}: {reason}. "
-            "Check that the file is whole, readable, and of the format that its name says."
-        ) from error
-
-
-def _read_csv(path: Path, delimiter: str, columns: list[str] | None) -> Iterator[dict[str, Any]]:
-    csv.field_size_limit(2**31 - 1)  # the module's 128 KB is less than one long document
-    reader = csv.reader(_read_lines(path), delimiter=delimiter, strict=True)
-    try:
-        header = next(reader, [])
-        if repeated := sorted({name for name in header if header.count(name) > 1}):
-            raise ClvqError(f"{path}: the first line names the column {repeated[0]!r} twice. Name each once.")
-        _require(path, columns, header)
-        for fields in reader:
-            if not fields:
-                continue
-            if len(fields) != len(header):
-                raise ClvqError(
-                    f"{path}, line {reader.line_num}: {len(fields)} fields, but the first line names "
-                    f"{len(header)} columns. Put fields that hold the separator in double quotes."
-                )
-            yield dict(zip(header, fields, strict=True))
-    except csv.Error as error:
-        raise ClvqError(
-            f"{path}, line {reader.line_num}: {error}. A field that begins with a double quote must "
-            "end with one and double the quotes inside it; for text with loose quotes use .jsonl or .txt."
-        ) from error
+def _read_delimited(path: Path, layout: Layout, columns: list[str] | None) -> Iterator[dict[str, Any]]:
+    _require(path, columns, list(layout.names))
+    for _, fields in read_records(path, layout):
+        yield dict(zip(layout.names, fields, strict=True))
 
 
 def _read_json(path: Path) -> Iterator[dict[str, Any]]:
     """One object a line; or one array of objects, which is read as a whole."""
-    lines = enumerate(_read_lines(path), 1)
+    lines = enumerate(read_lines(path), 1)
     for number, line in lines:
         if line.lstrip().startswith("["):
             document = line + "".join(rest for _, rest in lines)

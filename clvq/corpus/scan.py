@@ -99,7 +99,7 @@ def scan(rows: Rows, seed: int, limit: int | None, counts: Callable[[int], bool]
         if len(labels) > _MOST_LABELS:
             raise ClvqError(
                 f"{rows.table.origin}: the column {rows.label!r} holds over {_MOST_LABELS} values, so it "
-                "is not a label. Name another with label_column, or label_column='' for none."
+                "is not a label. Name another with --label-column, or --label-column none for no labels."
             )
         counted += limit is not None and raw is not None and counts(key)
         if limit is not None and counted >= limit:
@@ -107,7 +107,7 @@ def scan(rows: Rows, seed: int, limit: int | None, counts: Callable[[int], bool]
     if _TEXT not in kinds:
         raise ClvqError(
             f"{rows.table.origin}: none of its {len(keys)} rows has a text in the column {rows.text!r}. "
-            "Name the right column with text_column, or another split."
+            "Name the right column with --text-column, or another split."
         )
     return Scan(np.array(keys), np.array(kinds), np.array(repaired), labels)
 

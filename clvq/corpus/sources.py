@@ -12,8 +12,19 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from clvq.corpus.files import COMPRESSIONS, FORMATS, Columns, columns_of, file_format, read_columns, read_rows
+from clvq.corpus.delimited import DELIMITERS, FileOptions, Layout
+from clvq.corpus.files import (
+    FORMATS,
+    LINES,
+    Columns,
+    columns_of,
+    file_format,
+    layout_of,
+    read_columns,
+    read_rows,
+)
 from clvq.corpus.hub import datasets_errors, load_builder, quiet
+from clvq.corpus.lines import COMPRESSIONS
 from clvq.errors import ClvqError
 
 Rows = Iterator[dict[str, Any]]
@@ -32,6 +43,7 @@ class Table:
     columns: Columns
     read: Callable[[list[str]], Rows]
     shuffled: Callable[[int], Table] | None = None  # for a stream: the same rows, mixed by a seed
+    layout: Layout | None = None  # of the first file, where its fields are told apart by a delimiter
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,8 @@ class Source:
     provenance: dict[str, Any]
     open_split: Callable[[str], Table]
     streamed: bool = False
+    takes_options: bool = False
+    """Whether FileOptions mean something to its files."""
 
     def table(self, split: str) -> Table:
         """A split by name or by a slice as `datasets` writes them: `train[:100]`, `train[:10%]+test`."""
@@ -70,7 +84,8 @@ class Source:
                 islice(tables[part.splitname].read(columns), part.from_, part.to) for part in parts
             )
 
-        return Table(f"{self.origin} ({split})", tables[bases[0]].columns, read)
+        first = tables[bases[0]]
+        return Table(f"{self.origin} ({split})", first.columns, read, layout=first.layout)
 
 
 def split_names(split: str) -> list[str]:
@@ -78,17 +93,25 @@ def split_names(split: str) -> list[str]:
     return [part.partition("[")[0].strip() for part in split.split("+")]
 
 
-def open_source(dataset: str, *, subset: str | None, revision: str | None, streaming: bool) -> Source:
+def open_source(
+    dataset: str,
+    *,
+    subset: str | None = None,
+    revision: str | None = None,
+    streaming: bool = False,
+    options: FileOptions | None = None,
+) -> Source:
     """Open a dataset by what its name turns out to be; nothing but its splits is read yet."""
+    options = options or FileOptions()
     path = Path(dataset).expanduser()
     if dataset == "demo" or _exists(dataset, path):
         if revision is not None:
             raise ClvqError(f"{dataset} is not on the hub, so it has no revision {revision!r}. Leave the revision out.")
         if path.is_dir() and dataset != "demo":
-            return _open_folder(path, subset, streaming)
+            return _open_folder(path, subset, streaming, options)
         if subset is not None:
             raise ClvqError(f"{dataset} has no subsets. Leave out the subset {subset!r}.")
-        return _open_demo() if dataset == "demo" else _open_file(path)
+        return _open_demo() if dataset == "demo" else _open_file(path, options)
     name, at, revision_in_name = dataset.partition("@")
     if at and revision is not None and revision != revision_in_name:
         raise ClvqError(f"Two revisions: {dataset!r} and {revision!r}. Give one.")
@@ -121,30 +144,36 @@ def _open_demo() -> Source:
     return Source("demo corpus", ["train", "eval"], {"dataset": "demo"}, open_split)
 
 
-def _open_file(path: Path) -> Source:
+def _open_file(path: Path, options: FileOptions) -> Source:
     if file_format(path) is None:
         raise ClvqError(
             f"{path}: clvq does not know this kind of file. It reads {', '.join(FORMATS)}, "
             f"and all but parquet compressed as {', '.join(COMPRESSIONS)}."
         )
-    return _files_source(str(path), {"train": [path]}, {"dataset": path.name})
+    return _files_source(str(path), {"train": [path]}, {"dataset": path.name}, options)
 
 
-def _files_source(origin: str, splits: dict[str, list[Path]], provenance: dict[str, Any]) -> Source:
+def _files_source(
+    origin: str, splits: dict[str, list[Path]], provenance: dict[str, Any], options: FileOptions
+) -> Source:
     files = {name: [path.name for path in paths] for name, paths in splits.items()}
 
     def open_split(split: str) -> Table:
-        seen = [_state(path) for path in splits[split]]
+        paths = splits[split]
+        seen = [_state(path) for path in paths]
+        layouts = [layout_of(path, options) for path in paths]
 
         def read(columns: list[str]) -> Rows:
-            for path, state in zip(splits[split], seen, strict=True):
+            for path, state, layout in zip(paths, seen, layouts, strict=True):
                 if _state(path) != state:
                     raise ClvqError(f"{path} was changed while it was being read. Start again.")
-                yield from read_rows(path, columns)
+                yield from read_rows(path, layout, columns)
 
-        return Table(origin if len(splits) == 1 else f"{origin} ({split})", read_columns(splits[split][0]), read)
+        name = origin if len(splits) == 1 else f"{origin} ({split})"
+        return Table(name, read_columns(paths[0], layouts[0]), read, layout=layouts[0])
 
-    return Source(origin, list(splits), {**provenance, "files": files}, open_split)
+    takes_options = any(file_format(path) in LINES for paths in splits.values() for path in paths)
+    return Source(origin, list(splits), {**provenance, "files": files}, open_split, takes_options=takes_options)
 
 
 def _state(path: Path) -> tuple[int, int]:
@@ -155,7 +184,7 @@ def _state(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _open_folder(path: Path, subset: str | None, streaming: bool) -> Source:
+def _open_folder(path: Path, subset: str | None, streaming: bool, options: FileOptions) -> Source:
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         return _open_saved(path, subset)
     # For the formats that need `datasets` itself; a cache in the user's home would keep a copy for good.
@@ -170,7 +199,7 @@ def _open_folder(path: Path, subset: str | None, streaming: bool) -> Source:
     provenance = {"dataset": path.resolve().name, "subset": subset}
     # A card can set separators, names and types, which `datasets` understands; plain files are read exactly.
     if not _has_card(path) and all(file_format(file) and file.is_file() for files in splits.values() for file in files):
-        return _files_source(str(path), splits, provenance)
+        return _files_source(str(path), splits, provenance, options)
     return _builder_source(str(path), builder, provenance, streaming)
 
 
@@ -251,6 +280,11 @@ def _dataset_table(dataset: Any, origin: str, owner: Any = None) -> Table:
         strings = [n for n, kind in kinds.items() if isinstance(kind, Value) and "string" in kind.dtype]
         classes = {n: list(kind.names) for n, kind in kinds.items() if isinstance(kind, ClassLabel) and kind.names}
         columns = Columns(list(kinds), strings, classes)
+    if len(columns.names) == 1 and any(character in columns.names[0] for character in DELIMITERS.values()):
+        raise ClvqError(
+            f"{origin} has the one column {columns.names[0]!r}, whose name holds a delimiter. Say in the card of its "
+            "folder how its files are split (sep), or give one file, with --delimiter."
+        )
     if not isinstance(dataset, IterableDataset):
         return Table(origin, columns, read)
 

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clvq.config import ExtractConfig
+from clvq.config import ExtractConfig, Quoting
 from clvq.corpus.columns import LabelIds, Rows, number_labels
+from clvq.corpus.delimited import FileOptions
+from clvq.corpus.files import LINES
 from clvq.corpus.scan import HELD_OUT, Part, SplitCounts, encodable, scan, stays_in_training
 from clvq.corpus.sources import Source, open_source, split_names
 from clvq.errors import ClvqError
@@ -39,13 +41,22 @@ class CorpusSettings:
     eval_split: str | None = None
     text_column: str | None = None
     label_column: str | None = None
-    """An empty name reads no labels."""
+    """An empty name, or `none`, reads no labels."""
+    delimiter: str | None = None
+    """Of the fields of local files; see `FileOptions`, for the next two also."""
+    quoting: Quoting | None = None
+    header: bool | None = None
     max_sentences: int | None = None
     """Of each split."""
     revision: str | None = None
     streaming: bool = False
     seed: int = 0
     """Of the held-out tenth and of the sample under `max_sentences`."""
+
+    @property
+    def file_options(self) -> FileOptions:
+        columns = tuple(name for name in (self.text_column, self.label_column) if name)
+        return FileOptions(self.delimiter, self.quoting, self.header, columns)
 
     @classmethod
     def of_extraction(cls, config: ExtractConfig) -> CorpusSettings:
@@ -136,17 +147,22 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None) 
 
 
 def _open_splits(settings: CorpusSettings) -> tuple[_OpenSplit, _OpenSplit | None]:
-    """The training split, and the evaluation split where one exists."""
+    """Return the training split, and the evaluation split where one exists."""
+    options, streaming = settings.file_options, settings.streaming
     source = open_source(
-        settings.dataset, subset=settings.subset, revision=settings.revision, streaming=settings.streaming
+        settings.dataset, subset=settings.subset, revision=settings.revision, streaming=streaming, options=options
     )
+    eval_source = source
+    if settings.eval_dataset is not None:
+        eval_source = open_source(settings.eval_dataset, streaming=streaming, options=options)
+    if options.given and not (source.takes_options or eval_source.takes_options):
+        raise ClvqError(f"--delimiter, --quoting and --header are for {' '.join(LINES)} files, not {source.origin}.")
     split = settings.split or _default_split(source, ("train",))
     train = Rows.choose(source.table(split), settings.text_column, settings.label_column)
     if settings.eval_dataset is not None:
-        eval_source = open_source(settings.eval_dataset, subset=None, revision=None, streaming=settings.streaming)
         eval_split = settings.eval_split or _default_split(eval_source, (*EVALUATION_SPLITS, "train"))
     else:
-        eval_source, usual = source, settings.eval_split or _usual_evaluation(source, split, train)
+        usual = settings.eval_split or _usual_evaluation(source, split, train)
         if usual is None:
             return _open_split(source, split, train, settings), None
         eval_split = usual
@@ -160,6 +176,8 @@ def _open_splits(settings: CorpusSettings) -> tuple[_OpenSplit, _OpenSplit | Non
 def _open_split(source: Source, split: str, rows: Rows, settings: CorpusSettings) -> _OpenSplit:
     """Mixes a stream of which only the beginning is taken, since it is often sorted by class."""
     origin = {**source.provenance, "split": split, "text_column": rows.text, "label_column": rows.label}
+    if rows.table.layout is not None:
+        origin["layout"] = rows.table.layout.as_json()
     if "files" in origin:
         origin["files"] = [file for name in split_names(split) for file in origin["files"][name]]
     if settings.max_sentences is not None and rows.table.shuffled is not None:

@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score
 
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import local_checksum
+from clvq.corpus.delimited import FileOptions
 from clvq.corpus.sources import Table, open_source
 from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.records import Agreement, Explanation, Span
@@ -63,7 +64,11 @@ def _evaluation_table(store: ActivationStore) -> tuple[Table, str]:
             "extract again."
         )
     revision = None if "@" in corpus else made.get("revision")
-    source = open_source(corpus, subset=made["subset"], revision=revision, streaming=settings["streaming"])
+    said = {key: settings.get(key) for key in ("delimiter", "quoting", "header")}
+    options = FileOptions(**said, columns=(made["text_column"],))
+    source = open_source(
+        corpus, subset=made["subset"], revision=revision, streaming=settings["streaming"], options=options
+    )
     return source.table(made["split"]), made["text_column"]
 
 

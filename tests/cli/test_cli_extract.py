@@ -144,7 +144,7 @@ def test_odd_text_is_handled_and_counted(clvq: Clvq, bert: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "arguments", "says"),
     [
-        ('{"number": 1, "label": 0}\n' * 3, (), "Name one of its columns with text_column: number, label"),
+        ('{"number": 1, "label": 0}\n' * 3, (), "Name one of its columns with --text-column: number, label"),
         ('{"text": "a b", "label": 0}\n' * 3, ("--text-column", "body"), "no column 'body'"),
         ('{"text": "a b", "label": 0}\n' * 3, ("--label-column", "stars"), "no column 'stars'"),
         ("", (), "is empty"),

@@ -308,7 +308,7 @@ def test_class_columns_follow_the_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize("label", [0.5, -2, [1], {"a": 1}, "0.5"])
 def test_what_is_no_label(write: Write, label: Any) -> None:
     path = write("r.jsonl", jsonl(rows([("a", label), ("b", label)])))
-    refused("is not a label", "label_column", dataset=path)
+    refused("is not a label", "--label-column", dataset=path)
     assert load_corpus(path, label_column="").label_names is None
 
 
@@ -416,13 +416,15 @@ def test_a_stream_gives_the_same_sentences(write: Write, tmp_path: Path) -> None
         ("r.json", '{\n"text": ["a"]\n}', ["line 1", "one array of objects"]),
         ("r.jsonl", b'{"text": "a"}\n{"text": "\xe9"}\n', ["line 2", "0xe9 is not UTF-8"]),
         ("r.csv", b"text\na\n\xff\n", ["line 3", "not UTF-8"]),
-        ("r.txt", "text".encode("utf-16"), ["line 1", "not UTF-8"]),
+        ("r.txt", "some text".encode("utf-16le"), ["UTF-16 without a byte-order mark", "iconv -f utf-16le -t utf-8"]),
+        ("r.txt", "some text".encode("utf-16be"), ["UTF-16 without a byte-order mark", "iconv -f utf-16be -t utf-8"]),
+        ("r.txt", "some text".encode("utf-16")[:-1], ["utf-16", "Save it as UTF-8"]),
         ("r.csv", "text,label\na,b,1\n", ["line 2", "3 fields", "2 columns"]),
-        ("r.csv", 'text,label\n"a,1\nb,1\n', ["line 3", "double quote"]),
-        ("r.tsv", 'text\tlabel\n"a" b\t1\n', ["line 2", "double quote"]),
+        ("r.csv", 'text,label\nx,0\n"a,1\nb, c,1\n', ["line 3", "double quote", "--quoting none"]),
+        ("r.tsv", 'text\tlabel\n"a" b\t1\nc\n', ["line 2", "double quote", "--quoting none"]),
         ("r.csv", "text,text\na,b\n", ["twice"]),
         ("r.txt.gz", b"no gzip", ["Cannot read", "r.txt.gz"]),
-        ("r.txt.gz", gzip.compress(b"abc\n" * 999)[:-12], ["Cannot read", "whole"]),
+        ("r.txt.gz", gzip.compress(b"abc\n" * 999, mtime=0)[:-12], ["Cannot read", "whole"]),
         ("r.txt.xz", b"no xz", ["Cannot read"]),
         ("r.txt.bz2", b"no bz2", ["Cannot read"]),
         ("r.txt.zst", b"no zstd", ["Cannot read"]),

@@ -1,0 +1,116 @@
+"""The lines of a text file: uncompressed, decoded, and cut where its line ends are."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from clvq.errors import ClvqError
+
+COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")  # of all but parquet, which compresses by itself
+
+_HEAD = 65536  # bytes that show the encoding and the line ends
+_BYTE_ORDER_MARKS = {  # the longer ones first: that of UTF-32 begins like that of UTF-16
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8-sig",
+}
+_UNDECODED = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of a byte that is no UTF-8
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a file with their line ends. ClvqError where it cannot be read or decoded.
+
+    The encoding is UTF-8, or what a byte-order mark says. Only a line feed ends a line, since texts may hold any other
+    separator; in a file that has none, a carriage return does.
+    """
+    number = 0
+    try:
+        with _open(path) as stream:
+            head = stream.read(_HEAD)
+        encoding = _encoding(path, head)
+        newline = "\r" if "\r" in (start := head.decode(encoding, "ignore")) and "\n" not in start else "\n"
+        with _open(path) as stream, io.TextIOWrapper(stream, encoding, "surrogateescape", newline) as text:
+            for line in text:
+                number += 1
+                if not line.isascii() and (undecoded := _UNDECODED.search(line)):
+                    raise _not_utf8(path, number, ord(undecoded.group()) - 0xDC00, head)
+                yield line.removesuffix("\r") + "\n" if newline == "\r" else line
+    except UnicodeError as error:
+        raise ClvqError(
+            f"{path} cannot be read past line {number} as {encoding}, which its byte-order mark says: {error}. "
+            "Save it as UTF-8."
+        ) from error
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ClvqError(
+            f"Cannot read {path} past line {number}: {reason}. "
+            "Check that the file is whole, readable, and of the format that its name says."
+        ) from error
+
+
+def _open(path: Path) -> BinaryIO:
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
+        return cast(BinaryIO, gzip.open(path, "rb"))
+    if suffix == ".bz2":
+        return cast(BinaryIO, bz2.open(path, "rb"))
+    if suffix == ".xz":
+        return cast(BinaryIO, lzma.open(path, "rb"))
+    if suffix == ".zst":
+        import pyarrow
+
+        return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
+    return path.open("rb")
+
+
+def _encoding(path: Path, head: bytes) -> str:
+    """Return the encoding that a file's first bytes show. ClvqError for UTF-16 without a byte-order mark."""
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
+        if head.startswith(mark):
+            return encoding
+    half = len(head) // 2
+    for order, zeros in (("le", head[1::2].count(0)), ("be", head[0::2].count(0))):
+        if half > 1 and zeros > half / 3:
+            raise ClvqError(
+                f"{path} seems to be UTF-16 without a byte-order mark, not UTF-8: every second byte is 0. "
+                f"Convert it with: {_iconv(path, f'utf-16{order}')}"
+            )
+    return "utf-8"
+
+
+def _not_utf8(path: Path, number: int, byte: int, head: bytes) -> ClvqError:
+    """Return the message about a line that is no UTF-8, with the encoding that it may have."""
+    decoded = head.decode("utf-8", "surrogateescape")
+    undecoded = len(_UNDECODED.findall(decoded))
+    letters = sum(character.isalpha() for character in decoded)
+    if sum(not character.isascii() for character in decoded) - undecoded > undecoded:
+        advice = "Other characters of the file are UTF-8, so only this line needs mending."
+    elif undecoded > 0.3 * (letters + undecoded):
+        advice = (
+            "Convert it from its encoding, such as cp1251 (Cyrillic), gb18030 (Chinese) or shift_jis (Japanese): "
+            f"{_iconv(path, 'cp1251')}"
+        )
+    else:
+        try:
+            head.decode("cp1252")
+            encoding = "cp1252"
+        except UnicodeDecodeError:
+            encoding = "latin1"
+        advice = f"It may be {encoding} (Western European). Convert it with: {_iconv(path, encoding)}"
+    return ClvqError(f"{path}, line {number}: byte 0x{byte:02x} is not UTF-8. {advice}")
+
+
+def _iconv(path: Path, encoding: str) -> str:
+    inner = path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path
+    return f"iconv -f {encoding} -t utf-8 {inner.name} > utf8-{inner.name}"

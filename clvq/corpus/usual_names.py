@@ -1,0 +1,9 @@
+"""Names that columns usually have, the likeliest first."""
+
+TEXT_COLUMNS = (
+    "text", "sentence", "review", "content", "document", "comment", "tweet", "utterance", "article", "title",
+)  # fmt: skip
+LABEL_COLUMNS = ("label", "labels", "sentiment", "class", "category", "target", "emotion", "intent", "topic")
+
+HEADER_NAMES = {*TEXT_COLUMNS, *LABEL_COLUMNS, "id", "idx", "index"}
+"""A first line with one of these names the columns."""
