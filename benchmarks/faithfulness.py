@@ -24,6 +24,7 @@ from clvq.config import FIGURES, HARD, FaithfulnessConfig
 from clvq.explanations.stored_split import SPLIT
 from clvq.interventions.effects import Change, Effects
 from clvq.interventions.files import explained_by
+from clvq.interventions.records import DifferenceRow, EffectRow, SelectivityRow
 from clvq.interventions.selectivity import paired, table
 from clvq.interventions.sentence_effects import Group, SentenceEffects, sentence_effects
 from clvq.training.checkpoint import find_checkpoint
@@ -85,17 +86,13 @@ def spread(
             effects = pooled(of.effects[member] for of, member in zip(corpora, members, strict=True))
             texts = np.arange(len(next(iter(effects.values())).flips))
             for row in rows_of(effects, texts):
-                values[key(row)] = (*values.get(key(row), ()), row["selectivity"])
+                values[row.key] = (*values.get(row.key, ()), row.selectivity)
         found.append(values)
     return found
 
 
-def rows_of(effects: Mapping[Change, Effects], texts: np.ndarray) -> list[dict]:
+def rows_of(effects: Mapping[Change, Effects], texts: np.ndarray) -> list[SelectivityRow]:
     return table(effects, texts, np.ones(len(texts), bool), None, SEED)[1]
-
-
-def key(row: Mapping[str, object]) -> tuple[object, ...]:
-    return tuple(row[name] for name in ("edit", "place", "mass", "control", "figure"))
 
 
 def show(
@@ -109,31 +106,31 @@ def show(
     done, beyond, less = [], [], []
     for group, own, deviations in zip(groups, effects, seeds, strict=True):
         figures, rows = table(own, texts, np.ones(len(texts), bool), None, SEED)
-        by_place: dict[tuple[object, ...], dict[str | None, dict]] = {}
+        by_place: dict[tuple[object, ...], dict[str | None, EffectRow]] = {}
         for figure in figures:
-            by_place.setdefault(place_of(figure), {})[figure["control"]] = figure
+            by_place.setdefault(place_of(figure), {})[figure.control] = figure
         for place, found in by_place.items():
             concept = found[None]
-            taken = ["", ""] if concept["rank"] is None else [f"{concept['rank']:.1f}", f"{concept['energy']:.2f}"]
+            taken = ["", ""] if concept.rank is None else [f"{concept.rank:.1f}", f"{concept.energy:.2f}"]
             cells = [
-                f"{found[control]['flips']:.3f} / {found[control]['kl']:.3f}" if control in found else ""
+                f"{found[control].flips:.3f} / {found[control].kl:.3f}" if control in found else ""
                 for control in (None, *SHOWN)
             ]
-            done.append((called(group), *place, *cells, f"{concept['distance']:.2f}", *taken))
-            values = {(row["control"], row["figure"]): row for row in rows if place_of(row) == place}
+            done.append((called(group), *place, *cells, f"{concept.distance:.2f}", *taken))
+            values = {(row.control, row.figure): row for row in rows if place_of(row) == place}
             cells = [
-                interval(values[control, figure], "selectivity") + deviation(deviations[key(values[control, figure])])
+                interval(values[control, figure]) + deviation(deviations[values[control, figure].key])
                 for figure in FIGURES[:2] for control in HARD
             ]  # fmt: skip
             beyond.append((called(group), *place, *cells))
     for group, own in zip(groups[1:], effects[1:], strict=True):
         by_place = {}
         for line in paired(effects[0], own, texts, SEED):
-            by_place.setdefault(place_of(line), {})[f"{line['control']} {line['figure']}"] = line
+            by_place.setdefault(place_of(line), {})[f"{line.control} {line.figure}"] = line
         for place, found in by_place.items():
-            cells = [interval(found.get(f"{c} {f}"), "difference") for f in FIGURES[:2] for c in HARD]
+            cells = [interval(found.get(f"{c} {f}")) for f in FIGURES[:2] for c in HARD]
             line = next(iter(found.values()))
-            less.append((called(group), *place, *cells, f"{line['distance']:.2f} / {line['other_distance']:.2f}"))
+            less.append((called(group), *place, *cells, f"{line.distance:.2f} / {line.other_distance:.2f}"))
     where = ("checkpoints", "edit", "place", "mass")
     hard = [f"{figure}, {control}" for figure in ("flips", "KL") for control in HARD]
     title = f"{name}, {len(texts)} sentences"
@@ -145,7 +142,7 @@ def show(
 
 def place_of(line: Mapping[str, object]) -> tuple[str, str, str]:
     mass = line.get("mass")
-    return str(line["edit"]), str(line["place"]), "" if mass is None else f"{mass:.0%}"
+    return str(line.edit), str(line.place), "" if mass is None else f"{mass:.0%}"
 
 
 def called(group: Group) -> str:
@@ -154,8 +151,9 @@ def called(group: Group) -> str:
     return f"{settings.method} ({group.name}, epochs {settings.epochs}, {seeds})"
 
 
-def interval(line: Mapping[str, float | None] | None, name: str) -> str:
-    return "" if line is None or line[name] is None else f"{line[name]:.3f} [{line['low']:.3f}, {line['high']:.3f}]"
+def interval(line: SelectivityRow | DifferenceRow | None) -> str:
+    value = line.difference if isinstance(line, DifferenceRow) else None if line is None else line.selectivity
+    return "" if line is None or value is None else f"{value:.3f} [{line.low:.3f}, {line.high:.3f}]"
 
 
 def deviation(values: tuple[float, ...]) -> str:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+from rich.text import Text
+
 from clvq.cli.errors import UsageError
-from clvq.cli.faithfulness_modes_view import SHOWN
-from clvq.cli.faithfulness_view import shown
 from clvq.cli.options import Run, command
-from clvq.cli.output import Result
+from clvq.cli.output import Result, plain
 from clvq.config import FaithfulnessConfig
 from clvq.progress import Report
 
@@ -36,16 +36,23 @@ def faithfulness(
     is the contrast with controls at the same tokens that move them as far, with its 95% interval.
     """
     import clvq
+    from clvq.cli.faithfulness_modes_view import probed, spliced
+    from clvq.cli.faithfulness_view import shown
+    from clvq.interventions.records import ProbeResult, SpliceResult
     from clvq.training.checkpoint import find_checkpoint
 
     mode = given.get("mode", "model")
-    if mode in SHOWN and checkpoint and len(checkpoint) > 1:
+    if mode != "model" and checkpoint and len(checkpoint) > 1:
         raise UsageError(f"--mode {mode} takes one checkpoint; {len(checkpoint)} are given.")
-    found = [find_checkpoint(run, name) for name in checkpoint] if checkpoint else [find_checkpoint(run)]
-    made = clvq.faithfulness(found, overwrite=overwrite, progress=report, **given)
-    document = {"path": str(made.path), **made.summary}
-    if mode in SHOWN:
-        return Result(document, SHOWN[mode](document))
+    checkpoints = [find_checkpoint(run, name) for name in checkpoint] if checkpoint else [find_checkpoint(run)]
+    measured = clvq.faithfulness(checkpoints, overwrite=overwrite, progress=report, **given)
+    document = {"path": str(measured.path), **measured.summary}
+    model = measured.summary["model"]["id"]
+    path = Text(plain(str(measured.path)), overflow="fold")
+    if isinstance(measured.results, SpliceResult):
+        return Result(document, [*spliced(measured.results, model), path])
+    if isinstance(measured.results, ProbeResult):
+        return Result(document, [*probed(measured.results, model), path])
     where = "" if run == Path("clvq-run") else f" --run {run}"
-    which = "" if len(found) == 1 and not checkpoint else f" {found[0].path.name}"
-    return Result(document, shown(document), f"Next: clvq report{which}{where}")
+    which = "" if len(checkpoints) == 1 and not checkpoint else f" {checkpoints[0].path.name}"
+    return Result(document, [*shown(measured.results), path], f"Next: clvq report{which}{where}")

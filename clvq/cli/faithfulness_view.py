@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -12,11 +11,12 @@ from rich.text import Text
 
 from clvq.cli.output import heading, number, plain, table
 from clvq.config import FIGURES, HARD
+from clvq.interventions.names import CONCEPT
+from clvq.interventions.records import DifferenceRow, EffectRow, Interval, SeedsRow, SelectivityRow
+from clvq.interventions.results import EditResults, Part
 
 NAME_WIDTH = 20
 """What the names of a table have at least."""
-
-Lines = Sequence[dict[str, Any]]
 
 
 class Intervals:
@@ -38,169 +38,143 @@ class Intervals:
         yield made
 
 
-def interval(figure: Mapping[str, Any] | None, name: str = "value", sign: str = "") -> str:
+def interval(figure: Interval | None, sign: str = "") -> str:
     """A figure and its interval; `sign` "+" where the figure is a difference."""
-    if figure is None or figure[name] is None:
-        return "-"
-    return f"{figure[name]:{sign}.3f} [{figure['low']:{sign}.3f}, {figure['high']:{sign}.3f}]"
+    return "-" if figure is None else _interval(figure.value, figure.low, figure.high, sign)
 
 
-def shown(document: dict[str, Any]) -> Sequence[RenderableType]:
+def shown(results: EditResults) -> list[RenderableType]:
     """One block a checkpoint (or the seeds of one), edit and place; then classes, the curve, and differences."""
-    names, clean, groups = document["names"], document["clean"], document["groups"]
-    accuracy = f", accuracy {number(clean['accuracy'])}" if clean["accuracy"] is not None else ""
-    detail = f"{number(clean['sentences'])} sentences, {number(clean['distinct_texts'])} distinct texts{accuracy}"
-    parts: list[RenderableType] = [heading(f"Edits inside {document['model']['id']}", detail), ""]
-    for group in groups:
-        if len(group["seeds"]) > 1:
-            parts += [Text(plain(f"{_called(group)}: {', '.join(group['checkpoints'])}"), style="dim"), ""]
-    called = {group["name"]: _called(group) if len(groups) > 1 or len(group["seeds"]) > 1 else "" for group in groups}
-    rows = _blocks(_of_groups(document, "rows"))
-    for block, figures in _blocks(_of_groups(document, "figures")).items():
-        parts += [*_block(block, figures, rows[block], names, called), ""]
-    if len(groups) > 1:
-        parts += _side_by_side(_of_groups(document, "figures"), rows, names, called)
-    parts += _by_class(document["by_class"], names, called)
-    parts += _curve(_of_groups(document, "curve"), names, called)
-    parts += _differences(document["differences"], names, called)
-    parts.append(Text(plain(document["path"]), overflow="fold"))
-    return parts
+    return _View(results).blocks()
 
 
-def _called(group: dict[str, Any]) -> str:
-    """Name of a checkpoint, or of the mean over seeds."""
-    seeds = len(group["seeds"])
-    return str(group["name"]) if seeds == 1 else f"{group['name']}, mean of {seeds} seeds"
+class _View:
+    def __init__(self, results: EditResults) -> None:
+        self.results, self.names = results, results.names
+        self.several = len(results.groups) > 1
+        seeded = any(len(group.seeds) > 1 for group in results.groups)
+        self._named = self.several or seeded
+
+    def blocks(self) -> list[RenderableType]:
+        clean = self.results.clean
+        accuracy = "" if clean.accuracy is None else f", accuracy {number(clean.accuracy)}"
+        detail = f"{number(clean.sentences)} sentences, {number(clean.distinct_texts)} distinct texts{accuracy}"
+        blocks: list[RenderableType] = [heading(f"Edits inside {self.results.model['id']}", detail), ""]
+        for group in self.results.groups:
+            if len(group.seeds) > 1:
+                members = f"{self.results.called(group.name)}: {', '.join(group.checkpoints)}"
+                blocks += [Text(plain(members), style="dim"), ""]
+        for part, lines in self.results.parts.items():
+            blocks += [*self._part(part, lines), ""]
+        if self.several:
+            blocks += self._side_by_side()
+        return blocks + self._classes() + self._curves() + self._differences()
+
+    def _title(self, part: Part) -> str:
+        return self._of_group(self.results.title(part.edit, part.place), part.group)
+
+    def _of_group(self, title: str, group: str) -> str:
+        return f"{title} ({self.results.called(group)})" if self._named else title
+
+    def _part(self, part: Part, lines: Sequence[EffectRow]) -> Iterable[RenderableType]:
+        concept = lines[0]
+        rank = "" if concept.rank in (None, 1) else f", rank {number(concept.rank, 1)}"
+        energy = "" if concept.energy is None else f"{rank}, energy {concept.energy:.0%}"
+        yield heading(
+            self._title(part), f"{number(concept.sentences)} sentences, {number(concept.tokens)} tokens{energy}"
+        )
+        effect = table("flips", "KL", "prob. fall", "accuracy", "from chance", "distance", title="What was done")
+        for line in lines:
+            name = CONCEPT if line.control is None else self.names[line.control]
+            figures = (line.flips, line.kl, line.probability, line.accuracy, line.from_chance)
+            effect.add_row(name, *map(number, figures), number(line.distance, 2))
+        yield effect
+        yield from self._beyond(part, [line.control for line in lines if line.control is not None])
+
+    def _beyond(self, part: Part, controls: Sequence[str]) -> Iterable[RenderableType]:
+        """What the concept does beyond each control, how that spreads over seeds, and why it is not had."""
+        selective: list[tuple[str, list[str]]] = []
+        spread: list[tuple[str, list[float], int]] = []
+        reasons: dict[str, list[str]] = {}
+        for control in controls:
+            rows = [row for name in FIGURES if (row := self.results.row(part, control, name)) is not None]
+            name = self.names[control]
+            if rows[0].reason is not None:
+                reasons.setdefault(rows[0].reason, []).append(name)
+                continue
+            selective.append((name, [_selectivity(row) for row in rows]))
+            spreads = [row.spread for row in rows if isinstance(row, SeedsRow) and row.spread is not None]
+            if isinstance(rows[0], SeedsRow) and len(spreads) == len(rows):
+                spread.append((name, spreads, rows[0].seeds))
+        heads = [self.names[name] for name in FIGURES]
+        if selective:
+            yield Intervals("Concept beyond", heads, selective)
+        if spread:
+            deviations = table(*heads, title=f"Standard deviation over {spread[0][2]} seeds")
+            for name, values, _ in spread:
+                deviations.add_row(name, *map(number, values))
+            yield deviations
+        for reason, names in reasons.items():
+            yield Text(f"No selectivity against {', '.join(names)}: {reason}.", style="dim")
+
+    def _side_by_side(self) -> list[RenderableType]:
+        """A table an edit and place with a line a checkpoint: what its concepts do, and do beyond the hard controls."""
+        blocks: list[RenderableType] = []
+        for edit, place in self.results.blocks:
+            rows = []
+            for part, (concept, *_) in self.results.parts.items():
+                if (part.edit, part.place) == (edit, place):
+                    cells = [number(concept.flips), number(concept.distance, 2), number(concept.rank, 1)]
+                    beyond = [_selectivity(self.results.row(part, control, "flips")) for control in HARD]
+                    rows.append((self.results.called(part.group), [*cells, *beyond]))
+            heads = ["flips", "distance", "rank", *(f"flips beyond {self.names[control]}" for control in HARD)]
+            blocks += [Intervals(self.results.title(edit, place), heads, rows), ""]
+        return blocks
+
+    def _classes(self) -> list[RenderableType]:
+        """Flips beyond the hard controls, by the class that a sentence is labelled with."""
+        rows = [
+            (f"{label}: {self._title(part)}", [_selectivity(by_control.get(control)) for control in HARD])
+            for (part, label, _), by_control in self.results.classes.items()
+        ]
+        heads = [f"flips beyond {self.names[control]}" for control in HARD]
+        return [Intervals("By class", heads, rows), ""] if rows else []
+
+    def _curves(self) -> list[RenderableType]:
+        """Flips beyond the hard controls, by the share of the attribution that the edited words have."""
+        blocks: list[RenderableType] = []
+        heads = ["flips", *(f"beyond {self.names[control]}" for control in HARD)]
+        for (group, edit), masses in self.results.curves.items():
+            rows = []
+            for mass, by_control in masses.items():
+                concept = next(iter(by_control.values())).concept
+                rows.append((f"{mass:.0%}", [number(concept), *(_selectivity(by_control.get(name)) for name in HARD)]))
+            blocks += [Intervals(f"{self._of_group(self.names[edit], group)}, by mass", heads, rows), ""]
+        return blocks
+
+    def _differences(self) -> list[RenderableType]:
+        """Selectivity of the first checkpoint minus that of each other."""
+        blocks: list[RenderableType] = []
+        for pair, lines in self.results.compared.items():
+            first, other = (plain(self.results.called(name)) for name in pair)
+            rows = []
+            for (edit, place, control), by_figure in lines.items():
+                name = f"{self.results.title(edit, place)}, beyond {self.names[control]}"
+                rows.append((name, [_difference(row) for row in by_figure.values()]))
+            title = heading(f"{first} less {other}", "paired differences of selectivity")
+            blocks += [title, Intervals("Selectivity of", [self.names[name] for name in FIGURES], rows), ""]
+        return blocks
 
 
-def _of_groups(document: dict[str, Any], kind: str) -> Lines:
-    """The lines of each group: a checkpoint's own, or the mean over its seeds."""
-    found = []
-    for group in document["groups"]:
-        lines = document[kind] if len(group["seeds"]) == 1 else document["seeds"][kind]
-        found += [line for line in lines if line["checkpoint"] == group["name"]]
-    return found
+def _selectivity(row: SelectivityRow | None) -> str:
+    if row is None or row.selectivity is None:
+        return "-"
+    return _interval(row.selectivity, row.low, row.high, "+")
 
 
-def _blocks(lines: Lines) -> dict[tuple[str, str, str], Lines]:
-    """Lines by checkpoint, edit and place, in their order."""
-    return {block: list(group) for block, group in groupby(lines, key=_block_of)}
+def _difference(row: DifferenceRow) -> str:
+    return _interval(row.difference, row.low, row.high, "+")
 
 
-def _block_of(line: dict[str, Any]) -> tuple[str, str, str]:
-    return line["checkpoint"], line["edit"], line["place"]
-
-
-def _title(block: tuple[str, str, str], names: dict[str, str], called: dict[str, str]) -> str:
-    checkpoint, edit, place = block
-    return _with(f"{names[edit]}, {names[place]}", called[checkpoint])
-
-
-def _with(title: str, called: str) -> str:
-    return f"{title} ({called})" if called else title
-
-
-def _block(
-    block: tuple[str, str, str], figures: Lines, rows: Lines, names: dict[str, str], called: dict[str, str]
-) -> Iterable[RenderableType]:
-    first = figures[0]
-    rank = f", rank {number(first['rank'], 1)}" if first["rank"] is not None and first["rank"] != 1 else ""
-    energy = f"{rank}, energy {first['energy']:.0%}" if first["energy"] is not None else ""
-    yield heading(
-        _title(block, names, called),
-        f"{number(first['sentences'])} sentences, {number(first['tokens'])} tokens{energy}",
-    )
-    effect = table("flips", "KL", "prob. fall", "accuracy", "from chance", "distance", title="What was done")
-    for line in figures:
-        values = [line[name] for name in (*FIGURES, "accuracy", "from_chance")]
-        name = "the concept" if line["control"] is None else names[line["control"]]
-        effect.add_row(name, *map(number, values), number(line["distance"], 2))
-    yield effect
-    selective = []
-    reasons: dict[str, list[str]] = {}
-    for control, group in groupby(rows, key=lambda row: row["control"]):
-        lines = list(group)
-        if lines[0]["reason"] is None:
-            selective.append((names[control], [interval(line, "selectivity", "+") for line in lines]))
-        else:
-            reasons.setdefault(lines[0]["reason"], []).append(names[control])
-    if selective:
-        yield Intervals("Concept beyond", [names[name] for name in FIGURES], selective)
-    if "spread" in rows[0]:
-        spread = table(*(names[name] for name in FIGURES), title=f"Standard deviation over {rows[0]['seeds']} seeds")
-        for control, group in groupby(rows, key=lambda row: row["control"]):
-            values = [row["spread"] for row in group]
-            if None not in values:
-                spread.add_row(names[control], *map(number, values))
-        yield spread
-    for reason, controls in reasons.items():
-        yield Text(f"No selectivity against {', '.join(controls)}: {reason}.", style="dim")
-
-
-def _side_by_side(
-    figures: Lines, rows: dict[tuple[str, str, str], Lines], names: dict[str, str], called: dict[str, str]
-) -> list[RenderableType]:
-    """A table an edit and place with a line a checkpoint: what its concepts do, and do beyond the hard controls."""
-    parts: list[RenderableType] = []
-    concepts = {_block_of(line): line for line in figures if line["control"] is None}
-    for edit, place in dict.fromkeys((edit, place) for _, edit, place in concepts):
-        lines = []
-        for block in (block for block in concepts if block[1:] == (edit, place)):
-            found = {row["control"]: row for row in rows[block] if row["figure"] == "flips"}
-            concept = concepts[block]
-            cells = [number(concept["flips"]), number(concept["distance"], 2), number(concept["rank"], 1)]
-            beyond = [interval(found.get(control), "selectivity", "+") for control in HARD]
-            lines.append((called[block[0]], [*cells, *beyond]))
-        heads = ["flips", "distance", "rank", *(f"flips beyond {names[control]}" for control in HARD)]
-        parts += [Intervals(f"{names[edit]}, {names[place]}", heads, lines), ""]
-    return parts
-
-
-def _by_class(lines: Lines, names: dict[str, str], called: dict[str, str]) -> list[RenderableType]:
-    """Flips beyond the hard controls, by the class that a sentence is labelled with."""
-    if not lines:
-        return []
-    rows = []
-    by_block: dict[tuple[str, ...], dict[str, str]] = {}
-    for line in lines:
-        if line["figure"] == "flips" and line["control"] in HARD:
-            by_block.setdefault((line["label"], *_block_of(line)), {})[line["control"]] = interval(
-                line, "selectivity", "+"
-            )
-    for (label, *block), values in by_block.items():
-        checkpoint, edit, place = block
-        title = f"{label}: {_title((checkpoint, edit, place), names, called)}"
-        rows.append((title, [values.get(control, "-") for control in HARD]))
-    return [Intervals("By class", [f"flips beyond {names[control]}" for control in HARD], rows), ""]
-
-
-def _curve(lines: Lines, names: dict[str, str], called: dict[str, str]) -> list[RenderableType]:
-    """Flips beyond the hard controls, by the share of the attribution that the edited words have."""
-    parts: list[RenderableType] = []
-    flips = [line for line in lines if line["figure"] == "flips"]
-    for (checkpoint, edit), group in groupby(flips, key=lambda line: (line["checkpoint"], line["edit"])):
-        title = _with(names[edit], called[checkpoint])
-        rows = []
-        for mass, points in groupby(group, key=lambda line: line["mass"]):
-            by_control = {point["control"]: point for point in points}
-            concept = next(iter(by_control.values()))["concept"]
-            beyond = [interval(by_control[control], "selectivity", "+") for control in HARD]
-            rows.append((f"{mass:.0%}", [number(concept), *beyond]))
-        heads = ["flips", *(f"beyond {names[control]}" for control in HARD)]
-        parts += [Intervals(f"{title}, by mass", heads, rows), ""]
-    return parts
-
-
-def _differences(lines: Lines, names: dict[str, str], called: dict[str, str]) -> list[RenderableType]:
-    """Selectivity of the first checkpoint minus that of each other."""
-    parts: list[RenderableType] = []
-    for pair, group in groupby(lines, key=lambda line: (line["checkpoint"], line["other"])):
-        first, other = (plain(called[name]) for name in pair)
-        title = heading(f"{first} less {other}", "paired differences of selectivity")
-        by_row: dict[str, list[str]] = {}
-        for line in group:
-            name = f"{names[line['edit']]}, {names[line['place']]}, beyond {names[line['control']]}"
-            by_row.setdefault(name, []).append(interval(line, "difference", "+"))
-        heads = [names[name] for name in FIGURES]
-        parts += [title, Intervals("Selectivity of", heads, list(by_row.items())), ""]
-    return parts
+def _interval(value: float, low: Any, high: Any, sign: str) -> str:
+    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"

@@ -19,8 +19,12 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
-from clvq.html_report.faithfulness import HARD, Line, Results
+from clvq.config import HARD
 from clvq.html_report.figures import CURVE, LABEL_COLOURS, MUTED, SECOND, calm
+from clvq.interventions.records import SelectivityRow
+from clvq.interventions.results import EditResults
+
+Rows = Sequence[SelectivityRow]
 
 COLOURS = {"covariance": CURVE, "own": SECOND}
 MARKERS = {"covariance": "circle", "own": "square"}
@@ -57,17 +61,19 @@ class Panels(NamedTuple):
     legend: list[Mark]
 
 
-def interval_panels(results: Results) -> Panels:
+def interval_panels(results: EditResults) -> Panels:
     """Selectivity in flips against the hard controls: a panel an edit and place with a line a group; of one group a
     panel an edit with a line a place."""
-    wanted = [row for row in results.rows if row["figure"] == "flips" and row["control"] in HARD]
+    wanted = [row for row in results.shown.rows if row.figure == "flips" and row.control in HARD]
     reach = _range(wanted)
-    of_block = {block: [row for row in wanted if (row["edit"], row["place"]) == block] for block in results.blocks}
-    parts: dict[str, list[tuple[str, list[Line]]]] = {}
-    for (edit, place), rows in of_block.items():
-        if results.several:
-            lines = [(group, [row for row in rows if row["checkpoint"] == group]) for group in results.groups]
-            parts[results.title((edit, place))] = lines
+    several = len(results.groups) > 1
+    parts: dict[str, list[tuple[str, list[SelectivityRow]]]] = {}
+    for edit, place in results.blocks:
+        rows = [row for row in wanted if (row.edit, row.place) == (edit, place)]
+        if several:
+            names = [group.name for group in results.groups]
+            lines = [(name, [row for row in rows if row.checkpoint == name]) for name in names]
+            parts[results.title(edit, place)] = lines
         else:
             parts.setdefault(results.names[edit], []).append((results.names[place], rows))
     panels = [
@@ -78,22 +84,22 @@ def interval_panels(results: Results) -> Panels:
     return Panels(panels, legend)
 
 
-def curve_panels(results: Results) -> Panels:
+def curve_panels(results: EditResults) -> Panels:
     """Selectivity in flips over the share of the attribution that is edited: a panel an edit and hard control with a
     line a group; of one group a panel an edit with a line a control. Without a curve there are none."""
-    points = [line for line in results.curve if line["figure"] == "flips"]
-    edits = list(dict.fromkeys(line["edit"] for line in points))
+    points = [row for row in results.shown.curve if row.figure == "flips"]
+    edits = list(dict.fromkeys(row.edit for row in points))
     reach = _range(points)
     panels = []
-    if results.several:
+    if len(results.groups) > 1:
         legend = [
-            Mark(group, GROUP_COLOURS[number % len(GROUP_COLOURS)], DASHES[number % len(DASHES)])
+            Mark(group.name, GROUP_COLOURS[number % len(GROUP_COLOURS)], DASHES[number % len(DASHES)])
             for number, group in enumerate(results.groups)
         ]
         for edit in edits:
             for control in HARD:
-                of_panel = [line for line in points if (line["edit"], line["control"]) == (edit, control)]
-                lines = [(mark, [line for line in of_panel if line["checkpoint"] == mark.name]) for mark in legend]
+                of_panel = [row for row in points if (row.edit, row.control) == (edit, control)]
+                lines = [(mark, [row for row in of_panel if row.checkpoint == mark.name]) for mark in legend]
                 title = f"{results.names[edit]}, beyond {results.names[control]}"
                 panels.append(Panel(title, json_item(_curve(lines, reach, results)), 250))
     else:
@@ -102,16 +108,18 @@ def curve_panels(results: Results) -> Panels:
             for control, dash in zip(HARD, DASHES, strict=False)
         ]
         for edit in edits:
-            of_panel = [line for line in points if line["edit"] == edit]
+            of_panel = [row for row in points if row.edit == edit]
             lines = [
-                (mark, [line for line in of_panel if line["control"] == control])
+                (mark, [row for row in of_panel if row.control == control])
                 for mark, control in zip(legend, HARD, strict=True)
             ]
             panels.append(Panel(results.names[edit], json_item(_curve(lines, reach, results)), 250))
     return Panels(panels, legend)
 
 
-def _intervals(lines: Sequence[tuple[str, Sequence[Line]]], reach: tuple[float, float], results: Results) -> figure:
+def _intervals(
+    lines: Sequence[tuple[str, Sequence[SelectivityRow]]], reach: tuple[float, float], results: EditResults
+) -> figure:
     """Points with their intervals, a line below the other; both controls of a line side by side."""
     plot = figure(
         sizing_mode="stretch_both", tools=[], toolbar_location=None, x_range=_range1d(reach),
@@ -124,7 +132,7 @@ def _intervals(lines: Sequence[tuple[str, Sequence[Line]]], reach: tuple[float, 
             (number, name, row)
             for number, (name, rows) in enumerate(lines)
             for row in rows
-            if row["control"] == control and row["selectivity"] is not None
+            if row.control == control and row.selectivity is not None
         ]
         source = ColumnDataSource(
             {
@@ -146,7 +154,9 @@ def _intervals(lines: Sequence[tuple[str, Sequence[Line]]], reach: tuple[float, 
     return plot
 
 
-def _curve(lines: Sequence[tuple[Mark, Sequence[Line]]], reach: tuple[float, float], results: Results) -> figure:
+def _curve(
+    lines: Sequence[tuple[Mark, Sequence[SelectivityRow]]], reach: tuple[float, float], results: EditResults
+) -> figure:
     """Lines over the mass with bands; they stop where there is no selectivity."""
     plot = figure(
         sizing_mode="stretch_both",
@@ -158,16 +168,16 @@ def _curve(lines: Sequence[tuple[Mark, Sequence[Line]]], reach: tuple[float, flo
     calm(plot)
     plot.hspan(y=[0], line_color=MUTED)
     for mark, points in lines:
-        for known, run in groupby(points, key=lambda line: line["selectivity"] is not None):
+        for known, run in groupby(points, key=lambda row: row.selectivity is not None):
             if not known:
                 continue
-            found = list(run)
+            rows = list(run)
             source = ColumnDataSource(
                 {
-                    "mass": [line["mass"] for line in found],
-                    "name": [line["checkpoint"] for line in found],
-                    "control": [results.names[line["control"]] for line in found],
-                    **_values(found),
+                    "mass": [row.mass for row in rows],
+                    "name": [row.checkpoint for row in rows],
+                    "control": [results.names[row.control] for row in rows],
+                    **_values(rows),
                 }
             )
             plot.varea("mass", "low", "high", source=source, fill_color=mark.colour, fill_alpha=0.14)
@@ -184,14 +194,14 @@ def _curve(lines: Sequence[tuple[Mark, Sequence[Line]]], reach: tuple[float, flo
     return plot
 
 
-def _values(lines: Sequence[Line]) -> dict[str, list[float]]:
+def _values(rows: Rows) -> dict[str, list[float | None]]:
     names = {"value": "selectivity", "low": "low", "high": "high"}
-    return {column: [line[name] for line in lines] for column, name in names.items()}
+    return {column: [getattr(row, name) for row in rows] for column, name in names.items()}
 
 
-def _range(lines: Sequence[Line]) -> tuple[float, float]:
+def _range(rows: Rows) -> tuple[float, float]:
     """One scale for all panels, with 0 and every interval inside."""
-    ends = [0.0, *(line[end] for line in lines for end in ("low", "high") if line[end] is not None)]
+    ends = [0.0, *(end for row in rows for end in (row.low, row.high) if end is not None)]
     margin = 0.06 * ((max(ends) - min(ends)) or 1.0)
     return min(ends) - margin, max(ends) + margin
 

@@ -23,6 +23,8 @@ from clvq.artifacts import (
 from clvq.concepts.records import CodebookSummary, Concept
 from clvq.errors import ArtifactError, MismatchError
 from clvq.explanations.records import Explanation, ExplanationsSummary
+from clvq.interventions.records import ProbeResult, SpliceResult
+from clvq.interventions.results import EditResults, mode_result
 from clvq.training.checkpoint import Checkpoint, checkpoint_folders
 from clvq.training.metrics_log import whole_lines
 
@@ -67,8 +69,8 @@ class Material:
     concepts: list[Concept]
     explained: ExplanationsSummary | None
     explanations: list[Explanation]
-    faithfulness: dict[str, Any] | None
-    modes: dict[str, dict[str, Any]]
+    faithfulness: EditResults | None
+    modes: dict[str, SpliceResult | ProbeResult]
     """What each of MODES measured; those that were not asked for are no gap."""
     gaps: list[Gap]
 
@@ -98,8 +100,8 @@ def gather(checkpoint: Checkpoint) -> Material:
         concepts=[Concept.from_json(line) for line in _records(CODEBOOK, checkpoint, codebook)],
         explained=None if explained is None else ExplanationsSummary.from_json(explained),
         explanations=[Explanation.from_json(line) for line in _records(EXPLANATIONS, checkpoint, explained)],
-        faithfulness=faithfulness,
-        modes={mode: body["measured"] for mode, body in modes.items() if body is not None},
+        faithfulness=None if faithfulness is None else EditResults.from_json(faithfulness),
+        modes={mode: mode_result(body) for mode, body in modes.items() if body is not None},
         gaps=gaps,
     )
 

@@ -5,63 +5,53 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
-from clvq.html_report.faithfulness import Cell, Scale, cell
-
-_SPLICED = (
-    ("share_recovered", None, "Share of the loss recovered"),
-    ("share_recovered_labels", None, "The same, loss against the labels"),
-    ("agreement", "spliced", "Agreement with the model as it is"),
-    ("agreement", "ablated", "Agreement where all rows are the mean"),
-    ("kl", "spliced", "KL"),
-    ("kl", "ablated", "KL where all rows are the mean"),
-    ("accuracy", "spliced", "Accuracy"),
-    ("accuracy", "ablated", "Accuracy where all rows are the mean"),
-)
-OTHERS = {"clean": "other tokens left as they are", "ablated": "other tokens the mean as well"}
-_EDITS = {"removal": "Centred removal", "projection": "Projection, as published", "mean": "Replacement by the mean"}
-_CONTROLS = {
-    None: "the concept",
-    "gaussian": "Gaussian direction, as published",
-    "random": "random direction",
-    "covariance": "covariance-matched random",
-    "own": "own deviation",
-    "other": "concept of another sentence",
-    "same": "concept of one predicted alike",
-    "opposite": "concept of one predicted otherwise",
-}
+from clvq.html_report.faithfulness import Scale, cell
+from clvq.interventions.names import EDIT_NAMES, FIGURE_NAMES, SPLICED, STAND_INS, control_name
+from clvq.interventions.records import ProbeFigures, ProbeResult, SpliceResult
 
 
-def splice_view(found: dict[str, Any]) -> dict[str, Any]:
+def splice_view(result: SpliceResult) -> dict[str, Any]:
     """A line a figure with a cell for each stand-in; figures that neither has are left out."""
-    lines = []
-    for figure, state, name in _SPLICED:
-        entries = [found["others"][others] for others in OTHERS]
-        cells = [_cell((entry if state is None else entry[state])[figure]) for entry in entries]
-        if any(cells):
-            lines.append({"name": name, "cells": cells, "own": figure == "share_recovered"})
-    return {**found, "heads": list(OTHERS.values()), "lines": lines}
+    others = [result.others[name] for name in STAND_INS]
+    rows = [
+        (name, FIGURE_NAMES[name], [getattr(entry, name) for entry in others])
+        for name in ("share_recovered", "share_recovered_labels")
+    ]
+    for name in ("agreement", "kl", "accuracy"):
+        for state, called in SPLICED.items():
+            answers = [getattr(entry, state) for entry in others]
+            rows.append((name, f"{FIGURE_NAMES[name]}, {called}", [getattr(answer, name) for answer in answers]))
+    lines = [
+        {"name": _capital(title), "cells": list(map(cell, figures)), "headline": name == "share_recovered"}
+        for name, title, figures in rows
+        if any(figures)
+    ]
+    return {"result": result, "heads": list(STAND_INS.values()), "lines": lines}
 
 
-def probe_view(found: dict[str, Any]) -> dict[str, Any]:
+def probe_view(result: ProbeResult) -> dict[str, Any]:
     """A part an edit, and in the published protocol one for what checks it: what a probe reads of edited rows."""
-    scale = Scale.of((line["selectivity"] for line in found["table"] if line["selectivity"] is not None), "value")
+    scale = Scale.of(line.selectivity for line in result.table)
     parts = []
-    for (edit, protocol), group in groupby(found["table"], key=lambda line: (line["edit"], line.get("protocol"))):
+    for (edit, protocol), group in groupby(result.table, key=lambda line: (line.edit, line.protocol)):
         lines = [
             {
-                **line,
-                "name": _CONTROLS[line["control"]],
-                "accuracy": _cell(line["accuracy"]),
-                "refitted": _cell(line["refitted"]),
-                "beyond": cell(line["selectivity"], "value", scale),
+                "line": line,
+                "name": control_name(line.control),
+                **_figures(line.figures),
+                "beyond": cell(line.selectivity, scale),
             }
             for line in group
         ]
-        parts.append({"title": "What checks it" if protocol == "check" else _EDITS[edit], "lines": lines})
-    before = found["before"]
-    shown = {**before, "accuracy": _cell(before["accuracy"]), "refitted": _cell(before["refitted"])}
-    return {**found, "before": shown, "parts": parts}
+        title = "what checks it" if protocol == "check" else EDIT_NAMES[edit]
+        parts.append({"title": _capital(title), "lines": lines})
+    return {"result": result, "before": _figures(result.before), "parts": parts}
 
 
-def _cell(entry: dict[str, float] | None) -> Cell | None:
-    return cell(entry, "value")
+def _capital(name: str) -> str:
+    return name[0].upper() + name[1:]
+
+
+def _figures(figures: ProbeFigures) -> dict[str, Any]:
+    refitted = cell(figures.refitted)
+    return {"accuracy": cell(figures.accuracy), "refitted": refitted, "chance_distance": figures.chance_distance}

@@ -18,12 +18,13 @@ from markupsafe import Markup
 from clvq.artifacts import short_name
 from clvq.concepts.records import Concept
 from clvq.explanations.records import Explanation
-from clvq.html_report.faithfulness import Results
+from clvq.html_report.faithfulness import Section
 from clvq.html_report.faithfulness_figures import curve_panels, interval_panels
 from clvq.html_report.figures import LABEL_COLOURS, bokeh_script, codebook_map, training_figures
 from clvq.html_report.gathered import MODES, Material
 from clvq.html_report.headline import headline, ladders, provenance, story
 from clvq.html_report.modes import probe_view, splice_view
+from clvq.interventions.records import SpliceResult
 
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 SCRIPTS = ("common", "concepts", "explanations", "ways", "plots")
@@ -37,7 +38,7 @@ def render(material: Material) -> str:
     fdr = 0.05 if material.codebook is None else material.codebook.fdr
     curves = training_figures(material.metrics)
     layout = codebook_map(material.concepts, label_names, fdr)
-    results = None if material.faithfulness is None else Results(material.faithfulness)
+    results = material.faithfulness
     beyond, curve = (None, None) if results is None else (interval_panels(results), curve_panels(results))
     drawn = {f"curve-{number}": made.item for number, made in enumerate(curves)}
     for kind, found in (("beyond", beyond), ("mass", curve)):
@@ -68,12 +69,12 @@ def render(material: Material) -> str:
         headline=headline(material),
         ladders=ladders(material.checkpoint.results),
         provenance=provenance(material),
-        faithfulness=None if results is None else results.view(),
+        faithfulness=None if results is None else Section(results),
         beyond=beyond,
         curve=curve,
         modes={
-            mode: splice_view(found) if mode == "splice" else probe_view(found)
-            for mode, found in material.modes.items()
+            mode: splice_view(result) if isinstance(result, SpliceResult) else probe_view(result)
+            for mode, result in material.modes.items()
         },
         unasked=[mode for mode in MODES if mode not in material.modes and material.gap(mode) is None],
     )

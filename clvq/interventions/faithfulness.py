@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from clvq.config import FaithfulnessConfig
 from clvq.config.signatures import takes
 from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.stored_split import SPLIT
-from clvq.interventions.files import artifact_of, explained_by, stored
+from clvq.interventions.files import artifact_of, explained_by, kept
 from clvq.interventions.modes import measured
+from clvq.interventions.records import EffectRow, ProbeResult, SelectivityRow, SpliceResult
+from clvq.interventions.results import EditResults, read_results
 from clvq.interventions.sentence_effects import sentence_effects
-from clvq.interventions.tables import tables
+from clvq.interventions.tables import results_of
 from clvq.progress import Progress, Report, silent
-from clvq.storage import locked
 from clvq.training.checkpoint import Checkpoint, read_checkpoint
 
 
@@ -36,18 +38,30 @@ class Faithfulness:
     path: Path
     """The file that holds it: faithfulness.json, or faithfulness-MODE.json."""
     summary: dict[str, Any]
-    """What the file says; of a mode other than `model` its figures are `measured`."""
+    """What the file says."""
+
+    @cached_property
+    def results(self) -> EditResults | SpliceResult | ProbeResult:
+        """The figures: of edits inside the model, of `mode` splice, or of the probes."""
+        return read_results(self.summary)
 
     @property
-    def rows(self) -> list[dict[str, Any]]:
-        """Selectivities: a line a checkpoint, edit, place, control and figure. Of mode `model`."""
-        return list(self.summary["rows"])
+    def rows(self) -> list[SelectivityRow]:
+        """Selectivities: a line a checkpoint, edit, place, control and figure. ClvqError in another `mode`
+        than model."""
+        return self._edits.tables.rows
 
     @property
-    def figures(self) -> list[dict[str, Any]]:
-        """What each edit and control does: a line a checkpoint, edit, place and control (None is the edit). Of mode
-        `model`."""
-        return list(self.summary["figures"])
+    def figures(self) -> list[EffectRow]:
+        """What each edit and control does: a line a checkpoint, edit, place and control. ClvqError in another `mode`
+        than model."""
+        return self._edits.tables.figures
+
+    @property
+    def _edits(self) -> EditResults:
+        if not isinstance(self.results, EditResults):
+            raise ClvqError(f"{self.path} has no edits inside the model: use `results`, or measure with --mode model.")
+        return self.results
 
 
 @takes(FaithfulnessConfig)
@@ -89,22 +103,22 @@ def faithfulness(
     text = read_text(store, SPLIT, progress)
     label = _checked_label(store, text, config.label)
     explained = explained_by(read, config, progress)
-    identity = {
+    made_of = {
         "checkpoint": read[0].fingerprint,
         "store": store.fingerprint,
-        "explanations": [found.summary.explanations_checksum for found in explained],
+        "explanations": [one.summary.explanations_checksum for one in explained],
         # Not a setting: beside others the same effects are read, so that nothing is lost where they are other ones.
         "beside": [{"name": other.path.name, "checkpoint": other.fingerprint} for other in read[1:]],
     }
+
+    def measure() -> dict[str, Any]:
+        effects = sentence_effects(explained, text, config, label, overwrite=overwrite, progress=progress)
+        return results_of(effects, config).as_json()
+
     decided = config.deciding()
-    summary = None if overwrite else stored(artifact, read[0], identity, decided)
-    if summary is not None:
-        progress(Progress("faithfulness", note=f"{path} is up to date."))
-        return Faithfulness(read, path, summary)
-    found = sentence_effects(explained, text, config, label, overwrite=overwrite, progress=progress)
-    with locked(read[0].path):
-        artifact.write(read[0].path, {**identity, "settings": decided, **tables(found, config)})
-    return Faithfulness(read, path, artifact.read(read[0].path))
+    return Faithfulness(
+        read, path, kept(artifact, read[0], made_of, decided, measure, overwrite=overwrite, progress=progress)
+    )
 
 
 def _refuse_unlike(checkpoints: list[Checkpoint]) -> None:

@@ -1,16 +1,17 @@
-"""What `faithfulness` reads: explanations, and results made before."""
+"""What `faithfulness` reads: explanations, and results that were measured before."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from clvq.artifacts import EXPLANATIONS, FAITHFULNESS, MODES, Artifact, State
+from clvq.artifacts import EXPLANATIONS, FAITHFULNESS, MODES, Artifact, State, stamp
 from clvq.config import FaithfulnessConfig, differences
 from clvq.errors import MismatchError
 from clvq.explanations.explain import explain
 from clvq.explanations.results import Explanations
-from clvq.progress import Report
+from clvq.progress import Progress, Report
+from clvq.storage import locked
 from clvq.training.checkpoint import Checkpoint
 
 
@@ -20,33 +21,55 @@ def artifact_of(mode: str) -> Artifact:
 
 
 def explained_by(checkpoints: Sequence[Checkpoint], config: FaithfulnessConfig, progress: Report) -> list[Explanations]:
-    """The explanations of the evaluation split, with whatever settings they were made; those that are missing are made
-    as the first checkpoint's were."""
+    """Return the explanations of the evaluation split, with whatever settings they were made.
+
+    Those that are missing are made with the settings of the first that are not.
+    """
     settings = [_explained_with(checkpoint) for checkpoint in checkpoints]
-    first = next((found for found in settings if found is not None), {})
+    first = next((one for one in settings if one is not None), {})
     return [
         explain(
-            checkpoint, progress=progress, **(first if own is None else own), device=config.device,
+            checkpoint, progress=progress, **(first if one is None else one), device=config.device,
             trust_remote_code=config.trust_remote_code,
         )
-        for checkpoint, own in zip(checkpoints, settings, strict=True)
+        for checkpoint, one in zip(checkpoints, settings, strict=True)
     ]  # fmt: skip
 
 
 def _explained_with(checkpoint: Checkpoint) -> dict[str, Any] | None:
-    """The settings of a finished explanation; None where there is none of these weights."""
+    """Return the settings of finished explanations; None where there are none of these weights."""
     body = EXPLANATIONS.inspect(checkpoint.path, {"checkpoint": checkpoint.fingerprint}).usable()
     return None if body is None else dict(body["settings"])
 
 
-def stored(
-    artifact: Artifact, checkpoint: Checkpoint, made_of: dict[str, Any], settings: dict[str, Any]
-) -> dict[str, Any] | None:
-    """Return what the checkpoint's folder holds; None where there is nothing, or what was made of something else than
-    `made_of`, or by an earlier clvq.
+def kept(
+    artifact: Artifact,
+    checkpoint: Checkpoint,
+    made_of: dict[str, Any],
+    settings: dict[str, Any],
+    measure: Callable[[], dict[str, Any]],
+    *,
+    overwrite: bool,
+    progress: Report,
+) -> dict[str, Any]:
+    """Return what the checkpoint's folder holds of `artifact`; it is measured and written where it is missing, was made
+    of something else than `made_of` or by an earlier clvq, and with `overwrite`.
 
     MismatchError where it was made of the same weights and rows with other `settings`.
     """
+    body = None if overwrite else _usable(artifact, checkpoint, made_of, settings)
+    if body is not None:
+        progress(Progress("faithfulness", note=f"{artifact.path(checkpoint.path)} is up to date."))
+        return body
+    measured = measure()
+    with locked(checkpoint.path):
+        artifact.write(checkpoint.path, {**made_of, "settings": settings, **measured, **stamp()})
+    return artifact.read(checkpoint.path)
+
+
+def _usable(
+    artifact: Artifact, checkpoint: Checkpoint, made_of: dict[str, Any], settings: dict[str, Any]
+) -> dict[str, Any] | None:
     inspection = artifact.inspect(checkpoint.path, made_of)
     inspection.refuse_damaged()
     if inspection.state in (State.MISSING, State.OLDER):

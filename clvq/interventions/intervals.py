@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from clvq.interventions.records import Interval
+
 RESAMPLES = 2000
 LEVEL = 0.95
 _CELLS_AT_ONCE = 1 << 24
@@ -30,3 +32,9 @@ def paired_intervals(
     tail = 50 * (1 - LEVEL)
     low, high = np.percentile(np.concatenate(means), [tail, 100 - tail], axis=0)
     return differences.mean(axis=0), low, high
+
+
+def interval_of(values: np.ndarray, texts: np.ndarray, seed: int) -> Interval:
+    """`[S]` values, one a sentence, and `[S]` which text each is -> their mean with its interval."""
+    value, low, high = paired_intervals(values[:, None], texts, seed)
+    return Interval(float(value[0]), float(low[0]), float(high[0]))

@@ -95,35 +95,6 @@ def places_of(config: FaithfulnessConfig) -> tuple[list[Place], list[Place]]:
     return main, [Place("salient", mass=mass, on_curve=True) for mass in CURVE] if config.curve else []
 
 
-def names_of(config: FaithfulnessConfig) -> dict[str, str]:
-    """What edits, places and controls are called where people read of them."""
-    some = (
-        f"words with {config.mass:.0%} of the attribution"
-        if config.mass is not None
-        else f"{config.top} most salient words"
-    )
-    to = "another class" if config.to is None else f"concept {config.to}"
-    return {
-        "removal": "centred removal",
-        "projection": "projection, as published",
-        "mean": "replacement by the mean",
-        "move": f"move to {to}, strength {config.strength:g}",
-        "salient": "most salient word" if config.mass is None and config.top == 1 else some,
-        "concept": "words of the top word's concept",
-        "sentence": "sentence row",
-        "all": "all words",
-        "random": "random",
-        "covariance": "covariance random",
-        "own": "own deviation",
-        "other": "put in: another word's",
-        "usage": "put in: of like usage",
-        "class": "put in: another class's",
-        "flips": "flips",
-        "kl": "KL",
-        "probability": "fall of probability",
-    }
-
-
 def _of_another_class(found: Codebook, classes: int) -> dict[int, np.ndarray]:
     """For each class the concepts that are over-represented in another one, the surest first; empty without any."""
     told: list[tuple[Association, int]] = []

@@ -26,7 +26,6 @@ Where no sentence has a row of its own, the mean of its words' rows stands for i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -42,8 +41,9 @@ from clvq.errors import ClvqError
 from clvq.explanations.records import Explanation
 from clvq.interventions.controls import TOLERANCE, UNDRAWN, random_basis
 from clvq.interventions.edits import EDITS, RawProjection, Step
-from clvq.interventions.intervals import paired_intervals
+from clvq.interventions.intervals import interval_of
 from clvq.interventions.probe_data import ProbeData
+from clvq.interventions.records import Interval, ProbeFigures, ProbeResult, ProbeRow
 from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint
 
@@ -67,19 +67,13 @@ def probe(
     draws: int = 3,
     seed: int = 0,
     progress: Report = silent,
-) -> dict[str, Any]:
+) -> ProbeResult:
     """The sound protocol; `sentences` say what is salient.
 
     The probe (logistic regression on standardized columns) is fitted to the training texts, its regularisation is
     selected by log loss on the selection slice of the training split, and it is reported on the evaluation split; no
     text is in two of the three. *Refitted* probes see edited rows alone: the evaluation split in 5 folds by text, one
     reported, one for selection, three for fitting, in turn; the same is done with the rows as they are.
-
-    A dictionary for JSON: `mode`, `layer`, `rows` ("sentence" or "mean of words"), `sentences` (of each part),
-    `distinct_texts`, `C`, `chance`, `before` (`accuracy`, `chance_distance`, `refitted`), and `table`: a line an edit
-    and control (None is the edit itself) with `accuracy`, `drop`, `chance_distance`, `refitted`, `distance` moved on
-    average, and `selectivity` (None for the edit, and where distances differ by over 1%). Figures are {"value",
-    "low", "high"} with a paired bootstrap 95% interval over distinct texts.
 
     ClvqError where there are no labels, or of one class; MismatchError where the explanations are of other sentences.
     """
@@ -98,14 +92,14 @@ def probe(
         for control in CONTROLS:
             lines.append(table.line(name, control, _controlled(control, step, data, draws, seed)))
         progress(Progress("probe", number + 1, len(edit), "edits"))
-    return {
-        "mode": "probe",
+    return ProbeResult(
+        mode="probe",
         **data.about(),
-        "sentences": {"training": len(training), "selection": len(selection), "evaluation": len(data.labels)},
-        "C": strength,
-        "before": table.before(),
-        "table": lines,
-    }
+        sentences={"training": len(training), "selection": len(selection), "evaluation": len(data.labels)},
+        C=strength,
+        before=table.before(),
+        table=lines,
+    )
 
 
 def published_probe(
@@ -115,7 +109,7 @@ def published_probe(
     draws: int = 3,
     seed: int = 0,
     progress: Report = silent,
-) -> dict[str, Any]:
+) -> ProbeResult:
     """The published protocol, and why not to believe it; arguments and errors as of `probe`.
 
     A logistic regression with scikit-learn's defaults on all training sentences. From the sentence row the raw code
@@ -135,20 +129,21 @@ def published_probe(
     published = RawProjection(data.space).apply(data.states, columns, [])
     table = _Table(data, fitted, seed)
     lines = [
-        {"protocol": "published", **table.line("projection", None, [step.after])},
-        {"protocol": "published", **table.line("projection", "gaussian", [published])},
+        table.line("projection", None, [step.after], "published"),
+        table.line("projection", "gaussian", [published], "published"),
     ]
     for control in CHECKS:
         moved = _controlled(control, step, data, draws, seed)
-        lines.append({"protocol": "check", **table.line("projection", control, moved)})
+        lines.append(table.line("projection", control, moved, "check"))
     progress(Progress("probe", 1, 1, "edits"))
-    return {
-        "mode": "paper",
+    return ProbeResult(
+        mode="paper",
         **data.about(),
-        "sentences": {"training": len(data.train_labels), "evaluation": len(data.labels)},
-        "before": table.before(),
-        "table": lines,
-    }
+        sentences={"training": len(data.train_labels), "evaluation": len(data.labels)},
+        C=None,
+        before=table.before(),
+        table=lines,
+    )
 
 
 def _step(name: str, data: ProbeData) -> Step:
@@ -198,10 +193,10 @@ class _Table:
         self._edit = self._right
         self._edit_distance = 0.0
 
-    def before(self) -> dict[str, Any]:
+    def before(self) -> ProbeFigures:
         return self._figures(self._right, [self.data.states])
 
-    def line(self, edit: str, control: str | None, moved: list[Tensor]) -> dict[str, Any]:
+    def line(self, edit: str, control: str | None, moved: list[Tensor], protocol: str | None = None) -> ProbeRow:
         """A line of the table from the edited rows of each draw; those of the edit itself come before its controls."""
         right = np.mean([self._correct(states) for states in moved], axis=0)
         lengths = [torch.linalg.vector_norm(states - self.data.states, dim=1).mean() for states in moved]
@@ -210,30 +205,30 @@ class _Table:
             self._edit, self._edit_distance = right, distance
         alike = abs(distance - self._edit_distance) <= TOLERANCE * self._edit_distance
         comparable = control is not None and alike
-        return {
-            "edit": edit,
-            "control": control,
-            **self._figures(right, moved),
-            "drop": self._interval(self._right - right),
-            "distance": distance,
-            "selectivity": self._interval(right - self._edit) if comparable else None,
-        }
+        return ProbeRow(
+            edit=edit,
+            control=control,
+            figures=self._figures(right, moved),
+            drop=self._interval(self._right - right),
+            distance=distance,
+            selectivity=self._interval(right - self._edit) if comparable else None,
+            protocol=protocol,
+        )
 
-    def _figures(self, right: np.ndarray, moved: list[Tensor]) -> dict[str, Any]:
+    def _figures(self, right: np.ndarray, moved: list[Tensor]) -> ProbeFigures:
         again = [refitted(states, self.data.labels, self.data.texts, self.seed) for states in moved]
         known = [values for values in again if values is not None]
-        return {
-            "accuracy": self._interval(right),
-            "chance_distance": abs(float(right.mean()) - self.data.chance),
-            "refitted": self._interval(np.mean(known, axis=0)) if len(known) == len(again) else None,
-        }
+        return ProbeFigures(
+            accuracy=self._interval(right),
+            chance_distance=abs(float(right.mean()) - self.data.chance),
+            refitted=self._interval(np.mean(known, axis=0)) if len(known) == len(again) else None,
+        )
 
     def _correct(self, states: Tensor) -> np.ndarray:
         return np.asarray(self.fitted.predict(states.cpu().numpy()) == self.data.labels, float)
 
-    def _interval(self, values: np.ndarray) -> dict[str, float]:
-        value, low, high = paired_intervals(values[:, None], self.data.texts, self.seed)
-        return {"value": float(value[0]), "low": float(low[0]), "high": float(high[0])}
+    def _interval(self, values: np.ndarray) -> Interval:
+        return interval_of(values, self.data.texts, self.seed)
 
 
 def refitted(states: Tensor, labels: np.ndarray, texts: np.ndarray, seed: int) -> np.ndarray | None:

@@ -23,18 +23,16 @@ A method that reconstructs its input layer (vqvae, sae) is spliced there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from clvq.activations.store import ActivationStore
-from clvq.config import FaithfulnessConfig
+from clvq.activations.store import ActivationStore, SentenceRows
 from clvq.device import Runtime
 from clvq.errors import ClvqError
 from clvq.explanations.explainer import language_model_of
-from clvq.interventions.splice_figures import OTHERS, figures_of, outcome
+from clvq.interventions.records import SpliceResult
+from clvq.interventions.splice_figures import OTHERS, Figures, outcome
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import WORD, BatchRows, batches_by_length
 from clvq.language_model.sites import no_cache
@@ -44,75 +42,50 @@ from clvq.models.clvq_vae import ClvqVae
 from clvq.models.quantizer import ROWS_AT_ONCE
 from clvq.models.sae import TopKSae
 from clvq.progress import Progress, Report, silent
-from clvq.training.checkpoint import Checkpoint, read_checkpoint
+from clvq.training.checkpoint import Checkpoint
 
 SPLIT = "eval"
 
 
 def splice(
-    checkpoint: Checkpoint | str | Path,
+    checkpoint: Checkpoint,
     *,
     limit: int | None = None,
     seed: int = 0,
-    batch_tokens: int = 4096,
-    device: str | None = None,
-    trust_remote_code: bool = False,
+    runtime: Runtime | None = None,
     progress: Report = silent,
-) -> dict[str, Any]:
-    """Splices the reconstruction of a checkpoint into its language model, over the first `limit` sentences of the
-    evaluation split (all), and gives a dictionary for JSON:
+) -> SpliceResult:
+    """Splice the reconstruction of a checkpoint into its language model, over the first `limit` sentences of the
+    evaluation split (all).
 
-        input_layer, layer        where rows are read, and where their reconstruction is put
-        target                    "class", or "next token" (the one after the text)
-        sentences, distinct_texts, left_out (sentences without a row)
-        tokens, tokens_of_rows    how many of the tokens have a row
-        only_sentence_row         whether the answer depends on the sentence rows alone, by trial; it does at the last
-                                  layer of an encoder whose head reads that row
-        accuracy                  of the model as it is; None without labels of its classes
-        others                    {"clean": figures, "ablated": figures}: what stands at tokens without a row
-
-    Figures are {"value", "low", "high"} with a bootstrap 95% interval over distinct texts: share_recovered and, where
-    there are labels, share_recovered_labels (None where ablation does not surely cost anything); agreement, kl, loss
-    and accuracy for `spliced` and, where all is the mean, for `ablated`. loss_clean stands beside them. The interval
-    of a share is that of its linearization about the means, `r + (n - r d) / mean d`.
+    The interval of a share of the loss is that of its linearization about the means, `r + (n - r d) / mean d`.
 
     ClvqError where the model predicts nothing or no sentence has a row; ArtifactError and MismatchError where
     activations or model are missing or changed.
     """
-    if not isinstance(checkpoint, Checkpoint):
-        checkpoint = read_checkpoint(checkpoint)
-    config = FaithfulnessConfig(
-        limit=limit, seed=seed, batch_tokens=batch_tokens, device=device, trust_remote_code=trust_remote_code
-    )
+    runtime = runtime or Runtime()
     store = checkpoint.store()
-    model = language_model_of(checkpoint, store, Runtime.of_settings(config))
+    model = language_model_of(checkpoint, store, runtime)
     splicer = _Splicer(checkpoint, store, model, progress)
-    rows = list(store.sentences(SPLIT))[:limit]
-    tokenized = model.tokenize([row.text for row in rows], store.settings["unit"], store.settings["words"])
-    chosen = [number for number, sentence in enumerate(tokenized) if sentence.input_ids]
-    records: list[dict[str, float]] = []
-    kept: list[int] = []
-    done = 0
-    for places in batches_by_length([len(tokenized[number].input_ids) for number in chosen], batch_tokens):
-        numbers = [chosen[place] for place in places]
-        found = splicer.outcomes([tokenized[number] for number in numbers], [rows[number].label for number in numbers])
-        for number, record in zip(numbers, found, strict=True):
-            if record["tokens_of_rows"]:
-                records.append(record)
-                kept.append(number)
-        done += len(numbers)
-        progress(Progress("splice", done, len(chosen), "sentences"))
-    if not records:
+    sentences = list(store.sentences(SPLIT))[:limit]
+    records = splicer.records(sentences, runtime.batch_tokens)
+    spliced = [number for number, record in records.items() if record["tokens_of_rows"]]
+    if not spliced:
         raise ClvqError(f"No sentence of the evaluation split of {store.path} has a row whose state could be replaced.")
-    return {
-        "input_layer": checkpoint.input_layer,
-        "layer": splicer.upper.layer,
-        "target": "class" if model.label_names is not None else "next token",
-        "sentences": len(records),
-        "left_out": len(rows) - len(records),
-        "only_sentence_row": splicer.only_sentence_row,
-        **figures_of(records, [rows[number] for number in kept], seed),
-    }
+    figures = Figures([records[number] for number in spliced], [sentences[number] for number in spliced], seed)
+    return SpliceResult(
+        input_layer=checkpoint.input_layer,
+        layer=splicer.upper.layer,
+        target="class" if model.label_names is not None else "next token",
+        sentences=len(spliced),
+        left_out=len(sentences) - len(spliced),
+        only_sentence_row=splicer.only_sentence_row,
+        distinct_texts=figures.distinct_texts,
+        tokens=int(figures.columns["tokens"].sum()),
+        tokens_of_rows=int(figures.columns["tokens_of_rows"].sum()),
+        accuracy=figures.mean("accuracy"),
+        others={name: figures.of(name) for name in OTHERS},
+    )
 
 
 class _Splicer:
@@ -125,10 +98,26 @@ class _Splicer:
         self.only_sentence_row = True
         self._means = [mean.to(model.device, model.dtype) for mean in _training_means(store, self.layers, progress)]
         self._reconstructor = checkpoint.load().to(model.device)
+        self._progress = progress
+
+    def records(self, sentences: Sequence[SentenceRows], batch_tokens: int) -> dict[int, dict[str, float]]:
+        """The figures of the answers of each sentence that has tokens, by its index."""
+        settings = self.store.settings
+        tokenized = self.model.tokenize([row.text for row in sentences], settings["unit"], settings["words"])
+        able = [number for number, sentence in enumerate(tokenized) if sentence.input_ids]
+        records: dict[int, dict[str, float]] = {}
+        for batch in batches_by_length([len(tokenized[number].input_ids) for number in able], batch_tokens):
+            numbers = [able[index] for index in batch]
+            outcomes = self.outcomes(
+                [tokenized[number] for number in numbers], [sentences[number].label for number in numbers]
+            )
+            records |= dict(zip(numbers, outcomes, strict=True))
+            self._progress(Progress("splice", len(records), len(able), "sentences"))
+        return records
 
     @torch.no_grad()
     def outcomes(self, sentences: Sequence[TokenizedSentence], labels: Sequence[int | None]) -> list[dict[str, float]]:
-        """For each sentence the figures of its answers, as `figures_of` takes them."""
+        """For each sentence the figures of its answers, as `Figures` takes them."""
         upper = self.upper
         inputs = upper.inputs(sentences)
         states = self._states(inputs)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from clvq.activations.store import SentenceRows
-from clvq.interventions.intervals import paired_intervals
+from clvq.interventions.intervals import interval_of
 from clvq.interventions.outcomes import correct, divergence, flipped
+from clvq.interventions.records import Answer, Interval, Spliced
 
 OTHERS = ("clean", "ablated")
 """What stands where no row is."""
@@ -30,50 +30,47 @@ def outcome(prefix: str, logits: Tensor, clean: Tensor, truth: Tensor) -> dict[s
     }
 
 
-def figures_of(records: Sequence[dict[str, float]], rows: Sequence[SentenceRows], seed: int) -> dict[str, Any]:
-    """Means over the sentences, with intervals."""
-    columns = {name: np.array([record[name] for record in records]) for name in records[0]}
-    numbers: dict[str, int] = {}
-    texts = np.array([numbers.setdefault(row.text, len(numbers)) for row in rows])
-    known = ~np.isnan(columns["accuracy"])
+class Figures:
+    """Means over spliced sentences, with intervals over distinct texts."""
 
-    def mean(name: str) -> dict[str, float] | None:
-        """Over all sentences, or those with a label."""
-        return _interval(columns[name][known], texts[known], seed) if known.any() else None
+    def __init__(self, records: Sequence[dict[str, float]], rows: Sequence[SentenceRows], seed: int) -> None:
+        """`records` `[S]` are what `outcome` gave for each sentence, `rows` the sentences."""
+        self.seed = seed
+        self.columns = {name: np.array([record[name] for record in records]) for name in records[0]}
+        numbers: dict[str, int] = {}
+        self.texts = np.array([numbers.setdefault(row.text, len(numbers)) for row in rows])
+        self.distinct_texts = len(numbers)
+        self.labelled = ~np.isnan(self.columns["accuracy"])
+        self.everything = np.ones(len(self.texts), bool)
 
-    def share(others: str, loss: str, chosen: np.ndarray) -> dict[str, float] | None:
-        clean, spliced, ablated = (
-            columns[name][chosen] for name in (loss, f"{others} spliced {loss}", f"{others} ablated {loss}")
+    def mean(self, name: str) -> Interval | None:
+        """Over all sentences, or those with a label; None without any."""
+        among = self.labelled if name.endswith("accuracy") else self.everything
+        return interval_of(self.columns[name][among], self.texts[among], self.seed) if among.any() else None
+
+    def of(self, others: str) -> Spliced:
+        """With `others` of OTHERS at the tokens without a row."""
+        spliced, ablated = (
+            Answer(*(self.mean(f"{others} {state} {name}") for name in ("agreement", "kl", "loss", "accuracy")))  # type: ignore[arg-type]
+            for state in ("spliced", "ablated")
         )
-        cost = _interval(ablated - clean, texts[chosen], seed) if chosen.any() else None
-        if cost is None or cost["low"] <= 0:
+        return Spliced(
+            share_recovered=self._share(others, "loss", self.everything),
+            share_recovered_labels=self._share(others, "loss_labels", self.labelled),
+            loss_clean=float(self.columns["loss"].mean()),
+            spliced=spliced,
+            ablated=ablated,
+        )
+
+    def _share(self, others: str, loss: str, among: np.ndarray) -> Interval | None:
+        """The share of the loss recovered; its interval is that of its linearization about the means."""
+        clean, spliced, ablated = (
+            self.columns[name][among] for name in (loss, f"{others} spliced {loss}", f"{others} ablated {loss}")
+        )
+        texts = self.texts[among]
+        cost = interval_of(ablated - clean, texts, self.seed) if among.any() else None
+        if cost is None or cost.low <= 0:
             return None
         recovered = ablated - spliced
-        value = float(recovered.mean()) / cost["value"]
-        return _interval(value + (recovered - value * (ablated - clean)) / cost["value"], texts[chosen], seed)
-
-    everything = np.ones(len(texts), bool)
-    found: dict[str, Any] = {}
-    for others in OTHERS:
-        found[others] = {
-            "share_recovered": share(others, "loss", everything),
-            "share_recovered_labels": share(others, "loss_labels", known),
-            "loss_clean": float(columns["loss"].mean()),
-        }
-        for name in ("spliced", "ablated"):
-            found[others][name] = {
-                **{f: _interval(columns[f"{others} {name} {f}"], texts, seed) for f in ("agreement", "kl", "loss")},
-                "accuracy": mean(f"{others} {name} accuracy"),
-            }
-    return {
-        "distinct_texts": len(numbers),
-        "tokens": int(columns["tokens"].sum()),
-        "tokens_of_rows": int(columns["tokens_of_rows"].sum()),
-        "accuracy": mean("accuracy"),
-        "others": found,
-    }
-
-
-def _interval(values: np.ndarray, texts: np.ndarray, seed: int) -> dict[str, float]:
-    value, low, high = paired_intervals(values[:, None], texts, seed)
-    return {"value": float(value[0]), "low": float(low[0]), "high": float(high[0])}
+        value = float(recovered.mean()) / cost.value
+        return interval_of(value + (recovered - value * (ablated - clean)) / cost.value, texts, self.seed)

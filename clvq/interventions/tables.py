@@ -4,101 +4,104 @@ time, and checkpoints beside one another."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict
 
 import numpy as np
 
-from clvq.artifacts import stamp
 from clvq.config import FaithfulnessConfig
 from clvq.interventions.effects import Change, Effects
-from clvq.interventions.plan import names_of
+from clvq.interventions.names import names_of
+from clvq.interventions.records import ClassRow, Clean, DifferenceRow, Seeds, Tables
+from clvq.interventions.results import EditResults
 from clvq.interventions.selectivity import over_seeds, paired, table
 from clvq.interventions.sentence_effects import Group, SentenceEffects
 
-Lines = list[dict[str, Any]]
 
-
-def tables(found: SentenceEffects, config: FaithfulnessConfig) -> dict[str, Any]:
-    """All figures of faithfulness.json."""
-    known = found.labels[found.labels >= 0]
-    chance = float(np.bincount(known).max() / len(known)) if len(known) else None
-    groups, seed = found.groups, config.seed
-    of_groups = [found.of(group) for group in groups]
-    each = _Tables(found, seed, chance)
+def results_of(measured: SentenceEffects, config: FaithfulnessConfig) -> EditResults:
+    """Return all figures of faithfulness.json."""
+    tables = _Tables(measured, config.seed)
     single = [
-        each.of(checkpoint.path.name, effects)
-        for checkpoint, effects in zip(found.checkpoints, found.effects, strict=True)
+        tables.of(checkpoint.path.name, effects)
+        for checkpoint, effects in zip(measured.checkpoints, measured.effects, strict=True)
     ]
-    several = [
-        _seeds(group, single, each.of(group.name, effects))
-        for group, effects in zip(groups, of_groups, strict=True)
-        if len(group.members) > 1
-    ]
-    by_class: Lines = []
-    for number in np.unique(known).tolist():
-        of_class = found.labels == number
-        head = {"label": found.label_names[number], "sentences": int(of_class.sum())}
-        for group, effects in zip(groups, of_groups, strict=True):
-            by_class += [{**head, **line} for line in each.of(group.name, effects, of_class)["rows"]]
-    return {
-        "model": {"id": found.model.model_id, "fingerprint": found.model.fingerprint},
-        "checkpoints": [
-            {"name": checkpoint.path.name, "fingerprint": checkpoint.fingerprint} for checkpoint in found.checkpoints
+    groups = [(group, measured.of(group)) for group in measured.groups]
+    return EditResults(
+        model={"id": measured.model.model_id, "fingerprint": measured.model.fingerprint},
+        checkpoints=[
+            {"name": checkpoint.path.name, "fingerprint": checkpoint.fingerprint} for checkpoint in measured.checkpoints
         ],
-        "groups": [
-            {
-                "name": group.name,
-                "method": group.checkpoints[0].settings.method,
-                "checkpoints": [checkpoint.path.name for checkpoint in group.checkpoints],
-                "seeds": group.seeds,
-            }
-            for group in groups
+        groups=[_seeds(group) for group, _ in groups],
+        clean=tables.clean,
+        names=names_of(config),
+        tables=Tables.joined(single),
+        seeds=Tables.joined(
+            _over_seeds([single[number] for number in group.members], tables.of(group.name, effects))
+            for group, effects in groups
+            if len(group.members) > 1
+        ),
+        by_class=[
+            row
+            for number in np.unique(tables.labels).tolist()
+            for group, effects in groups
+            for row in tables.of_class(group.name, effects, number)
         ],
-        "clean": {
-            "sentences": len(found.texts),
-            "distinct_texts": len(np.unique(found.texts)),
-            "accuracy": float((found.predicted == found.labels)[found.labels >= 0].mean()) if len(known) else None,
-            "chance": chance,
-        },
-        "names": names_of(config),
-        **_joined(single),
-        "seeds": _joined(several),
-        "by_class": by_class,
-        "differences": [
-            {"checkpoint": groups[0].name, "other": other.name, **line}
-            for other, effects in zip(groups[1:], of_groups[1:], strict=True)
-            for line in paired(of_groups[0], effects, found.texts, seed)
-        ],
-        **stamp(),
-    }
+        differences=_differences(groups, measured.texts, config.seed),
+    )
 
 
 class _Tables:
-    """Figures, rows and curve of a checkpoint, or of a group."""
+    """Lines of a checkpoint, or of a group."""
 
-    def __init__(self, found: SentenceEffects, seed: int, chance: float | None) -> None:
-        self.found, self.seed, self.chance = found, seed, chance
+    def __init__(self, measured: SentenceEffects, seed: int) -> None:
+        self.measured, self.seed = measured, seed
+        self.labels = measured.labels[measured.labels >= 0]
+        """Of the sentences that have one."""
 
-    def of(self, name: str, effects: Mapping[Change, Effects], chosen: np.ndarray | None = None) -> dict[str, Lines]:
-        """Over the `chosen` `[S]` sentences."""
-        mask = np.ones(len(self.found.texts), bool) if chosen is None else chosen
+    @property
+    def clean(self) -> Clean:
+        labels, texts = self.measured.labels, self.measured.texts
+        right = (self.measured.predicted == labels)[labels >= 0]
+        return Clean(len(texts), len(np.unique(texts)), float(right.mean()) if len(right) else None, self.chance)
+
+    @property
+    def chance(self) -> float | None:
+        return float(np.bincount(self.labels).max() / len(self.labels)) if len(self.labels) else None
+
+    def of(self, name: str, effects: Mapping[Change, Effects], among: np.ndarray | None = None) -> Tables:
+        """Over the sentences `among` `[S]`, or all."""
+        mask = np.ones(len(self.measured.texts), bool) if among is None else among
         main, curve = (
             table(
                 {change: value for change, value in effects.items() if change.place.on_curve == on_curve},
-                self.found.texts, mask, self.chance, self.seed,
+                self.measured.texts, mask, self.chance, self.seed, name,
             )
             for on_curve in (False, True)
         )  # fmt: skip
-        found = {"figures": main[0], "rows": main[1], "curve": curve[1]}
-        return {kind: [{"checkpoint": name, **line} for line in lines] for kind, lines in found.items()}
+        return Tables(main[0], main[1], curve[1])
+
+    def of_class(self, name: str, effects: Mapping[Change, Effects], number: int) -> list[ClassRow]:
+        """Over the sentences of a class."""
+        among = self.measured.labels == number
+        label, sentences = self.measured.label_names[number], int(among.sum())
+        return [ClassRow(**asdict(row), label=label, sentences=sentences) for row in self.of(name, effects, among).rows]
 
 
-def _seeds(group: Group, single: list[dict[str, Lines]], mean: dict[str, Lines]) -> dict[str, Lines]:
-    """The mean over a group's seeds, and their spread."""
-    own = [single[number] for number in group.members]
-    spread = {kind: over_seeds([one[kind] for one in own], mean[kind]) for kind in ("rows", "curve")}
-    return {"figures": mean["figures"], **spread}
+def _seeds(group: Group) -> Seeds:
+    names = [checkpoint.path.name for checkpoint in group.checkpoints]
+    return Seeds(group.name, group.checkpoints[0].settings.method, names, group.seeds)
 
 
-def _joined(several: list[dict[str, Lines]]) -> dict[str, Lines]:
-    return {kind: [line for one in several for line in one[kind]] for kind in ("figures", "rows", "curve")}
+def _over_seeds(single: list[Tables], mean: Tables) -> Tables:
+    """Return the mean over a group's seeds, with their spread."""
+    rows, curve = (
+        over_seeds([getattr(one, kind) for one in single], getattr(mean, kind)) for kind in ("rows", "curve")
+    )
+    return Tables(mean.figures, rows, curve)
+
+
+def _differences(
+    groups: list[tuple[Group, Mapping[Change, Effects]]], texts: np.ndarray, seed: int
+) -> list[DifferenceRow]:
+    """Return how much more selective the first group is than each other."""
+    first, effects = groups[0]
+    return [row for group, other in groups[1:] for row in paired(effects, other, texts, seed, (first.name, group.name))]

@@ -75,7 +75,7 @@ def test_a_mode_is_measured_stored_and_read_again(
         "probe": lambda: probe(checkpoint, sentences, edit=["removal"], draws=1),
         "paper": lambda: published_probe(checkpoint, sentences, draws=1),
     }[mode]()
-    assert stored["measured"] == expected
+    assert stored["measured"] == expected.as_json()
 
     other = clvq(*command, "--limit", 9)
     assert (other.code, other.out) == (1, "")

@@ -85,7 +85,7 @@ def removed(explained: clvq.Explanations, codes: set[int]) -> dict[tuple[str | N
         effects[Change("removal", place, None)].tokens >= 1, np.ones(len(subjects), bool)
     )  # each has a word of the concepts
     rows = table(effects, np.arange(len(subjects)), np.ones(len(subjects), bool), None, 0)[1]
-    return {(row["control"], row["figure"]): row for row in rows}
+    return {(row.control, row.figure): row for row in rows}
 
 
 def test_removing_polarities_turns_verdicts_and_removing_aspects_does_not(
@@ -115,9 +115,7 @@ def test_a_polarity_put_in_turns_verdicts_towards_itself_alone(
     found = clvq.faithfulness(
         explained.codebook.checkpoint, edit="move", at="all", to=code, draws=1, limit=60, overwrite=True
     )
-    flips = {
-        row["label"]: row for row in found.summary["by_class"] if (row["figure"], row["control"]) == ("flips", "random")
-    }
+    flips = {row.label: row for row in found.results.by_class if (row.figure, row.control) == ("flips", "random")}
     (other,) = set(LABELS) - {polarity}
     assert flips[other]["concept"] >= 0.8
     assert flips[other]["low"] > 0.2

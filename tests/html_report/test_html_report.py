@@ -348,11 +348,11 @@ def test_the_other_modes_are_shown_and_the_published_probe_for_what_it_is(page: 
     page.evaluate("document.querySelectorAll('#faithfulness details').forEach(part => { part.open = true; })")
     spliced = page.get_by_label("Reconstruction inside the model, table").locator("tbody tr")
     shown = told(spliced)
-    assert shown[0] == "Share of the loss recovered 0.954 [0.924, 0.974] 0.871 [0.841, 0.891]"
+    assert shown[0] == "Loss recovered 0.954 [0.924, 0.974] 0.871 [0.841, 0.891]"
     assert len(shown) == 5  # agreement and KL, spliced and ablated; without labels no accuracy
     probed = page.get_by_label("Probe, table", exact=True).locator("tbody tr:not(.part)")
     assert told(probed.locator("th")) == [
-        "as it is", "the concept", "covariance-matched random", "own deviation"
+        "as it is", "the concept", "covariance random", "own deviation"
     ]  # fmt: skip
     assert probed.locator(".interval").count() == 2
     assert page.inner_text("#faithfulness-paper") == "The published probe: an artefact"

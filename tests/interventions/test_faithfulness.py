@@ -198,11 +198,11 @@ def test_removing_the_planted_concept_flips_what_it_must_and_no_control_does(tmp
         assert np.allclose(other.distance, removed.distance, rtol=1e-4)
     everything = np.ones(len(texts), bool)
     _, rows = table(effects, np.arange(len(texts)), everything, None, 0)
-    flips = [row for row in rows if row["figure"] == "flips"]
-    assert [row["control"] for row in flips] == list(NULLS)
+    flips = [row for row in rows if row.figure == "flips"]
+    assert [row.control for row in flips] == list(NULLS)
     for row in flips:
-        assert row["selectivity"] == pytest.approx(must.mean())
-        assert row["low"] > 0
+        assert row.selectivity == pytest.approx(must.mean())
+        assert row.low > 0
 
 
 def test_edits_are_their_formulas() -> None:
@@ -349,14 +349,14 @@ def test_no_selectivity_where_distances_differ() -> None:
             Change("removal", SALIENT, "other"): concept,
         }
         figures, rows = table(effects, np.arange(4), np.array([True, True, True, False]), 0.5, 0)
-        assert [figure["sentences"] for figure in figures] == [3, 3, 3]
-        by_control = {(row["control"], row["figure"]): row for row in rows}
+        assert [figure.sentences for figure in figures] == [3, 3, 3]
+        by_control = {(row.control, row.figure): row for row in rows}
         row = by_control["own", "flips"]
-        assert (row["selectivity"] is not None) == matched == (row["reason"] is None)
-        assert row["concept"] == pytest.approx(2 / 3)
+        assert (row.selectivity is not None) == matched == (row.reason is None)
+        assert row.concept == pytest.approx(2 / 3)
         if matched:
-            assert row["selectivity"] == pytest.approx(1 / 3)
-            assert row["low"] <= row["selectivity"] <= row["high"]
+            assert row.selectivity == pytest.approx(1 / 3)
+            assert row.low <= row.selectivity <= row.high
         injected = by_control["other", "flips"]
-        assert injected["selectivity"] is None
-        assert injected["control_value"] == pytest.approx(2 / 3)
+        assert injected.selectivity is None
+        assert injected.control_value == pytest.approx(2 / 3)

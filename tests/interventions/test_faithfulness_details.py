@@ -165,7 +165,7 @@ def test_a_sentence_without_a_label_is_neither_right_nor_wrong(language_model: L
     assert [bool(np.isnan(value)) for value in found[None].correct] == [True, False, False]
     changes = {Change("removal", EVERY_WORD, control): effects for control, effects in found.items()}
     figures, _ = table(changes, np.arange(3), np.ones(3, bool), 0.5, 0)
-    assert figures[0]["accuracy"] == pytest.approx(np.mean(found[None].correct[1:]))
+    assert figures[0].accuracy == pytest.approx(np.mean(found[None].correct[1:]))
 
 
 def made_effects(flips: list[float], tokens: list[float]) -> dict[Change, Effects]:
@@ -182,12 +182,12 @@ def test_intervals_of_rows_and_differences_draw_texts_with_all_their_sentences()
     texts = np.array([0, 0, 0, 1, 1, 1, 2, 3])
     flips = first[Change("removal", EVERY_WORD, None)].flips[:, None]
     (row, *_) = table(first, texts, np.ones(8, bool), None, 3)[1]
-    assert (row["selectivity"], row["low"], row["high"]) == pytest.approx(
+    assert (row.selectivity, row.low, row.high) == pytest.approx(
         [float(value[0]) for value in paired_intervals(flips, texts, 3)]
     )
     (line, *_) = paired(first, second, texts, 3)
-    assert line["sentences"] == 6  # that both edit
-    assert (line["difference"], line["low"], line["high"]) == pytest.approx(
+    assert line.sentences == 6  # that both edit
+    assert (line.difference, line.low, line.high) == pytest.approx(
         [float(value[0]) for value in paired_intervals(flips[:6], texts[:6], 3)]
     )
 

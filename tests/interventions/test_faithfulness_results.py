@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from clvq.interventions import effects
 from clvq.interventions import plan as plans
 from clvq.interventions.controls import CONTROLS
 from clvq.interventions.places import Place
+from clvq.interventions.records import SeedsRow, SelectivityRow, Tables
+from clvq.interventions.results import EditResults
 from clvq.interventions.selectivity import over_seeds
 from clvq.language_model.model import LanguageModel
 from clvq.progress import Progress
@@ -118,36 +120,33 @@ def test_figures_of_two_checkpoints_are_stored_and_read_again(folder: Path) -> N
     written = read_signed(folder / "L1-L3" / "faithfulness.json", "clvq-faithfulness", 2, "")
     assert written == found.summary
     assert not (folder / "kmeans" / "faithfulness.json").exists()
-    assert found.summary["clean"]["sentences"] == 12
+    assert found.results.clean.sentences == 12
     names = ["L1-L3", "kmeans"]
-    assert [(line["checkpoint"], line["edit"], line["place"]) for line in found.figures if line["control"] is None] == [
+    assert [(line.checkpoint, line.edit, line.place) for line in found.figures if line.control is None] == [
         (name, edit, place) for name in names for edit in ("removal", "mean") for place in ("salient", "sentence")
     ]
     for line in found.figures:
-        assert line["from_chance"] == pytest.approx(abs(line["accuracy"] - found.summary["clean"]["chance"]))
-        assert line["tokens"] >= line["sentences"] == 12
-        assert line["rank"] == (1 if (line["edit"], line["control"]) == ("removal", None) else None)
-        assert (line["energy"] is None) == (line["rank"] is None) or 0 < line["energy"] < 1
-    by_place = {
-        (row["checkpoint"], row["edit"], row["place"], row["control"], row["figure"]): row for row in found.rows
-    }
+        assert line.from_chance == pytest.approx(abs(line.accuracy - found.results.clean.chance))
+        assert line.tokens >= line.sentences == 12
+        assert line.rank == (1 if (line.edit, line.control) == ("removal", None) else None)
+        assert (line.energy is None) == (line.rank is None) or 0 < line.energy < 1
+    by_place = {(row.checkpoint, row.edit, row.place, row.control, row.figure): row for row in found.rows}
     assert len(by_place) == len(found.rows)
     for row in found.rows:
-        if row["selectivity"] is not None:
-            assert row["selectivity"] == pytest.approx(row["concept"] - row["control_value"], abs=1e-6)
-            assert row["low"] <= row["selectivity"] <= row["high"]
+        if row.selectivity is not None:
+            assert row.selectivity == pytest.approx(row.concept - row.control_value, abs=1e-6)
+            assert row.low <= row.selectivity <= row.high
     own = by_place["L1-L3", "mean", "salient", "own", "kl"]
-    assert own["selectivity"] == pytest.approx(0, abs=1e-6)  # the whole way to the mean is that very edit
-    assert {line["mass"] for line in found.summary["curve"]} == {round(0.1 * step, 1) for step in range(1, 11)}
-    assert {line["control"] for line in found.summary["curve"]} == {"covariance", "own"}
-    labels = {line["label"]: line["sentences"] for line in found.summary["by_class"]}
+    assert own.selectivity == pytest.approx(0, abs=1e-6)  # the whole way to the mean is that very edit
+    assert {line.mass for line in found.results.tables.curve} == {round(0.1 * step, 1) for step in range(1, 11)}
+    assert {line.control for line in found.results.tables.curve} == {"covariance", "own"}
+    labels = {line.label: line.sentences for line in found.results.by_class}
     assert sum(labels.values()) == 12
-    difference = found.summary["differences"][0]
+    difference = found.results.differences[0]
     ours, theirs = (
-        by_place[name, difference["edit"], difference["place"], difference["control"], difference["figure"]]
-        for name in names
+        by_place[name, difference.edit, difference.place, difference.control, difference.figure] for name in names
     )
-    assert difference["difference"] == pytest.approx(ours["selectivity"] - theirs["selectivity"], abs=1e-6)
+    assert difference.difference == pytest.approx(ours.selectivity - theirs.selectivity, abs=1e-6)
     notes: list[str | None] = []
     again = clvq.faithfulness(both, **settings, batch_tokens=64, progress=lambda report: notes.append(report.note))
     assert again.summary == found.summary
@@ -156,9 +155,9 @@ def test_figures_of_two_checkpoints_are_stored_and_read_again(folder: Path) -> N
         clvq.faithfulness(both, **{**settings, "top": 3})
     written = (folder / "L1-L3" / EFFECTS.name).stat().st_mtime_ns
     alone = clvq.faithfulness(both[0], **settings)
-    assert alone.rows == [row for row in found.rows if row["checkpoint"] == "L1-L3"]
+    assert alone.rows == [row for row in found.rows if row.checkpoint == "L1-L3"]
     assert (folder / "L1-L3" / EFFECTS.name).stat().st_mtime_ns == written  # read, not measured again
-    assert clvq.faithfulness(both[0], overwrite=True, edit="removal", at="all").summary["differences"] == []
+    assert clvq.faithfulness(both[0], overwrite=True, edit="removal", at="all").results.differences == []
     train(folder / "L1-L3", seed=7, overwrite=True)
     clvq.explain(folder / "L1-L3", steps=2, completeness=0.5, limit=12)
     assert clvq.faithfulness(both[0], edit="removal").summary["checkpoint"] != found.summary["checkpoint"]
@@ -167,47 +166,53 @@ def test_figures_of_two_checkpoints_are_stored_and_read_again(folder: Path) -> N
 def test_seeds_of_one_setting_are_taken_together(folder: Path) -> None:
     three = [folder / name for name in ("L1-L3", "kmeans", "seed1")]
     settings: dict[str, Any] = {"edit": "removal", "at": "salient", "top": 2, "draws": 1, "curve": True}
-    found = clvq.faithfulness(three, **settings).summary
-    assert [(group["name"], group["checkpoints"], group["seeds"]) for group in found["groups"]] == [
+    found = clvq.faithfulness(three, **settings).results
+    assert isinstance(found, EditResults)
+    assert [(group.name, group.checkpoints, group.seeds) for group in found.groups] == [
         ("L1-L3", ["L1-L3", "seed1"], [0, 1]),
         ("kmeans", ["kmeans"], [0]),
     ]
     single = {
-        name: clvq.faithfulness(folder / name, overwrite=True, **settings).summary for name in ("seed1", "kmeans")
+        name: clvq.faithfulness(folder / name, overwrite=True, **settings).results for name in ("seed1", "kmeans")
     }
-    assert single["seed1"]["seeds"] == {"figures": [], "rows": [], "curve": []}
+    assert single["seed1"].seeds == Tables([], [], [])
     for kind in ("figures", "rows", "curve"):
-        of_first = [line for line in found[kind] if line["checkpoint"] == "L1-L3"]
-        of_second = [line for line in found[kind] if line["checkpoint"] == "seed1"]
-        assert of_second == single["seed1"][kind]  # beside others each says what it says alone
-        assert len(found["seeds"][kind]) == len(of_first) > 0
-        for mean, *own in zip(found["seeds"][kind], of_first, of_second, strict=True):
+        lines = getattr(found.tables, kind)
+        of_first = [line for line in lines if line.checkpoint == "L1-L3"]
+        of_second = [line for line in lines if line.checkpoint == "seed1"]
+        assert of_second == getattr(single["seed1"].tables, kind)  # beside others each says what it says alone
+        means = getattr(found.seeds, kind)
+        assert len(means) == len(of_first) > 0
+        for mean, *own in zip(means, of_first, of_second, strict=True):
             for name in ("flips", "kl", "distance") if kind == "figures" else ("concept", "control_value"):
-                assert mean[name] == pytest.approx(np.mean([line[name] for line in own]), rel=1e-5)
-            if kind != "figures" and mean["selectivity"] is not None:
-                values = [line["selectivity"] for line in own]
-                assert mean["selectivity"] == pytest.approx(np.mean(values), abs=1e-6)
-                assert mean["spread"] == pytest.approx(np.std(values, ddof=1))
-                assert mean["low"] <= mean["selectivity"] <= mean["high"]
-                assert mean["seeds"] == 2
-    of_seeds = {(row["control"], row["figure"]): row["selectivity"] for row in found["seeds"]["rows"]}
-    of_kmeans = {(row["control"], row["figure"]): row["selectivity"] for row in single["kmeans"]["rows"]}
-    assert {(line["checkpoint"], line["other"]) for line in found["differences"]} == {("L1-L3", "kmeans")}
-    for line in found["differences"]:
-        which = line["control"], line["figure"]
-        assert line["difference"] == pytest.approx(of_seeds[which] - of_kmeans[which], abs=1e-6)
-    assert {line["checkpoint"] for line in found["by_class"]} == {"L1-L3", "kmeans"}
+                assert getattr(mean, name) == pytest.approx(np.mean([getattr(line, name) for line in own]), rel=1e-5)
+            if kind != "figures" and mean.selectivity is not None:
+                values = [line.selectivity for line in own]
+                assert mean.selectivity == pytest.approx(np.mean(values), abs=1e-6)
+                assert mean.spread == pytest.approx(np.std(values, ddof=1))
+                assert mean.low <= mean.selectivity <= mean.high
+                assert mean.seeds == 2
+    of_seeds = {(row.control, row.figure): row.selectivity for row in found.seeds.rows}
+    of_kmeans = {(row.control, row.figure): row.selectivity for row in single["kmeans"].tables.rows}
+    assert {(line.checkpoint, line.other) for line in found.differences} == {("L1-L3", "kmeans")}
+    for line in found.differences:
+        which = line.control, line.figure
+        assert line.difference == pytest.approx(of_seeds[which] - of_kmeans[which], abs=1e-6)
+    assert {line.checkpoint for line in found.by_class} == {"L1-L3", "kmeans"}
 
 
 def test_a_control_that_one_seed_lacks_is_left_out_of_their_mean() -> None:
-    def row(control: str, selectivity: float | None) -> dict[str, Any]:
-        where = {"edit": "removal", "place": "all", "mass": None, "figure": "flips"}
-        return {**where, "control": control, "selectivity": selectivity}
+    def row(control: str, selectivity: float | None) -> SelectivityRow:
+        figures = (0.5, 0.4, selectivity, 0.0, 1.0, None)
+        return SelectivityRow("a", "removal", "all", None, "flips", control, *figures)
 
     seeds = [[row("own", 0.1), row("class", None)], [row("own", 0.3)]]
     (found,) = over_seeds(seeds, [row("own", 0.2)])
-    assert found == {**row("own", 0.2), "spread": pytest.approx(np.std([0.1, 0.3], ddof=1)), "seeds": 2}
-    assert over_seeds([[row("own", None)], [row("own", 0.3)]], [row("own", 0.2)])[0]["spread"] is None
+    spread = float(np.std([0.1, 0.3], ddof=1))
+    assert found == SeedsRow(**asdict(row("own", 0.2)), spread=pytest.approx(spread), seeds=2)
+    (unknown,) = over_seeds([[row("own", None)], [row("own", 0.3)]], [row("own", 0.2)])
+    assert isinstance(unknown, SeedsRow)
+    assert unknown.spread is None
 
 
 def test_a_cut_measurement_continues_and_ends_in_the_same_figures(
@@ -258,8 +263,8 @@ def test_effects_that_are_damaged_or_of_other_settings_are_not_believed(folder: 
 def test_moving_to_a_concept_and_what_it_needs(folder: Path) -> None:
     code = clvq.codebook(folder / "L1-L3").concepts[0].code
     found = clvq.faithfulness(folder / "L1-L3", edit="move", at="all", to=code, strength=2.0, draws=1)
-    assert found.summary["names"]["move"] == f"move to concept {code}, strength 2"
-    assert found.figures[0]["distance"] > 0
+    assert found.results.names["move"] == f"move to concept {code}, strength 2"
+    assert found.figures[0].distance > 0
     with pytest.raises(ClvqError, match="There is no code 99"):
         clvq.faithfulness(folder / "L1-L3", edit="move", to=99, overwrite=True)
 
@@ -308,7 +313,7 @@ def test_checkpoints_that_do_not_belong_together_are_refused(folder: Path) -> No
         clvq.faithfulness([])
     (folder / "kmeans" / "explanations.json").unlink()
     alike = clvq.faithfulness([folder / "L1-L3", folder / "kmeans"], draws=1, edit="mean", at="sentence")
-    assert alike.summary["clean"]["sentences"] == 12  # explained as the first one is
+    assert alike.results.clean.sentences == 12  # explained as the first one is
     clvq.explain(folder / "seed1", steps=2, completeness=0.5, limit=10, overwrite=True)
     with pytest.raises(MismatchError, match="other sentences"):
         clvq.faithfulness([folder / "L1-L3", folder / "seed1"], draws=1, overwrite=True)

@@ -96,7 +96,7 @@ def test_without_the_planted_direction_no_probe_finds_the_label(
 ) -> None:
     path, mean, direction = planted
     monkeypatch.setattr("clvq.interventions.probe_data.concept_space", lambda *_, **__: Planted(mean, direction))
-    found = probe(clvq.read_checkpoint(path), lines_of(path), edit=("removal",), draws=2)
+    found = probe(clvq.read_checkpoint(path), lines_of(path), edit=("removal",), draws=2).as_json()
     by_control = {line["control"]: line for line in found["table"]}
     before, edit = found["before"], by_control[None]
     assert before["accuracy"]["value"] > 0.85
@@ -147,7 +147,7 @@ def test_accuracies_are_those_of_scikit_learn_by_hand(planted: tuple[Path, Tenso
     train, train_labels = rows_and_labels(store, "train")
     rows, labels = rows_and_labels(store, "eval")
     states, words = torch.from_numpy(rows), salient_rows(store, sentences)
-    found = probe(checkpoint, sentences, draws=1, edit=("removal",))
+    found = probe(checkpoint, sentences, draws=1, edit=("removal",)).as_json()
     seen = {sentence.text for sentence in store.sentences("eval")}
     fresh = np.array([sentence.text not in seen for sentence in store.sentences("train")])
     fitting, selection = (part[fresh[part]] for part in split_by_text(store, "train"))
@@ -166,7 +166,7 @@ def test_accuracies_are_those_of_scikit_learn_by_hand(planted: tuple[Path, Tenso
         ("removal", control) for control in (None, *CONTROLS)
     ]
 
-    found = published_probe(checkpoint, sentences, draws=1)
+    found = published_probe(checkpoint, sentences, draws=1).as_json()
     fitted = LogisticRegression(max_iter=2000).fit(train[fresh], train_labels[fresh])
     code = functional.normalize(checkpoint.load().codebook[space.codes(words)], dim=1)
     projected = states - (states * code).sum(dim=1, keepdim=True) * code
@@ -203,7 +203,7 @@ def test_donors_are_of_the_same_class_or_of_another(
 
     monkeypatch.setattr(Checkpoint, "store", without_predictions)
     monkeypatch.setattr("clvq.interventions.probe_data.concept_space", lambda *_, **__: ByClass(mean, direction))
-    found = probe(checkpoint, lines_of(path), edit=("removal",), draws=1)
+    found = probe(checkpoint, lines_of(path), edit=("removal",), draws=1).as_json()
     lines = {line["control"]: line for line in found["table"]}
     assert lines["same"]["accuracy"] == lines[None]["accuracy"]
     assert lines["same"]["selectivity"]["value"] == 0
@@ -221,7 +221,7 @@ def test_where_sentences_have_no_row_the_mean_of_their_words_stands_for_it(
     flags = ActivationStore.flags
     concept_space(checkpoint)
     monkeypatch.setattr(ActivationStore, "flags", lambda store, split: flags(store, split) & ~np.uint8(SENTENCE))
-    found = published_probe(checkpoint, lines_of(path), draws=1)
+    found = published_probe(checkpoint, lines_of(path), draws=1).as_json()
     assert found["rows"] == "mean of words"
     store = checkpoint.store()
     rows = {split: torch.cat([rows for _, rows in store.rows(split, LAYER).shards()]) for split in ("train", "eval")}
@@ -266,6 +266,6 @@ def test_what_a_probe_cannot_read_is_refused(planted: tuple[Path, Tensor, Tensor
 def test_few_texts_are_not_fitted_again(planted: tuple[Path, Tensor, Tensor], tmp_path: Path) -> None:
     path, *_ = planted
     copy = Path(shutil.copytree(path.parent, tmp_path / "run")) / path.name
-    found = published_probe(clvq.read_checkpoint(copy), lines_of(path)[:8], draws=1)
+    found = published_probe(clvq.read_checkpoint(copy), lines_of(path)[:8], draws=1).as_json()
     assert found["sentences"]["evaluation"] == 8
     assert found["before"]["refitted"] is None

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import clvq
+from clvq.device import Runtime
 from clvq.errors import ClvqError
 from clvq.interventions.splice import splice
 from clvq.language_model.model import LanguageModel
@@ -56,7 +57,7 @@ def test_figures_are_those_of_the_plain_model_with_rows_replaced(
     name: str, layers: tuple[int, int], pooling: str, model_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
     checkpoint = run_of(tmp_path, model_folder(name), layers, pooling=pooling)
-    found = splice(checkpoint, device="cpu")
+    found = splice(checkpoint, runtime=Runtime("cpu")).as_json()
     naive = naively(checkpoint, model_folder(name), pooling)
     assert found["accuracy"]["value"] == pytest.approx(np.mean(naive["accuracy"]))
     assert (found["input_layer"], found["layer"]) == layers
@@ -184,7 +185,7 @@ def test_states_that_are_handed_on_change_nothing_at_all(
 ) -> None:
     """The clean states themselves, spliced in: the same logits to the last bit."""
     monkeypatch.setattr("clvq.interventions.splice.reconstruct", lambda model, rows, lengths: rows)
-    found = splice(standing_still, device="cpu", batch_tokens=64)["others"]["clean"]
+    found = splice(standing_still, runtime=Runtime("cpu", 64)).as_json()["others"]["clean"]
     assert found["spliced"]["kl"] == {"value": 0.0, "low": 0.0, "high": 0.0}
     assert found["spliced"]["loss"]["value"] == found["loss_clean"]
     assert found["spliced"]["agreement"]["value"] == 1.0
@@ -197,13 +198,13 @@ def test_an_exact_decoder_recovers_all_and_the_mean_nothing(standing_still: Chec
     rows = torch.cat([rows for split in ("train", "eval") for _, rows in store.rows(split, 1).shards()])
     width = rows.shape[1]
     exact = model_with(standing_still, rows.unique(dim=0), torch.eye(width), torch.zeros(width))
-    found = splice(exact, device="cpu")["others"]["clean"]
+    found = splice(exact, runtime=Runtime("cpu")).as_json()["others"]["clean"]
     assert found["share_recovered"]["value"] == pytest.approx(1, abs=1e-4)
     assert found["spliced"]["kl"]["value"] == pytest.approx(0, abs=1e-6)
     kept = torch.from_numpy(~store.sinks("train", (1, 2)))
     mean = torch.cat([rows for _, rows in store.rows("train", 2).shards()])[kept].mean(dim=0)
     constant = model_with(standing_still, rows[:2], torch.zeros(width, width), mean)
-    found = splice(constant, device="cpu")["others"]
+    found = splice(constant, runtime=Runtime("cpu")).as_json()["others"]
     for others in OTHERS:
         assert found[others]["share_recovered"]["value"] == pytest.approx(0, abs=1e-4)
         assert found[others]["spliced"]["kl"]["value"] == pytest.approx(
@@ -213,9 +214,9 @@ def test_an_exact_decoder_recovers_all_and_the_mean_nothing(standing_still: Chec
 
 def test_batches_change_nothing_and_a_limit_is_kept(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
     checkpoint = run_of(tmp_path, model_folder("bert"), (1, 2))
-    together, alone = (splice(checkpoint, device="cpu", batch_tokens=tokens) for tokens in (4096, 1))
+    together, alone = (splice(checkpoint, runtime=Runtime("cpu", tokens)).as_json() for tokens in (4096, 1))
     assert flat(alone) == pytest.approx(flat(together), abs=1e-5)
-    few = splice(checkpoint, device="cpu", limit=3)
+    few = splice(checkpoint, runtime=Runtime("cpu"), limit=3).as_json()
     assert few["sentences"] == 3
     layouts = list(checkpoint.store().sentences("eval"))[:3]
     assert few["tokens_of_rows"] == sum(len(row.flags) for row in layouts)
@@ -230,7 +231,7 @@ def flat(found: Any, path: str = "") -> dict[str, float]:
 
 def test_a_language_model_answers_with_its_next_token(tmp_path: Path) -> None:
     folder = tiny_models.with_next_token(tiny_models.tiny_gpt2(tmp_path / "model"))
-    found = splice(run_of(tmp_path, folder, (1, 3)), device="cpu")
+    found = splice(run_of(tmp_path, folder, (1, 3)), runtime=Runtime("cpu")).as_json()
     assert found["target"] == "next token"
     assert found["accuracy"] is None
     assert found["others"]["clean"]["share_recovered_labels"] is None
@@ -242,7 +243,7 @@ def test_baselines_are_spliced_where_they_reconstruct(
     method: str, model_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
     checkpoint = run_of(tmp_path, model_folder("bert"), (1, 3), method=method)
-    found = splice(checkpoint, device="cpu", limit=4)
+    found = splice(checkpoint, runtime=Runtime("cpu"), limit=4).as_json()
     assert found["layer"] == found["input_layer"] == 1
     assert found["others"]["clean"]["spliced"]["kl"]["value"] > 0
 
@@ -250,4 +251,4 @@ def test_baselines_are_spliced_where_they_reconstruct(
 def test_a_model_without_a_head_is_refused(tmp_path: Path) -> None:
     checkpoint = run_of(tmp_path, tiny_models.tiny_bert(tmp_path / "model", head=False), (1, 3))
     with pytest.raises(ClvqError, match="predicts nothing"):
-        splice(checkpoint, device="cpu")
+        splice(checkpoint, runtime=Runtime("cpu"))

@@ -1,0 +1,65 @@
+"""What edits, places, controls and figures are called where people read of them: screen, report and files."""
+
+from __future__ import annotations
+
+from clvq.config import FaithfulnessConfig
+
+FIGURE_NAMES = {
+    "flips": "flips",
+    "kl": "KL",
+    "probability": "fall of probability",
+    "agreement": "agreement",
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "share_recovered": "loss recovered",
+    "share_recovered_labels": "loss recovered, labels",
+}
+EDIT_NAMES = {
+    "removal": "centred removal",
+    "projection": "projection, as published",
+    "mean": "replacement by the mean",
+}
+CONCEPT = "the concept"
+CONTROL_NAMES = {
+    "random": "random",
+    "covariance": "covariance random",
+    "own": "own deviation",
+    "other": "put in: another word's",
+    "usage": "put in: of like usage",
+    "class": "put in: another class's",
+}
+PROBE_CONTROL_NAMES = {
+    **{name: CONTROL_NAMES[name] for name in ("random", "covariance", "own")},
+    "gaussian": "Gaussian, as published",
+    "other": "concept, any sentence",
+    "same": "concept, same prediction",
+    "opposite": "concept, other prediction",
+}
+STAND_INS = {"clean": "other tokens left clean", "ablated": "other tokens the mean"}
+"""What stands at tokens without a row while a reconstruction is spliced in."""
+SPLICED = {"spliced": "spliced", "ablated": "all rows the mean"}
+
+
+def names_of(config: FaithfulnessConfig) -> dict[str, str]:
+    """Return what the edits, places, controls and figures of a measurement inside the model are called."""
+    salient = (
+        f"words with {config.mass:.0%} of the attribution"
+        if config.mass is not None
+        else "most salient word" if config.top == 1 else f"{config.top} most salient words"
+    )  # fmt: skip
+    to = "another class" if config.to is None else f"concept {config.to}"
+    return {
+        **EDIT_NAMES,
+        "move": f"move to {to}, strength {config.strength:g}",
+        "salient": salient,
+        "concept": "words of the top word's concept",
+        "sentence": "sentence row",
+        "all": "all words",
+        **CONTROL_NAMES,
+        **{name: FIGURE_NAMES[name] for name in ("flips", "kl", "probability")},
+    }
+
+
+def control_name(control: str | None) -> str:
+    """Return what a control of the probe is called; None is the edit itself."""
+    return CONCEPT if control is None else PROBE_CONTROL_NAMES[control]

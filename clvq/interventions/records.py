@@ -1,0 +1,305 @@
+"""What `faithfulness` measures, as values: a class for each kind of JSON object in the files that it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from clvq.concepts.records import Record
+
+
+@dataclass(frozen=True)
+class Interval(Record):
+    """A mean with its 95% interval over distinct texts."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def read(cls, body: Mapping[str, float] | None) -> Self | None:
+        """Return the interval of a JSON object; None where there is none."""
+        return None if body is None else cls(**body)
+
+
+@dataclass(frozen=True)
+class EffectRow(Record):
+    """What an edit or a control does, over the sentences that have something to edit at a place."""
+
+    checkpoint: str
+    edit: str
+    place: str
+    mass: float | None
+    """Share of the attribution that the edited words hold; None where so many words are edited."""
+    control: str | None
+    """None is the edit itself."""
+    sentences: int
+    tokens: int
+    accuracy: float | None
+    from_chance: float | None
+    """`|accuracy - chance|`."""
+    flips: float
+    """Share of the sentences whose predicted class, or next token, changes."""
+    kl: float
+    """KL(clean || changed) in nats."""
+    probability: float
+    """How much the probability of what was predicted falls."""
+    distance: float
+    """How far a token moves, on average, in the language model's units."""
+    rank: float | None
+    """Directions that the edit takes out of a token; None of controls and of the replacement by the mean."""
+    energy: float | None
+    """Share of a token's squared distance from the edit's origin along these."""
+
+
+@dataclass(frozen=True)
+class SelectivityRow(Record):
+    """What a concept does beyond a control in one figure."""
+
+    checkpoint: str
+    edit: str
+    place: str
+    mass: float | None
+    figure: str
+    """flips, kl or probability."""
+    control: str
+    concept: float
+    control_value: float
+    selectivity: float | None
+    """`concept - control_value`; None where the control is not comparable, for `reason`."""
+    low: float | None
+    high: float | None
+    reason: str | None
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What tells the rows of a checkpoint apart."""
+        return self.edit, self.place, self.mass, self.control, self.figure
+
+
+@dataclass(frozen=True)
+class SeedsRow(SelectivityRow):
+    """A row of the mean over checkpoints that differ in their seed alone."""
+
+    spread: float | None
+    """Standard deviation of the seeds' own selectivities."""
+    seeds: int
+
+
+@dataclass(frozen=True)
+class ClassRow(SelectivityRow):
+    """A row of the sentences of one class."""
+
+    label: str
+    sentences: int
+
+    def as_json(self) -> dict[str, Any]:
+        return {"label": self.label, "sentences": self.sentences, **super().as_json()}
+
+
+@dataclass(frozen=True)
+class DifferenceRow(Record):
+    """Selectivity of `checkpoint` minus that of `other`, over the sentences that both edit."""
+
+    checkpoint: str
+    other: str
+    edit: str
+    place: str
+    figure: str
+    control: str
+    difference: float
+    low: float
+    high: float
+    distance: float
+    other_distance: float
+    sentences: int
+
+
+@dataclass(frozen=True)
+class Tables(Record):
+    """The lines of one or more checkpoints."""
+
+    figures: list[EffectRow]
+    rows: list[SelectivityRow]
+    curve: list[SelectivityRow]
+    """Rows of every mass from 0.1 to 1."""
+
+    @classmethod
+    def joined(cls, several: Iterable[Tables]) -> Tables:
+        """Return the lines of all, one after the other."""
+        tables = list(several)
+        return cls(*([line for one in tables for line in getattr(one, name)] for name in ("figures", "rows", "curve")))
+
+
+@dataclass(frozen=True)
+class Seeds(Record):
+    """Checkpoints of one setting, which differ in the seed alone."""
+
+    name: str
+    """Of the first one."""
+    method: str
+    checkpoints: list[str]
+    seeds: list[int]
+
+
+@dataclass(frozen=True)
+class Clean(Record):
+    """The sentences with nothing edited."""
+
+    sentences: int
+    distinct_texts: int
+    accuracy: float | None
+    chance: float | None
+    """Accuracy of always saying the most frequent class."""
+
+
+@dataclass(frozen=True)
+class Answer(Record):
+    """What the model answers with other states, beside what it answers as it is."""
+
+    agreement: Interval
+    kl: Interval
+    loss: Interval
+    accuracy: Interval | None
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        return cls(**{name: Interval.read(value) for name, value in body.items()})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Spliced(Record):
+    """Figures with one stand-in at the tokens without a row."""
+
+    share_recovered: Interval | None
+    """None where the ablation does not surely cost anything."""
+    share_recovered_labels: Interval | None
+    loss_clean: float
+    spliced: Answer
+    ablated: Answer
+    """With the mean at every row."""
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        return cls(
+            share_recovered=Interval.read(body["share_recovered"]),
+            share_recovered_labels=Interval.read(body["share_recovered_labels"]),
+            loss_clean=body["loss_clean"],
+            spliced=Answer.read(body["spliced"]),
+            ablated=Answer.read(body["ablated"]),
+        )
+
+
+@dataclass(frozen=True)
+class SpliceResult(Record):
+    """What the reconstruction keeps of the model's answers, over sentences that have a row."""
+
+    input_layer: int
+    """Where rows are read."""
+    layer: int
+    """Where their reconstruction is put."""
+    target: str
+    """"class", or "next token" (the one after the text)."""
+    sentences: int
+    left_out: int
+    """Sentences without a row."""
+    only_sentence_row: bool
+    """Whether the answer depends on the sentence rows alone, by trial."""
+    distinct_texts: int
+    tokens: int
+    tokens_of_rows: int
+    """How many of the tokens have a row."""
+    accuracy: Interval | None
+    """Of the model as it is; None without labels of its classes."""
+    others: dict[str, Spliced]
+    """By what stands at tokens without a row: `clean` (as they are) and `ablated` (the mean)."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        others = {name: Spliced.read(entry) for name, entry in body["others"].items()}
+        return cls(**{**body, "accuracy": Interval.read(body["accuracy"]), "others": others})
+
+    def as_json(self) -> dict[str, Any]:
+        return {**super().as_json(), "others": {name: entry.as_json() for name, entry in self.others.items()}}
+
+
+@dataclass(frozen=True)
+class ProbeFigures(Record):
+    """What probes read of sentence rows."""
+
+    accuracy: Interval
+    chance_distance: float
+    """`|accuracy - chance|`."""
+    refitted: Interval | None
+    """Accuracy of probes that are fitted again to edited rows; None for too few texts."""
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        return cls(Interval(**body["accuracy"]), body["chance_distance"], Interval.read(body["refitted"]))
+
+
+@dataclass(frozen=True)
+class ProbeRow(Record):
+    """What probes read of rows that an edit or a control has changed."""
+
+    edit: str
+    control: str | None
+    """None is the edit itself."""
+    figures: ProbeFigures
+    drop: Interval
+    """Accuracy before minus accuracy after."""
+    distance: float
+    """How far a row moves, on average."""
+    selectivity: Interval | None
+    """Accuracy under the control minus that under the edit; None for the edit, and where the distances differ."""
+    protocol: str | None = None
+    """Of the published protocol: "published", or "check" for a line that checks it."""
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        return cls(
+            edit=body["edit"],
+            control=body["control"],
+            figures=ProbeFigures.read(body),
+            drop=Interval(**body["drop"]),
+            distance=body["distance"],
+            selectivity=Interval.read(body["selectivity"]),
+            protocol=body.get("protocol"),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        body = super().as_json()
+        figures, protocol = body.pop("figures"), body.pop("protocol")
+        head = {"edit": body.pop("edit"), "control": body.pop("control")}
+        return {**({"protocol": protocol} if protocol else {}), **head, **figures, **body}
+
+
+@dataclass(frozen=True)
+class ProbeResult(Record):
+    """What a probe reads of sentence rows before and after edits."""
+
+    mode: str
+    """"probe", or "paper" for the published protocol."""
+    layer: int
+    rows: str
+    """What is probed: "sentence", or "mean of words"."""
+    distinct_texts: int
+    chance: float
+    sentences: dict[str, int]
+    """Of each part: `training`, `selection` (of the sound protocol alone) and `evaluation`."""
+    C: float | None
+    """Selected inverse strength of the regularisation; None of the published protocol."""
+    before: ProbeFigures
+    table: list[ProbeRow]
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        table = [ProbeRow.read(line) for line in body["table"]]
+        return cls(**{**body, "C": body.get("C"), "before": ProbeFigures.read(body["before"]), "table": table})
+
+    def as_json(self) -> dict[str, Any]:
+        body = super().as_json()
+        if self.C is None:
+            del body["C"]
+        return body

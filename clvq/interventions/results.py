@@ -1,0 +1,167 @@
+"""faithfulness.json as a value, and its lines as people read them: by checkpoint or group of seeds, edit and place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Any, NamedTuple, Self
+
+from clvq.concepts.records import Record
+from clvq.config import HARD
+from clvq.interventions.controls import INJECTIONS
+from clvq.interventions.records import (
+    ClassRow,
+    Clean,
+    DifferenceRow,
+    EffectRow,
+    ProbeResult,
+    Seeds,
+    SeedsRow,
+    SelectivityRow,
+    SpliceResult,
+    Tables,
+)
+
+_LINES: dict[str, type[Record]] = {"figures": EffectRow, "rows": SelectivityRow, "curve": SelectivityRow}
+
+
+class Part(NamedTuple):
+    """An edit at a place, with the concepts of one group."""
+
+    group: str
+    edit: str
+    place: str
+
+
+@dataclass(frozen=True)
+class EditResults(Record):
+    """What edits inside the model and their controls do."""
+
+    model: dict[str, str]
+    """`id` and `fingerprint`."""
+    checkpoints: list[dict[str, str]]
+    """`name` and `fingerprint` of each."""
+    groups: list[Seeds]
+    clean: Clean
+    names: dict[str, str]
+    """What edits, places, controls and figures are called."""
+    tables: Tables
+    """Of each checkpoint by itself."""
+    seeds: Tables
+    """Of groups of several seeds, the mean over them."""
+    by_class: list[ClassRow]
+    differences: list[DifferenceRow]
+    """Between the first group and each other."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        """Return the body of faithfulness.json as a value."""
+        single = {name: [kind(**line) for line in body[name]] for name, kind in _LINES.items()}
+        of_seeds = {name: EffectRow if name == "figures" else SeedsRow for name in _LINES}
+        several = {name: [kind(**line) for line in body["seeds"][name]] for name, kind in of_seeds.items()}
+        return cls(
+            model=body["model"],
+            checkpoints=body["checkpoints"],
+            groups=[Seeds(**group) for group in body["groups"]],
+            clean=Clean(**body["clean"]),
+            names=body["names"],
+            tables=Tables(**single),  # type: ignore[arg-type]
+            seeds=Tables(**several),  # type: ignore[arg-type]
+            by_class=[ClassRow(**line) for line in body["by_class"]],
+            differences=[DifferenceRow(**line) for line in body["differences"]],
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        body = super().as_json()
+        tables, last = body.pop("tables"), {name: body.pop(name) for name in ("seeds", "by_class", "differences")}
+        return {**body, **tables, **last}
+
+    @cached_property
+    def shown(self) -> Tables:
+        """The lines of all groups: the mean over the seeds where a group has several, else of its only checkpoint."""
+        order = [group.name for group in self.groups]
+        several = {group.name for group in self.groups if len(group.checkpoints) > 1}
+
+        def lines(kind: str) -> list[Any]:
+            own = [line for line in getattr(self.tables, kind) if line.checkpoint in set(order) - several]
+            own += [line for line in getattr(self.seeds, kind) if line.checkpoint in several]
+            return sorted(own, key=lambda line: order.index(line.checkpoint))
+
+        return Tables(lines("figures"), lines("rows"), lines("curve"))
+
+    @cached_property
+    def parts(self) -> dict[Part, list[EffectRow]]:
+        """The edit, which comes first, and its controls, by group, edit and place."""
+        return {part: list(lines) for part, lines in groupby(self.shown.figures, key=_part)}
+
+    @property
+    def blocks(self) -> list[tuple[str, str]]:
+        """Edits and their places."""
+        return list(dict.fromkeys((part.edit, part.place) for part in self.parts))
+
+    @cached_property
+    def _rows(self) -> dict[tuple[Part, str, str], SelectivityRow]:
+        return {(_part(row), row.control, row.figure): row for row in self.shown.rows}
+
+    def row(self, part: Part, control: str, figure: str) -> SelectivityRow | None:
+        """Return what the concept does beyond a control."""
+        return self._rows.get((part, control, figure))
+
+    def title(self, edit: str, place: str) -> str:
+        """Return what an edit at a place is called."""
+        return f"{self.names[edit]}, {self.names[place]}"
+
+    def called(self, group: str) -> str:
+        """Return the name of a checkpoint, or of the mean over seeds."""
+        seeds = next(len(entry.seeds) for entry in self.groups if entry.name == group)
+        return group if seeds == 1 else f"{group}, mean of {seeds} seeds"
+
+    @property
+    def classes(self) -> dict[tuple[Part, str, int], dict[str, ClassRow]]:
+        """Flips beyond the hard controls, by part, class and its number of sentences."""
+        lines: dict[tuple[Part, str, int], dict[str, ClassRow]] = {}
+        for row in self.by_class:
+            if row.figure == "flips" and row.control in HARD:
+                lines.setdefault((_part(row), row.label, row.sentences), {})[row.control] = row
+        return lines
+
+    @property
+    def curves(self) -> dict[tuple[str, str], dict[float, dict[str, SelectivityRow]]]:
+        """Flips beyond the hard controls: by group and edit, then by mass and control."""
+        points: dict[tuple[str, str], dict[float, dict[str, SelectivityRow]]] = {}
+        for row in self.shown.curve:
+            if row.figure == "flips" and row.mass is not None:
+                masses = points.setdefault((row.checkpoint, row.edit), {})
+                masses.setdefault(row.mass, {})[row.control] = row
+        return points
+
+    @property
+    def compared(self) -> dict[tuple[str, str], dict[tuple[str, str, str], dict[str, DifferenceRow]]]:
+        """Differences: by pair of groups, then by edit, place and control, then by figure."""
+        pairs: dict[tuple[str, str], dict[tuple[str, str, str], dict[str, DifferenceRow]]] = {}
+        for row in self.differences:
+            lines = pairs.setdefault((row.checkpoint, row.other), {})
+            lines.setdefault((row.edit, row.place, row.control), {})[row.figure] = row
+        return pairs
+
+
+def read_results(body: Mapping[str, Any]) -> EditResults | SpliceResult | ProbeResult:
+    """Return the figures of faithfulness.json or faithfulness-MODE.json as a value."""
+    return mode_result(body) if "measured" in body else EditResults.from_json(body)
+
+
+def mode_result(body: Mapping[str, Any]) -> SpliceResult | ProbeResult:
+    """Return the figures of faithfulness-MODE.json as a value."""
+    measured = body["measured"]
+    return ProbeResult.from_json(measured) if "table" in measured else SpliceResult.from_json(measured)
+
+
+def is_null(control: str | None) -> bool:
+    """Return whether selectivity is taken against a control: not where it puts another concept in."""
+    return control is not None and control not in INJECTIONS
+
+
+def _part(line: EffectRow | SelectivityRow) -> Part:
+    return Part(line.checkpoint, line.edit, line.place)
