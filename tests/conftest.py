@@ -21,11 +21,12 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Folder of the tiny classifier of an architecture, a key of `tiny_models.BUILDERS`."""
+    """Folder of the tiny classifier of an architecture, a key of one of the tables of `tiny_models`."""
+    builders = {**tiny_models.BUILDERS, **tiny_models.PADDING_READERS, **tiny_models.OTHER_ENCODERS}
 
     @cache
     def folder(name: str) -> Path:
-        return tiny_models.BUILDERS[name](tmp_path_factory.mktemp("models") / name)
+        return builders[name](tmp_path_factory.mktemp("models") / name)
 
     return folder
 

@@ -21,19 +21,24 @@ from transformers import (
     AutoModelForSequenceClassification,
     BertConfig,
     BertTokenizer,
+    ConvBertConfig,
     DebertaV2Config,
     DebertaV2Tokenizer,
     DistilBertConfig,
+    ElectraConfig,
+    FNetConfig,
     GPT2Config,
     GPT2Tokenizer,
     LlamaConfig,
     LlamaTokenizer,
     ModernBertConfig,
+    MPNetConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2Tokenizer,
     RobertaConfig,
     RobertaTokenizer,
+    YosoConfig,
 )
 from transformers.utils import logging
 
@@ -210,6 +215,28 @@ BUILDERS: dict[str, Callable[..., Path]] = {
     "qwen2": tiny_qwen2,
 }
 DECODERS = ("gpt2", "llama", "qwen2")
+
+
+def like_bert(kind: Any, **settings: Any) -> Callable[..., Path]:
+    """Return what builds a tiny classifier of a config class that takes BERT's settings, with BERT's vocabulary."""
+
+    def build(path: Path | str, *, layers: int = 2, head: bool = True, labels: int = 2) -> Path:
+        sizes = {**_sizes(_wordpiece(), layers, labels), "intermediate_size": 64, "max_position_embeddings": 80}
+        return _save(path, kind(**{**sizes, "pad_token_id": _wordpiece().pad_token_id, **settings}), _wordpiece(), head)
+
+    return build
+
+
+PADDING_READERS: dict[str, Callable[..., Path]] = {
+    "fnet": like_bert(FNetConfig),
+    "convbert": like_bert(ConvBertConfig, embedding_size=32, conv_kernel_size=5),
+    "yoso": like_bert(YosoConfig, conv_window=3),
+}
+"""Models whose states depend on the padding behind a sentence."""
+OTHER_ENCODERS: dict[str, Callable[..., Path]] = {
+    "electra": like_bert(ElectraConfig, embedding_size=16),
+    "mpnet": like_bert(MPNetConfig),
+}
 
 
 def _sizes(tokenizer: Any, layers: int, labels: int) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from clvq.corpus.splits import SPLITS, Corpus, CorpusSettings, Sentence, load_co
 from clvq.demo import MODEL_PATH
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.rows import SENTENCE, WORD, batches_by_length, row_layout
+from clvq.language_model.rows import SENTENCE, WORD, row_layout
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.progress import Progress, Report, silent
 from clvq.storage import free_bytes, locked, size_text
@@ -71,6 +71,7 @@ def extract(
             device=config.device,
             trust_remote_code=config.trust_remote_code,
             max_length=config.max_length,
+            progress=progress,
         )
         model.check_layers(config.layers)
         job = ExtractionJob(path, config, model, store, progress)
@@ -162,7 +163,7 @@ class _Extraction:
         first = np.cumsum(counts) - counts
         states = {layer: torch.empty(int(counts.sum()), self.job.model.width(layer)) for layer in self.job.layers}
         probabilities: list[list[float] | None] = [None] * len(window)
-        for batch in batches_by_length([len(s.input_ids) for s in tokenized], self.job.config.batch_tokens):
+        for batch in self.job.model.batches(tokenized, self.job.config.batch_tokens):
             result = self.job.model.run(
                 [tokenized[i] for i in batch], self.job.layers, self.job.config.pooling, predict=self.job.predicts
             )

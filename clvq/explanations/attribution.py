@@ -15,6 +15,7 @@ import torch
 from captum.attr import IntegratedGradients
 from torch import Tensor
 
+from clvq.language_model.batching import Sharing
 from clvq.language_model.tokenization import TokenizedSentence, special_ids
 from clvq.language_model.upper_layers import Inputs, UpperLayers
 
@@ -57,26 +58,34 @@ class IntegratedAttribution:
         self.upper, self.baseline = upper, baseline
         self.steps, self.max_steps, self.completeness = steps, max_steps, completeness
         self.batch_tokens = batch_tokens
+        self._sharing = upper.model.sharing
         special = special_ids(upper.model.tokenizer)
         self._special = torch.tensor(sorted(special), device=upper.model.device)
         self._filler = _filler(upper)
         self._gradients = IntegratedGradients(self._targets)
 
-    def batches(self, sentences: Sequence[TokenizedSentence]) -> Iterator[list[tuple[int, Attribution]]]:
-        """(index, attribution) of the sentences, batch by batch, those of like length together.
+    def batches(
+        self, sentences: Sequence[TokenizedSentence], done: set[int] | frozenset[int] = frozenset()
+    ) -> Iterator[list[tuple[int, Attribution]]]:
+        """(index, attribution) of the sentences, batch by batch: of like length, and such as may share a forward.
 
         With the first number of steps a batch is at most `batch_tokens` tokens, or one sentence. Sentences without
-        tokens are left out.
+        tokens are left out, and so are batches of which all sentences are in `done`.
         """
-        lengths = [len(sentence.input_ids) for sentence in sentences]
+        for batch in self._groups([len(sentence.input_ids) for sentence in sentences]):
+            if not done.issuperset(batch):
+                yield self._batch(sentences, batch)
+
+    def _groups(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         batch: list[int] = []
         for index in sorted((i for i, length in enumerate(lengths) if length), key=lengths.__getitem__):
-            if batch and (len(batch) + 1) * lengths[index] * self.steps > self.batch_tokens:
-                yield self._batch(sentences, batch)
+            is_full = (len(batch) + 1) * lengths[index] * self.steps > self.batch_tokens
+            if batch and (is_full or not self._sharing.allows(lengths[batch[0]], lengths[index])):
+                yield batch
                 batch = []
             batch.append(index)
         if batch:
-            yield self._batch(sentences, batch)
+            yield batch
 
     def _batch(self, sentences: Sequence[TokenizedSentence], batch: list[int]) -> list[tuple[int, Attribution]]:
         inputs = self.upper.inputs([sentences[index] for index in batch])
@@ -111,7 +120,8 @@ class IntegratedAttribution:
 
     def _integrate(self, states: Tensor, baselines: Tensor, inputs: Inputs, targets: Tensor, steps: int) -> Tensor:
         """[B, T] attributions of tokens; padding has none."""
-        at_once = max(len(states), self.batch_tokens // states.shape[1])
+        alone = self._sharing is Sharing.ALONE
+        at_once = 1 if alone else max(len(states), self.batch_tokens // states.shape[1])
         values: Tensor = self._gradients.attribute(
             states,
             baselines,
@@ -136,15 +146,13 @@ class IntegratedAttribution:
 
 
 def _filler(upper: UpperLayers) -> int:
-    """The token that says least: padding, or what stands in for it.
+    """The first of the model's fillers that is not 0 at the layer.
 
     Where a model normalises states before it uses them, a state of 0 is a singular point, at which no number of steps
     is enough. So a token that is 0 at the layer, as one whose embedding was never trained may be, is the last choice.
     """
-    tokenizer = upper.model.tokenizer
-    roles = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.unk_token_id)
-    named = [number for number in roles if number is not None]
-    for number in named:
+    fillers = upper.model.filler_ids
+    for number in fillers:
         if upper.states(Inputs(**upper.model.ids([[number]]), pad=0)).any():
             return number
-    return named[0] if named else 0
+    return fillers[0]

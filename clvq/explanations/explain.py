@@ -65,7 +65,7 @@ def explain(
                 "Leave out one of the two."
             )
         given = _checked([texts] if isinstance(texts, str) else texts)
-        explainer = Explainer(checkpoint, store, config)
+        explainer = Explainer(checkpoint, store, config, progress)
         tokenized = explainer.tokenize(given)
         explainer.refuse_unreadable(tokenized)
         concepts = codebook(checkpoint, progress=progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,9 +16,10 @@ from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.attribution import Attribution, IntegratedAttribution
 from clvq.explanations.records import ExplainedWord, Explanation
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.rows import batches_by_length, row_layout
+from clvq.language_model.rows import row_layout
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import UpperLayers
+from clvq.progress import Report, silent
 from clvq.training.checkpoint import Checkpoint
 
 
@@ -33,9 +34,11 @@ class _Text(NamedTuple):
 class Explainer:
     """The model of a checkpoint, ready to be asked why."""
 
-    def __init__(self, checkpoint: Checkpoint, store: ActivationStore, config: ExplainConfig) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, store: ActivationStore, config: ExplainConfig, progress: Report = silent
+    ) -> None:
         self.checkpoint, self.store, self.config = checkpoint, store, config
-        self.model = language_model_of(checkpoint, store, Runtime.of_settings(config))
+        self.model = language_model_of(checkpoint, store, Runtime.of_settings(config), progress)
         upper = UpperLayers(self.model, checkpoint.input_layer)
         self._attribution = IntegratedAttribution(
             upper,
@@ -64,11 +67,19 @@ class Explainer:
                 raise ClvqError(f"{which} has no word that the tokenizer of {self.model.model_id} keeps. Leave it out.")
 
     def explained(
-        self, texts: Sequence[str], tokenized: Sequence[TokenizedSentence], labels: Sequence[int | None]
+        self,
+        texts: Sequence[str],
+        tokenized: Sequence[TokenizedSentence],
+        labels: Sequence[int | None],
+        done: Collection[int] = (),
     ) -> Iterator[list[Explanation]]:
-        """Yield the explanations of the texts that have words, batch by batch; the text's index is the id."""
+        """Yield the explanations of the texts that have words, batch by batch; the text's index is the id.
+
+        Batches follow from all the texts; those that consist of texts in `done` are left out.
+        """
         with_words = [index for index, sentence in enumerate(tokenized) if sentence.words]
-        for batch in self._attribution.batches([tokenized[index] for index in with_words]):
+        positions_done = {position for position, index in enumerate(with_words) if index in done}
+        for batch in self._attribution.batches([tokenized[index] for index in with_words], positions_done):
             numbers = [with_words[position] for position, _ in batch]
             codes = self._codes([tokenized[number] for number in numbers])
             yield [
@@ -80,10 +91,10 @@ class Explainer:
         self, explanations: Sequence[Explanation], tokenized: Sequence[TokenizedSentence]
     ) -> Iterator[Explanation]:
         """Yield explanations that another checkpoint of the same input layer made, with this checkpoint's codes."""
-        lengths = [len(tokenized[one.id].input_ids) for one in explanations]
-        for positions in batches_by_length(lengths, self.config.batch_tokens):
+        sentences = [tokenized[one.id] for one in explanations]
+        for positions in self.model.batches(sentences, self.config.batch_tokens):
             batch = [explanations[position] for position in positions]
-            for one, codes in zip(batch, self._codes([tokenized[one.id] for one in batch]), strict=True):
+            for one, codes in zip(batch, self._codes([sentences[position] for position in positions]), strict=True):
                 yield replace(one, words=[replace(w, code=code) for w, code in zip(one.words, codes, strict=True)])
 
     def _explanation(
@@ -128,7 +139,9 @@ class Explainer:
         return [[codes[word] for word in sorted(codes) if word >= 0] for codes in codes_of_words]
 
 
-def language_model_of(checkpoint: Checkpoint, store: ActivationStore, runtime: Runtime) -> LanguageModel:
+def language_model_of(
+    checkpoint: Checkpoint, store: ActivationStore, runtime: Runtime, progress: Report = silent
+) -> LanguageModel:
     """The language model that the checkpoint was made from, which must not have changed since."""
     made = checkpoint.config["provenance"]["model"]
     name = str(MODEL_PATH) if made["id"] == DEMO else made["id"]
@@ -139,6 +152,7 @@ def language_model_of(checkpoint: Checkpoint, store: ActivationStore, runtime: R
         trust_remote_code=runtime.trust_remote_code,
         max_length=store.settings["max_length"],
         next_token=True,
+        progress=progress,
     )
     if model.fingerprint != made["fingerprint"]:
         raise MismatchError(

@@ -75,7 +75,7 @@ class StoredSplit:
         if self.config.rationale_column is not None:
             rationales = read_rationales(self.store, self.config.rationale_column)
         done = {} if overwrite else self._unfinished()
-        explainer = Explainer(self.checkpoint, self.store, self.config)
+        explainer = Explainer(self.checkpoint, self.store, self.config, self.progress)
         concepts = codebook(self.checkpoint, progress=self.progress)
         with locked(self.folder):
             texts = [_Text(row.text, row.label) for row in self.store.sentences(SPLIT)][: self.config.limit]
@@ -135,15 +135,11 @@ class StoredSplit:
         path = self.folder / UNFINISHED_EXPLANATIONS_NAME
         head = {**self.identity, "settings": self.config.deciding()}
         write_text(path, "".join(json.dumps(line) + "\n" for line in [head, *(one.as_line() for one in done.values())]))
-        left = [index for index in range(len(texts)) if index not in done]
         total = sum(bool(sentence.words) for sentence in tokenized)
         batches = explainer.explained(
-            [texts[index].text for index in left],
-            [tokenized[index] for index in left],
-            [texts[index].label for index in left],
+            [text.text for text in texts], tokenized, [text.label for text in texts], done=frozenset(done)
         )
-        for batch in batches:
-            explanations = [replace(one, id=left[one.id]) for one in batch]
+        for explanations in batches:
             append_lines(path, [json.dumps(one.as_line()) for one in explanations])
             done.update((one.id, one) for one in explanations)
             self.progress(Progress("explain", len(done), total, "sentences"))

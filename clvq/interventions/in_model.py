@@ -18,7 +18,7 @@ from clvq.interventions.edits import EDITS, Step
 from clvq.interventions.effects import Change, Effects, Record
 from clvq.interventions.outcomes import correct, divergence, fall, flipped
 from clvq.interventions.places import SENTENCE_ROW, Place, Subject
-from clvq.language_model.rows import SENTENCE, BatchRows, as_stored, batches_by_length
+from clvq.language_model.rows import SENTENCE, BatchRows, as_stored
 from clvq.language_model.upper_layers import Inputs, UpperLayers
 from clvq.progress import Progress, Report, silent
 
@@ -114,9 +114,7 @@ class Interventions:
 
     def _batches(self, subjects: Sequence[Subject], left: list[int]) -> Iterator[_Batch]:
         """The subjects that are left, those of like length together."""
-        for places in batches_by_length(
-            [len(subjects[number].sentence.input_ids) for number in left], self.batch_tokens
-        ):
+        for places in self.upper.model.batches([subjects[number].sentence for number in left], self.batch_tokens):
             numbers = [left[place] for place in places]
             chosen = [subjects[number] for number in numbers]
             inputs = self.upper.inputs([subject.sentence for subject in chosen])

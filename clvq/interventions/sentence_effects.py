@@ -93,7 +93,7 @@ def sentence_effects(
     """
     checkpoints = [found.codebook.checkpoint for found in explained]
     store = checkpoints[0].store()
-    model = language_model_of(checkpoints[0], store, Runtime.of_settings(config))
+    model = language_model_of(checkpoints[0], store, Runtime.of_settings(config), progress)
     upper = UpperLayers(model, checkpoints[0].input_layer)
     subjects: list[Subject] = []
     effects: list[Mapping[Change, Effects]] = []

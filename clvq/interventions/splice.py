@@ -34,7 +34,7 @@ from clvq.explanations.explainer import language_model_of
 from clvq.interventions.records import SpliceResult
 from clvq.interventions.splice_figures import OTHERS, Figures, outcome
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.rows import WORD, BatchRows, batches_by_length
+from clvq.language_model.rows import WORD, BatchRows
 from clvq.language_model.sites import no_cache
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import Inputs, UpperLayers
@@ -65,7 +65,7 @@ def splice(
     """
     runtime = runtime or Runtime()
     store = checkpoint.store()
-    model = language_model_of(checkpoint, store, runtime)
+    model = language_model_of(checkpoint, store, runtime, progress)
     splicer = _Splicer(checkpoint, store, model, progress)
     sentences = list(store.sentences(SPLIT))[:limit]
     records = splicer.records(sentences, runtime.batch_tokens)
@@ -106,7 +106,7 @@ class _Splicer:
         tokenized = self.model.tokenize([row.text for row in sentences], settings["unit"], settings["words"])
         able = [number for number, sentence in enumerate(tokenized) if sentence.input_ids]
         records: dict[int, dict[str, float]] = {}
-        for batch in batches_by_length([len(tokenized[number].input_ids) for number in able], batch_tokens):
+        for batch in self.model.batches([tokenized[number] for number in able], batch_tokens):
             numbers = [able[index] for index in batch]
             outcomes = self.outcomes(
                 [tokenized[number] for number in numbers], [sentences[number].label for number in numbers]

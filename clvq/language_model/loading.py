@@ -70,6 +70,7 @@ def load_files(
     config = AutoConfig.from_pretrained(name, **options)
     if config.is_encoder_decoder:
         raise ClvqError(f"{name} is an encoder-decoder model: give an encoder or a decoder-only one.")
+    _forget_missing_padding(config.get_text_config())
     tokenizer = AutoTokenizer.from_pretrained(name, config=config, **options)
     _check_tokenizer(tokenizer, name)
     dtype: Any = "auto" if device.type == "cuda" else torch.float32
@@ -81,6 +82,12 @@ def load_files(
         folder_fingerprint(local) if local else _digest(f"{name}@{commit}"),
         no_head_reason,
     )
+
+
+def _forget_missing_padding(config: Any) -> None:
+    """Drop a padding id that the embeddings lack, with which transformers could not make them."""
+    if (config.pad_token_id or 0) >= getattr(config, "vocab_size", float("inf")):
+        config.pad_token_id = None
 
 
 def _load_weights(

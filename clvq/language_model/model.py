@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, groupby
 from typing import Any, NamedTuple
 
 import torch
@@ -15,10 +16,12 @@ from torch import Tensor
 
 from clvq.device import pick_device
 from clvq.errors import ClvqError
+from clvq.language_model.batching import Sharing, batches_by_length, try_sharing
 from clvq.language_model.loading import explained, load_files, split_revision
 from clvq.language_model.rows import BatchRows, row_layout
 from clvq.language_model.sites import Site, find_sites, is_causal, length_limit, no_cache, watch
-from clvq.language_model.tokenization import TokenizedSentence, WordTokenizer, special_ids
+from clvq.language_model.tokenization import TokenizedSentence, WordTokenizer, filler_ids, special_ids
+from clvq.progress import Progress, Report, silent
 
 
 class BatchResult(NamedTuple):
@@ -74,8 +77,11 @@ class LanguageModel:
         pad = getattr(self._text_config, "pad_token_id", None)
         self._vocabulary_size: int = self.base.get_input_embeddings().weight.shape[0]
         self._configured_pad = pad if pad is not None and 0 <= pad < self._vocabulary_size else None
+        self.filler_ids = filler_ids(tokenizer, self._configured_pad, self._vocabulary_size)
+        """Ids that say least, the best first: padding, or what stands in for it."""
         special = special_ids(tokenizer)
-        probe = [number for number in range(self._vocabulary_size) if number not in special][:5]
+        ordinary = [number for number in range(self._vocabulary_size) if number not in special]
+        probe = ordinary[:5]
         with torch.inference_mode():
             blocks = getattr(self._text_config, "num_hidden_layers", 0)
             self._sites, self._widths = find_sites(self.base, blocks, self.ids([probe]))
@@ -83,6 +89,9 @@ class LanguageModel:
         self.num_layers = len(self._sites) - 1
         self.max_length = length_limit(self.base, tokenizer, max_length)
         self._word_tokenizer = WordTokenizer(tokenizer, max_length=self.max_length, is_decoder=self.is_decoder)
+        self.sharing = Sharing.ANY
+        """Which sentences may share a forward, found by a trial."""
+        self.sharing = try_sharing(self._trial_values, ordinary, self.max_length)
 
     @classmethod
     def load(
@@ -94,19 +103,21 @@ class LanguageModel:
         trust_remote_code: bool = False,
         max_length: int | None = None,
         next_token: bool = False,
+        progress: Report = silent,
     ) -> LanguageModel:
         """Load `model`: a local folder, `user/name`, or `user/name@revision`.
 
         Weights come from safetensors only: in 32 bits, on CUDA in the checkpoint's own type. `device` None is
         CUDA where there is one, else the CPU. `max_length` counts tokens, special ones included; it may go
         beyond what the tokenizer says, not beyond what the model takes. With `next_token` a causal language model
-        keeps the head that predicts its next token; hidden states and fingerprint are the same without.
+        keeps the head that predicts its next token; hidden states and fingerprint are the same without. `progress`
+        is told where not all sentences may share a batch.
         """
         name, revision = split_revision(model, revision)
         target = pick_device(device)
         with explained(name):
             files = load_files(name, revision, target, trust_remote_code, next_token)
-            return cls(
+            loaded = cls(
                 files.model,
                 files.tokenizer,
                 model_id=name,
@@ -115,6 +126,9 @@ class LanguageModel:
                 no_head_reason=files.no_head_reason,
                 max_length=max_length,
             )
+        if note := loaded.sharing.note(name):
+            progress(Progress("model", note=note))
+        return loaded
 
     def width(self, layer: int) -> int:
         """Size of the hidden states at `layer`."""
@@ -149,6 +163,13 @@ class LanguageModel:
             )
         return sentences
 
+    def batches(self, sentences: Sequence[TokenizedSentence], batch_tokens: int) -> Iterator[list[int]]:
+        """Yield indices of sentences that may share a forward, those of like length together, the longest first.
+
+        With padding a batch has at most `batch_tokens` tokens, or one sentence.
+        """
+        return batches_by_length([len(sentence.input_ids) for sentence in sentences], batch_tokens, self.sharing)
+
     def run(
         self,
         sentences: Sequence[TokenizedSentence],
@@ -156,7 +177,8 @@ class LanguageModel:
         pooling: str = "last",
         predict: bool = False,
     ) -> BatchResult:
-        """States of all rows of `sentences` at `layers`, and the logits when `predict`, in one forward.
+        """States of all rows of `sentences` at `layers`, and the logits when `predict`, in one forward where they may
+        share it.
 
         A word's row is the state of its last sub-word, its first, or their mean, as `pooling` says. Without
         `predict` the blocks above the highest layer do not run.
@@ -165,12 +187,13 @@ class LanguageModel:
         if predict and self.label_names is None:
             raise ClvqError(f"{self.model_id} cannot predict: {self.no_head_reason}.")
         pad = self.padding_id(sentences, predict)
-        if pad is None:
-            parts = [self.run([sentence], layers, pooling, predict) for sentence in sentences]
+        groups = self._groups(sentences, pad)
+        if pad is None or len(groups) > 1:
+            parts = [self.run(group, layers, pooling, predict) for group in groups]
             return BatchResult(
                 {layer: torch.cat([part.hidden[layer] for part in parts]) for layer in layers},
                 [count for part in parts for count in part.row_counts],
-                torch.cat([part.logits for part in parts if part.logits is not None]),
+                torch.cat([part.logits for part in parts if part.logits is not None]) if predict else None,
             )
         layouts = [row_layout(sentence, pooling) for sentence in sentences]
         place: dict[str, Any] = {"dtype": self.dtype, "device": self.device}
@@ -195,6 +218,19 @@ class LanguageModel:
                 logits[present] = output.float()
         return BatchResult(hidden, [len(layout.flags) for layout in layouts], logits)
 
+    def _groups(self, sentences: Sequence[TokenizedSentence], pad: int | None) -> list[list[TokenizedSentence]]:
+        """The sentences in their order, cut into those that share a forward."""
+        if pad is None or self.sharing is Sharing.ALONE:
+            return [[sentence] for sentence in sentences]
+        if self.sharing is Sharing.EQUAL:
+            return [list(group) for _, group in groupby(sentences, key=lambda sentence: len(sentence.input_ids))]
+        return [list(sentences)]
+
+    def _trial_values(self, sentences: list[TokenizedSentence]) -> list[Tensor]:
+        """States of all tokens at all layers, and, where there is a head, its probabilities."""
+        result = self.run(sentences, range(self.num_layers + 1), predict=self.label_names is not None)
+        return [*result.hidden.values(), *([] if result.logits is None else [result.logits.softmax(dim=1)])]
+
     def ids(self, rows: list[list[int]], pad: int = 0) -> dict[str, Tensor]:
         """Input ids and attention mask `[B, T]`, padded on the right.
 
@@ -213,12 +249,10 @@ class LanguageModel:
         with it leaves what an unpadded forward reads. Where it has none, the batch gets an id that is in none
         of its texts.
         """
-        if self._configured_pad is not None:
-            return self._configured_pad
-        if not predict or len(sentences) == 1:
-            return 0
+        if self._configured_pad is not None or not predict or len(sentences) == 1:
+            return self.filler_ids[0]
         used = {number for sentence in sentences for number in sentence.input_ids}
-        return next((number for number in range(self._vocabulary_size) if number not in used), None)
+        return next((id_ for id_ in chain(self.filler_ids, range(self._vocabulary_size)) if id_ not in used), None)
 
     @contextmanager
     def head_padding(self, pad: int | None) -> Iterator[None]:

@@ -6,7 +6,7 @@ in the model's type, rounded to the type of storage. Whoever makes rows of fresh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -99,15 +99,3 @@ def sink_rows(flags: np.ndarray, norms: np.ndarray, median_norm: float) -> np.nd
     A sink has a decoder's first token in it, or a norm over SINK_RATIO times the layer's median norm.
     """
     return ((flags & FIRST) != 0) | (norms > SINK_RATIO * median_norm)
-
-
-def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Yield indices in batches of like length, padding included at most `batch_tokens` (one sentence may be more).
-
-    The longest come first, so that what does not fit into memory shows at once.
-    """
-    left = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    while left:
-        count = max(1, batch_tokens // max(1, lengths[left[0]]))
-        batch, left = left[:count], left[count:]
-        yield batch

@@ -145,3 +145,14 @@ def special_ids(tokenizer: Any) -> set[int]:
     roles = ("bos", "eos", "sep", "cls", "pad", "mask")
     others = {getattr(tokenizer, f"{role}_token_id", None) for role in roles}
     return special - ({tokenizer.unk_token_id} - others)
+
+
+def filler_ids(tokenizer: Any, configured: int | None, vocabulary_size: int) -> list[int]:
+    """Return the ids that say least, the best first, all below `vocabulary_size`: padding, or what stands in for it.
+
+    `configured` is the padding id of the model's config. A tokenizer may have ids that the model's embeddings lack.
+    """
+    roles = ("pad", "eos", "bos", "unk")
+    candidates = [configured, *(getattr(tokenizer, f"{role}_token_id", None) for role in roles)]
+    known = [number for number in candidates if number is not None and 0 <= number < vocabulary_size]
+    return list(dict.fromkeys(known)) or [0]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from clvq.errors import ClvqError
+from clvq.language_model.batching import Sharing
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.sites import no_cache, splice
 from clvq.language_model.tokenization import TokenizedSentence
@@ -68,7 +69,10 @@ class UpperLayers:
         return bool(self._below)
 
     def inputs(self, sentences: Sequence[TokenizedSentence]) -> Inputs:
-        """The sentences in one batch; each must have a token."""
+        """The sentences in one batch, as `LanguageModel.batches` gives them; each must have a token."""
+        lengths = [len(sentence.input_ids) for sentence in sentences]
+        if len(lengths) > 1 and not all(self.model.sharing.allows(lengths[0], length) for length in lengths):
+            raise ClvqError(f"{self.model.model_id} takes {self.model.sharing.value} in one batch: give others apart.")
         # The choice of a batch: one sentence becomes several when many states of it are tried at a time.
         pad = self.model.padding_id([*sentences, *sentences], self.model.label_names is not None)
         if pad is None:
@@ -122,9 +126,11 @@ class UpperLayers:
 
     @torch.no_grad()
     def _try_out(self, blocks: list[nn.Module]) -> None:
-        """Proves on two short texts that the model's own states give its own logits, and that other states give the
-        same logits whether the blocks below run or not; only then are they passed over."""
-        inputs = self.inputs([text for text in self.model.tokenize(_TRIAL) if text.input_ids])
+        """Proves on two short texts, or on one where two cannot share a forward, that the model's own states give its
+        own logits, and that other states give the same logits whether the blocks below run or not; only then are they
+        passed over."""
+        texts = [text for text in self.model.tokenize(_TRIAL) if text.input_ids]
+        inputs = self.inputs(texts if self.model.sharing is Sharing.ANY else texts[:1])
         kinds: dict[nn.Module, Any] = {}
         handles = [block.register_forward_hook(lambda b, _, output: kinds.update({b: output})) for block in blocks]
         try:

@@ -100,7 +100,7 @@ def test_a_block_that_cannot_be_passed_over_runs(tmp_path: Path) -> None:
     assert torch.equal(upper.logits(states, inputs), expected)
 
 
-@EVERY_MODEL
+@pytest.mark.parametrize("name", sorted({**tiny_models.BUILDERS, **tiny_models.PADDING_READERS}))
 def test_attributions_are_those_of_captum_text_by_text(name: str, language_model: Load, model_folder: Folder) -> None:
     """Captum over unpadded texts: of the plain model where it can be asked for that layer, else of ours run on."""
     model = language_model(name)
@@ -147,8 +147,9 @@ def test_of_a_linear_model_the_attributions_are_known(language_model: Load) -> N
 
 
 @pytest.mark.parametrize("baseline", ["zero", "padding"])
-def test_batching_and_padding_change_nothing(baseline: str, language_model: Load) -> None:
-    upper = UpperLayers(language_model("roberta"), 1)
+@pytest.mark.parametrize("name", ["roberta", "distilbert", *tiny_models.PADDING_READERS])
+def test_batching_and_padding_change_nothing(name: str, baseline: str, language_model: Load) -> None:
+    upper = UpperLayers(language_model(name), 1)
     together = attributed(upper, TEXTS, baseline=baseline)
     alone = [attributed(upper, [text], baseline=baseline)[0] for text in TEXTS]
     crowded = attributed(upper, TEXTS, baseline=baseline, batch_tokens=1)

@@ -131,30 +131,26 @@ def test_the_evaluation_split_has_the_stores_words_codes_and_predictions(checkpo
 
 
 def test_an_interrupted_explanation_goes_on_where_it_stopped(checkpoint: Path) -> None:
-    whole = clvq.explain(checkpoint, batch_tokens=64, **FEW).sentences
+    whole = clvq.explain(checkpoint, batch_tokens=200, **FEW).sentences
 
     def stop(progress: Progress) -> None:
         if progress.stage == "explain" and progress.done >= 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        clvq.explain(checkpoint, overwrite=True, progress=stop, batch_tokens=64, **FEW)
+        clvq.explain(checkpoint, overwrite=True, progress=stop, batch_tokens=200, **FEW)
     unfinished = checkpoint / UNFINISHED_EXPLANATIONS_NAME
-    with unfinished.open("a") as file:
-        file.write('{"id": 3, "te')  # a kill in the middle of a line
+    lines = unfinished.read_text().splitlines(keepends=True)
+    unfinished.write_text("".join(lines[:-1]) + lines[-1][:14])  # a kill in the middle of a batch, and of a line
     (checkpoint / "explanations.json").unlink()
     with pytest.raises(MismatchError, match=r"an unfinished explanation .*baseline \('padding' there, 'zero' here\)"):
         clvq.explain(checkpoint, baseline="zero", **FEW)
     done: list[float] = []
     again = clvq.explain(
-        checkpoint, progress=lambda p: done.append(p.done) if p.total else None, batch_tokens=64, **FEW
+        checkpoint, progress=lambda p: done.append(p.done) if p.total else None, batch_tokens=200, **FEW
     )
-    assert min(done) > 5
-    assert [sentence.id for sentence in again.sentences] == [sentence.id for sentence in whole]
-    for one, other in zip(again.sentences, whole, strict=True):
-        assert [w.attribution for w in one.words] == pytest.approx(
-            [w.attribution for w in other.words], rel=1e-3, abs=1e-5
-        )
+    assert min(done) >= 5
+    assert again.sentences == whole  # to the last bit: batches are those of an explanation in one go
 
 
 def test_the_same_again_is_read_and_other_settings_are_named(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

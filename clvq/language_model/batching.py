@@ -1,0 +1,92 @@
+"""Which sentences go through a model together, decided by a trial of the model and by their lengths alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
+from itertools import takewhile
+
+import torch
+from torch import Tensor
+
+from clvq.language_model.tokenization import TokenizedSentence
+
+_TRIAL_TOKENS = 24
+_TOLERANCE, _ROUNDINGS = 1e-4, 16
+"""Relative difference of two states that is rounding, at least, and in roundings of the model's type: another shape of
+a batch means another order of sums. Models that read padding differ by a fifth and more in the trial."""
+
+
+class Sharing(Enum):
+    """Which sentences may share a forward."""
+
+    ANY = "any sentences"
+    EQUAL = "sentences of equal length"
+    ALONE = "no sentences"
+
+    def allows(self, length: int, other: int) -> bool:
+        """Return whether sentences of `length` and `other` tokens may share a forward."""
+        return self is Sharing.ANY or (self is Sharing.EQUAL and length == other)
+
+    def note(self, model: str) -> str | None:
+        """Return what a user should know of the model called `model`; None where there is nothing to know."""
+        notes = {
+            Sharing.EQUAL: f"{model} does not ignore padding. Only sentences of equal length are run together.",
+            Sharing.ALONE: f"A sentence's results in {model} depend on the batch. Sentences are run one by one.",
+        }
+        return f"{notes[self]} This takes longer." if self in notes else None
+
+
+def try_sharing(
+    values: Callable[[list[TokenizedSentence]], list[Tensor]], token_ids: Sequence[int], max_length: int
+) -> Sharing:
+    """Return which sentences may share a forward of the model that `values` runs, by a trial.
+
+    `values` gives, of some sentences, tensors whose lines stand in the sentences' order, the first one in the model's
+    type. The trial's sentences are
+    drawn from `token_ids`, always the same ones, and have at most `max_length` tokens.
+    """
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(length: int) -> TokenizedSentence:
+        places = torch.randint(len(token_ids), (length,), generator=generator).tolist()
+        tokens = list(range(length))
+        return TokenizedSentence(
+            input_ids=[token_ids[place] for place in places],
+            words=[(token, token + 1) for token in tokens],
+            word_tokens=[[token] for token in tokens],
+            sentence_token=-1, first_token=-1, dropped_words=0, truncated_words=0, left_out_tokens=0,
+        )  # fmt: skip
+
+    def is_as_alone(sentences: list[TokenizedSentence]) -> bool:
+        alone = [torch.cat(parts) for parts in zip(*(values([sentence]) for sentence in sentences), strict=True)]
+        tolerance = max(_TOLERANCE, _ROUNDINGS * torch.finfo(alone[0].dtype).eps)
+        return all(_agree(*pair, tolerance) for pair in zip(values(sentences), alone, strict=True))
+
+    longest = min(_TRIAL_TOKENS, max_length)
+    lengths = sorted({max(1, longest // 8), max(1, 3 * longest // 8), longest})
+    if is_as_alone([drawn(length) for length in lengths]):
+        return Sharing.ANY
+    return Sharing.EQUAL if is_as_alone([drawn(longest) for _ in range(3)]) else Sharing.ALONE
+
+
+def _agree(ours: Tensor, alone: Tensor, tolerance: float) -> bool:
+    """Whether lines `[R, D]` are the same but for rounding; a line that is NaN by itself has no say."""
+    ours, alone = ours.float(), alone.float()
+    same = (ours - alone).norm(dim=1) <= tolerance * alone.norm(dim=1)
+    return bool((same | alone.isnan().any(dim=1)).all())
+
+
+def batches_by_length(lengths: Sequence[int], batch_tokens: int, sharing: Sharing = Sharing.ANY) -> Iterator[list[int]]:
+    """Yield indices in batches of like length, padding included at most `batch_tokens` (one sentence may be more).
+
+    The longest come first, so that what does not fit into memory shows at once.
+    """
+    left = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    while left:
+        longest = lengths[left[0]]
+        most = max(1, batch_tokens // max(1, longest))
+        others = takewhile(lambda index: sharing.allows(longest, lengths[index]), left[1:most])  # noqa: B023
+        batch = [left[0], *others]
+        left = left[len(batch) :]
+        yield batch
