@@ -28,6 +28,7 @@ def faithfulness(
     *,
     run: Run = Path("clvq-run"),
     overwrite: Annotated[bool, "Measure again, and replace what is there."] = False,
+    full: Annotated[bool, "Show every control, each class, and how seeds spread, of --mode model."] = False,
     **given: Any,
 ) -> Result:
     """Edit concepts inside the model, beside matched controls.
@@ -39,20 +40,24 @@ def faithfulness(
     from clvq.cli.faithfulness_modes_view import probed, spliced
     from clvq.cli.faithfulness_view import shown
     from clvq.interventions.records import ProbeResult, SpliceResult
+    from clvq.interventions.verdict import verdict
     from clvq.training.checkpoint import find_checkpoint
 
     mode = given.get("mode", "model")
     if mode != "model" and checkpoint and len(checkpoint) > 1:
         raise UsageError(f"--mode {mode} takes one checkpoint; {len(checkpoint)} are given.")
+    if mode != "model" and full:
+        raise UsageError(f"--full is for --mode model, not {mode}.")
     checkpoints = [find_checkpoint(run, name) for name in checkpoint] if checkpoint else [find_checkpoint(run)]
     measured = clvq.faithfulness(checkpoints, overwrite=overwrite, progress=report, **given)
     document = {"path": str(measured.path), **measured.summary}
     model = measured.summary["model"]["id"]
+    said = verdict(measured.results)
     path = Text(plain(str(measured.path)), overflow="fold")
     if isinstance(measured.results, SpliceResult):
-        return Result(document, [*spliced(measured.results, model), path])
+        return Result(document, [*spliced(measured.results, model), path], verdict=said)
     if isinstance(measured.results, ProbeResult):
-        return Result(document, [*probed(measured.results, model), path])
+        return Result(document, [*probed(measured.results, model), path], verdict=said)
     where = "" if run == Path("clvq-run") else f" --run {run}"
     which = "" if len(checkpoints) == 1 and not checkpoint else f" {checkpoints[0].path.name}"
-    return Result(document, [*shown(measured.results), path], f"Next: clvq report{which}{where}")
+    return Result(document, [*shown(measured.results, full=full), path], f"Next: clvq report{which}{where}", said)

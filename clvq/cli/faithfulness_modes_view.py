@@ -13,12 +13,6 @@ from clvq.cli.output import heading, number, table
 from clvq.interventions.names import EDIT_NAMES, FIGURE_NAMES, SPLICED, STAND_INS, control_name
 from clvq.interventions.records import ProbeFigures, ProbeResult, SpliceResult
 
-PUBLISHED = (
-    "This is the published protocol (arXiv 2506.20040), and its number is an artefact: the concept is chosen with the "
-    "predicted class, so what is projected out tells the class, and a probe that stays as it was follows that. "
-    "Compare concepts of other sentences that are predicted alike, and probes that are fitted again."
-)
-
 
 def spliced(result: SpliceResult, model: str) -> list[RenderableType]:
     """What the reconstruction keeps of the model's answers, with either stand-in for tokens without a row."""
@@ -53,8 +47,7 @@ def spliced(result: SpliceResult, model: str) -> list[RenderableType]:
 def probed(result: ProbeResult, model: str) -> list[RenderableType]:
     """A block an edit: what probes read of the edited rows, and what the concept takes beyond its controls."""
     row = "sentence rows" if result.rows == "sentence" else "means of words"
-    parts: list[RenderableType] = [Text(PUBLISHED), ""] if result.mode == "paper" else []
-    parts += [
+    parts: list[RenderableType] = [
         heading(
             f"Probe of the {row} of {model}, layer {result.layer}",
             f"{number(result.sentences['evaluation'])} sentences, {number(result.distinct_texts)} distinct texts, "

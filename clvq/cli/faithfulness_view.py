@@ -20,22 +20,32 @@ NAME_WIDTH = 20
 
 
 class Intervals:
-    """A table of figures with intervals, which are never wrapped: the last columns are left out where names would
-    have too little room."""
+    """A table of figures with intervals, which are never wrapped: columns that names leave no room for come below."""
 
     def __init__(self, title: str, heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> None:
         self.title, self.heads, self.rows = title, heads, rows
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
-        made, left = table(title=self.title), options.max_width - NAME_WIDTH
-        for column, head in enumerate(self.heads):
-            width = max(map(len, [*head.split(), *(cells[column] for _, cells in self.rows)]))
-            left -= width + 2
-            if left >= 0 or column == 0:
-                made.add_column(Text(head), justify="right", width=width)
+        widths = [
+            max(map(len, [*head.split(), *(cells[column] for _, cells in self.rows)]))
+            for column, head in enumerate(self.heads)
+        ]
+        columns: list[int] = []
+        for column, width in enumerate(widths):
+            taken = sum(widths[other] + 2 for other in columns)
+            if columns and NAME_WIDTH + taken + width + 2 > options.max_width:
+                yield self._table(columns, widths)
+                columns = []
+            columns.append(column)
+        yield self._table(columns, widths)
+
+    def _table(self, columns: Sequence[int], widths: Sequence[int]) -> Table:
+        shown = table(title=self.title)
+        for column in columns:
+            shown.add_column(Text(self.heads[column]), justify="right", width=widths[column])
         for name, cells in self.rows:
-            made.add_row(Text(plain(name)), *cells[: len(made.columns) - 1])
-        yield made
+            shown.add_row(Text(plain(name)), *(cells[column] for column in columns))
+        return shown
 
 
 def interval(figure: Interval | None, sign: str = "") -> str:
@@ -43,14 +53,18 @@ def interval(figure: Interval | None, sign: str = "") -> str:
     return "-" if figure is None else _interval(figure.value, figure.low, figure.high, sign)
 
 
-def shown(results: EditResults) -> list[RenderableType]:
-    """One block a checkpoint (or the seeds of one), edit and place; then classes, the curve, and differences."""
-    return _View(results).blocks()
+def shown(results: EditResults, *, full: bool) -> list[RenderableType]:
+    """One block a checkpoint (or the seeds of one), edit and place; then classes, the curve, and differences.
+
+    Without `full` the hard controls alone, and no classes.
+    """
+    return _View(results, full).blocks()
 
 
 class _View:
-    def __init__(self, results: EditResults) -> None:
-        self.results, self.names = results, results.names
+    def __init__(self, results: EditResults, full: bool) -> None:
+        self.results, self.names, self.full = results, results.names, full
+        self.figures = FIGURES if full else FIGURES[:2]
         self.several = len(results.groups) > 1
         seeded = any(len(group.seeds) > 1 for group in results.groups)
         self._named = self.several or seeded
@@ -68,7 +82,11 @@ class _View:
             blocks += [*self._part(part, lines), ""]
         if self.several:
             blocks += self._side_by_side()
-        return blocks + self._classes() + self._curves() + self._differences()
+        blocks += [*(self._classes() if self.full else []), *self._curves(), *self._differences()]
+        return blocks if self.full else [*blocks, Text("Every control, and each class: --full.", style="dim")]
+
+    def _is_shown(self, control: str | None) -> bool:
+        return self.full or control is None or control in HARD
 
     def _title(self, part: Part) -> str:
         return self._of_group(self.results.title(part.edit, part.place), part.group)
@@ -83,13 +101,14 @@ class _View:
         yield heading(
             self._title(part), f"{number(concept.sentences)} sentences, {number(concept.tokens)} tokens{energy}"
         )
-        effect = table("flips", "KL", "prob. fall", "accuracy", "from chance", "distance", title="What was done")
-        for line in lines:
+        effect = table("flips", "KL", "p fall", "accuracy", "from chance", "distance", title="What was done")
+        shown = [line for line in lines if self._is_shown(line.control)]
+        for line in shown:
             name = CONCEPT if line.control is None else self.names[line.control]
             figures = (line.flips, line.kl, line.probability, line.accuracy, line.from_chance)
             effect.add_row(name, *map(number, figures), number(line.distance, 2))
         yield effect
-        yield from self._beyond(part, [line.control for line in lines if line.control is not None])
+        yield from self._beyond(part, [line.control for line in shown if line.control is not None])
 
     def _beyond(self, part: Part, controls: Sequence[str]) -> Iterable[RenderableType]:
         """What the concept does beyond each control, how that spreads over seeds, and why it is not had."""
@@ -97,7 +116,7 @@ class _View:
         spread: list[tuple[str, list[float], int]] = []
         reasons: dict[str, list[str]] = {}
         for control in controls:
-            rows = [row for name in FIGURES if (row := self.results.row(part, control, name)) is not None]
+            rows = [row for name in self.figures if (row := self.results.row(part, control, name)) is not None]
             name = self.names[control]
             if rows[0].reason is not None:
                 reasons.setdefault(rows[0].reason, []).append(name)
@@ -106,7 +125,7 @@ class _View:
             spreads = [row.spread for row in rows if isinstance(row, SeedsRow) and row.spread is not None]
             if isinstance(rows[0], SeedsRow) and len(spreads) == len(rows):
                 spread.append((name, spreads, rows[0].seeds))
-        heads = [self.names[name] for name in FIGURES]
+        heads = [self.names[name] for name in self.figures]
         if selective:
             yield Intervals("Concept beyond", heads, selective)
         if spread:
@@ -159,10 +178,12 @@ class _View:
             first, other = (plain(self.results.called(name)) for name in pair)
             rows = []
             for (edit, place, control), by_figure in lines.items():
+                if not self._is_shown(control):
+                    continue
                 name = f"{self.results.title(edit, place)}, beyond {self.names[control]}"
-                rows.append((name, [_difference(row) for row in by_figure.values()]))
+                rows.append((name, [_difference(by_figure[name]) for name in self.figures]))
             title = heading(f"{first} less {other}", "paired differences of selectivity")
-            blocks += [title, Intervals("Selectivity of", [self.names[name] for name in FIGURES], rows), ""]
+            blocks += [title, Intervals("Selectivity of", [self.names[name] for name in self.figures], rows), ""]
         return blocks
 
 

@@ -16,6 +16,8 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from clvq.training.verdict import Verdict
+
 BAR_WIDTH = 24
 
 _HIDING = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -32,6 +34,8 @@ class Result:
     shown: Sequence[RenderableType]
     hint: str | None = None
     """What to do next, for stderr."""
+    verdict: Verdict | None = None
+    """What the figures mean; it is shown before them."""
 
 
 class Bar:
@@ -68,14 +72,25 @@ def emit(result: Result, as_json: bool) -> None:
     if is_follower():
         return
     if as_json:
-        sys.stdout.write(json.dumps(_finite(result.document), indent=2, allow_nan=False) + "\n")
+        verdict = {} if result.verdict is None else {"verdict": result.verdict.as_json()}
+        sys.stdout.write(json.dumps(_finite({**verdict, **result.document}), indent=2, allow_nan=False) + "\n")
     else:
         console = _Console(highlight=False, markup=False, emoji=False)
+        if result.verdict is not None:
+            _show_verdict(console, result.verdict)
         for part in result.shown:
             console.print(part)
     sys.stdout.flush()
     if result.hint is not None and not as_json:
         say(result.hint)
+
+
+def _show_verdict(console: Console, verdict: Verdict) -> None:
+    for sentence in verdict.sentences:
+        console.print(Text(plain(sentence), style="bold"))
+    for warning in verdict.warnings:
+        console.print(Text("Warning: ", style="bold yellow").append(plain(warning), style="not bold"))
+    console.print()
 
 
 def say(message: str, label: str = "") -> None:

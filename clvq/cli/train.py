@@ -18,6 +18,7 @@ from clvq.cli.output import BAR_WIDTH, Bar, Result, clock, heading, number, plai
 from clvq.config import UNUSED, ExtractConfig, TrainConfig
 from clvq.errors import ClvqError
 from clvq.progress import Report
+from clvq.training.verdict import training_verdict
 
 if TYPE_CHECKING:
     from clvq.training.checkpoint import Checkpoint
@@ -38,6 +39,7 @@ def train(
     the bundled demo is used.
     """
     import clvq
+    from clvq.html_report.gathered import command as command_for
     from clvq.training.processes import Processes
 
     config = TrainConfig.resolve(**_training_settings(given))
@@ -54,10 +56,10 @@ def train(
     checkpoint = clvq.train(
         run / ACTIVATIONS_FOLDER, path=path, overwrite=overwrite, progress=report, **_training_settings(given)
     )
-    hint = None
+    hint = f"Next: {command_for('codebook', checkpoint)}"
     if "yardsticks" not in UNUSED[config.method] and "frozen_kmeans" not in checkpoint.results["yardsticks"]:
-        hint = "The same command with --yardsticks full also trains frozen k-means codes to compare with."
-    return Result(_document(checkpoint), _shown(checkpoint), hint)
+        hint += "\nThe same command with --yardsticks full also trains frozen k-means codes to compare with."
+    return Result(_document(checkpoint), _shown(checkpoint), hint, training_verdict(checkpoint.config))
 
 
 def _training_settings(given: dict[str, Any]) -> dict[str, Any]:

@@ -46,32 +46,20 @@ class Table(NamedTuple):
 
 
 def story(material: Material) -> str:
-    """The result in two or three sentences."""
+    """What was done, in one or two sentences."""
     checkpoint = material.checkpoint
-    results, figures = checkpoint.results, checkpoint.results["evaluation"]
     lower, upper = checkpoint.input_layer, checkpoint.settings.target_layer
     predicted = "that layer" if upper == lower else f"layer {upper}"
-    method = checkpoint.settings.method
+    method = _BASELINES.get(checkpoint.settings.method, "")
     if checkpoint.has_codes:
-        text, parts = (
-            f"{_BASELINES.get(method, '')}Each word of a sentence is replaced by one of {checkpoint.size:,} codes, "
-            f"learned from layer {lower}, and {predicted} is predicted from those codes alone.",
-            "codes",
+        return (
+            f"{method}Each word of a sentence is replaced by one of {checkpoint.size:,} codes, learned from layer "
+            f"{lower}, and {predicted} is predicted from those codes alone."
         )
-    else:
-        text, parts = (
-            f"{_BASELINES[method]}Each word's state at layer {lower} is written as {checkpoint.config['k']} of "
-            f"{checkpoint.size:,} directions; the strongest of them stands for the word's code here.",
-            "directions",
-        )
-    if figures["fvu"] is not None:
-        text += (
-            f" On {results['evaluation_sentences']:,} sentences that training never saw, the {parts} account for "
-            f"{1 - figures['fvu']:.0%} of the variance of layer {upper}."
-        )
-    if figures["fvu_codes_shuffled"] is not None and figures["fvu_codes_shuffled"] > 2 * (figures["fvu"] or 0):
-        text += " With the codes shuffled among words that is lost: the prediction does go through them."
-    return text
+    return (
+        f"{method}Each word's state at layer {lower} is written as {checkpoint.config['k']} of {checkpoint.size:,} "
+        "directions; the strongest of them stands for the word's code here."
+    )
 
 
 def headline(material: Material) -> list[Headline]:

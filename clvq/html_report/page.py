@@ -25,6 +25,8 @@ from clvq.html_report.gathered import MODES, Material
 from clvq.html_report.headline import headline, ladders, provenance, story
 from clvq.html_report.modes import probe_view, splice_view
 from clvq.interventions.records import SpliceResult
+from clvq.interventions.verdict import verdict
+from clvq.training.verdict import training_verdict
 
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 SCRIPTS = ("common", "concepts", "explanations", "ways", "plots")
@@ -66,6 +68,8 @@ def render(material: Material) -> str:
         curves=curves,
         has_map=layout is not None,
         story=story(material),
+        verdict=training_verdict(material.checkpoint.config),
+        faithfulness_verdict=None if results is None else verdict(results),
         headline=headline(material),
         ladders=ladders(material.checkpoint.results),
         provenance=provenance(material),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clvq.artifacts import short_name
+from clvq.training.verdict import training_verdict
 
 TITLES = {
     "clvq": "CLVQ-VAE",
@@ -64,11 +65,15 @@ def model_card(config: dict[str, Any]) -> str:
         k=config.get("k"),
         latents=config.get("latents"),
     )
+    verdict = training_verdict(config)
+    said = "\n".join([*verdict.sentences, *(f"**{warning}**" for warning in verdict.warnings)])
     table = "\n".join(f"| {name} | {value} |" for name, value in figures_shown(config))
     return f"""{_FRONT.format(tag="vector-quantization" if codes else "sparse-autoencoder")}
 # {TITLES[method]} of {short_name(config["provenance"]["model"]["id"])}, {span(settings["input_layer"], target)}
 
 {about}
+
+{said}
 
 ```python
 import clvq

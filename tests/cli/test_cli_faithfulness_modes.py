@@ -60,11 +60,15 @@ def test_a_mode_is_measured_stored_and_read_again(
     monkeypatch.setenv("COLUMNS", "80")
     narrow = clvq(*command, *OPTIONS[mode])
     assert max(map(len, narrow.out.replace(str(file), "").splitlines())) <= 80
-    assert re.findall(r"\[[^\]\n]*$", narrow.out, re.M) == []
+    assert re.findall(r"\[[^\]\n]*$", tables_of(narrow.out), re.M) == []
 
     document = clvq(*command, *OPTIONS[mode], "--json").document
     stored = json.loads(file.read_text(encoding="utf-8"))
-    assert document == {"path": str(file), **stored}
+    assert document == {"verdict": document["verdict"], "path": str(file), **stored}
+    said = [*document["verdict"]["sentences"], *document["verdict"]["warnings"]]
+    assert said
+    assert all(sentence in " ".join(first.out.split()) for sentence in said)
+    assert narrow.out.startswith(said[0][:60])
     checkpoint = read_checkpoint(run / "L1-L3")
     assert stored["checkpoint"] == checkpoint.fingerprint
     assert stored["store"] == checkpoint.store().fingerprint
@@ -119,8 +123,26 @@ def test_intervals_are_whole_on_a_narrow_terminal(clvq: Clvq, run: Path, monkeyp
     monkeypatch.setenv("COLUMNS", "80")
     narrow = clvq(*command)
     assert narrow.code == 0, narrow.err
-    assert re.findall(r"\[[^\]\n]*$", narrow.out, re.M) == []
+    assert re.findall(r"\[[^\]\n]*$", tables_of(narrow.out), re.M) == []
     assert max(map(len, narrow.out.splitlines()[:-1])) <= 80
-    assert "fall of probability" not in narrow.out
-    monkeypatch.setenv("COLUMNS", "100")
-    assert "fall of probability" in clvq(*command).out
+
+
+def test_the_width_of_the_terminal_leaves_nothing_out(clvq: Clvq, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ("faithfulness", "--run", run, "--limit", 8, "--draws", 1, "--curve")
+
+    def cells(*options: str, width: int) -> set[str]:
+        monkeypatch.setenv("COLUMNS", str(width))
+        return set(re.findall(r"-?\d+\.\d+ \[.*?\]|-?\d+\.\d+", tables_of(clvq(*command, *options).out)))
+
+    assert cells(width=80) == cells(width=160)
+    assert cells("--full", width=80) == cells("--full", width=160) > cells(width=80)
+    brief, full = clvq(*command).out, clvq(*command, "--full").out
+    for name in ("put in: another word's", "fall of probability", "By class"):
+        assert (name in brief, name in full) == (False, True)
+    ended = clvq("faithfulness", "--run", run, "--mode", "splice", "--full")
+    assert (ended.code, "--full is for --mode model" in ended.message) == (2, True)
+
+
+def tables_of(out: str) -> str:
+    """What comes after the verdict, which is text that wraps anywhere."""
+    return out.split("\n\n", 1)[1]

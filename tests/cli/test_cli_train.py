@@ -102,7 +102,15 @@ def test_without_model_and_corpus_the_demo_is_used_and_said_so(
     ended = clvq("train", *PAIR, "--max-sentences", 30)
     assert ended.code == 0, ended.err
     assert "No --model and --dataset are given: using the bundled demo of both." in ended.err
-    assert ended.out.startswith("CLVQ-VAE of demo, layers 1 -> 3\n")
+    assert "\n\nCLVQ-VAE of demo, layers 1 -> 3\n" in ended.out
+    assert ended.err.splitlines()[-2:] == [
+        "Next: clvq codebook",
+        "The same command with --yardsticks full also trains frozen k-means codes to compare with.",
+    ]
+    said = clvq("train", *PAIR, "--json").document["verdict"]
+    assert said["sentences"]
+    assert " ".join(said["sentences"]) in " ".join(ended.out.split())
+    assert all(f"Warning: {warning}" in " ".join(ended.out.split()) for warning in said["warnings"])
     assert (tmp_path / "clvq-run" / "L1-L3" / "config.json").exists()
     again = clvq("train", *PAIR)
     assert again.code == 0

@@ -1,0 +1,176 @@
+"""What faithfulness figures mean, in one to three sentences, and what speaks against believing them.
+
+The figures alone decide what is said, so that screen, report and `--json` say the same. An effect is said to be shown
+where the 95% interval of its selectivity against each hard control lies above 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from clvq.config import HARD
+from clvq.interventions.names import EDIT_NAMES, control_name
+from clvq.interventions.records import Interval, ProbeResult, ProbeRow, SelectivityRow, SpliceResult
+from clvq.interventions.results import EditResults, Part
+from clvq.training.verdict import Verdict, joined
+
+FEW_EDITED = 0.5
+"""Share of the sentences below which a place is said to edit few."""
+MOST_NAMED = 4
+"""Edits and places in a sentence; of more the first are named, and the others counted."""
+
+
+PUBLISHED = (
+    "This is the published protocol (arXiv 2506.20040), and its number is an artefact: the concept is chosen with the "
+    "predicted class, so what is projected out tells the class, and a probe that stays as it was follows that."
+)
+
+
+def verdict(results: EditResults | SpliceResult | ProbeResult) -> Verdict:
+    """Return what the results of any mode mean."""
+    if isinstance(results, EditResults):
+        return _of_edits(results)
+    return _of_splice(results) if isinstance(results, SpliceResult) else _of_probe(results)
+
+
+def _of_edits(results: EditResults) -> Verdict:
+    """Sort edits and places by what is shown of their flips against the hard controls.
+
+    Of checkpoints side by side the first edit and place stands for all of each.
+    """
+    parts = [part for part in results.parts if len(results.groups) == 1 or (part.edit, part.place) == results.blocks[0]]
+    shown: list[str] = []
+    unshown: list[str] = []
+    fewer: list[str] = []
+    for part in parts:
+        rows = [row for control in HARD if (row := results.row(part, control, "flips")) is not None]
+        if compared := [row for row in rows if row.selectivity is not None]:
+            kind = shown if min(map(_low, compared)) > 0 else fewer if min(map(_high, compared)) < 0 else unshown
+            kind.append(_outcome(results, part, min(compared, key=_low)))
+    sentences = [
+        f"{start}: {_named(outcomes)}."
+        for start, outcomes in (
+            ("Concepts flip more predictions than their controls", shown),
+            ("No effect shown, the interval holds 0", unshown),
+            ("Concepts flip fewer predictions than a control", fewer),
+        )
+        if outcomes
+    ]
+    return Verdict(sentences + _differences(results), list(_doubts(results, parts)))
+
+
+def _outcome(results: EditResults, part: Part, row: SelectivityRow) -> str:
+    """Say what the edit does, and what of it is beyond the control that it is least beyond."""
+    value, low, high = (100 * (end or 0.0) for end in (row.selectivity, row.low, row.high))
+    beyond = f"{value:+.1f} points [{low:+.1f}, {high:+.1f}] beyond {results.names[row.control]}"
+    return f"{_called(results, part)} ({results.parts[part][0].flips:.1%} flipped, {beyond})"
+
+
+def _differences(results: EditResults) -> list[str]:
+    """Say for the first edit and place how much more selective the first group is than each other."""
+    sentences = []
+    for (first, other), lines in results.compared.items():
+        rows = [lines[key]["flips"] for control in HARD if (key := (*results.blocks[0], control)) in lines]
+        if rows:
+            more = "more" if min(row.low for row in rows) > 0 else "less" if max(row.high for row in rows) < 0 else ""
+            names = results.called(first), results.called(other)
+            sentences.append(
+                f"{names[0]} is {more} selective than {names[1]} in flips."
+                if more
+                else f"No difference shown between {names[0]} and {names[1]} in flips."
+            )
+    return sentences
+
+
+def _doubts(results: EditResults, parts: Sequence[Part]) -> Iterable[str]:
+    """Warn of controls that could not be matched, and of places where little or nothing was edited."""
+    unmatched = [
+        f"{_called(results, part)}, against {results.names[row.control]} (which {row.reason})"
+        for part in parts
+        for control in HARD
+        if (row := results.row(part, control, "flips")) is not None and row.selectivity is None
+    ]
+    if unmatched:
+        yield f"Not compared, because the control could not be matched: {_named(unmatched)}."
+    for part in parts:
+        concept = results.parts[part][0]
+        share = concept.sentences / results.clean.sentences
+        if concept.distance == 0:
+            yield f"Nothing was edited by {_called(results, part)}: its concepts have no direction at the input layer."
+        elif share < FEW_EDITED:
+            yield f"{_called(results, part)} has something to edit in only {share:.0%} of the sentences."
+
+
+def _called(results: EditResults, part: Part) -> str:
+    title = results.title(part.edit, part.place)
+    several = len(results.groups) > 1 or len(results.groups[0].seeds) > 1
+    return f"{title} of {results.called(part.group)}" if several else title
+
+
+def _named(entries: Sequence[str]) -> str:
+    more = len(entries) - MOST_NAMED
+    return "; ".join(entries[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _low(row: SelectivityRow) -> float:
+    return 0.0 if row.low is None else row.low
+
+
+def _high(row: SelectivityRow) -> float:
+    return 0.0 if row.high is None else row.high
+
+
+def _of_splice(result: SpliceResult) -> Verdict:
+    clean = result.others["clean"]
+    answer = "prediction" if result.target == "class" else "next token"
+    sentences = [
+        f"With the reconstruction in place of layer {result.layer}, the model's {answer} stays the same in "
+        f"{_percent(clean.spliced.agreement)} of {result.sentences:,} sentences; with the mean in its place, in "
+        f"{clean.ablated.agreement.value:.1%}."
+    ]
+    warnings = []
+    share = clean.share_recovered
+    if share is None:
+        warnings.append("The mean in place of every row does not surely cost any loss, so that none can be recovered.")
+    elif share.low <= 0:
+        warnings.append(f"No recovery shown: of the loss that the mean costs, {_percent(share)} is recovered.")
+    else:
+        sentences.append(f"Of the loss that the mean costs, {_percent(share)} is recovered.")
+    if result.only_sentence_row:
+        warnings.append("The answer depends on the sentence rows alone: the figures say nothing of the words.")
+    if result.left_out:
+        warnings.append(f"{result.left_out:,} sentences without a row are left out.")
+    return Verdict(sentences, warnings)
+
+
+def _of_probe(result: ProbeResult) -> Verdict:
+    before = result.before.accuracy.value
+    sentences, warnings = [], []
+    if result.mode == "paper":
+        sentences.append(PUBLISHED)
+    for edit, group in groupby(result.table, key=lambda line: line.edit):
+        concept, *controls = list(group)
+        sentences.append(
+            f"{EDIT_NAMES[edit].capitalize()}: a probe gives the label of {concept.figures.accuracy.value:.1%} of the "
+            f"sentences, of {before:.1%} before; {_probed(controls)}."
+        )
+    if before - result.chance < 0.02:
+        warnings.append(f"The probe is hardly better than chance ({result.chance:.1%}) before any edit.")
+    return Verdict(sentences, warnings)
+
+
+def _probed(controls: Sequence[ProbeRow]) -> str:
+    """Say which controls an edit's fall is beyond."""
+    compared = [(line, line.selectivity) for line in controls if line.selectivity is not None]
+    beyond = [control_name(line.control) for line, interval in compared if interval.low > 0]
+    others = [control_name(line.control) for line, interval in compared if interval.low <= 0]
+    if not compared:
+        return "no control could be matched"
+    if not others:
+        return "its fall is beyond that of every control"
+    return f"no effect shown beyond {joined(others) if beyond else 'any control'}"
+
+
+def _percent(interval: Interval) -> str:
+    return f"{interval.value:.1%} [{interval.low:.1%}, {interval.high:.1%}]"

@@ -1,0 +1,94 @@
+"""What the figures of a training mean, in one to three sentences, and what speaks against believing them.
+
+The figures alone decide what is said, so that screen, report, model card and `--json` say the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+ALIKE = 0.01
+"""FVU figures that differ by less than this share of the model's own are said to be alike."""
+
+
+class Verdict(NamedTuple):
+    """What figures mean, for people."""
+
+    sentences: list[str]
+    warnings: list[str]
+    """Each says what to hold against the figures, with the figure that says so."""
+
+    def as_json(self) -> dict[str, list[str]]:
+        return self._asdict()
+
+
+def training_verdict(config: dict[str, Any]) -> Verdict:
+    """Return what config.json's results mean: what the codes explain, and whether it is the codes that do."""
+    figures, standards = config["results"]["evaluation"], config["results"]["yardsticks"]
+    fvu = figures["fvu"]
+    if fvu is None:
+        return Verdict([], ["FVU cannot be had: the words of the evaluation split do not vary, or there are none."])
+    sentences, warnings = [_explained(config, fvu)], []
+    shuffled, alone = figures["fvu_codes_shuffled"], figures["fvu_own_code_mean"]
+    if shuffled is not None and not _above(shuffled, fvu):
+        warnings.append(
+            f"With the codes shuffled among words, FVU is {shuffled:.3f}: the prediction does not go through the codes."
+        )
+    elif alone is not None and not _above(alone, fvu):
+        warnings.append(
+            f"A word is predicted as well without its own code (FVU {alone:.3f}): the codes of its neighbours tell as "
+            "much of it. Read a code as what its sentence is about, not as what the word is."
+        )
+    elif shuffled is not None and alone is not None:
+        sentences.append(
+            f"The prediction goes through the codes: without a word's own code FVU is {alone:.3f}, and with the codes "
+            f"shuffled among words it is {shuffled:.3f}."
+        )
+    better, alike, worse = _compared(fvu, standards)
+    if better:
+        sentences.append(f"It does better than {joined(better)}.")
+    if alike:
+        warnings.append(f"It does no better than {joined(alike)}.")
+    if worse:
+        warnings.append(f"It does worse than {joined(worse)}.")
+    return Verdict(sentences, warnings)
+
+
+def _explained(config: dict[str, Any], fvu: float) -> str:
+    """Say what share of the variance is explained, of how many sentences."""
+    settings, results = config["settings"], config["results"]
+    has_codes = settings.get("method", "clvq") != "sae"
+    parts = f"{config['codebook_size']:,} codes" if has_codes else f"{config['k']} of {config['latents']:,} directions"
+    target = results.get("target_layer", settings["output_layer"])
+    on = f"On {results['evaluation_sentences']:,} evaluation sentences"
+    if fvu >= 1:
+        return f"{on}, {parts} predict layer {target} no better than its mean does (FVU {fvu:.3f})."
+    return f"{on}, {parts} explain {1 - fvu:.0%} of the variance of layer {target} (FVU {fvu:.3f})."
+
+
+def _compared(fvu: float, standards: dict[str, float | None]) -> tuple[list[str], list[str], list[str]]:
+    """Return the yardsticks that the model beats, those that it equals, and those that are ahead."""
+    names = {
+        "frozen_kmeans": "frozen k-means codes with the same decoder",
+        "ridge": "a ridge map of the states, without codes",
+        "mean_per_code": "the mean output of a k-means code",
+        "copy": "a copy of the input layer",
+    }
+    better: list[str] = []
+    alike: list[str] = []
+    worse: list[str] = []
+    for key, name in names.items():
+        value = standards.get(key)
+        if value is not None:
+            kind = better if _above(value, fvu) else worse if value < fvu * (1 - ALIKE) else alike
+            kind.append(f"{name} (FVU {value:.3f})")
+    return better, alike, worse
+
+
+def _above(value: float, fvu: float) -> bool:
+    return value > fvu * (1 + ALIKE)
+
+
+def joined(names: list[str]) -> str:
+    """Return a list as people read it."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,76 @@
+"""What is said of a training's figures: each sentence where its figures bear it out, and not where they do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from clvq.training.verdict import training_verdict
+
+FIGURES = {"fvu": 0.3, "fvu_codes_shuffled": 1.2, "fvu_own_code_mean": 0.5}
+STANDARDS = {"copy": 1.5, "ridge": 0.4, "mean_per_code": 0.45, "frozen_kmeans": 0.35}
+
+
+def config(figures: dict[str, float | None] | None = None, /, **standards: float | None) -> dict[str, Any]:
+    results = {
+        "evaluation": {**FIGURES, **(figures or {})}, "yardsticks": {**STANDARDS, **standards}, "target_layer": 8,
+        "evaluation_sentences": 1234,
+    }  # fmt: skip
+    return {"settings": {"method": "clvq", "output_layer": 8}, "results": results, "codebook_size": 400}
+
+
+def test_a_codebook_that_does_all_that_it_should() -> None:
+    said = training_verdict(config())
+    assert said.warnings == []
+    assert said.sentences == [
+        "On 1,234 evaluation sentences, 400 codes explain 70% of the variance of layer 8 (FVU 0.300).",
+        "The prediction goes through the codes: without a word's own code FVU is 0.500, and with the codes shuffled "
+        "among words it is 1.200.",
+        "It does better than frozen k-means codes with the same decoder (FVU 0.350), a ridge map of the states, "
+        "without codes (FVU 0.400), the mean output of a k-means code (FVU 0.450) and a copy of the input layer "
+        "(FVU 1.500).",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "warning"),
+    [
+        ("ridge", 0.2, "It does worse than a ridge map of the states, without codes (FVU 0.200)."),
+        ("frozen_kmeans", 0.301, "It does no better than frozen k-means codes with the same decoder (FVU 0.301)."),
+        ("frozen_kmeans", 0.299, "It does no better than frozen k-means codes with the same decoder (FVU 0.299)."),
+        ("mean_per_code", 0.29, "It does worse than the mean output of a k-means code (FVU 0.290)."),
+        ("copy", 0.1, "It does worse than a copy of the input layer (FVU 0.100)."),
+    ],
+)
+def test_a_yardstick_that_is_ahead_is_a_warning(name: str, value: float, warning: str) -> None:
+    said = training_verdict(config(**{name: value}))
+    assert said.warnings == [warning]
+    assert f"FVU {value:.3f}" not in " ".join(said.sentences)
+    assert training_verdict(config(**{name: None})).warnings == []
+
+
+@pytest.mark.parametrize(
+    ("figures", "warning"),
+    [
+        ({"fvu_own_code_mean": 0.299}, "A word is predicted as well without its own code (FVU 0.299)"),
+        ({"fvu_own_code_mean": 0.302}, "A word is predicted as well without its own code (FVU 0.302)"),
+        ({"fvu_codes_shuffled": 0.302}, "With the codes shuffled among words, FVU is 0.302"),
+    ],
+)
+def test_codes_that_nothing_goes_through_are_a_warning(figures: dict[str, float | None], warning: str) -> None:
+    said = training_verdict(config(figures))
+    assert len(said.warnings) == 1
+    assert said.warnings[0].startswith(warning)
+    assert "goes through" not in " ".join(said.sentences)
+
+
+def test_codes_that_explain_nothing() -> None:
+    said = training_verdict(config({"fvu": 1.1, "fvu_own_code_mean": 1.3, "fvu_codes_shuffled": 1.4}))
+    assert said.sentences[0] == (
+        "On 1,234 evaluation sentences, 400 codes predict layer 8 no better than its mean does (FVU 1.100)."
+    )
+    assert len(said.warnings) == 1
+    without = training_verdict(config({"fvu": None}))
+    assert without.sentences == []
+    assert without.warnings == ["FVU cannot be had: the words of the evaluation split do not vary, or there are none."]
