@@ -58,8 +58,8 @@ def repeated(small: ActivationStore, path: Path, times: int) -> Path:
                 file.write_table(table.set_column(0, "text", texts))
         entry["checksum"] = file_checksum(path / entry["file"])
         entry["sentences"] *= times if split == "train" else 1
-    for layer, entry in body["layers"].items():
-        entry["fingerprint"] = layer_fingerprint(body["rows_fingerprint"], "", int(layer), "", "", False)
+    for entry in body["layers"].values():
+        entry["fingerprint"] = layer_fingerprint(body["rows_fingerprint"], False, [entry["fingerprint"]])
         for split, shards in entry["shards"].items():
             entry["shards"][split] = shards * (times if split == "train" else 1)
             for shard in shards:

@@ -159,12 +159,15 @@ class Derived:
     made_of: tuple[str, ...]
     """Keys of the metadata that name what it was made of."""
 
+    def path(self, folder: Path) -> Path:
+        return folder / self.name
+
     def write(self, folder: Path, tensors: Mapping[str, Tensor], made_of: Mapping[str, str]) -> None:
-        storage.write_derived(folder / self.name, tensors, {key: made_of[key] for key in self.made_of})
+        storage.write_derived(self.path(folder), tensors, {key: made_of[key] for key in self.made_of})
 
     def read(self, folder: Path, made_of: Mapping[str, str]) -> dict[str, Tensor] | None:
         """Return the tensors; None where there are none, or were made of something else. ArtifactError: damaged."""
-        return storage.read_derived(folder / self.name, {key: made_of[key] for key in self.made_of})
+        return storage.read_derived(self.path(folder), {key: made_of[key] for key in self.made_of})
 
 
 def _says(artifact: Artifact, folder: Path, *keys: str) -> Any:
@@ -214,7 +217,7 @@ def _beside(folder: Path, body: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 ACTIVATIONS = Artifact("manifest.json", "clvq-activations", 1, "The activations are", "extract")
 UNFINISHED_ACTIVATIONS = Artifact(
-    "unfinished.json", "clvq-unfinished-extraction", 1, "The unfinished extraction is", "extract"
+    "unfinished.json", "clvq-unfinished-extraction", 2, "The unfinished extraction is", "extract"
 )
 CHECKPOINT = Artifact("config.json", "clvq-checkpoint", 1, "The checkpoint is", "train")
 CODEBOOK = Artifact(
@@ -252,6 +255,8 @@ SIGNED = (
 
 CONCEPT_SPACE = Derived("concept-space.safetensors", ("checkpoint", "rows"))
 EFFECTS = Derived("effects.safetensors", ("made_of",))
+UNFINISHED_WINDOW = Derived("unfinished.safetensors", ("made_of",))
+"""Beside UNFINISHED_ACTIVATIONS, where a part of the next shard is done."""
 
 _PACKAGES = ("clvq", "torch", "transformers", "datasets", "safetensors", "numpy", "scikit-learn")
 

@@ -14,6 +14,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
@@ -64,8 +65,24 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     from safetensors.torch import save_file
 
     contents = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        save_file(contents, temporary, metadata={"format": "pt", **(metadata or {})})
+    with atomic_path(path) as temporary, TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=path.parent) as scratch:
+        # The library has a temporary file of its own beside its target, which a kill would leave there.
+        target = Path(scratch) / path.name
+        save_file(contents, target, metadata={"format": "pt", **(metadata or {})})
+        _sort_metadata(target)
+        target.replace(temporary)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Put the metadata of a safetensors file in order: the library writes it in another one every time."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(size)
+        if len(text) == size:
+            file.seek(8)
+            file.write(text)
 
 
 def read_tensors(path: Path, remedy: str = REMEDY) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -220,8 +237,11 @@ def locked(folder: Path) -> Iterator[None]:
                 f"Another process is writing {folder}. Wait for it, or use another --run or --name."
             ) from error
     try:
-        for leftover in folder.rglob(f"{TEMPORARY_PREFIX}*"):
-            leftover.unlink(missing_ok=True)
+        for leftover in list(folder.rglob(f"{TEMPORARY_PREFIX}*")):
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink(missing_ok=True)
         yield
     finally:
         lock.release()

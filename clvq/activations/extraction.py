@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from clvq.activations.store import ActivationStore, SentenceRows
-from clvq.activations.writer import ExtractionJob, StoreWriter, clear, sources
+from clvq.activations.windows import Window, WindowStates, windows
+from clvq.activations.writer import ExtractionJob, StoreWriter, clear, drop_unfinished, sources
 from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS
 from clvq.config import DEMO, ExtractConfig, differences
 from clvq.config.signatures import takes
@@ -23,17 +24,14 @@ from clvq.corpus.splits import SPLITS, Corpus, CorpusSettings, Sentence, load_co
 from clvq.demo import MODEL_PATH
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.rows import SENTENCE, WORD, row_layout
+from clvq.language_model.rows import SENTENCE, WORD
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.progress import Progress, Report, silent
 from clvq.storage import free_bytes, locked, size_text
 
-SHARD_BYTES = 64 * 2**20
-SHARD_SECONDS = 20.0
-FIRST_SHARD_ROWS = 8192
+SAVE_SECONDS = 20.0
+"""What is read of a window is saved this often. When does not matter: the batches are the same."""
 ESTIMATE_SENTENCES = 256
-
-Window = list[tuple[Sentence | SentenceRows, TokenizedSentence]]
 
 
 @takes(ExtractConfig)
@@ -60,6 +58,7 @@ def extract(
         if store is not None:
             _refuse_other_settings(path, store.settings, store.provenance["sources"], config, "finished")
             if set(config.layers) <= set(store.layers):
+                _drop_leftovers(path, store)
                 progress(Progress("extract", note=f"{path} is up to date."))
                 return store
         elif not overwrite and UNFINISHED_ACTIVATIONS.exists(path):
@@ -104,6 +103,8 @@ class _Extraction:
     sentences_done: int = 0
     words_read: int = 0
     started: float = field(default_factory=time.monotonic)
+    writing: Future[None] | None = None
+    """The window before this one, on its way to the disk."""
 
     def run(self) -> None:
         self._check_disk()
@@ -111,20 +112,22 @@ class _Extraction:
         with ThreadPoolExecutor(max_workers=1) as thread:
             for split in SPLITS:
                 first_sentence = self.writer.sentences_done(split)
-                pending: Future[None] | None = None
-                for window in self._windows(split):
+                for window in windows(self.job, self._sentences(split), first_sentence):
                     rows = self._read_window(split, first_sentence, window)
                     first_sentence += len(window)
-                    if pending is not None:
-                        pending.result()
-                    pending = thread.submit(self.writer.write, split, *rows)  # while the next window runs
-                if pending is not None:
-                    pending.result()
+                    self._await_writing()
+                    self.writing = thread.submit(self.writer.write, split, *rows)  # while the next window runs
+                self._await_writing()
         self.writer.finish(self.source if isinstance(self.source, Corpus) else None)
 
-    def _report(self, sentences: list[TokenizedSentence]) -> None:
+    def _await_writing(self) -> None:
+        if self.writing is not None:
+            self.writing.result()
+        self.writing = None
+
+    def _report(self, sentences: list[TokenizedSentence], read: bool) -> None:
         self.sentences_done += len(sentences)
-        self.words_read += sum(len(sentence.words) for sentence in sentences)
+        self.words_read += sum(len(sentence.words) for sentence in sentences) if read else 0
         rate = self.words_read / max(time.monotonic() - self.started, 1e-9)
         total = sum(self.source.sentence_count(split) for split in SPLITS)
         self.job.progress(Progress("extract", self.sentences_done, total, "sentences", {"words/s": round(rate)}))
@@ -132,52 +135,47 @@ class _Extraction:
     def _sentences(self, split: str) -> Iterable[Sentence | SentenceRows]:
         return self.source.sentences(split)
 
-    def _windows(self, split: str) -> Iterator[Window]:
-        """Consecutive sentences that fill a shard: SHARD_BYTES, or about SHARD_SECONDS of work where that is less."""
-        most_rows = max(1, SHARD_BYTES // self._row_bytes(each=True))
-        wanted = min(FIRST_SHARD_ROWS, most_rows)
-        rest = islice(iter(self._sentences(split)), self.writer.sentences_done(split), None)
-        window: Window = []
-        rows = 0
-        started = time.monotonic()
-        while block := list(islice(rest, 64)):
-            tokenized = self.job.model.tokenize([s.text for s in block], self.job.config.unit, self.job.config.words)
-            for pair in zip(block, tokenized, strict=True):
-                window.append(pair)
-                rows += len(pair[1].words) + 1
-                if rows >= wanted:
-                    yield window
-                    rate = rows / max(time.monotonic() - started, 1e-3)
-                    wanted = int(max(1, min(most_rows, rate * SHARD_SECONDS)))
-                    window, rows, started = [], 0, time.monotonic()
-        if window:
-            yield window
-
     def _read_window(
         self, split: str, first_sentence: int, window: Window
     ) -> tuple[list[SentenceRows], dict[int, Tensor], dict[str, int]]:
-        """Runs the model over a window, sentences of like length together, and puts the rows in corpus order."""
-        tokenized = [sentence for _, sentence in window]
-        layouts = [row_layout(sentence, self.job.config.pooling) for sentence in tokenized]
-        counts = np.array([len(layout.flags) for layout in layouts])
-        first = np.cumsum(counts) - counts
-        states = {layer: torch.empty(int(counts.sum()), self.job.model.width(layer)) for layer in self.job.layers}
-        probabilities: list[list[float] | None] = [None] * len(window)
-        for batch in self.job.model.batches(tokenized, self.job.config.batch_tokens):
-            result = self.job.model.run(
-                [tokenized[i] for i in batch], self.job.layers, self.job.config.pooling, predict=self.job.predicts
-            )
-            places = torch.from_numpy(np.concatenate([np.arange(first[i], first[i] + counts[i]) for i in batch]))
-            for layer in self.job.layers:
-                states[layer][places] = result.hidden[layer].to("cpu", torch.float32)
-            if result.logits is not None:
-                for i, row in zip(batch, result.logits.softmax(dim=1).tolist(), strict=True):
-                    probabilities[i] = row if tokenized[i].input_ids else None
-            self._report([tokenized[i] for i in batch])
-        self._refuse_not_finite(split, first_sentence, window, first + counts, states)
+        """Rows of a window in corpus order, their states, and counts of what became of the text."""
+        states = WindowStates.begin(self.job, split, first_sentence, window)
+        saved = time.monotonic()
+        for batch in self.job.model.batches(window.tokenized, self.job.config.batch_tokens):
+            done_before = bool(states.done[batch].all())
+            if not done_before:
+                self._read_batch(window, batch, states)
+            if time.monotonic() - saved > SAVE_SECONDS:
+                self._await_writing()  # what is saved continues from the window before
+                states.save(self.job, split, first_sentence, window)
+                saved = time.monotonic()
+            self._report([window.tokenized[i] for i in batch], read=not done_before)
+        self._refuse_not_finite(split, first_sentence, window, states.hidden)
+        rows = self._sentence_rows(window, states)
+        return rows, states.hidden, _counts(window, rows)
+
+    def _read_batch(self, window: Window, batch: list[int], states: WindowStates) -> None:
+        """Runs the model over some sentences of a window and puts what it gives in place."""
+        sentences = [window.tokenized[i] for i in batch]
+        model, predicts = self.job.model, self.job.predicts
+        if self.job.store is not None and model.label_names is not None:
+            # Another padding would make another batch of it than when the layer is extracted with the others.
+            predicts = model.padding_id(sentences, True) != model.padding_id(sentences, False)
+        result = model.run(sentences, self.job.layers, self.job.config.pooling, predict=predicts)
+        places = window.rows_of(batch)
+        for layer in self.job.layers:
+            states.hidden[layer][places] = result.hidden[layer].to("cpu", torch.float32)
+        if self.job.predicts and result.logits is not None:
+            states.probabilities[batch] = result.logits.softmax(dim=1).to("cpu", torch.float32)
+        states.done[batch] = True
+
+    def _sentence_rows(self, window: Window, states: WindowStates) -> list[SentenceRows]:
+        """What is stored of the sentences; MismatchError where a finished store has other rows of them."""
+        probabilities = states.probabilities.tolist()
         rows = []
-        for (sentence, tokens), layout, chances in zip(window, layouts, probabilities, strict=True):
+        for (sentence, tokens), layout, classes in zip(window.pairs, window.layouts, probabilities, strict=True):
             spans = [tokens.words[word] if word >= 0 else (0, 0) for word in layout.words]
+            chances = classes if classes and tokens.input_ids else None
             prediction = None if chances is None else int(np.argmax(chances))
             starts, ends = [start for start, _ in spans], [end for _, end in spans]
             row = SentenceRows(sentence.text, sentence.label, prediction, chances, starts, ends, layout.flags)
@@ -187,16 +185,9 @@ class _Extraction:
                     f"{self.job.path} holds. Use the versions named in its manifest, or extract again with --overwrite."
                 )
             rows.append(row)
-        return rows, states, _counts(window, rows)
+        return rows
 
-    def _refuse_not_finite(
-        self,
-        split: str,
-        first_sentence: int,
-        window: Window,
-        row_ends: np.ndarray,
-        states: dict[int, Tensor],
-    ) -> None:
+    def _refuse_not_finite(self, split: str, first_sentence: int, window: Window, states: dict[int, Tensor]) -> None:
         stored = getattr(torch, self.job.config.dtype)
         for layer, values in states.items():
             largest = values.abs().amax(dim=1) if len(values) else values.new_zeros(0)
@@ -204,9 +195,9 @@ class _Extraction:
             bad = (~(largest <= limit)).nonzero()
             if not len(bad):
                 continue
-            place = int(np.searchsorted(row_ends, int(bad[0]), side="right"))
+            place = int(np.searchsorted(window.ends, int(bad[0]), side="right"))
             number = first_sentence + place
-            text = window[place][0].text[:80]
+            text = window.pairs[place][0].text[:80]
             if torch.isfinite(largest[bad[0]]).all():
                 raise ClvqError(
                     f"Layer {layer} overflows {self.job.config.dtype} at sentence {number} of {split} ({text!r}): "
@@ -217,11 +208,10 @@ class _Extraction:
                 "The model itself gives it: check its weights, or leave that sentence out."
             )
 
-    def _row_bytes(self, each: bool = False) -> int:
-        """Bytes of a row on disk: over all layers to be written, or of the widest alone."""
+    def _row_bytes(self) -> int:
+        """Bytes of a row on disk, over all layers to be written."""
         size = torch.finfo(getattr(torch, self.job.config.dtype)).bits // 8
-        widths = [self.job.model.width(layer) * size + 4 for layer in self.job.layers]
-        return max(widths) if each else sum(widths)
+        return sum(self.job.model.width(layer) * size + 4 for layer in self.job.layers)
 
     def _check_disk(self) -> None:
         """States what will be written, judged by a sample of sentences, and refuses where the disk is smaller."""
@@ -261,6 +251,12 @@ def _finished(path: Path) -> ActivationStore | None:
     return ActivationStore(path) if ACTIVATIONS.exists(path) else None
 
 
+def _drop_leftovers(path: Path, store: ActivationStore) -> None:
+    """Finishes what a kill right after the manifest was written left undone."""
+    if UNFINISHED_ACTIVATIONS.exists(path) and set(UNFINISHED_ACTIVATIONS.read(path)["layers"]) <= set(store.layers):
+        drop_unfinished(path)
+
+
 def _refuse_other_settings(
     path: Path, settings: dict[str, Any], checksums: dict[str, str | None], config: ExtractConfig, state: str
 ) -> None:
@@ -281,7 +277,7 @@ def _refuse_other_settings(
 def _counts(window: Window, rows: list[SentenceRows]) -> dict[str, int]:
     """What became of the text of some sentences."""
     flags = [flag for row in rows for flag in row.flags]
-    tokenized = [sentence for _, sentence in window]
+    tokenized = window.tokenized
     return {
         "rows": len(flags),
         "words": sum(flag & WORD != 0 for flag in flags),

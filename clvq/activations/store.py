@@ -222,9 +222,9 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return ACTIVATIONS.read(path)
 
 
-def layer_fingerprint(rows: str, model: str, layer: int, pooling: str, dtype: str, keep_sinks: bool) -> str:
-    """Identifies the values of a layer by what decides them; device and batching do not."""
-    return fingerprint([rows, model, layer, pooling, dtype, keep_sinks])
+def layer_fingerprint(rows: str, keep_sinks: bool, values: Sequence[str]) -> str:
+    """Identify a layer by its rows: what they stand for, whether sinks count, and a digest of each split's values."""
+    return fingerprint([rows, keep_sinks, *values])
 
 
 def gather(rows: Sequence[Tensor], scale: float = 1.0, device: str | torch.device = "cpu") -> Tensor:

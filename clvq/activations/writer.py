@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+import xxhash
 from torch import Tensor
 
 from clvq.activations.store import (
@@ -19,7 +20,7 @@ from clvq.activations.store import (
     layer_fingerprint,
 )
 from clvq.activations.summary import SplitSummary
-from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS, local_checksum, stamp
+from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS, UNFINISHED_WINDOW, local_checksum, stamp
 from clvq.config import DEMO, ExtractConfig
 from clvq.corpus.splits import SPLITS, Corpus
 from clvq.errors import ClvqError, MismatchError
@@ -110,6 +111,7 @@ class StoreWriter:
         entry["sentences"] += len(rows)
         entry["counts"] = {key: entry["counts"].get(key, 0) + value for key, value in counts.items()}
         UNFINISHED_ACTIVATIONS.write(self.job.path, self.record)
+        UNFINISHED_WINDOW.path(self.job.path).unlink(missing_ok=True)
 
     def finish(self, corpus: Corpus | None) -> None:
         """Joins the sentence parts, measures the layers, writes the manifest, and drops what only the run needed."""
@@ -118,12 +120,11 @@ class StoreWriter:
             body = self._new_body(corpus)
         else:
             body = dict(self.job.store.manifest)
-        body["layers"] = {**body["layers"], **{str(layer): self._layer_entry(layer, body) for layer in self.job.layers}}
-        body["settings"] = {**body["settings"], "layers": sorted(int(layer) for layer in body["layers"])}
+        layers = {**body["layers"], **{str(layer): self._layer_entry(layer, body) for layer in self.job.layers}}
+        body["layers"] = {key: layers[key] for key in sorted(layers, key=int)}
+        body["settings"] = {**body["settings"], "layers": sorted(map(int, layers))}
         ACTIVATIONS.write(self.job.path, body)
-        UNFINISHED_ACTIVATIONS.path(self.job.path).unlink()
-        for part in self.job.path.glob("*-sentences-*.parquet"):
-            part.unlink()
+        drop_unfinished(self.job.path)
 
     def _new_body(self, corpus: Corpus) -> dict[str, Any]:
         splits, digests = {}, []
@@ -182,7 +183,8 @@ class StoreWriter:
     def _layer_entry(self, layer: int, body: dict[str, Any]) -> dict[str, Any]:
         """Scale and median norm come from the training rows; sinks do not count towards the scale."""
         shards = {split: [files[str(layer)] for files in self.record["splits"][split]["shards"]] for split in SPLITS}
-        norms = _norms(self.job.path, shards["train"])
+        measured = {split: _norms_and_digest(self.job.path, shards[split]) for split in SPLITS}
+        norms = measured["train"][0]
         if not len(norms):
             raise ClvqError("The training split gave no rows: every text is empty, or the tokenizer drops all of it.")
         median = float(np.median(norms))
@@ -193,19 +195,16 @@ class StoreWriter:
             counted = norms[kept] if kept.any() else norms
         mean_square = float(np.mean(np.square(counted, dtype=np.float64)))
         width = self.job.model.width(layer)
-        settings = self.job.config
+        digests = [digest for _, digest in measured.values()]
         return {
             "index": layer,
             "width": width,
             "scale": (width / mean_square) ** 0.5 if mean_square else 1.0,
             "median_norm": median,
             "sinks": int(len(norms) - len(counted)),
-            "fingerprint": layer_fingerprint(
-                body["rows_fingerprint"], self.job.model.fingerprint, layer, settings.pooling, settings.dtype,
-                settings.keep_sinks,
-            ),
+            "fingerprint": layer_fingerprint(body["rows_fingerprint"], self.job.config.keep_sinks, digests),
             "shards": shards,
-        }  # fmt: skip
+        }
 
 
 def _resumed(job: ExtractionJob) -> dict[str, Any] | None:
@@ -226,15 +225,33 @@ def _resumed(job: ExtractionJob) -> dict[str, Any] | None:
                 check_file(child(job.path, entry["file"]), entry["checksum"])
     sentences = sum(record["splits"][split]["sentences"] for split in SPLITS)
     job.progress(Progress("extract", note=f"Continuing after {sentences} sentences."))
+    if record["format_version"] < UNFINISHED_ACTIVATIONS.version:
+        job.progress(
+            Progress(
+                "extract",
+                note="An earlier clvq wrote these, in batches that followed the clock: they may differ by rounding "
+                "from those of a new extraction. --overwrite starts one.",
+            )
+        )
     return record
+
+
+def drop_unfinished(path: Path) -> None:
+    """Remove what only an unfinished run needs."""
+    UNFINISHED_WINDOW.path(path).unlink(missing_ok=True)
+    for split in SPLITS:
+        for part in path.glob(f"{split}-sentences-*.parquet"):
+            part.unlink()
+    UNFINISHED_ACTIVATIONS.path(path).unlink(missing_ok=True)
 
 
 def clear(path: Path) -> None:
     """Removes a store's own files, and nothing else that may lie in the folder."""
     for artifact in (ACTIVATIONS, UNFINISHED_ACTIVATIONS):  # the manifest first: without it nothing is a store
         artifact.path(path).unlink(missing_ok=True)
+    drop_unfinished(path)
     for split in SPLITS:
-        for pattern in (f"{split}-L*-*.safetensors", f"{split}-sentences*.parquet"):
+        for pattern in (f"{split}-L*-*.safetensors", f"{split}-sentences.parquet"):
             for file in path.glob(pattern):
                 file.unlink()
 
@@ -264,9 +281,14 @@ def _read_parts(path: Path, parts: list[dict[str, str]]) -> Iterator[list[Senten
         yield [SentenceRows(*values) for values in zip(*(columns[n] for n in SentenceRows._fields), strict=True)]
 
 
-def _norms(path: Path, shards: list[dict[str, Any]]) -> np.ndarray:
-    parts = [read_tensors(child(path, shard["file"]))[0]["norms"].numpy() for shard in shards]
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+def _norms_and_digest(path: Path, shards: list[dict[str, Any]]) -> tuple[np.ndarray, str]:
+    """`[rows]` norms of a layer and split, and what identifies its values in their order, wherever shards end."""
+    norms, digest = [np.zeros(0, np.float32)], xxhash.xxh3_128()
+    for shard in shards:
+        tensors, _ = read_tensors(child(path, shard["file"]))
+        norms.append(tensors["norms"].numpy())
+        digest.update(tensors["hidden_states"].view(torch.uint8).numpy().data)
+    return np.concatenate(norms), digest.hexdigest()
 
 
 def _flags(path: Path) -> np.ndarray:

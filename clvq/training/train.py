@@ -80,6 +80,8 @@ def train(
             checkpoint = read_checkpoint(path)
             _refuse_other(checkpoint, config, store)
             if config.yardsticks == "basic" or "frozen_kmeans" in checkpoint.results["yardsticks"]:
+                if processes.is_leader:
+                    remove_folder(path / TRAINING_FOLDER)  # a kill right after the checkpoint was written left it
                 progress(Progress("train", note=f"{path} is up to date."))
                 return checkpoint
         with _own_random_state(config.seed, pick_device(config.device)):

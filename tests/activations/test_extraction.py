@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +14,10 @@ import pytest
 import torch
 
 import clvq
-from clvq.activations import extraction
+from clvq.activations import extraction, windows, writer
 from clvq.activations.store import ActivationStore
+from clvq.activations.windows import WindowStates
+from clvq.artifacts import UNFINISHED_ACTIVATIONS
 from clvq.corpus.splits import SPLITS
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import FIRST, SENTENCE, WORD, row_layout
@@ -40,9 +45,20 @@ def odd_corpus(tmp_path: Path) -> Path:
     return write_corpus(tmp_path / "odd.jsonl", [*texts[:30], *ODD, *texts[30:]])
 
 
-def small_shards(monkeypatch: pytest.MonkeyPatch, rows: int = 100) -> None:
-    monkeypatch.setattr(extraction, "FIRST_SHARD_ROWS", rows)
-    monkeypatch.setattr(extraction, "SHARD_BYTES", rows * 132)
+def small_windows(monkeypatch: pytest.MonkeyPatch, tokens: int = 150) -> None:
+    monkeypatch.setattr(windows, "WINDOW_BYTES", tokens * 128)
+
+
+def files(store: ActivationStore) -> dict[str, object]:
+    """Every file of a store with its contents, the manifest without the date."""
+    manifest = {key: value for key, value in store.manifest.items() if key != "self_fingerprint"}
+    manifest["provenance"] = {key: value for key, value in manifest["provenance"].items() if key != "created"}
+    contents: dict[str, object] = {path.name: path.read_bytes() for path in store.path.iterdir()}
+    return contents | {"manifest.json": json.dumps(manifest)}
+
+
+def rows_of(store: ActivationStore, split: str, layer: int) -> torch.Tensor:
+    return torch.cat([shard for _, shard in store.rows(split, layer).shards()])
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2"])
@@ -56,7 +72,7 @@ def test_every_row_is_the_one_of_its_own_sentence(
     language_model: Callable[[str], LanguageModel],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    small_shards(monkeypatch)
+    small_windows(monkeypatch)
     store = clvq.extract(
         tmp_path / "a",
         model=str(model_folder(name)),
@@ -113,7 +129,7 @@ def test_the_scale_makes_the_mean_squared_norm_the_width(tiny_store: ActivationS
 def test_an_interrupted_run_goes_on_to_the_same_bytes(
     odd_corpus: Path, tmp_path: Path, model_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small_shards(monkeypatch)
+    small_windows(monkeypatch)
     settings = {"model": str(model_folder("bert")), "dataset": str(odd_corpus), "layers": (1, 3), "device": "cpu"}
     whole = clvq.extract(tmp_path / "whole", **settings)
     for fatal in (2, 4):  # dies in its second, then in its fourth shard
@@ -124,15 +140,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
         with pytest.raises(clvq.MismatchError, match="dtype"):
             clvq.extract(tmp_path / "cut", **settings, dtype="float16")
     cut = clvq.extract(tmp_path / "cut", **settings)
-    assert cut.fingerprint == whole.fingerprint
-    assert cut.layers == whole.layers
-    for split in SPLITS:
-        assert list(cut.sentences(split)) == list(whole.sentences(split))
-        for layer in (1, 3):
-            one, other = (torch.cat([s for _, s in store.rows(split, layer).shards()]) for store in (cut, whole))
-            torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
-    leftovers = {path.name for path in (tmp_path / "cut").iterdir()} - {path.name for path in whole.path.iterdir()}
-    assert not {name for name in leftovers if not name.endswith(".safetensors")}
+    assert files(cut) == files(whole)
 
 
 def dying(patch: pytest.MonkeyPatch, fatal: int) -> None:
@@ -160,11 +168,160 @@ def test_a_missing_layer_is_added_for_the_same_rows(
     assert both.layers == at_once.layers
     assert both.layers[1] == first.layers[1]
     assert both.fingerprint == first.fingerprint == at_once.fingerprint
-    for layer in (1, 3):
-        one, other = (torch.cat([s for _, s in store.rows("train", layer).shards()]) for store in (both, at_once))
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+    assert files(both) == files(at_once)
     clvq.extract(tmp_path / "a", layers=(3, 1), **settings, progress=lambda p: notes.append(p.note or ""))
     assert any("up to date" in note for note in notes)
+
+
+@pytest.mark.parametrize(("name", "first"), [("gpt2", (1, 2)), ("llama", (4,)), ("deberta", (0, 3)), ("bert", (2,))])
+def test_layers_added_one_by_one_have_the_bytes_of_all_at_once(
+    name: str,
+    first: tuple[int, ...],
+    odd_corpus: Path,
+    tmp_path: Path,
+    model_folder: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small_windows(monkeypatch, 400)
+    settings = {"model": str(model_folder(name)), "dataset": str(odd_corpus), "batch_tokens": 100, "device": "cpu"}
+    every = tuple(range(4))
+    at_once = clvq.extract(tmp_path / "at-once", layers=tuple({*every, *first}), **settings)
+    store = clvq.extract(tmp_path / "later", layers=first, **settings)
+    for layer in reversed(every):
+        store = clvq.extract(tmp_path / "later", layers=(layer,), **settings)
+    assert files(store) == files(at_once)
+
+
+def test_the_clock_decides_nothing(
+    odd_corpus: Path, tmp_path: Path, model_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a clock that stands still, one that races and one that jumps back and forth, saves come at other times."""
+    small_windows(monkeypatch, 400)
+    settings = {
+        "model": str(model_folder("bert")), "dataset": str(odd_corpus), "layers": (1, 3), "batch_tokens": 64,
+        "device": "cpu",
+    }  # fmt: skip
+    generator = random.Random(0)
+    clocks: list[Callable[[], float]] = [
+        lambda: 0.0,
+        itertools.count(0.0, 3600.0).__next__,
+        lambda: generator.uniform(-1e6, 1e6),
+    ]
+    stores, saves = [], []
+    for number, clock in enumerate(clocks):
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "monotonic", clock)
+            patch.setattr(WindowStates, "save", counted(WindowStates.save, counts := []))
+            stores.append(files(clvq.extract(tmp_path / str(number), **settings)))
+        saves.append(len(counts))
+    assert saves[0] == 0 < saves[2] < saves[1]
+    assert stores[0] == stores[1] == stores[2]
+
+
+def counted(function: Callable[..., None], calls: list[int]) -> Callable[..., None]:
+    def call(*arguments: object) -> None:
+        calls.append(1)
+        function(*arguments)
+
+    return call
+
+
+def test_a_window_goes_on_after_the_batches_that_were_saved(
+    odd_corpus: Path, tmp_path: Path, model_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {
+        "model": str(model_folder("bert")), "dataset": str(odd_corpus), "layers": (1, 3), "batch_tokens": 64,
+        "device": "cpu",
+    }  # fmt: skip
+    batches: list[int] = []
+    run = LanguageModel.run
+
+    def struck(self: LanguageModel, sentences: list[object], *arguments: object, **named: object) -> object:
+        batches.append(len(sentences))
+        if len(batches) == fatal:
+            raise RuntimeError("struck")
+        return run(self, sentences, *arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(LanguageModel, "run", struck)
+    fatal = 0
+    whole = clvq.extract(tmp_path / "whole", **settings)
+    in_all = len(batches)
+    monkeypatch.setattr(extraction, "SAVE_SECONDS", -1.0)
+    batches, fatal = [], 6
+    with pytest.raises(RuntimeError, match="struck"):
+        clvq.extract(tmp_path / "cut", **settings)
+    assert (tmp_path / "cut" / "unfinished.safetensors").exists()
+    batches, fatal = [], 0
+    cut = clvq.extract(tmp_path / "cut", **settings)
+    assert len(batches) == in_all - 5, "five batches were saved"
+    assert files(cut) == files(whole)
+
+
+def test_a_fingerprint_is_of_the_rows_and_not_of_the_files(
+    odd_corpus: Path, tmp_path: Path, model_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With batches of one sentence, larger windows cut the same rows into fewer files."""
+    settings = {
+        "model": str(model_folder("bert")), "dataset": str(odd_corpus), "layers": (1, 3), "batch_tokens": 1,
+        "device": "cpu",
+    }  # fmt: skip
+    few = clvq.extract(tmp_path / "few", **settings)
+    small_windows(monkeypatch)
+    many = clvq.extract(tmp_path / "many", **settings)
+    counts = [len(store.manifest["layers"]["1"]["shards"]["train"]) for store in (few, many)]
+    assert counts[0] < counts[1]
+    assert many.layers == few.layers
+    assert few.layer(1).fingerprint != few.layer(3).fingerprint
+    run = LanguageModel.run
+
+    def nudged(self: LanguageModel, *arguments: object, **named: object) -> object:
+        result = run(self, *arguments, **named)  # type: ignore[arg-type]
+        result.hidden[3] = result.hidden[3].nextafter(torch.tensor(torch.inf))
+        return result
+
+    monkeypatch.setattr(LanguageModel, "run", nudged)
+    other = clvq.extract(tmp_path / "other", **settings)
+    assert other.layer(1) == many.layer(1)
+    assert other.layer(3).fingerprint != many.layer(3).fingerprint
+
+
+def test_what_an_earlier_version_left_unfinished_is_continued_with_a_note(
+    odd_corpus: Path, tmp_path: Path, model_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had cut its shards elsewhere; its record is of format version 1."""
+    settings = {"model": str(model_folder("bert")), "dataset": str(odd_corpus), "layers": (1, 3), "device": "cpu"}
+    notes: list[str] = []
+    with pytest.raises(RuntimeError, match="struck"), monkeypatch.context() as patch:
+        small_windows(patch, 130)
+        dying(patch, 3)
+        clvq.extract(tmp_path / "cut", **settings)
+    record = UNFINISHED_ACTIVATIONS.read(tmp_path / "cut")
+    UNFINISHED_ACTIVATIONS.write(tmp_path / "cut", {**record, "format_version": 1})
+    small_windows(monkeypatch)
+    cut = clvq.extract(tmp_path / "cut", **settings, progress=lambda p: notes.append(p.note or ""))
+    assert any("An earlier clvq" in note for note in notes)
+    whole = clvq.extract(tmp_path / "whole", **settings, progress=lambda p: notes.append(p.note or ""))
+    assert sum("An earlier clvq" in note for note in notes) == 1
+    for split in SPLITS:
+        assert [row[:3] for row in cut.sentences(split)] == [row[:3] for row in whole.sentences(split)]
+        for layer in (1, 3):
+            torch.testing.assert_close(rows_of(cut, split, layer), rows_of(whole, split, layer), atol=1e-5, rtol=1e-5)
+
+
+def test_a_kill_right_after_the_manifest_leaves_nothing_behind(
+    odd_corpus: Path, tmp_path: Path, model_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"model": str(model_folder("bert")), "dataset": str(odd_corpus), "layers": (1,), "device": "cpu"}
+    whole = clvq.extract(tmp_path / "whole", **settings)
+    with pytest.raises(RuntimeError, match="struck"), monkeypatch.context() as patch:
+        patch.setattr(writer, "drop_unfinished", strike)
+        clvq.extract(tmp_path / "cut", **settings)
+    assert (tmp_path / "cut" / "unfinished.json").exists()
+    assert files(clvq.extract(tmp_path / "cut", **settings)) == files(whole)
+
+
+def strike(*_: object) -> None:
+    raise RuntimeError("struck")
 
 
 def test_what_may_differ_and_what_may_not(

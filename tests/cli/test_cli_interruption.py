@@ -26,8 +26,8 @@ def step(self, batch):
 clvq.training.vae_trainer.Trainer._step = step
 """
 SMALL_SHARDS = """
-import time, clvq.activations.extraction
-clvq.activations.extraction.SHARD_BYTES = 8000
+import time, clvq.activations.extraction, clvq.activations.windows
+clvq.activations.windows.WINDOW_BYTES = 8000
 real = clvq.activations.extraction._Extraction._read_window
 def read(self, *arguments):
     time.sleep(0.05)
@@ -117,7 +117,7 @@ def test_an_extraction_that_was_killed_ends_in_the_same_bytes(
     clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The shards' borders included, as both runs use the same small shards."""
-    monkeypatch.setattr("clvq.activations.extraction.SHARD_BYTES", 8000)
+    monkeypatch.setattr("clvq.activations.windows.WINDOW_BYTES", 8000)
     runs = {name: tmp_path / name for name in ("killed", "whole")}
     given = ("--model", bert, "--dataset", corpus, "--layers", "1,3")
     killed = start("extract", "--run", runs["killed"], *given, driver=SMALL_SHARDS)

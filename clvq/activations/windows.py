@@ -1,0 +1,111 @@
+"""Windows: consecutive sentences whose rows are read together, sentences of like length in one batch.
+
+Where windows and batches begin and end depends on the corpus, the model and the settings alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clvq.activations.store import SentenceRows
+from clvq.activations.writer import ExtractionJob
+from clvq.artifacts import UNFINISHED_WINDOW
+from clvq.corpus.splits import Sentence
+from clvq.language_model.rows import RowLayout, row_layout
+from clvq.language_model.tokenization import TokenizedSentence
+from clvq.storage import fingerprint
+
+# Eight batches leave little padding when they are sorted by length, and take a small model seconds on a CPU; what a
+# slower model has read of a window is saved now and then, so that a kill costs it no more. A window is also a shard.
+WINDOW_BATCHES = 8
+WINDOW_TOKENS = WINDOW_BATCHES * 4096
+"""A window has at least so many tokens: with smaller batches the files would be many and small."""
+WINDOW_BYTES = 2**28
+"""A window has fewer tokens where the states of one layer, in 32 bits, would take more memory."""
+
+Pair = tuple[Sentence | SentenceRows, TokenizedSentence]
+
+
+def windows(job: ExtractionJob, sentences: Iterable[Sentence | SentenceRows], done: int) -> Iterator[Window]:
+    """Yield the sentences of a split, the first `done` left out, in windows.
+
+    `done` must be where a window ended: then the windows are those that would have come without a break. The layers
+    of the job do not matter, so that a layer that is added later is read in the windows of the others.
+    """
+    model, config = job.model, job.config
+    widest = max(model.width(layer) for layer in range(model.num_layers + 1))
+    wanted = min(max(WINDOW_TOKENS, WINDOW_BATCHES * config.batch_tokens), WINDOW_BYTES // (4 * widest))
+    rest = islice(iter(sentences), done, None)
+    pairs: list[Pair] = []
+    tokens = 0
+    while block := list(islice(rest, 64)):
+        tokenized = model.tokenize([sentence.text for sentence in block], config.unit, config.words)
+        for pair in zip(block, tokenized, strict=True):
+            pairs.append(pair)
+            tokens += max(1, len(pair[1].input_ids))
+            if tokens >= wanted:
+                yield Window(pairs, config.pooling)
+                pairs, tokens = [], 0
+    if pairs:
+        yield Window(pairs, config.pooling)
+
+
+class Window:
+    """Some consecutive sentences, and which rows they have."""
+
+    def __init__(self, pairs: list[Pair], pooling: str) -> None:
+        self.pairs = pairs
+        self.tokenized = [tokens for _, tokens in pairs]
+        self.layouts: list[RowLayout] = [row_layout(tokens, pooling) for tokens in self.tokenized]
+        counts = np.array([len(layout.flags) for layout in self.layouts])
+        self.ends = np.cumsum(counts)
+        """[S] row after the last of each sentence."""
+        self._starts = self.ends - counts
+
+    def __len__(self) -> int:
+        """How many sentences."""
+        return len(self.pairs)
+
+    def rows_of(self, batch: list[int]) -> Tensor:
+        """[R] indices, among the rows of the window, of the rows of some sentences."""
+        return torch.from_numpy(np.concatenate([np.arange(self._starts[i], self.ends[i]) for i in batch]))
+
+
+class WindowStates(NamedTuple):
+    """What the model gave for the sentences of a window so far, kept in a file when that takes long."""
+
+    hidden: dict[int, Tensor]
+    """For each layer `[R, D]` in 32 bits, in the order of the sentences."""
+    probabilities: Tensor
+    """`[S, C]`; C is 0 where nothing is predicted."""
+    done: Tensor
+    """`[S]` bool: the sentences whose batch has been through the model."""
+
+    @classmethod
+    def begin(cls, job: ExtractionJob, split: str, first_sentence: int, window: Window) -> Self:
+        """Return what an interrupted run left of this window, or states that are still to be filled."""
+        tensors = UNFINISHED_WINDOW.read(job.path, _identity(job, split, first_sentence, window))
+        if tensors is not None:
+            hidden = {layer: tensors[f"hidden_states.{layer}"].clone() for layer in job.layers}
+            return cls(hidden, tensors["probabilities"].clone(), tensors["done"].clone())
+        rows, classes = int(window.ends[-1]), len(job.model.label_names or []) if job.predicts else 0
+        hidden = {layer: torch.zeros(rows, job.model.width(layer)) for layer in job.layers}
+        return cls(hidden, torch.zeros(len(window), classes), torch.zeros(len(window), dtype=torch.bool))
+
+    def save(self, job: ExtractionJob, split: str, first_sentence: int, window: Window) -> None:
+        hidden = {f"hidden_states.{layer}": values for layer, values in self.hidden.items()}
+        tensors = {**hidden, "probabilities": self.probabilities, "done": self.done}
+        UNFINISHED_WINDOW.write(job.path, tensors, _identity(job, split, first_sentence, window))
+
+
+def _identity(job: ExtractionJob, split: str, first_sentence: int, window: Window) -> dict[str, str]:
+    """What decides the states of a window, and in which batches they are read."""
+    deciding = [job.model.fingerprint, job.config.deciding(), job.config.batch_tokens, job.layers, split]
+    tokens = [sentence.input_ids for sentence in window.tokenized]
+    return {"made_of": fingerprint([*deciding, first_sentence, tokens])}
