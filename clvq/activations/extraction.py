@@ -82,15 +82,19 @@ def extract(
 
 
 def stored_settings(path: str | Path) -> dict[str, Any]:
-    """Settings of the finished or unfinished store at `path`, as `extract` takes them; empty where there is none."""
+    """Settings of the finished or unfinished store at `path`, as `extract` takes them; empty where there is none.
+
+    The size of its batches is among them, so that it is continued, and gains layers, in the same batches.
+    """
     path = Path(path)
     if ACTIVATIONS.exists(path):
-        settings = ActivationStore(path).settings
+        body = ActivationStore(path).manifest
     elif UNFINISHED_ACTIVATIONS.exists(path):
-        settings = UNFINISHED_ACTIVATIONS.read(path)["settings"]
+        body = UNFINISHED_ACTIVATIONS.read(path)
     else:
         return {}
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    settings = {name: tuple(value) if isinstance(value, list) else value for name, value in body["settings"].items()}
+    return settings | {name: body[name] for name in ("batch_tokens",) if name in body}
 
 
 @dataclass

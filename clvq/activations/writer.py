@@ -84,6 +84,7 @@ class StoreWriter:
         """Continue what an unfinished run of the same job wrote, or begin."""
         record = _resumed(job) or {
             "settings": job.config.deciding(),
+            "batch_tokens": job.config.batch_tokens,
             "sources": sources(job.config),
             "layers": job.layers,
             "splits": {split: {"sentences": 0, "shards": [], "counts": {}} for split in SPLITS},
@@ -146,6 +147,7 @@ class StoreWriter:
             self._warn_of_mismatch(split, splits[split])
         return {
             "settings": self.job.config.deciding(),
+            "batch_tokens": self.job.config.batch_tokens,
             "provenance": {
                 "model": {
                     "id": self.job.config.model,

@@ -119,7 +119,7 @@ def test_an_extraction_that_was_killed_ends_in_the_same_bytes(
     """The shards' borders included, as both runs use the same small shards."""
     monkeypatch.setattr("clvq.activations.windows.WINDOW_BYTES", 8000)
     runs = {name: tmp_path / name for name in ("killed", "whole")}
-    given = ("--model", bert, "--dataset", corpus, "--layers", "1,3")
+    given = ("--model", bert, "--dataset", corpus, "--layers", "1,3", "--batch-tokens", "50")
     killed = start("extract", "--run", runs["killed"], *given, driver=SMALL_SHARDS)
     store = runs["killed"] / "activations"
     _wait_for(killed, lambda: len(list(store.glob("train-L3-*.safetensors"))) >= 4)
@@ -140,7 +140,7 @@ def test_an_extraction_that_was_killed_ends_in_the_same_bytes(
     assert contents[0] == contents[1]
     assert not any("unfinished" in name or "clvq-writing" in name for name in contents[0])
     manifests = [json.loads((run / "activations" / "manifest.json").read_text()) for run in runs.values()]
-    for part in ("layers", "splits", "rows_fingerprint"):
+    for part in ("layers", "splits", "rows_fingerprint", "batch_tokens"):
         assert manifests[0][part] == manifests[1][part]
 
 

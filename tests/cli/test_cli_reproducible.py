@@ -90,6 +90,15 @@ def test_an_extraction_that_is_killed_a_few_times_ends_in_the_same_bytes(stages:
     killed_runs(stages, "extract", tmp_path, kills=4, seed=0)
 
 
+def test_a_layer_that_training_adds_is_read_in_the_batches_of_the_others(stages: Stages, tmp_path: Path) -> None:
+    run = stages.copy("extract", tmp_path / "run")
+    first = ("extract", "--run", run, "--layers", "1", "--batch-tokens", "64", *stages.given["extract"])
+    for arguments in (first, stages.arguments("train", run)):
+        ended = stages.nursery.run(*arguments)
+        assert ended.code == 0, ended.err
+    assert timeless(run) == stages.after("train")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_that_is_killed_at_random_moments_ends_in_the_same_bytes(
