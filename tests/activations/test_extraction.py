@@ -233,19 +233,19 @@ def test_a_window_goes_on_after_the_batches_that_were_saved(
         "model": str(model_folder("bert")), "dataset": str(odd_corpus), "layers": (1, 3), "batch_tokens": 64,
         "device": "cpu",
     }  # fmt: skip
-    batches: list[int] = []
-    run = LanguageModel.run
+    batches: list[list[int]] = []
+    read = extraction._Extraction._read_batch
 
-    def struck(self: LanguageModel, sentences: list[object], *arguments: object, **named: object) -> object:
-        batches.append(len(sentences))
+    def struck(self: object, window: object, batch: list[int], states: object) -> None:
+        batches.append(batch)
         if len(batches) == fatal:
             raise RuntimeError("struck")
-        return run(self, sentences, *arguments, **named)  # type: ignore[arg-type]
+        read(self, window, batch, states)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(LanguageModel, "run", struck)
+    monkeypatch.setattr(extraction._Extraction, "_read_batch", struck)
     fatal = 0
     whole = clvq.extract(tmp_path / "whole", **settings)
-    in_all = len(batches)
+    all_batches = batches
     monkeypatch.setattr(extraction, "SAVE_SECONDS", -1.0)
     batches, fatal = [], 6
     with pytest.raises(RuntimeError, match="struck"):
@@ -253,7 +253,7 @@ def test_a_window_goes_on_after_the_batches_that_were_saved(
     assert (tmp_path / "cut" / "unfinished.safetensors").exists()
     batches, fatal = [], 0
     cut = clvq.extract(tmp_path / "cut", **settings)
-    assert len(batches) == in_all - 5, "five batches were saved"
+    assert batches == all_batches[5:], "five batches were saved"
     assert files(cut) == files(whole)
 
 
