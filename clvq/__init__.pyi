@@ -112,6 +112,7 @@ def extract(
     eval_split: str | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
+    label_map: str | None = None,
     delimiter: str | None = None,
     quoting: Literal["quoted", "none"] | None = None,
     header: bool | None = None,
@@ -151,7 +152,11 @@ def extract(
         eval_split: Split to evaluate on [validation, dev or test; without these a tenth of the training
             split is held out].
         text_column: Column of the corpus with the text [found by its usual names].
-        label_column: Column of the corpus with the label [found by its usual names].
+        label_column: Column of the corpus with the label; none: the corpus has no labels [found by its
+            usual names].
+        label_map: What the values of that column mean, such as neg=0,pos=1: a class by its number or
+            its name in the model, or none for no label [numbers are classes; names are those of the
+            model's classes].
         delimiter: What separates the fields of a .csv, .tsv or .txt file: a character, or comma,
             semicolon, tab, pipe; none: each line is a text [recognised].
         quoting: Double quotes in such a file. quoted: they enclose fields, as in the CSV standard;

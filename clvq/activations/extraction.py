@@ -21,6 +21,7 @@ from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS
 from clvq.config import DEMO, ExtractConfig, differences
 from clvq.config.signatures import takes
 from clvq.corpus.splits import SPLITS, Corpus, CorpusSettings, Sentence, load_corpus
+from clvq.corpus.taken import TakenColumns
 from clvq.demo import MODEL_PATH
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.model import LanguageModel
@@ -242,7 +243,11 @@ class _Extraction:
 def _source(job: ExtractionJob) -> Corpus | ActivationStore:
     """Where the sentences come from; MismatchError where a finished store was made with another model."""
     if job.store is None:
-        return load_corpus(CorpusSettings.of_extraction(job.config), job.model.label_names)
+        corpus = load_corpus(CorpusSettings.of_extraction(job.config), job.model.label_names)
+        names = corpus.label_names or job.model.label_names
+        for line in TakenColumns.of_sentences(corpus.provenance, names, corpus.train).lines():
+            job.progress(Progress("extract", note=line))
+        return corpus
     if job.model.fingerprint != job.store.provenance["model"]["fingerprint"]:
         raise MismatchError(
             f"The model {job.config.model} is not the one that {job.path} was made with: its files have changed. "

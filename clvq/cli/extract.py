@@ -18,6 +18,7 @@ from clvq.storage import size_text
 
 if TYPE_CHECKING:
     from clvq.activations.store import ActivationStore
+    from clvq.corpus.taken import TakenColumns
 
 _FATES = {
     "missing": "rows of the corpus without a text",
@@ -48,6 +49,7 @@ def extract(
     --layers 2` adds a layer to them. In a new run folder, without --model and --dataset, the bundled demo is used.
     """
     import clvq
+    from clvq.corpus.taken import TakenColumns
 
     path = run / ACTIVATIONS_FOLDER
     settings = extraction_settings(path, given, report, overwrite=overwrite)
@@ -57,8 +59,9 @@ def extract(
     layers = sorted(store.layers)
     pair = f" --input-layer {layers[0]} --output-layer {layers[-1]}" if len(layers) > 1 else ""
     where = "" if run == Path("clvq-run") else f" --run {run}"
-    document = _document(store)
-    return Result(document, _shown(document), f"Next: clvq train{pair}{where}" if pair else None)
+    columns = TakenColumns.of_sentences(store.provenance["corpus"], store.label_names, store.sentences("train"))
+    document = _document(store, columns)
+    return Result(document, _shown(document, columns), f"Next: clvq train{pair}{where}" if pair else None)
 
 
 def extraction_settings(path: Path, given: dict[str, Any], report: Report, *, overwrite: bool) -> dict[str, Any]:
@@ -79,7 +82,7 @@ def extraction_settings(path: Path, given: dict[str, Any], report: Report, *, ov
     return {**stored, **given}
 
 
-def _document(store: ActivationStore) -> dict[str, Any]:
+def _document(store: ActivationStore, columns: TakenColumns) -> dict[str, Any]:
     """The figures of a store, for JSON and for the tables alike."""
     manifest = store.manifest
     splits = {
@@ -92,6 +95,7 @@ def _document(store: ActivationStore) -> dict[str, Any]:
         "bytes": sum(file.stat().st_size for file in store.path.iterdir() if file.is_file()),
         "settings": store.settings,
         "provenance": store.provenance,
+        "columns": columns.as_json(),
         "label_names": store.label_names,
         "has_predictions": store.has_predictions,
         "splits": splits,
@@ -99,7 +103,7 @@ def _document(store: ActivationStore) -> dict[str, Any]:
     }
 
 
-def _shown(document: dict[str, Any]) -> list[RenderableType]:
+def _shown(document: dict[str, Any], columns: TakenColumns) -> list[RenderableType]:
     settings, splits = document["settings"], document["splits"].values()
     unit = "words" if settings["unit"] == "word" else "tokens"
     counts = table("train", "eval", title="Text")
@@ -117,7 +121,9 @@ def _shown(document: dict[str, Any]) -> list[RenderableType]:
         figures = (entry["width"], entry["scale"], entry["median_norm"], entry["sinks"])
         layers.add_row(str(entry["index"]), *(number(figure) for figure in figures))
     parts: list[RenderableType] = [
-        heading(f"{settings['model']} over {settings['dataset']}"), "", counts, "", layers, "",
+        heading(f"{settings['model']} over {settings['dataset']}"), "",
+        *(Text(plain(line), overflow="fold") for line in columns.lines()), "",
+        counts, "", layers, "",
     ]  # fmt: skip
     reason = document["provenance"]["model"]["no_head_reason"]
     if reason is not None:

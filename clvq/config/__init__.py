@@ -63,7 +63,14 @@ class ExtractConfig(Settings):
         None, "Split to evaluate on [validation, dev or test; without these a tenth of the training split is held out]."
     )
     text_column: str | None = stated(None, "Column of the corpus with the text [found by its usual names].")
-    label_column: str | None = stated(None, "Column of the corpus with the label [found by its usual names].")
+    label_column: str | None = stated(
+        None, "Column of the corpus with the label; none: the corpus has no labels [found by its usual names]."
+    )
+    label_map: str | None = stated(
+        None,
+        "What the values of that column mean, such as neg=0,pos=1: a class by its number or its name in the model, or "
+        "none for no label [numbers are classes; names are those of the model's classes].",
+    )
     delimiter: str | None = stated(
         None,
         "What separates the fields of a .csv, .tsv or .txt file: a character, or comma, semicolon, tab, pipe; none: "

@@ -7,16 +7,17 @@ whenever it is iterated. Memory holds a hash and a few flags for each row, never
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from clvq.config import ExtractConfig, Quoting
-from clvq.corpus.columns import LabelIds, Rows, number_labels
+from clvq.corpus.columns import Rows
 from clvq.corpus.delimited import FileOptions
 from clvq.corpus.files import LINES
+from clvq.corpus.labels import LabelIds, number_labels, parse_label_map
 from clvq.corpus.scan import HELD_OUT, Part, SplitCounts, encodable, scan, stays_in_training
 from clvq.corpus.sources import Source, open_source, split_names
 from clvq.errors import ClvqError
@@ -42,6 +43,8 @@ class CorpusSettings:
     text_column: str | None = None
     label_column: str | None = None
     """An empty name, or `none`, reads no labels."""
+    label_map: str | None = None
+    """What values of the label column mean; see `labels.parse_label_map`."""
     delimiter: str | None = None
     """Of the fields of local files; see `FileOptions`, for the next two also."""
     quoting: Quoting | None = None
@@ -129,21 +132,37 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None) 
       read to its end for that: it is mixed in a buffer of 10,000 rows, and its first sentences are taken
       (with a held-out tenth, until training is full). `streaming` is for data of the hub, and for folders
       that need `datasets`; local files are read row by row in any case.
-    - Labels: see `columns.number_labels`, with `label_names` those of the model.
+    - Labels: see `labels.number_labels`, with `label_names` those of the model's head. Where the model has one, it is
+      an error too that none of several columns is a label, unless `label_column` is `none`.
     """
     if settings.max_sentences is not None and settings.max_sentences < 1:
         raise ClvqError(f"max_sentences is {settings.max_sentences}; it must be at least 1.")
     train, evaluation = _open_splits(settings)
+    for split in filter(None, (train, evaluation)):
+        if label_names is not None and settings.label_column is None:
+            _refuse_unlabelled(split.rows, label_names)
     if evaluation is None:
         parts = _hold_out(train.rows, settings)
         rows, evaluation_origin = (train.rows, train.rows), {"held_out": HELD_OUT}
     else:
         parts = _keep_apart(train.rows, evaluation.rows, settings)
         rows, evaluation_origin = (train.rows, evaluation.rows), evaluation.origin
-    ids, names = number_labels([(r, part.scan.labels) for r, part in zip(rows, parts, strict=True)], label_names)
-    sides = [Sentences(r, part.keep, i, part.counts()) for r, part, i in zip(rows, parts, ids, strict=True)]
+    raw = [(r, part.scan.labels) for r, part in zip(rows, parts, strict=True)]
+    labels = number_labels(raw, label_names, parse_label_map(settings.label_map))
+    sides = [Sentences(r, part.keep, i, part.counts()) for r, part, i in zip(rows, parts, labels.ids, strict=True)]
     choice = {name: getattr(settings, name) for name in ("max_sentences", "streaming", "seed")}
-    return Corpus(sides[0], sides[1], names, {**train.origin, "evaluation": evaluation_origin, **choice})
+    provenance = {**train.origin, "evaluation": evaluation_origin, **choice, "label_map": labels.label_map}
+    return Corpus(sides[0], sides[1], labels.names, provenance)
+
+
+def _refuse_unlabelled(rows: Rows, head: list[str]) -> None:
+    """Raise ClvqError where one of several columns may be the label that belongs to a model's classes."""
+    if rows.label is None and len(rows.table.columns.names) > 1:
+        raise ClvqError(
+            f"{rows.table.origin} has no label column with a usual name, but the model has classes "
+            f"({', '.join(head)}). Name it with --label-column: {', '.join(rows.table.columns.names)}; or give "
+            "--label-column none for a corpus without labels."
+        )
 
 
 def _open_splits(settings: CorpusSettings) -> tuple[_OpenSplit, _OpenSplit | None]:
@@ -158,7 +177,8 @@ def _open_splits(settings: CorpusSettings) -> tuple[_OpenSplit, _OpenSplit | Non
     if options.given and not (source.takes_options or eval_source.takes_options):
         raise ClvqError(f"--delimiter, --quoting and --header are for {' '.join(LINES)} files, not {source.origin}.")
     split = settings.split or _default_split(source, ("train",))
-    train = Rows.choose(source.table(split), settings.text_column, settings.label_column)
+    mapped = frozenset(parse_label_map(settings.label_map))
+    train = Rows.choose(source.table(split), settings.text_column, settings.label_column, mapped)
     if settings.eval_dataset is not None:
         eval_split = settings.eval_split or _default_split(eval_source, (*EVALUATION_SPLITS, "train"))
     else:
@@ -181,7 +201,7 @@ def _open_split(source: Source, split: str, rows: Rows, settings: CorpusSettings
     if "files" in origin:
         origin["files"] = [file for name in split_names(split) for file in origin["files"][name]]
     if settings.max_sentences is not None and rows.table.shuffled is not None:
-        rows = Rows(rows.table.shuffled(settings.seed), rows.text, rows.label)
+        rows = replace(rows, table=rows.table.shuffled(settings.seed))
     return _OpenSplit(rows, origin)
 
 

@@ -272,7 +272,6 @@ def test_columns_are_found_by_name_or_by_being_the_only_text(write: Write) -> No
         (["1", "0", "", "-1"], None, [1, 0, None, None], None),
         (["pos", "neg", None, ""], None, [1, 0, None, None], ["neg", "pos"]),
         (["pos", "neg", None, "neg"], ["POS", "NEG"], [0, 1, None, 1], ["POS", "NEG"]),
-        (["pos", "neg", None, "neg"], ["LABEL_0", "LABEL_1"], [1, 0, None, 0], ["neg", "pos"]),
         (["Pos", "pos", "1", "Pos"], None, [1, 2, 0, 1], ["1", "Pos", "pos"]),
     ],
 )

@@ -1,0 +1,212 @@
+"""What the labels of a corpus mean: a number for each value, which for a model with a head is the number of a class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from clvq.corpus.columns import RawLabel, Rows, label_key
+from clvq.corpus.files import NUMBER
+from clvq.errors import ClvqError
+
+LabelIds = dict[RawLabel, int | None]
+
+_SHOWN = 10  # values in a message
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What became of the labels of some splits."""
+
+    ids: list[LabelIds]
+    """For each split the number of each value; None where a row has no label."""
+    names: list[str] | None
+    """Of the numbers, where they are known."""
+    label_map: dict[str, int | None] = field(default_factory=dict)
+    """The number of each value as it stands in the corpus, over all splits."""
+
+
+def parse_label_map(text: str | None) -> dict[str, str]:
+    """Return the class of each value, as `label_key`, from "negative=0,positive=1". ClvqError: not of that form."""
+    classes: dict[str, str] = {}
+    for part in (text or "").split(",") if text else ():
+        value, equals, name = part.rpartition("=")
+        if not (equals and value.strip() and name.strip()) or label_key(value) in classes:
+            raise ClvqError(
+                "--label-map is VALUE=CLASS, separated by commas, each value once, such as negative=0,positive=1; "
+                f"it is {text!r}."
+            )
+        classes[label_key(value)] = name.strip()
+    return classes
+
+
+def number_labels(
+    splits: Sequence[tuple[Rows, set[RawLabel]]], head: list[str] | None, classes: Mapping[str, str] | None = None
+) -> Labels:
+    """Return a number for every label of every split, and the names of the numbers where they are known.
+
+    `classes` (see `parse_label_map`) says it for every value. Without it numbers stand as they are; names get the
+    numbers of `head`, the names of a model's classes, where all of them are among these but for case, else the numbers
+    of a split's class column, else, without a head, their place in sorted order. ClvqError where a label is not a class
+    of the head.
+    """
+    labels = [_SplitLabels.from_raw(rows, raw, bool(classes)) for rows, raw in splits]
+    if classes:
+        ids, names = _mapped(labels, head, classes)
+    else:
+        ids, names = _numbered(labels, head)
+        if head is not None:
+            _refuse_beyond(labels, ids, head)
+    by_value = {split.name(raw): number for split, of in zip(labels, ids, strict=True) for raw, number in of.items()}
+    ordered = sorted(by_value.items(), key=lambda item: (item[1] is None, item[1] or 0, item[0]))
+    return Labels([{None: None, **split} for split in ids], names, dict(ordered))
+
+
+@dataclass(frozen=True)
+class _SplitLabels:
+    """The distinct labels of a split, each as a number or a name, and the names behind its numbers."""
+
+    rows: Rows
+    values: dict[RawLabel, int | str]
+    names: list[str] | None
+
+    @classmethod
+    def from_raw(cls, rows: Rows, labels: set[RawLabel], any_value: bool) -> _SplitLabels:
+        """Labels that are all numbers are read as such: CSV files know no difference between 1 and "1"."""
+        values: dict[RawLabel, int | str] = {}
+        words = [label for label in labels if isinstance(label, str) and not NUMBER.fullmatch(label)]
+        for label in labels - {None}:
+            if words:
+                values[label] = str(label)
+            elif (value := float(str(label))) >= 0 and value == int(value):
+                values[label] = int(value)
+            elif any_value:
+                values[label] = str(label)
+            else:
+                raise rows.bad_label(label)
+        return cls(rows, values, rows.table.columns.classes.get(rows.label or ""))
+
+    @property
+    def are_names(self) -> bool:
+        return any(isinstance(value, str) for value in self.values.values())
+
+    @property
+    def are_bare_numbers(self) -> bool:
+        return bool(self.values) and self.names is None and not self.are_names
+
+    @property
+    def where(self) -> str:
+        return f"{self.rows.table.origin}, column {self.rows.label!r}"
+
+    def name(self, raw: RawLabel) -> str:
+        value = self.values[raw]
+        if isinstance(value, str) or self.names is None:
+            return str(value)
+        if value >= len(self.names):
+            raise self.rows.bad_label(raw)
+        return self.names[value]
+
+
+def _numbered(labels: list[_SplitLabels], head: list[str] | None) -> tuple[list[LabelIds], list[str] | None]:
+    bare = next((split for split in labels if split.are_bare_numbers), None)
+    named = next((split for split in labels if split.are_names), None)
+    columns = [split.names for split in labels if split.names]
+    if bare and named:
+        raise ClvqError(
+            f"Labels are numbers in {bare.rows.table.origin} ({bare.rows.label}) and names in "
+            f"{named.rows.table.origin} ({named.rows.label}). Write both the same way, or say what they mean with "
+            "--label-map VALUE=CLASS,..."
+        )
+    if bare or not (named or columns):
+        return [{raw: int(value) for raw, value in split.values.items()} for split in labels], (
+            columns[0] if columns else None
+        )
+    names = [{raw: split.name(raw) for raw in split.values} for split in labels]
+    used = {name for split in names for name in split.values()}.union(*columns)
+    order = next((known for known in (head, *columns) if known and _covers(known, used)), None)
+    if order is None and columns:
+        raise ClvqError(f"The two splits name their classes differently: {', '.join(sorted(used))}. Make them agree.")
+    if order is None and head is not None and named is not None:
+        raise ClvqError(
+            f"{named.where}: the labels {_listed(used)} are not the classes of the model: {', '.join(head)}. "
+            + _advice(used, head)
+        )
+    fold = str.casefold if order is not None else str
+    order = list(order) if order is not None else sorted(used)
+    by_name = {fold(name): number for number, name in enumerate(order)}
+    return [{raw: by_name[fold(name)] for raw, name in split.items()} for split in names], order
+
+
+def _covers(names: list[str], used: set[str]) -> bool:
+    folded = {name.casefold() for name in names}
+    return len(folded) == len(names) and {name.casefold() for name in used} <= folded
+
+
+def _mapped(
+    labels: list[_SplitLabels], head: list[str] | None, classes: Mapping[str, str]
+) -> tuple[list[LabelIds], list[str] | None]:
+    """Number the labels as --label-map says."""
+    known = head or next((split.names for split in labels if split.names), None)
+    if known is None and not all(name.isdecimal() or _is_none(name) for name in classes.values()):
+        known = list(dict.fromkeys(name for name in classes.values() if not _is_none(name)))
+    numbers = {value: _class_number(name, known) for value, name in classes.items()}
+    ids: list[LabelIds] = []
+    for split in labels:
+        keys = {raw: (label_key(raw), label_key(split.name(raw))) for raw in split.values}
+        if missing := {split.name(raw) for raw, (one, other) in keys.items() if not {one, other} & set(numbers)}:
+            raise ClvqError(
+                f"{split.where}: --label-map does not say what {_listed(missing)} is. Add it as VALUE=CLASS, or "
+                "VALUE=none for rows that have no label."
+            )
+        ids.append({raw: numbers[one if one in numbers else other] for raw, (one, other) in keys.items()})
+    return ids, known
+
+
+def _is_none(name: str) -> bool:
+    return name.casefold() in ("none", "-1")
+
+
+def _class_number(name: str, known: list[str] | None) -> int | None:
+    """Return the number of a class that is given by name or number; None for `none`. ClvqError: no such class."""
+    folded = [other.casefold() for other in known or ()]
+    if name.casefold() in folded:
+        return folded.index(name.casefold())
+    if _is_none(name):
+        return None
+    if name.isdecimal() and (known is None or int(name) < len(known)):
+        return int(name)
+    raise ClvqError(
+        f"--label-map: there is no class {name!r}. The classes are "
+        f"{', '.join(f'{number} ({other})' for number, other in enumerate(known or ()))}."
+    )
+
+
+def _refuse_beyond(labels: list[_SplitLabels], ids: list[LabelIds], head: list[str]) -> None:
+    """Raise ClvqError for a label that is no class of the model's head."""
+    for split, numbers in zip(labels, ids, strict=True):
+        if beyond := [number for number in numbers.values() if number is not None and number >= len(head)]:
+            values = {str(value) for other in labels for value in other.values.values()}
+            raise ClvqError(
+                f"{split.where}: label {max(beyond)}, but the model's head has classes 0 to {len(head) - 1} "
+                f"({', '.join(head)}). " + _advice(values, head)
+            )
+
+
+def _advice(values: set[str], head: list[str]) -> str:
+    """Return what to do about labels that are not the head's; numbers as many as classes are taken in their order."""
+    ordered: list[str] = sorted(values)[:_SHOWN]
+    classes = ["CLASS"] * len(ordered)
+    if len(values) == len(head) and all(value.isdecimal() for value in values):
+        ordered = sorted(values, key=int)
+        classes = [name if not {",", "="} & set(name) else str(number) for number, name in enumerate(head)]
+    example = ",".join(f"{value}={name}" for value, name in zip(ordered, classes, strict=True))
+    more = ",..." if len(ordered) < len(values) else ""
+    return (
+        f"Say which is which: --label-map {example}{more} (a class by its name or number); or name another column with "
+        "--label-column (none: no labels)."
+    )
+
+
+def _listed(values: set[str]) -> str:
+    shown = sorted(values)[:_SHOWN]
+    return ", ".join(map(repr, shown)) + (f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else "")

@@ -1,0 +1,81 @@
+"""What an extraction takes from a corpus, to be told: the columns, three values of each, and what labels mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any, Protocol
+
+EXAMPLES = 3
+_LONGEST = 60  # characters of a text in a note
+
+
+class _Sentence(Protocol):
+    @property
+    def text(self) -> str: ...
+    @property
+    def label(self) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class TakenColumns:
+    """The columns of a corpus that became texts and labels."""
+
+    text_column: str
+    texts: tuple[str, ...]
+    """Of the first sentences."""
+    label_column: str | None
+    labels: tuple[str | None, ...]
+    """Of the same sentences, as they stand in the corpus where that is known."""
+    label_map: dict[str, str]
+    """For each value in the corpus the number of its class, with its name."""
+    layout: dict[str, Any] | None
+    """How the file is read as a table; None for other files."""
+
+    @classmethod
+    def of_sentences(
+        cls, provenance: Mapping[str, Any], label_names: list[str] | None, sentences: Iterable[_Sentence]
+    ) -> TakenColumns:
+        """Return what `provenance`, of a `Corpus`, says of its training split, with its first `sentences`."""
+        first = list(islice(sentences, EXAMPLES))
+        numbers: dict[str, int | None] = provenance.get("label_map", {})
+        values = {number: value for value, number in reversed(numbers.items())}
+
+        def named(number: int | None) -> str:
+            if number is None:
+                return "no label"
+            name = label_names[number] if label_names is not None and number < len(label_names) else None
+            return str(number) if name in (None, str(number)) else f"{number} ({name})"
+
+        return cls(
+            provenance["text_column"],
+            tuple(sentence.text for sentence in first),
+            provenance["label_column"],
+            tuple(None if s.label is None else values.get(s.label, str(s.label)) for s in first),
+            {value: named(number) for value, number in numbers.items()},
+            provenance.get("layout"),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    def lines(self) -> list[str]:
+        """Return what to tell people, a line each."""
+        texts = ", ".join(repr(t if len(t) <= _LONGEST else f"{t[: _LONGEST - 3]}...") for t in self.texts)
+        lines = [f"Texts are the column {self.text_column!r}: {texts}."]
+        if self.layout is not None:
+            quotes = "enclose fields" if self.layout["quoting"] == "quoted" else "are read as they stand"
+            header = "names the columns" if self.layout["header"] else "is data"
+            lines.append(
+                f"The file is split at {self.layout['delimiter']!r}, double quotes {quotes}, the first line {header}."
+            )
+        if self.label_column is None:
+            return [*lines, "Labels: none (--label-column names their column)."]
+        labels = ", ".join("none" if label is None else repr(label) for label in self.labels)
+        lines.append(f"Labels are the column {self.label_column!r}: {labels}.")
+        if self.label_map:
+            meanings = [f"{value!r} is {meaning}" for value, meaning in islice(self.label_map.items(), 12)]
+            more = f", and {len(self.label_map) - 12} more" if len(self.label_map) > 12 else ""
+            lines.append(f"Of the labels, {', '.join(meanings)}{more}.")
+        return lines
