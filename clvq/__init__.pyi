@@ -151,7 +151,8 @@ def extract(
         eval_dataset: Corpus that the evaluation split comes from [the same corpus].
         eval_split: Split to evaluate on [validation, dev or test; without these a tenth of the training
             split is held out].
-        text_column: Column of the corpus with the text [found by its usual names].
+        text_column: Column of the corpus with the text; text.en is inside the objects of text [found by
+            its usual names].
         label_column: Column of the corpus with the label; none: the corpus has no labels [found by its
             usual names].
         label_map: What the values of that column mean, such as neg=0,pos=1: a class by its number or
@@ -168,7 +169,7 @@ def extract(
         max_length: Largest number of tokens of a sentence [the model's limit].
         unit: What a stored row stands for: a word, or a token (for scripts without spaces).
         words: How words are found: by the text itself, or at white space, for text that is tokenised
-            already.
+            already (also as lists of tokens).
         pooling: Which state stands for a word of several sub-words: the last one's, their mean, or the
             first one's.
         dtype: Number type in which the states are stored.

@@ -25,7 +25,7 @@ from clvq.config.training import PAPER, UNUSED, TrainConfig
 
 __all__ = [
     "PAPER", "UNUSED", "ExplainConfig", "ExtractConfig", "FaithfulnessConfig", "Quoting", "Settings", "TrainConfig",
-    "differences",
+    "WordMethod", "differences",
 ]  # fmt: skip
 
 Unit = Literal["word", "token"]
@@ -62,7 +62,9 @@ class ExtractConfig(Settings):
     eval_split: str | None = stated(
         None, "Split to evaluate on [validation, dev or test; without these a tenth of the training split is held out]."
     )
-    text_column: str | None = stated(None, "Column of the corpus with the text [found by its usual names].")
+    text_column: str | None = stated(
+        None, "Column of the corpus with the text; text.en is inside the objects of text [found by its usual names]."
+    )
     label_column: str | None = stated(
         None, "Column of the corpus with the label; none: the corpus has no labels [found by its usual names]."
     )
@@ -91,7 +93,9 @@ class ExtractConfig(Settings):
     max_length: int | None = stated(None, "Largest number of tokens of a sentence [the model's limit].")
     unit: Unit = stated("word", "What a stored row stands for: a word, or a token (for scripts without spaces).")
     words: WordMethod = stated(
-        "text", "How words are found: by the text itself, or at white space, for text that is tokenised already."
+        "text",
+        "How words are found: by the text itself, or at white space, for text that is tokenised already (also as lists "
+        "of tokens).",
     )
     pooling: Pooling = stated(
         "last", "Which state stands for a word of several sub-words: the last one's, their mean, or the first one's."

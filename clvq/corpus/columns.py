@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from clvq.corpus.files import NUMBER
-from clvq.corpus.sources import Table
+from clvq.corpus.tables import Table
 from clvq.corpus.usual_names import LABEL_COLUMNS, TEXT_COLUMNS
 from clvq.errors import ClvqError
 
@@ -19,24 +19,36 @@ _HEAD = 1000
 
 
 @dataclass(frozen=True)
+class Hints:
+    """What somebody said of the values of a table."""
+
+    mapped: frozenset[str] = frozenset()
+    """Keys (`label_key`) of values that are labels."""
+    join_tokens: bool = False
+    """Whether a list of tokens is a text: the tokens, with spaces between them."""
+
+
+@dataclass(frozen=True)
 class Rows:
     """The text column and the label column of a table."""
 
     table: Table
     text: str
     label: str | None
-    mapped: frozenset[str] = frozenset()
-    """Keys (`label_key`) of values that are labels because somebody said what they mean."""
+    hints: Hints = Hints()
 
     @classmethod
-    def choose(cls, table: Table, text: str | None, label: str | None, mapped: frozenset[str] = frozenset()) -> Rows:
-        """Return the named columns, which must exist, or else those with a usual name; a label `none` is none."""
+    def choose(cls, table: Table, text: str | None, label: str | None, hints: Hints = Hints()) -> Rows:
+        """Return the named columns, which must exist, or else those with a usual name; a label `none` is none.
+
+        A name such as `text.en` is the entry `en` of the objects in the column `text`.
+        """
         columns = table.columns
         label = "" if label == "none" and label not in columns.names else label
         if not columns.names:
             raise ClvqError(f"{table.origin} is empty: it holds no rows.")
         for kind, name in (("text", text), ("label", label)):
-            if name and name not in columns.names:
+            if name and name not in columns.reachable:
                 raise _no_column(table, kind, f"no column {name!r}")
         if label is None:
             label = _by_name(columns.names, LABEL_COLUMNS, text)
@@ -47,25 +59,34 @@ class Rows:
             if len(strings) != 1:
                 raise _no_column(table, "text", "no text column with a usual name")
             text = strings[0]
-        return cls(table, text, label or None, mapped)
+        return cls(table, text, label or None, hints)
 
     @classmethod
     def like(cls, table: Table, other: Rows) -> Rows:
         """The columns that another split uses, where they are here too, else by usual names."""
-        names = table.columns.names
+        names = table.columns.reachable
         label = other.label if other.label in names else None if other.label else ""
-        return cls.choose(table, other.text if other.text in names else None, label, other.mapped)
+        return cls.choose(table, other.text if other.text in names else None, label, other.hints)
 
     def read(self) -> Iterator[tuple[str | None, RawLabel]]:
-        """Each row's text, or None where it has none, and its label as it stands."""
-        columns = list(dict.fromkeys([self.text, *([self.label] if self.label else [])]))
-        for number, row in enumerate(self.table.read(columns), 1):
-            label = self._as_label(row.get(self.label), number) if self.label else None
-            yield self._as_text(row.get(self.text), number), label
+        """Yield each row's text, or None where it has none, and its label as it stands."""
+        for number, (text, label) in enumerate(self.table.values([self.text, self.label]), 1):
+            yield self.as_text(text, number), self._as_label(label, number) if self.label else None
 
     def has_labels(self) -> bool:
         """Whether one of the first rows has a label."""
         return self.label is not None and any(label is not None for _, label in islice(self.read(), _HEAD))
+
+    def like_labels(self) -> list[str]:
+        """Return the other columns whose values are no lists or objects, and occur about twice or more at the start."""
+        columns = [name for name in self.table.columns.names if name != self.text]
+        first = list(islice(self.table.values(columns), _HEAD)) if columns else []
+        names = []
+        for name, values in zip(columns, zip(*first, strict=True), strict=False):
+            scalars = not any(isinstance(value, list | dict) for value in values)
+            if scalars and 0 < len({*values} - {None}) <= len(first) / 2:
+                names.append(name)
+        return names
 
     def bad_label(self, value: Any, row: str = "") -> ClvqError:
         return ClvqError(
@@ -74,18 +95,35 @@ class Rows:
             "VALUE=CLASS,..., or name another column with --label-column (none: no labels)."
         )
 
-    def _as_text(self, value: Any, number: int) -> str | None:
+    def as_text(self, value: Any, number: int) -> str | None:
+        """Return the text that a value of the text column is, or None. ClvqError where it is none; row `number`."""
         if isinstance(value, str):
             return value
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return None
-        if isinstance(value, list | dict | bytes):
-            problem = f"a {type(value).__name__}, not a text, in row {number} of the column {self.text!r}"
-            raise _no_column(self.table, "text", problem)
+        if isinstance(value, list) and all(isinstance(token, str) for token in value):
+            if self.hints.join_tokens:
+                return " ".join(value)
+            raise self._no_text("a list of tokens", number, "Read them joined by spaces with --words whitespace")
+        if isinstance(value, dict):
+            inner = [name for name in self.table.columns.nested if name.startswith(f"{self.text}.")]
+            advice = (
+                f"Name an entry of it with --text-column: {', '.join(inner)}" if inner else "Write texts to the file"
+            )
+            raise self._no_text("an object", number, advice)
+        if isinstance(value, list | bytes):
+            raise self._no_text(f"a {type(value).__name__}", number, "Lists, other than of tokens, cannot be texts")
         return str(value)
 
+    def _no_text(self, kind: str, number: int, advice: str) -> ClvqError:
+        others = [name for name in self.table.columns.names if name not in (self.text, self.label)]
+        other = f", or name another column with --text-column: {', '.join(others)}" if others else ""
+        return ClvqError(
+            f"{self.table.origin} has {kind}, not a text, in row {number} of the column {self.text!r}. {advice}{other}."
+        )
+
     def _as_label(self, value: Any, number: int) -> RawLabel:
-        if self.mapped and label_key(value) in self.mapped:
+        if self.hints.mapped and label_key(value) in self.hints.mapped:
             return str(value).strip()
         if isinstance(value, str):
             name = value.strip()
@@ -113,5 +151,5 @@ def _by_name(columns: list[str], usual: tuple[str, ...], taken: str | None) -> s
 
 
 def _no_column(table: Table, kind: str, problem: str) -> ClvqError:
-    names = ", ".join(table.columns.names)
+    names = ", ".join(table.columns.reachable)
     return ClvqError(f"{table.origin} has {problem}. Name one of its columns with --{kind}-column: {names}.")

@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,13 @@ class Columns:
     names: list[str]
     strings: list[str]
     classes: dict[str, list[str]]
+    nested: list[str] = field(default_factory=list)
+    """Entries of columns that hold objects, as `text.en`."""
+
+    @property
+    def reachable(self) -> list[str]:
+        """All that can be named as a text or a label."""
+        return [*self.names, *self.nested]
 
 
 def file_format(path: Path) -> str | None:
@@ -64,11 +71,33 @@ def read_columns(path: Path, layout: Layout | None) -> Columns:
 def columns_of(rows: Iterable[dict[str, Any]]) -> Columns:
     """The columns of a few rows: one holds text where any of its values is a string that is no number."""
     names: dict[str, bool] = {}
+    nested: dict[str, None] = {}
     for row in rows:
         for name, value in row.items():
             is_text = isinstance(value, str) and NUMBER.fullmatch(value) is None
             names[name] = names.get(name, False) or is_text
-    return Columns(list(names), [name for name, is_text in names.items() if is_text], {})
+            nested.update(dict.fromkeys(_entries(name, value)))
+    return Columns(list(names), [name for name, is_text in names.items() if is_text], {}, list(nested))
+
+
+def _entries(name: str, value: Any) -> Iterator[str]:
+    """Yield the dotted names of what is in an object, without those that are objects themselves."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if isinstance(inner, dict):
+                yield from _entries(f"{name}.{key}", inner)
+            else:
+                yield f"{name}.{key}"
+
+
+def value_at(row: dict[str, Any], name: str) -> Any:
+    """Return the value of a column, or of a dotted name inside a column's objects; None where there is none."""
+    if name in row:
+        return row[name]
+    for column, inner in row.items():
+        if isinstance(inner, dict) and name.startswith(f"{column}."):
+            return value_at(inner, name.removeprefix(f"{column}."))
+    return None
 
 
 def read_rows(path: Path, layout: Layout | None, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
@@ -95,15 +124,40 @@ def _read_delimited(path: Path, layout: Layout, columns: list[str] | None) -> It
 
 
 def _read_json(path: Path) -> Iterator[dict[str, Any]]:
-    """One object a line; or one array of objects, which is read as a whole."""
+    """Yield one object a line; or those of one array, which is read as a whole. ClvqError for an object of columns."""
+    rows = _json_objects(path)
+    first = list(islice(rows, 2))
+    if len(first) == 1 and _holds_columns(first[0]):
+        raise ClvqError(
+            f"{path}, line 1: one object of columns ({', '.join(first[0])}) instead of an object a row. It must hold "
+            'one object a line, or one array of objects. With pandas: df.to_json(path, orient="records", lines=True).'
+        )
+    yield from chain(first, rows)
+
+
+def _json_objects(path: Path) -> Iterator[dict[str, Any]]:
     lines = enumerate(read_lines(path), 1)
     for number, line in lines:
         if line.lstrip().startswith("["):
             document = line + "".join(rest for _, rest in lines)
             for item_number, item in enumerate(_parse_json(path, number, document), 1):
                 yield _as_row(item, f"{path}, item {item_number}")
+        elif line.strip() == "{":  # an object over several lines
+            yield _as_row(
+                _parse_json(path, number, line + "".join(rest for _, rest in lines)), f"{path}, line {number}"
+            )
         elif not line.isspace():
             yield _as_row(_parse_json(path, number, line.rstrip()), f"{path}, line {number}")
+
+
+def _holds_columns(item: dict[str, Any]) -> bool:
+    """Whether the only object of a file holds all rows: lists, or objects by row number, as pandas writes them."""
+    values = list(item.values())
+    lists = [value for value in values if isinstance(value, list)]
+    by_number = [value for value in values if isinstance(value, dict) and value and all(map(str.isdecimal, value))]
+    return bool(values) and (
+        len(values) in (len(lists), len(by_number)) or any(isinstance(part, dict) for part in chain(*lists))
+    )
 
 
 def _as_row(item: Any, where: str) -> dict[str, Any]:
@@ -137,7 +191,20 @@ def _parquet_columns(path: Path) -> Columns:
     features = metadata.get("info", {}).get("features") or {}
     classes = {name: feature["names"] for name, feature in features.items() if _is_class_label(feature)}
     strings = [field.name for field in schema if _is_string(field.type)]
-    return Columns(schema.names, strings, classes)
+    nested = [name for field in schema for name in _struct_fields(field.name, field.type)]
+    return Columns(schema.names, strings, classes, nested)
+
+
+def _struct_fields(name: str, kind: Any) -> Iterator[str]:
+    """Yield the dotted names of what is in a parquet column of objects."""
+    import pyarrow
+
+    if pyarrow.types.is_struct(kind):
+        for inner in kind:
+            if pyarrow.types.is_struct(inner.type):
+                yield from _struct_fields(f"{name}.{inner.name}", inner.type)
+            else:
+                yield f"{name}.{inner.name}"
 
 
 def _is_class_label(feature: Any) -> bool:

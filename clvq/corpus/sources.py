@@ -6,13 +6,12 @@ import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import chain, islice
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from clvq.corpus.delimited import DELIMITERS, FileOptions, Layout
+from clvq.corpus.delimited import DELIMITERS, FileOptions
 from clvq.corpus.files import (
     FORMATS,
     LINES,
@@ -25,72 +24,13 @@ from clvq.corpus.files import (
 )
 from clvq.corpus.hub import datasets_errors, load_builder, quiet
 from clvq.corpus.lines import COMPRESSIONS
+from clvq.corpus.tables import Rows, Source, Table
 from clvq.errors import ClvqError
-
-Rows = Iterator[dict[str, Any]]
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _LONGEST_ID = 96
 _COMMIT = re.compile(r"@([0-9a-f]{40})\b")
 _SHUFFLE_BUFFER = 10_000
-
-
-@dataclass(frozen=True)
-class Table:
-    """A split before its columns are chosen: rows that can be read any number of times, in the same order."""
-
-    origin: str  # for messages
-    columns: Columns
-    read: Callable[[list[str]], Rows]
-    shuffled: Callable[[int], Table] | None = None  # for a stream: the same rows, mixed by a seed
-    layout: Layout | None = None  # of the first file, where its fields are told apart by a delimiter
-
-
-@dataclass(frozen=True)
-class Source:
-    """A dataset with its splits, each opened when it is asked for."""
-
-    origin: str
-    splits: list[str]
-    provenance: dict[str, Any]
-    open_split: Callable[[str], Table]
-    streamed: bool = False
-    takes_options: bool = False
-    """Whether FileOptions mean something to its files."""
-
-    def table(self, split: str) -> Table:
-        """A split by name or by a slice as `datasets` writes them: `train[:100]`, `train[:10%]+test`."""
-        bases = split_names(split)
-        if unknown := [name for name in bases if name not in self.splits]:
-            raise ClvqError(f"{self.origin} has no split {unknown[0]!r}. It has: {', '.join(self.splits)}.")
-        if split in self.splits:
-            return self.open_split(split)
-        if self.streamed:
-            raise ClvqError(
-                f"{self.origin}: {split!r} needs the length of the split, which a stream does not know. "
-                "Leave out streaming, or use max_sentences instead of the slice."
-            )
-        from datasets import ReadInstruction
-
-        tables = {name: self.open_split(name) for name in bases}
-        lengths = {name: sum(1 for _ in table.read(table.columns.names[:1])) for name, table in tables.items()}
-        try:
-            parts = ReadInstruction.from_spec(split).to_absolute(lengths)
-        except (ValueError, AssertionError) as error:
-            raise ClvqError(f"{self.origin}: cannot read the split {split!r}: {error}") from error
-
-        def read(columns: list[str]) -> Rows:
-            return chain.from_iterable(
-                islice(tables[part.splitname].read(columns), part.from_, part.to) for part in parts
-            )
-
-        first = tables[bases[0]]
-        return Table(f"{self.origin} ({split})", first.columns, read, layout=first.layout)
-
-
-def split_names(split: str) -> list[str]:
-    """The splits that a slice takes from: `train` and `test` for `train[:10%]+test`."""
-    return [part.partition("[")[0].strip() for part in split.split("+")]
 
 
 def open_source(
@@ -279,7 +219,8 @@ def _dataset_table(dataset: Any, origin: str, owner: Any = None) -> Table:
         kinds = dict(plain.features)
         strings = [n for n, kind in kinds.items() if isinstance(kind, Value) and "string" in kind.dtype]
         classes = {n: list(kind.names) for n, kind in kinds.items() if isinstance(kind, ClassLabel) and kind.names}
-        columns = Columns(list(kinds), strings, classes)
+        nested = [name for n, kind in kinds.items() for name in _entries(n, kind)]
+        columns = Columns(list(kinds), strings, classes, nested)
     if len(columns.names) == 1 and any(character in columns.names[0] for character in DELIMITERS.values()):
         raise ClvqError(
             f"{origin} has the one column {columns.names[0]!r}, whose name holds a delimiter. Say in the card of its "
@@ -293,3 +234,15 @@ def _dataset_table(dataset: Any, origin: str, owner: Any = None) -> Table:
         return _dataset_table(mixed, origin, owner)
 
     return Table(origin, columns, read, shuffled)
+
+
+def _entries(name: str, kind: Any) -> Iterator[str]:
+    """Yield the dotted names of what is in a column of objects, by its feature in `datasets`."""
+    from datasets import Translation
+
+    inner = dict.fromkeys(kind.languages) if isinstance(kind, Translation) else kind if isinstance(kind, dict) else {}
+    for key, part in inner.items():
+        if isinstance(part, dict):
+            yield from _entries(f"{name}.{key}", part)
+        else:
+            yield f"{name}.{key}"

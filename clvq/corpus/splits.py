@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clvq.config import ExtractConfig, Quoting
-from clvq.corpus.columns import Rows
+from clvq.config import ExtractConfig, Quoting, WordMethod
+from clvq.corpus.columns import Hints, Rows
 from clvq.corpus.delimited import FileOptions
 from clvq.corpus.files import LINES
 from clvq.corpus.labels import LabelIds, number_labels, parse_label_map
 from clvq.corpus.scan import HELD_OUT, Part, SplitCounts, encodable, scan, stays_in_training
-from clvq.corpus.sources import Source, open_source, split_names
+from clvq.corpus.sources import open_source
+from clvq.corpus.tables import Source, split_names
 from clvq.errors import ClvqError
 
 SPLITS = ("train", "eval")
@@ -45,6 +46,8 @@ class CorpusSettings:
     """An empty name, or `none`, reads no labels."""
     label_map: str | None = None
     """What values of the label column mean; see `labels.parse_label_map`."""
+    words: WordMethod = "text"
+    """With `whitespace` a list of tokens is a text."""
     delimiter: str | None = None
     """Of the fields of local files; see `FileOptions`, for the next two also."""
     quoting: Quoting | None = None
@@ -133,7 +136,7 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None) 
       (with a held-out tenth, until training is full). `streaming` is for data of the hub, and for folders
       that need `datasets`; local files are read row by row in any case.
     - Labels: see `labels.number_labels`, with `label_names` those of the model's head. Where the model has one, it is
-      an error too that none of several columns is a label, unless `label_column` is `none`.
+      an error too that no column is the label though one may be (`Rows.like_labels`), unless `label_column` is `none`.
     """
     if settings.max_sentences is not None and settings.max_sentences < 1:
         raise ClvqError(f"max_sentences is {settings.max_sentences}; it must be at least 1.")
@@ -156,11 +159,11 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None) 
 
 
 def _refuse_unlabelled(rows: Rows, head: list[str]) -> None:
-    """Raise ClvqError where one of several columns may be the label that belongs to a model's classes."""
-    if rows.label is None and len(rows.table.columns.names) > 1:
+    """Raise ClvqError where a column with another name may be the label that belongs to a model's classes."""
+    if rows.label is None and (candidates := rows.like_labels()):
         raise ClvqError(
             f"{rows.table.origin} has no label column with a usual name, but the model has classes "
-            f"({', '.join(head)}). Name it with --label-column: {', '.join(rows.table.columns.names)}; or give "
+            f"({', '.join(head)}). Name it with --label-column, such as {', '.join(candidates)}; or give "
             "--label-column none for a corpus without labels."
         )
 
@@ -177,8 +180,8 @@ def _open_splits(settings: CorpusSettings) -> tuple[_OpenSplit, _OpenSplit | Non
     if options.given and not (source.takes_options or eval_source.takes_options):
         raise ClvqError(f"--delimiter, --quoting and --header are for {' '.join(LINES)} files, not {source.origin}.")
     split = settings.split or _default_split(source, ("train",))
-    mapped = frozenset(parse_label_map(settings.label_map))
-    train = Rows.choose(source.table(split), settings.text_column, settings.label_column, mapped)
+    hints = Hints(frozenset(parse_label_map(settings.label_map)), settings.words == "whitespace")
+    train = Rows.choose(source.table(split), settings.text_column, settings.label_column, hints)
     if settings.eval_dataset is not None:
         eval_split = settings.eval_split or _default_split(eval_source, (*EVALUATION_SPLITS, "train"))
     else:

@@ -11,8 +11,10 @@ from sklearn.metrics import average_precision_score
 
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import local_checksum
+from clvq.corpus.columns import Hints, Rows
 from clvq.corpus.delimited import FileOptions
-from clvq.corpus.sources import Table, open_source
+from clvq.corpus.sources import open_source
+from clvq.corpus.tables import Table
 from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.records import Agreement, Explanation, Span
 
@@ -27,15 +29,16 @@ def read_rationales(store: ActivationStore, column: str) -> dict[str, list[Span]
     the spans of all its rows. ClvqError where the column is missing, is no such thing, or marks nothing.
     """
     table, text_column = _evaluation_table(store)
-    if column not in table.columns.names:
+    if column not in table.columns.reachable:
         raise ClvqError(
             f"{table.origin} has no column {column!r} (--rationale-column). "
-            f"Its columns are: {', '.join(table.columns.names)}."
+            f"Its columns are: {', '.join(table.columns.reachable)}."
         )
     found: dict[str, set[Span]] = {}
-    for number, row in enumerate(table.read([text_column, column]), 1):
-        text = str(row.get(text_column) or "")
-        parts = _parts(row.get(column))
+    rows = Rows(table, text_column, None, Hints(join_tokens=store.settings["words"] == "whitespace"))
+    for number, (value, marked) in enumerate(table.values([text_column, column]), 1):
+        text = rows.as_text(value, number) or ""
+        parts = _parts(marked)
         if parts is None:
             raise ClvqError(
                 f"{table.origin}, row {number}: the column {column!r} (--rationale-column) holds neither a part of the "

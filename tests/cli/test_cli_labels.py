@@ -174,10 +174,11 @@ def test_what_was_taken_is_told(clvq: Clvq, critic: Path, tmp_path: Path) -> Non
 
 def test_no_label_column_among_several_is_a_doubt(clvq: Clvq, critic: Path, reader: Path, tmp_path: Path) -> None:
     dataset = tmp_path / "r.csv"
-    dataset.write_text("text,stars\n" + "".join(f'"{text}",{number % 2}\n' for number, text in enumerate(TEXTS)))
+    lines = [f'{number},"{text}",{number % 2}' for number, text in enumerate(TEXTS)]
+    dataset.write_text("\n".join(["id,text,stars", *lines]) + "\n")
     ended = extract(clvq, critic, dataset)
     assert ended.code == 1
-    assert "--label-column: text, stars; or give --label-column none" in ended.message
+    assert "--label-column, such as stars; or give --label-column none" in ended.message
     ended = extract(clvq, critic, dataset, "--label-column", "none")
     assert (ended.code, set(stored(tmp_path).values())) == (0, {None})
     assert "Labels: none" in ended.message
@@ -186,9 +187,18 @@ def test_no_label_column_among_several_is_a_doubt(clvq: Clvq, critic: Path, read
     assert extract(clvq, reader, dataset, "--overwrite").code == 0
 
 
-def test_texts_alone_are_no_doubt(clvq: Clvq, critic: Path, tmp_path: Path) -> None:
-    dataset = tmp_path / "r.txt"
-    dataset.write_text("\n".join(TEXTS) + "\n")
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("r.txt", "\n".join(TEXTS) + "\n"),
+        ("r.jsonl", "".join(json.dumps({"id": n, "text": text, "tags": [0]}) + "\n" for n, text in enumerate(TEXTS))),
+    ],
+)
+def test_texts_without_what_may_be_a_label_are_no_doubt(
+    clvq: Clvq, critic: Path, tmp_path: Path, name: str, content: str
+) -> None:
+    dataset = tmp_path / name
+    dataset.write_text(content)
     ended = extract(clvq, critic, dataset)
     assert ended.code == 0, ended.err
     assert "Labels: none (--label-column names their column)" in ended.message

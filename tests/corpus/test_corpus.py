@@ -259,8 +259,8 @@ def test_columns_are_found_by_name_or_by_being_the_only_text(write: Write) -> No
     two = write("two.csv", "a,b\nx,y\nz,w\n")
     refused("no text column", "a, b", dataset=two)
     assert load_corpus(two, text_column="a").provenance["label_column"] is None
-    chat = write("chat.jsonl", jsonl([{"text": ["a"]}]))
-    refused("row 1", "a list, not a text", dataset=chat)
+    chat = write("chat.jsonl", jsonl([{"text": ["a"]}, {"text": ["b"]}]))
+    refused("row 1", "a list of tokens, not a text", dataset=chat)
 
 
 @pytest.mark.parametrize(
