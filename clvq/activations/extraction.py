@@ -27,6 +27,7 @@ from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import SENTENCE, WORD
 from clvq.language_model.tokenization import TokenizedSentence
+from clvq.language_model.words import phrase_without_spaces
 from clvq.progress import Progress, Report, silent
 from clvq.storage import free_bytes, locked, size_text
 
@@ -224,13 +225,21 @@ class _Extraction:
             self.job.progress(Progress("extract", note="Streaming: the size of the store is not known beforehand."))
             return
         wanted = 0.0
+        sampled: list[str] = []
         for split in SPLITS:
             total, done = self.source.sentence_count(split), self.writer.sentences_done(split)
             step = max(1, total // ESTIMATE_SENTENCES)
             texts = [s.text for s in islice(self._sentences(split), 0, None, step)]
+            sampled += texts
             sample = self.job.model.tokenize(texts, self.job.config.unit, self.job.config.words)
             rows = sum(len(sentence.words) + 1 for sentence in sample) / max(len(sample), 1)
             wanted += rows * (total - done) * self._row_bytes()
+        phrase = phrase_without_spaces(sampled) if self.job.config.unit == "word" else None
+        if phrase is not None:
+            note = (
+                f"The script of the texts has no spaces: {phrase[:30]!r} is one word here. Use --unit token for tokens."
+            )
+            self.job.progress(Progress("extract", note=f"Warning: {note}"))
         free = free_bytes(self.job.path)
         self.job.progress(Progress("extract", note=f"About {size_text(wanted)} will be written to {self.job.path}."))
         if wanted > free:

@@ -163,6 +163,12 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list | range) else value
 
 
+_KINDS = {
+    type(None): "nothing", int: "a whole number", float: "a number", str: "a text", bool: "true or false",
+    tuple: "a whole number or a list of them, such as (4, 8)",
+}  # fmt: skip
+
+
 def _check_type(item: Field[Any], hint: Any, value: Any) -> None:
     """Raise ClvqError for a value of another type: options arrive typed, settings from Python or a file may not be."""
     name = flag(item.name)
@@ -183,5 +189,5 @@ def _check_type(item: Field[Any], hint: Any, value: Any) -> None:
                 return
         elif type(value) is alternative:
             return
-    wanted = " or ".join("nothing" if a is type(None) else getattr(a, "__name__", str(a)) for a in alternatives)
+    wanted = " or ".join(_KINDS.get(typing.get_origin(kind) or kind, str(kind)) for kind in alternatives)
     raise ClvqError(f"{name} must be {wanted}; it is {value!r}.")

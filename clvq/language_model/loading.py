@@ -1,6 +1,6 @@
 """From a model's name to its config, tokenizer and weights: what is checked, identified, loaded, and advised.
 
-The one place that knows how transformers loads models, and what it and the hub raise.
+The one place that knows how transformers loads models.
 """
 
 from __future__ import annotations
@@ -12,21 +12,22 @@ from typing import Any, NamedTuple
 
 import torch
 import xxhash
-from huggingface_hub import errors as hub_errors
 from huggingface_hub import hf_hub_download
 from huggingface_hub.utils import are_progress_bars_disabled
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
+    AutoModelForTextEncoding,
     AutoTokenizer,
 )
+from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
 from clvq.artifacts import files_checksum
-from clvq.errors import ClvqError, first_line
+from clvq.errors import ClvqError
+from clvq.language_model.advice import advice
 from clvq.language_model.tokenization import special_ids
 
 
@@ -53,7 +54,7 @@ def explained(name: str) -> Iterator[None]:
     except ClvqError:
         raise
     except Exception as error:  # transformers raises nearly every type there is
-        raise ClvqError(_advice(error, name)) from error
+        raise ClvqError(advice(error, name)) from error
 
 
 def load_files(
@@ -68,9 +69,8 @@ def load_files(
     commit = None if local else _commit(name, revision)
     options = {"revision": commit, "trust_remote_code": trust_remote_code}
     config = AutoConfig.from_pretrained(name, **options)
-    if config.is_encoder_decoder:
-        raise ClvqError(f"{name} is an encoder-decoder model: give an encoder or a decoder-only one.")
-    _forget_missing_padding(config.get_text_config())
+    _refuse_two_stacks(config, name)
+    _drop_unusable(config)
     tokenizer = AutoTokenizer.from_pretrained(name, config=config, **options)
     _check_tokenizer(tokenizer, name)
     dtype: Any = "auto" if device.type == "cuda" else torch.float32
@@ -84,10 +84,32 @@ def load_files(
     )
 
 
-def _forget_missing_padding(config: Any) -> None:
-    """Drop a padding id that the embeddings lack, with which transformers could not make them."""
-    if (config.pad_token_id or 0) >= getattr(config, "vocab_size", float("inf")):
-        config.pad_token_id = None
+def _refuse_two_stacks(config: Any, name: str) -> None:
+    if config.is_encoder_decoder and not _is_text_encoder(config):
+        encoder = MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES.get(config.model_type)
+        remedy = f" Its encoder alone: {encoder}.from_pretrained(...).save_pretrained(...)." if encoder else ""
+        raise ClvqError(f"{name} is an encoder-decoder model: give an encoder or a decoder-only one.{remedy}")
+
+
+def _architecture(config: Any) -> str:
+    return str((config.architectures or ["a model of unknown class"])[0])
+
+
+def _is_text_encoder(config: Any) -> bool:
+    """Whether the files hold the encoder of an encoder-decoder model alone, such as T5EncoderModel."""
+    encoder = MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES.get(config.model_type, "")
+    return encoder.endswith("EncoderModel") and _architecture(config).endswith("EncoderModel")
+
+
+def _drop_unusable(config: Any) -> None:
+    """Drop what a config asks for and what states do not depend on, where it may not be there: a padding id that the
+    embeddings lack, and flash attention, a package of its own."""
+    text_config = config.get_text_config()
+    if (getattr(text_config, "pad_token_id", None) or 0) >= getattr(text_config, "vocab_size", float("inf")):
+        text_config.pad_token_id = None
+    for part in (config, text_config):
+        if "flash" in str(part._attn_implementation):
+            part._attn_implementation = None  # what transformers thinks best
 
 
 def _load_weights(
@@ -97,12 +119,14 @@ def _load_weights(
 
     With `next_token` a causal language model comes with its head for the next token instead of as the base model.
     """
-    architecture = (config.architectures or ["a model of unknown class"])[0]
+    architecture = _architecture(config)
     has_head = architecture.endswith("ForSequenceClassification")
     is_language_model = next_token and architecture.endswith(("ForCausalLM", "LMHeadModel"))
     auto: Any = AutoModelForSequenceClassification if has_head else AutoModel
     if is_language_model:
         auto = AutoModelForCausalLM
+    elif _is_text_encoder(config):
+        auto = AutoModelForTextEncoding
     model, info = auto.from_pretrained(
         name, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
     )
@@ -161,6 +185,8 @@ def _check_folder(folder: Path) -> Path:
     """Refuse a folder from which a model cannot be read, before transformers looks at it."""
     if not folder.is_dir():
         raise ClvqError(f"{folder} is a file: give the folder that holds the model's config.json.")
+    if (folder / "adapter_config.json").is_file():
+        _refuse_adapter(folder)
     if not (folder / "config.json").is_file():
         raise ClvqError(f"{folder} holds no config.json: give the folder that save_pretrained wrote.")
     if not any(folder.glob("*.safetensors")):
@@ -170,6 +196,16 @@ def _check_folder(folder: Path) -> Path:
             "AutoModel.from_pretrained(...).save_pretrained(...) from a source that you trust."
         )
     return folder
+
+
+def _refuse_adapter(folder: Path) -> None:
+    """Refuse a folder whose only weights are those of a PEFT adapter."""
+    if all(path.name.startswith("adapter") for path in folder.glob("*.safetensors")):
+        raise ClvqError(
+            f"{folder} holds an adapter (LoRA or another kind of PEFT), not a whole model. Merge it into its base "
+            "model once, with peft: AutoPeftModelForSequenceClassification.from_pretrained(...).merge_and_unload()"
+            ".save_pretrained(...), save the tokenizer in the same folder, and give that folder."
+        )
 
 
 def _check_tokenizer(tokenizer: Any, name: str) -> None:
@@ -202,54 +238,6 @@ def folder_fingerprint(folder: Path) -> str:
         "added_tokens.json",
     )
     return files_checksum(folder, {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
-
-
-_ADVICE: list[tuple[type[BaseException] | tuple[type[BaseException], ...], str]] = [
-    (
-        hub_errors.GatedRepoError,
-        "is gated: accept its terms on https://huggingface.co/{name} and set HF_TOKEN",
-    ),
-    (
-        hub_errors.RevisionNotFoundError,
-        "has no such revision: name a branch, a tag or a commit of it after the @",
-    ),
-    (
-        (hub_errors.RepositoryNotFoundError, hub_errors.HFValidationError),
-        "was not found, neither as a local folder nor on the Hugging Face hub: check the spelling; "
-        "a private model needs HF_TOKEN",
-    ),
-    # Also an EntryNotFoundError, so it comes first.
-    (
-        (hub_errors.LocalEntryNotFoundError, hub_errors.OfflineModeIsEnabled, ConnectionError, TimeoutError),
-        "is not in the local cache and the hub cannot be reached: go online once, unset HF_HUB_OFFLINE, "
-        "or give a local folder",
-    ),
-    (
-        hub_errors.EntryNotFoundError,
-        "lacks a file that a transformers model has ({line}): give another model",
-    ),
-    (
-        (torch.cuda.OutOfMemoryError, MemoryError),
-        "does not fit into the memory of the device: give another device, or a smaller model",
-    ),
-    (SafetensorError, "has a corrupt or truncated safetensors file ({line}): fetch or copy it again"),
-]
-
-
-def _advice(error: BaseException, name: str) -> str:
-    """What went wrong while loading `name`, and what to do, from the error or from what caused it."""
-    line = first_line(error)
-    chain: list[BaseException] = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(cause)
-    for kinds, text in _ADVICE:
-        if any(isinstance(link, kinds) for link in chain):
-            return f"{name} {text.format(name=name, line=line)}."
-    if "trust_remote_code" in str(error):
-        return f"{name} runs Python code of its own: read that code, then allow it with --trust-remote-code."
-    if isinstance(error, OSError) and "safetensors" in str(error):
-        return f"{name} has no safetensors weights, and clvq unpickles nothing: use a revision that has them."
-    return f"{name} cannot be loaded: {line} ({type(error).__name__}). Check its files."
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from clvq.device import pick_device
 from clvq.errors import ClvqError
+from clvq.language_model.advice import model_code
 from clvq.language_model.batching import Sharing, batches_by_length, try_sharing
 from clvq.language_model.loading import explained, load_files, split_revision
 from clvq.language_model.rows import BatchRows, row_layout
@@ -74,6 +75,7 @@ class LanguageModel:
             names = self.config.id2label
             self.label_names = [str(names.get(index, f"LABEL_{index}")) for index in range(self.config.num_labels)]
         self._text_config = self.config.get_text_config()
+        self.config.return_dict = self._text_config.return_dict = True  # whatever its file says: outputs have names
         pad = getattr(self._text_config, "pad_token_id", None)
         self._vocabulary_size: int = self.base.get_input_embeddings().weight.shape[0]
         self._configured_pad = pad if pad is not None and 0 <= pad < self._vocabulary_size else None
@@ -206,7 +208,8 @@ class LanguageModel:
             inputs = self.ids([sentences[index].input_ids for index in present], pad)
             rows = BatchRows([layouts[index] for index in present], self.device)
             captured: dict[int, Tensor] = {}
-            with torch.inference_mode(), self.capturing(layers, rows.gather, captured, stop=not predict):
+            capturing = self.capturing(layers, rows.gather, captured, stop=not predict)
+            with torch.inference_mode(), model_code(self.model_id), capturing:
                 if predict:
                     with self.head_padding(pad if len(present) > 1 else None):
                         output = self.model(**inputs, **no_cache(self.model)).logits

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from clvq.errors import ClvqError, first_line
+from clvq.errors import ClvqError
+from clvq.language_model.advice import model_code
 
 # A model without a limit of its own (relative positions, state space) still gets one: sentences, not books.
 _NO_LIMIT = 4096
@@ -114,14 +115,15 @@ def _trial(base: Any, inputs: dict[str, Tensor], sites: list[Site]) -> tuple[lis
 
     handles = [watch(site, recorder(site)) for site in sites]
     try:
-        output = base(**inputs, output_hidden_states=True, return_dict=True, **no_cache(base))
-        # Some models of older versions give the last one before the final norm; here it is always after.
-        return [*output.hidden_states[:-1], output.last_hidden_state], passed
-    except Exception as error:
-        raise ClvqError(_unsupported(base, f"a trial run failed ({first_line(error)})")) from error
+        with model_code(getattr(base, "name_or_path", "") or type(base).__name__):
+            output = base(**inputs, output_hidden_states=True, return_dict=True, **no_cache(base))
     finally:
         for handle in handles:
             handle.remove()
+    if getattr(output, "hidden_states", None) is None:
+        raise ClvqError(_unsupported(base, "it gives no hidden states"))
+    # Some models of older versions give the last one before the final norm; here it is always after.
+    return [*output.hidden_states[:-1], output.last_hidden_state], passed
 
 
 def _same(one: Any, other: Tensor) -> bool:

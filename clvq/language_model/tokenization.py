@@ -131,10 +131,14 @@ class WordTokenizer:
         return found.start() if found else None
 
     def _kept(self, added: list[int]) -> list[int]:
-        """Positions that stay: the special tokens that the tokenizer added, and what fits of the text."""
+        """Positions that stay: the special tokens that the tokenizer added, and what fits of the text's beginning, or
+        of its end where the tokenizer truncates on the left."""
         excess = max(0, len(added) - self.max_length)
         own = [at for at, is_added in enumerate(added) if not is_added]
-        cut = set(own[len(own) - excess :]) if excess else set()
+        if self.tokenizer.truncation_side == "left":
+            cut = set(own[:excess])
+        else:
+            cut = set(own[len(own) - excess :]) if excess else set()
         return [at for at in range(len(added)) if at not in cut]
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from clvq.errors import ClvqError
+from clvq.language_model.advice import model_code
 from clvq.language_model.batching import Sharing
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.sites import no_cache, splice
@@ -83,7 +84,8 @@ class UpperLayers:
     def states(self, inputs: Inputs) -> Tensor:
         """The model's own states at the layer `[B, T, D]`; the blocks above do not run."""
         captured: dict[int, Tensor] = {}
-        with self.model.capturing([self.layer], lambda state: state, captured, stop=True):
+        capturing = self.model.capturing([self.layer], lambda state: state, captured, stop=True)
+        with model_code(self.model.model_id), capturing:
             base = self.model.base
             base(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, **no_cache(base))
         return captured[self.layer]
@@ -103,7 +105,8 @@ class UpperLayers:
         if self._keeps_last:
             places, last = last.unique(return_inverse=True)  # [P]: batches are of like length, so these are few
             arguments["logits_to_keep"] = places
-        with self.model.head_padding(inputs.pad if self.model.label_names is not None else None):
+        pad = inputs.pad if self.model.label_names is not None else None
+        with model_code(self.model.model_id), self.model.head_padding(pad):
             output: Tensor = model(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, **arguments).logits
         if self.model.label_names is None:
             output = output[torch.arange(len(output), device=output.device), last]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import regex
 
 from clvq.errors import ClvqError
@@ -15,6 +17,7 @@ NON_SPACE = regex.compile(r"\S")
 # Apostrophes and hyphens join letters from the inside. So do the invisible soft hyphen and the zero-width
 # (non-)joiner, without which Persian or Indic words would fall apart.
 _JOINERS = "['’\\-\u2010\u2011\u00ad\u200c\u200d]"
+_NO_LETTER = regex.compile(r"[^\p{L}\p{M}]+")
 _LETTERS = r"[\p{L}\p{M}\p{N}]+"
 _PATTERNS = {
     # `\X` is one mark as a reader sees it: an emoji with its joiners and modifiers is one, not five. Format
@@ -22,6 +25,24 @@ _PATTERNS = {
     "text": regex.compile(rf"{_LETTERS}(?:{_JOINERS}{_LETTERS})*|\p{{Cf}}|(?!\s)\X"),
     "whitespace": regex.compile(r"\S+"),
 }
+
+
+# Scripts written without spaces, and how long a run of their letters is more than a word.
+_HAN_AND_KANA = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}ー]"
+_SOUTH_EAST_ASIAN = r"[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Javanese}\p{Balinese}\p{Tai_Tham}]"
+_PHRASE = regex.compile(rf"{_HAN_AND_KANA}{{5,}}|{_SOUTH_EAST_ASIAN}{{13,}}")
+
+
+def phrase_without_spaces(texts: Iterable[str]) -> str | None:
+    """Return an example of a phrase that would be one word, where most letters of `texts` stand in such phrases."""
+    letters = in_phrases = 0
+    example = None
+    for text in texts:
+        letters += len(_NO_LETTER.sub("", text))
+        for match in _PHRASE.finditer(text):
+            in_phrases += len(match[0])
+            example = example or match[0]
+    return example if 2 * in_phrases > letters else None
 
 
 def find_words(text: str, method: str) -> list[tuple[int, int]]:

@@ -169,11 +169,11 @@ def test_rows_and_predictions_are_those_of_plain_forwards(
 
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("name", NAMES)
-def test_the_tokenizers_sides_of_padding_and_truncation_change_nothing(
+def test_the_tokenizers_side_of_padding_changes_nothing(
     name: str, side: str, language_model: Load, model_folder: Folder
 ) -> None:
     model, tokenizer = plain(model_folder(name))
-    tokenizer.padding_side = tokenizer.truncation_side = side
+    tokenizer.padding_side = side
     ours = LanguageModel(model, tokenizer, model_id=name)
     reference = language_model(name)
     layers = [0, ours.num_layers]
@@ -183,6 +183,51 @@ def test_the_tokenizers_sides_of_padding_and_truncation_change_nothing(
     for layer in layers:
         assert torch.equal(result.hidden[layer], expected.hidden[layer])
     assert torch.equal(result.logits.nan_to_num(), expected.logits.nan_to_num())  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("unit", ["word", "token"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_tokenizer_that_truncates_on_the_left_keeps_the_last_words(
+    name: str, unit: str, model_folder: Folder
+) -> None:
+    model, tokenizer = plain(model_folder(name))
+    tokenizer.truncation_side = "left"
+    ours = LanguageModel(model, tokenizer, model_id=name)
+    for text in ("good " * 300 + "unbelievably lifeless directors", TEXTS[14] * 3, "unbreakable" * 40, "short"):
+        (sentence,) = ours.tokenize([text], unit)
+        assert sentence.input_ids == tokenizer(text, truncation=True, max_length=64)["input_ids"]
+        lost = len(offsets_of(ours, text)) - len(sentence.input_ids)
+        if unit == "word":
+            starts = {
+                start + len(text[start:end]) - len(text[start:end].lstrip()) for start, end in offsets_of(ours, text)
+            }
+            expected = [(start, end) for start, end in find_words(text, "text") if starts & {*range(start, end)}]
+            assert sentence.words == expected[len(expected) - len(sentence.words) :]
+            assert sentence.truncated_words + len(sentence.words) == len(expected)
+        assert (sentence.truncated_words > 0) == (lost > 0)
+        own = [at for at, mark in enumerate(special_mask(tokenizer, text)) if not mark]
+        for span, tokens in zip(sentence.words, sentence.word_tokens, strict=True):
+            for token in tokens:
+                offsets = offsets_of(ours, text)[token + lost if token >= own[0] else token]
+                assert offsets[0] < span[1] and offsets[1] > span[0]
+    assert_as_rows_of_plain_forwards(ours, model, "good " * 300 + "unbelievably lifeless directors")
+
+
+def offsets_of(ours: LanguageModel, text: str) -> list[tuple[int, int]]:
+    return ours.tokenizer(text, return_offsets_mapping=True, verbose=False)["offset_mapping"]
+
+
+def special_mask(tokenizer: Any, text: str) -> list[int]:
+    return tokenizer(text, return_special_tokens_mask=True, verbose=False)["special_tokens_mask"]
+
+
+def assert_as_rows_of_plain_forwards(ours: LanguageModel, model: Any, text: str) -> None:
+    """Of one sentence: its rows are the states of its words' last tokens in the cut sentence."""
+    (sentence,) = ours.tokenize([text])
+    with torch.no_grad():
+        states = model(torch.tensor([sentence.input_ids]), output_hidden_states=True).hidden_states[1][0]
+    rows = [row[-1] for row in row_layout(sentence, "last").positions]
+    assert_close(ours.run([sentence], [1]).hidden[1], states[rows])
 
 
 def test_byte_level_words_by_counting_bytes(language_model: Load) -> None:

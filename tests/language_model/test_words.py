@@ -7,7 +7,7 @@ import random
 import pytest
 
 from clvq.errors import ClvqError
-from clvq.language_model.words import NON_SPACE, WORD_METHODS, find_words
+from clvq.language_model.words import NON_SPACE, WORD_METHODS, find_words, phrase_without_spaces
 
 
 def words(text: str, method: str = "text") -> list[str]:
@@ -67,3 +67,26 @@ def test_every_character_that_is_not_space_is_in_exactly_one_word(method: str) -
 def test_unknown_method_names_the_known_ones() -> None:
     with pytest.raises(ClvqError, match="text, whitespace"):
         find_words("a", "letters")
+
+
+@pytest.mark.parametrize(
+    ("texts", "phrase"),
+    [
+        (["我喜欢这部电影非常好看", "不好看"], "我喜欢这部电影非常好看"),
+        (["这部电影，很好看。", "演员的表演很精彩！"], "演员的表演很精彩"),
+        (["この映画はとても面白かったです。", "つまらない。"], "この映画はとても面白かったです"),
+        (["หนังเรื่องนี้ดีมาก", "ฉันไม่ชอบหนังเรื่องนี้"], "หนังเรื่องนี้ดีมาก"),
+        (["ភាពយន្តនេះល្អណាស់"], "ភាពយន្តនេះល្អណាស់"),
+        (["我 喜欢 这 部 电影", "非常 好看"], None),
+        (["ฉัน ชอบ หนัง เรื่อง นี้"], None),
+        (["이 영화는 정말 재미있었습니다", "재미없는영화"], None),
+        (["The film was unbelievably good", "supercalifragilistic"], None),
+        (["Donaudampfschifffahrtsgesellschaftskapitän"], None),
+        (["He said 我喜欢这部电影 and left the cinema for good"], None),
+        (["שלום עולם", "это хороший фильм", "यह फिल्म अच्छी है"], None),
+        (["", "123 !!"], None),
+        ([], None),
+    ],
+)
+def test_scripts_without_spaces_are_recognised(texts: list[str], phrase: str | None) -> None:
+    assert phrase_without_spaces(texts) == phrase

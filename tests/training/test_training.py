@@ -201,7 +201,7 @@ def test_settings_are_checked_and_layered() -> None:
         ({"top_k": 500}, "--top-k 500"),
         ({"learning_rate": -1.0}, "--learning-rate"),
         ({"initialization": "magic"}, "one of spherical"),
-        ({"epochs": 2.5}, "--epochs must be int"),
+        ({"epochs": 2.5}, "--epochs must be a whole number"),
         ({"lr": 1.0}, "There is no setting 'lr'"),
     ):
         with pytest.raises(clvq.ClvqError, match=message):
