@@ -194,6 +194,8 @@ def faithfulness(
     curve: bool = False,
     to: int | None = None,
     strength: float = 1.0,
+    rank: int = 1,
+    controls: Literal["nulls", "all"] = "nulls",
     draws: int = 3,
     label: str | None = None,
     limit: int | None = None,
@@ -221,7 +223,7 @@ def faithfulness(
             what it answers when the reconstruction takes the place of its states; probe: what a probe
             answers when sentence rows are edited; paper: the published probe, with checks that show it
             to be an artefact.
-        edit: Edits to try, separated by commas: removal, projection, mean, move.
+        edit: Edits to try, separated by commas: removal, classless, projection, mean, move.
         at: Where to edit, separated by commas: salient (the salient words), concept (all words of the
             top word's concept), sentence (the row of the sentence), all (all words).
         top: Number of salient words: those with the largest attribution in favour of the prediction.
@@ -231,6 +233,10 @@ def faithfulness(
         to: Code of the concept that move puts in [the surest concept of a class that is not predicted].
         strength: How far move goes towards that concept, in units of the concept's distance from the
             mean; below 0 it goes the other way.
+        rank: Number of directions that an edit takes out of a word: of its nearest codes, or of its
+            strongest latents. Methods are comparable at one rank.
+        controls: Which controls to measure. nulls: steps that mean nothing, and the step along the
+            class direction; all: other concepts put in as well.
         draws: Number of draws of each random control.
         label: Class whose sentences are edited [all classes].
         limit: Number of sentences to edit, from the start of the evaluation split [all sentences].

@@ -231,7 +231,7 @@ EXPLANATIONS = Artifact(
     {"checkpoint": _weights, "rows": _rows, "codebook": _concepts}, "explanations.jsonl", "explanations_checksum",
 )  # fmt: skip
 FAITHFULNESS = Artifact(
-    "faithfulness.json", "clvq-faithfulness", 2, "The faithfulness figures are", "faithfulness",
+    "faithfulness.json", "clvq-faithfulness", 3, "The faithfulness figures are", "faithfulness",
     {"checkpoint": _weights, "store": _rows, "explanations": _explained_beside, "beside": _beside},
 )  # fmt: skip
 
@@ -253,7 +253,7 @@ SIGNED = (
     ACTIVATIONS, UNFINISHED_ACTIVATIONS, CHECKPOINT, CODEBOOK, EXPLANATIONS, FAITHFULNESS, *MODES.values(),
 )  # fmt: skip
 
-CONCEPT_SPACE = Derived("concept-space.safetensors", ("checkpoint", "rows"))
+CONCEPT_SPACE = Derived("concept-space.safetensors", ("version", "checkpoint", "rows"))
 EFFECTS = Derived("effects.safetensors", ("made_of",))
 UNFINISHED_WINDOW = Derived("unfinished.safetensors", ("made_of",))
 """Beside UNFINISHED_ACTIVATIONS, where a part of the next shard is done."""

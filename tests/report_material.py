@@ -140,12 +140,12 @@ def _explanation(number: int, text: str, concepts: int, random: np.random.Genera
     }  # fmt: skip
 
 
-FLIPS = {None: 0.136, "random": 0.012, "covariance": 0.057, "own": 0.09, "other": 0.28}
+FLIPS = {None: 0.136, "random": 0.012, "coherent": 0.057, "own": 0.09, "other": 0.28}
 """What the concept and each control flip, at the salient words."""
 UNMATCHED = "moves 2 on average, not 3 as the edit does"
 NAMES = {
     "removal": "centred removal", "salient": "5 most salient words", "sentence": "sentence row", "random": "random",
-    "covariance": "covariance random", "own": "own deviation", "other": "put in: another word's", "flips": "flips",
+    "coherent": "coherent random", "own": "own deviation", "other": "put in: another word's", "flips": "flips",
     "kl": "KL", "probability": "fall of probability",
 }  # fmt: skip
 
@@ -202,14 +202,14 @@ def write_faithfulness(
             {"checkpoint": first, "other": other, "edit": "removal", "place": "salient", "figure": figure,
              "control": control, "difference": means[other] - means[first], "low": means[other] - means[first] - 0.019,
              "high": means[other] - means[first] + 0.014,
-             "distance": 8.17, "other_distance": 8.28, "sentences": 851}
+             "distance": 8.17, "other_distance": 8.28, "sentences": 851, "p": 0.1, "p_holm": None}
             for other in list(groups)[1:]
-            for control in ("random", "covariance", "own")
+            for control in ("random", "coherent", "own")
             for figure in ("flips", "kl", "probability")
         ],
         "created": CREATED,
     }  # fmt: skip
-    version = changed.pop("version", 2)
+    version = changed.pop("version", 3)
     written = {**body, **changed}
     write_signed(checkpoint.path / "faithfulness.json", "clvq-faithfulness", version, written)
     return written
@@ -249,7 +249,7 @@ def _curve(name: str, fall: float) -> list[dict[str, Any]]:
     """The own deviation is out of reach at the two largest masses."""
     rows = []
     for mass in (round(0.1 * step, 1) for step in range(1, 11)):
-        for control in ("covariance", "own"):
+        for control in ("coherent", "own"):
             for figure, scale in (("flips", 1), ("kl", 2)):
                 value = scale * mass * (FLIPS[None] - fall - FLIPS[control])
                 reason = UNMATCHED if control == "own" and mass > 0.8 else None

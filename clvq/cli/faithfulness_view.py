@@ -11,9 +11,10 @@ from rich.text import Text
 
 from clvq.cli.output import heading, number, plain, table
 from clvq.config import FIGURES, HARD
+from clvq.interventions.controls import CLASS_DIRECTION
 from clvq.interventions.names import CONCEPT
 from clvq.interventions.records import DifferenceRow, EffectRow, Interval, SeedsRow, SelectivityRow
-from clvq.interventions.results import EditResults, Part
+from clvq.interventions.results import EditResults, Part, is_null
 
 NAME_WIDTH = 20
 """What the names of a table have at least."""
@@ -86,7 +87,7 @@ class _View:
         return blocks if self.full else [*blocks, Text("Every control, and each class: --full.", style="dim")]
 
     def _is_shown(self, control: str | None) -> bool:
-        return self.full or control is None or control in HARD
+        return self.full or control is None or control in (*HARD, CLASS_DIRECTION)
 
     def _title(self, part: Part) -> str:
         return self._of_group(self.results.title(part.edit, part.place), part.group)
@@ -118,8 +119,9 @@ class _View:
         for control in controls:
             rows = [row for name in self.figures if (row := self.results.row(part, control, name)) is not None]
             name = self.names[control]
-            if rows[0].reason is not None:
+            if rows[0].reason is not None and (self.full or is_null(control)):
                 reasons.setdefault(rows[0].reason, []).append(name)
+            if rows[0].reason is not None:
                 continue
             selective.append((name, [_selectivity(row) for row in rows]))
             spreads = [row.spread for row in rows if isinstance(row, SeedsRow) and row.spread is not None]
@@ -181,9 +183,11 @@ class _View:
                 if not self._is_shown(control):
                     continue
                 name = f"{self.results.title(edit, place)}, beyond {self.names[control]}"
-                rows.append((name, [_difference(by_figure[name]) for name in self.figures]))
+                p = [number(by_figure[figure].p_holm) for figure in FIGURES[:2]]
+                rows.append((name, [*(_difference(by_figure[figure]) for figure in self.figures), *p]))
             title = heading(f"{first} less {other}", "paired differences of selectivity")
-            blocks += [title, Intervals("Selectivity of", [self.names[name] for name in self.figures], rows), ""]
+            heads = [*(self.names[name] for name in self.figures), *(f"p {self.names[name]}" for name in FIGURES[:2])]
+            blocks += [title, Intervals("Selectivity of", heads, rows), ""]
         return blocks
 
 

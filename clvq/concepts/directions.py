@@ -4,6 +4,8 @@
     mu      mean input state of the training words
     u_i     (c_i - mu) / |c_i - mu|, the direction of concept i
 
+    w_y     mean word of the training sentences that are predicted as y, less that of the others, at length 1
+
 All in the language model's own units, attention sinks left out. What edits need of any method is `ConceptSpace`.
 The sums are stored beside the checkpoint, as concept-space.safetensors.
 """
@@ -11,12 +13,14 @@ The sums are stored beside the checkpoint, as concept-space.safetensors.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clvq.activations.store import ActivationStore
 from clvq.artifacts import CONCEPT_SPACE
 from clvq.concepts.assignments import load_model
 from clvq.concepts.codebook import codebook
@@ -29,6 +33,8 @@ from clvq.storage import locked
 from clvq.training.checkpoint import Checkpoint
 
 SPLIT = "train"
+INDEPENDENT = 1e-4
+"""Length of what is new in a direction of length 1, below which earlier directions are said to span it."""
 
 
 class ConceptSpace(ABC):
@@ -43,30 +49,33 @@ class ConceptSpace(ABC):
     """[D, D] of the training words."""
     usage: Tensor
     """[K] int64 on the CPU: training words of each code."""
+    class_directions: Tensor
+    """[C, D] the `w_y`, at length 1; zeros of a class that is never or always predicted. [0, D] without classes."""
 
     @abstractmethod
     def codes(self, rows: Tensor) -> Tensor:
         """[N, D] -> [N] the code of each word."""
 
     @abstractmethod
-    def basis(self, rows: Tensor) -> Tensor:
-        """[N, D] -> [N, D, r] orthonormal columns that span each word's concept; zeros where it has fewer."""
+    def basis(self, rows: Tensor, rank: int = 1) -> Tensor:
+        """[N, D] -> [N, D, rank] orthonormal columns that span each word's concepts, the nearest or strongest first;
+        zeros where it has fewer. At rank 1 it is the direction of the word's code."""
 
     @abstractmethod
-    def raw_basis(self, rows: Tensor) -> Tensor:
-        """[N, D] -> [N, D, r] the same of the concept as the method holds it, not taken about the mean."""
+    def raw_basis(self, rows: Tensor, rank: int = 1) -> Tensor:
+        """[N, D] -> [N, D, rank] the same of the concepts as the method holds them, not taken about the mean."""
 
     @abstractmethod
     def deviations(self, codes: Tensor) -> Tensor:
-        """[N] -> [N, D] how far a concept lies from the mean, `c_i - mu`; zeros for one that no training row has."""
+        """[...] -> [..., D] how far a concept lies from the mean, `c_i - mu`; zeros of one that no training row has."""
 
     @abstractmethod
     def raw_directions(self, codes: Tensor) -> Tensor:
-        """[N] -> [N, D] unit vectors of the concepts as the method holds them."""
+        """[...] -> [..., D] unit vectors of the concepts as the method holds them."""
 
     def directions(self, codes: Tensor) -> Tensor:
-        """[N] -> [N, D] unit vectors `u_i`; zeros for a concept that no training row has."""
-        return functional.normalize(self.deviations(codes), dim=1)
+        """[...] -> [..., D] unit vectors `u_i`; zeros for a concept that no training row has."""
+        return functional.normalize(self.deviations(codes), dim=-1)
 
     @cached_property
     def factor(self) -> Tensor:
@@ -78,24 +87,34 @@ class ConceptSpace(ABC):
 class CodeSpace(ConceptSpace):
     """Of a method that gives each word one code."""
 
-    def __init__(
-        self, model: ClvqVae | TopKSae, mean: Tensor, covariance: Tensor, means: Tensor, usage: Tensor
-    ) -> None:
-        """`means` `[K, D]` are the `c_i`, and `mu` for a code without rows."""
+    def __init__(self, model: ClvqVae | TopKSae, sums: Mapping[str, Tensor]) -> None:
+        """`sums` are those of concept-space.safetensors: `means` `[K, D]` are the `c_i`, and `mu` for a code without
+        rows."""
         self._model = model
         device = model.codebook.device
-        self.mean, self.covariance, self.usage = mean.to(device), covariance.to(device), usage
-        self._deviations = means.to(device) - self.mean
+        self.mean, self.covariance, self.usage = sums["mean"].to(device), sums["covariance"].to(device), sums["usage"]
+        self.class_directions = sums["class_directions"].to(device)
+        self._deviations = sums["means"].to(device) - self.mean
         self._raw = functional.normalize(model.codebook.detach().float(), dim=1)
 
     def codes(self, rows: Tensor) -> Tensor:
         return self._model.assign(rows[None])[0]
 
-    def basis(self, rows: Tensor) -> Tensor:
-        return self.directions(self.codes(rows))[:, :, None]
+    def basis(self, rows: Tensor, rank: int = 1) -> Tensor:
+        if rank == 1:
+            return self.directions(self.codes(rows))[:, :, None]
+        return orthonormal(self.directions(self._nearest(rows, rank)))
 
-    def raw_basis(self, rows: Tensor) -> Tensor:
-        return self.raw_directions(self.codes(rows))[:, :, None]
+    def raw_basis(self, rows: Tensor, rank: int = 1) -> Tensor:
+        if rank == 1:
+            return self.raw_directions(self.codes(rows))[:, :, None]
+        return orthonormal(self.raw_directions(self._nearest(rows, rank)))
+
+    def _nearest(self, rows: Tensor, count: int) -> Tensor:
+        """[N, D] -> [N, count] the nearest codes of each word, the nearest first."""
+        assert isinstance(self._model, ClvqVae)
+        distances = self._model.quantizer.relative_distances(self._model.encode(rows))
+        return distances.topk(min(count, distances.shape[1]), largest=False).indices
 
     def deviations(self, codes: Tensor) -> Tensor:
         return self._deviations[codes]
@@ -105,18 +124,25 @@ class CodeSpace(ConceptSpace):
 
 
 class SaeSpace(CodeSpace):
-    """Of a sparse autoencoder: a word's concept is what its active latents span, k directions at most."""
+    """Of a sparse autoencoder: above rank 1 a word's concepts are what its strongest latents span, k at most."""
 
-    def __init__(self, model: TopKSae, mean: Tensor, covariance: Tensor, means: Tensor, usage: Tensor) -> None:
-        super().__init__(model, mean, covariance, means, usage)
+    def __init__(self, model: TopKSae, sums: Mapping[str, Tensor]) -> None:
+        super().__init__(model, sums)
         self._raw = model.directions.detach()
-        self._basis = model.basis
+        self._span = model.basis
 
-    def basis(self, rows: Tensor) -> Tensor:
-        return self._basis(rows)
+    def basis(self, rows: Tensor, rank: int = 1) -> Tensor:
+        return super().basis(rows) if rank == 1 else self._span(rows)[:, :, :rank]
 
-    def raw_basis(self, rows: Tensor) -> Tensor:
-        return self._basis(rows)
+    def raw_basis(self, rows: Tensor, rank: int = 1) -> Tensor:
+        return self._span(rows)[:, :, :rank]
+
+
+def orthonormal(directions: Tensor) -> Tensor:
+    """[..., r, D] -> [..., D, r] orthonormal columns that span the directions; zeros for one that earlier ones span."""
+    columns, mixing = torch.linalg.qr(directions.transpose(-1, -2))
+    new = mixing.diagonal(dim1=-2, dim2=-1).abs() > INDEPENDENT
+    return columns * new[..., None, :]
 
 
 def concept_space(
@@ -134,23 +160,25 @@ def concept_space(
         with locked(checkpoint.path):
             CONCEPT_SPACE.write(checkpoint.path, sums, _identity(checkpoint))
     model = load_model(checkpoint).to(device)
-    if isinstance(model, TopKSae):
-        return SaeSpace(model, sums["mean"], sums["covariance"], sums["means"], sums["usage"])
-    return CodeSpace(model, sums["mean"], sums["covariance"], sums["means"], sums["usage"])
+    return SaeSpace(model, sums) if isinstance(model, TopKSae) else CodeSpace(model, sums)
 
 
 def _identity(checkpoint: Checkpoint) -> dict[str, str]:
-    return {"checkpoint": checkpoint.fingerprint, "rows": checkpoint.config["provenance"]["rows"]}
+    return {"version": "2", "checkpoint": checkpoint.fingerprint, "rows": checkpoint.config["provenance"]["rows"]}
 
 
 @torch.no_grad()
 def _sums(checkpoint: Checkpoint, progress: Report) -> dict[str, Tensor]:
-    """mean [D], covariance [D, D], means [K, D] and usage [K], in one pass over the training rows."""
+    """mean [D], covariance [D, D], means [K, D], usage [K] and class_directions [C, D], in one pass over the training
+    rows."""
     store = checkpoint.store()
     found = codebook(checkpoint, progress=progress)
     codes = torch.from_numpy(found.assignments(SPLIT)).long()
     is_word = torch.from_numpy((store.flags(SPLIT) & WORD) != 0)
     size, width = found.figures.codebook_size, int(checkpoint.config["input_width"])
+    classes = _predicted_classes(store)
+    class_totals = torch.zeros(len(store.label_names or ()), width, dtype=torch.float64)
+    class_counts = torch.zeros(len(class_totals), dtype=torch.int64)
     # Words at 0, sentence rows alone at 1.
     counts = torch.zeros(2, size, dtype=torch.int64)
     totals = torch.zeros(2, size, width, dtype=torch.float64)
@@ -164,6 +192,10 @@ def _sums(checkpoint: Checkpoint, progress: Report) -> dict[str, Tensor]:
                 chosen = chosen & (codes[place] >= 0)
                 counts[kind] += torch.bincount(codes[place][chosen], minlength=size)
                 totals[kind].index_add_(0, codes[place][chosen], rows[chosen].double())
+                if kind == 0 and len(class_totals):
+                    predicted = chosen & (classes[place] >= 0)
+                    class_counts += torch.bincount(classes[place][predicted], minlength=len(class_counts))
+                    class_totals.index_add_(0, classes[place][predicted], rows[predicted].double())
                 if kind == 0 and chosen.any():
                     # About a point near the mean, so that 32 bits do for the squares of a chunk.
                     shift = rows[chosen].mean(dim=0) if shift is None else shift
@@ -181,4 +213,19 @@ def _sums(checkpoint: Checkpoint, progress: Report) -> dict[str, Tensor]:
         "covariance": (squares / words - torch.outer(off, off)).float(),
         "means": means.float(),
         "usage": counts[0],
+        "class_directions": _class_directions(class_totals, class_counts),
     }
+
+
+def _predicted_classes(store: ActivationStore) -> Tensor:
+    """[N] the class that is predicted for the sentence of each training row; -1 without one."""
+    predictions = [-1 if row.prediction is None else row.prediction for row in store.sentences(SPLIT)]
+    return torch.repeat_interleave(torch.tensor(predictions), torch.from_numpy(store.row_counts(SPLIT)))
+
+
+def _class_directions(totals: Tensor, counts: Tensor) -> Tensor:
+    """[C, D] sums and [C] numbers of words by predicted class -> the `w_y`."""
+    others, rest = totals.sum(dim=0) - totals, counts.sum() - counts
+    known = (counts > 0) & (rest > 0)
+    gaps = totals / counts.clamp_min(1)[:, None] - others / rest.clamp_min(1)[:, None]
+    return functional.normalize(gaps * known[:, None], dim=1).float()

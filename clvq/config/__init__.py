@@ -34,6 +34,7 @@ Quoting = Literal["quoted", "none"]
 Pooling = Literal["last", "mean", "first"]
 StorageType = Literal["float32", "float16", "bfloat16"]
 Baseline = Literal["padding", "zero"]
+Controls = Literal["nulls", "all"]
 Mode = Literal["model", "splice", "probe", "paper"]
 
 DEMO = "demo"
@@ -154,11 +155,11 @@ class ExplainConfig(Settings):
         self.require(self.steps <= self.max_steps, f"--steps {self.steps} is more than --max-steps {self.max_steps}.")
 
 
-EDITS = ("removal", "projection", "mean", "move")
+EDITS = ("removal", "classless", "projection", "mean", "move")
 PLACES = ("salient", "concept", "sentence", "all")
 FIGURES = ("flips", "kl", "probability")
 """What selectivity is taken of."""
-HARD = ("covariance", "own")
+HARD = ("coherent", "own")
 """The controls that count."""
 
 USED: dict[str, tuple[str, ...]] = {
@@ -201,6 +202,17 @@ class FaithfulnessConfig(Settings):
         1.0,
         "How far move goes towards that concept, in units of the concept's distance from the mean; below 0 it goes "
         "the other way.",
+    )
+    rank: int = stated(
+        1,
+        "Number of directions that an edit takes out of a word: of its nearest codes, or of its strongest latents. "
+        "Methods are comparable at one rank.",
+        POSITIVE,
+    )
+    controls: Controls = stated(
+        "nulls",
+        "Which controls to measure. nulls: steps that mean nothing, and the step along the class direction; all: other "
+        "concepts put in as well.",
     )
     draws: int = stated(3, "Number of draws of each random control.", POSITIVE)
     label: str | None = stated(None, "Class whose sentences are edited [all classes].")

@@ -26,8 +26,8 @@ from clvq.interventions.results import EditResults
 
 Rows = Sequence[SelectivityRow]
 
-COLOURS = {"covariance": CURVE, "own": SECOND}
-MARKERS = {"covariance": "circle", "own": "square"}
+COLOURS = {"coherent": CURVE, "own": SECOND}
+MARKERS = {"coherent": "circle", "own": "square"}
 GROUP_COLOURS = (CURVE, SECOND, *(colour for colour in LABEL_COLOURS if colour != SECOND))
 DASHES = ("solid", "dashed", "dotted")
 """Lines of groups differ in these as well, for who does not tell their colours apart."""

@@ -1,9 +1,15 @@
 """What an edit is compared with: steps at the same tokens, of the same length, along other directions.
 
-A removal is compared with three controls: a step along a random direction, a step along a random direction that is
-drawn with the covariance of the training words, and a step straight towards the mean (the word's own deviation). A step
-along another concept's direction is reported too, but the removal is not compared with it, because at the same distance
-such a step puts the other concept in.
+A removal is compared with four nulls:
+
+    random        along a random direction, drawn for each concept
+    covariance    along one drawn with the covariance of the training words, for each concept
+    coherent      along one drawn so for the whole sentence, all words the same way: concepts of a sentence share
+                  directions, such as that of the class, and steps that are drawn for each concept cancel out
+    own           straight towards the mean, along the word's own deviation
+
+Reported too, but no null: a step along the class direction of the prediction (class_direction), and steps along another
+concept's direction (other, usage, class), which put that concept in.
 
 A draw depends only on the seed, its number, the sentence and the concept. Batches and places do not change it. The
 words of one concept in a sentence share their direction, as they do under the edit.
@@ -22,10 +28,13 @@ from torch.nn import functional
 from clvq.concepts.directions import ConceptSpace
 from clvq.interventions.edits import Edit, Step
 
-NULLS = ("random", "covariance", "own")
+NULLS = ("random", "covariance", "coherent", "own")
 INJECTIONS = ("other", "usage", "class")
-CONTROLS = (*NULLS, *INJECTIONS)
-UNDRAWN = ("own",)
+CLASS_DIRECTION = "class_direction"
+CONTROLS = (*NULLS, CLASS_DIRECTION, *INJECTIONS)
+UNDRAWN = ("own", CLASS_DIRECTION)
+_KEYS = ("random", "covariance", "own", "other", "usage", "class", "coherent")
+"""Draws of a control are keyed by its place here, which stays as it is."""
 """Controls that are what they are, without a draw."""
 
 LIKE_USAGE = 10
@@ -33,6 +42,10 @@ LIKE_USAGE = 10
 
 TOLERANCE = 0.01
 """Mean distances that differ by more than this share of the edit's are not the same distance."""
+
+
+WHOLE_SENTENCE = 2**32 - 1
+"""Stands for the code where a draw is for all concepts of a sentence."""
 
 
 class Owner(NamedTuple):
@@ -83,8 +96,13 @@ def controlled(
     `owner` `[N]` says whose each state is; `key` is the seed and the number of the draw. States for which there is no
     other concept to put in stay.
     """
-    if control in UNDRAWN:
+    if control == "own":
         return step.towards_mean()
+    if control == CLASS_DIRECTION:
+        return step.together(-step.edit.space.class_directions[step.predictions])
+    if control == "coherent":
+        sentences = [owner._replace(code=WHOLE_SENTENCE) for owner in owners]
+        return step.together(random_basis(control, step.edit.space, sentences, 1, key)[owner][:, :, 0])
     if control in INJECTIONS:
         return step.along(donor_basis(control, step.edit, owners, pools, key)[owner])
     space, rank = step.edit.space, step.basis.shape[2]
@@ -97,7 +115,7 @@ def random_basis(control: str, space: ConceptSpace, owners: Sequence[Owner], ran
     shape = (len(space.mean), rank)
     draws = np.stack([one.standard_normal(shape, np.float32) for one in _generators(control, owners, key)])
     columns = torch.from_numpy(draws).to(space.mean.device)
-    if control == "covariance":
+    if control in ("covariance", "coherent"):
         columns = space.factor @ columns
     return functional.normalize(columns, dim=1) if rank == 1 else torch.linalg.qr(columns).Q
 
@@ -112,7 +130,7 @@ def donor_basis(control: str, edit: Edit, owners: Sequence[Owner], pools: Pools,
 
 
 def _generators(control: str, owners: Sequence[Owner], key: tuple[int, int]) -> list[np.random.Generator]:
-    number = CONTROLS.index(control)
+    number = _KEYS.index(control)
     return [np.random.default_rng([*key, number, owner.sentence, owner.code]) for owner in owners]
 
 

@@ -4,13 +4,15 @@
     projection    x - R R' x                       the published one: the raw code projected out of the raw state
     mean          mu                               everything that is particular to the word
     move          removal + s (c_j - mu)           another concept j in its place
+    classless     the removal, with Q made orthogonal to the class direction w_y of the prediction: what is left of a
+                  concept's effect when it does not move along the direction that tells the classes apart
 
 States are `[N, D]`, bases `[N, D, r]` with orthonormal columns or zeros, in 32 bits. A basis of zeros moves nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -18,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clvq.concepts.directions import ConceptSpace
+from clvq.concepts.directions import ConceptSpace, orthonormal
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Edit:
     """For each prediction the concept that `move` puts in."""
     strength: float = 1.0
     """How many times `move` adds its deviation."""
+    rank: int = 1
+    """Directions that are taken out of a word."""
     name: ClassVar[str] = "removal"
     raw: ClassVar[bool] = False
     """Whether concepts are taken as the method holds them, and not about the mean."""
@@ -41,9 +45,18 @@ class Edit:
 
     def basis(self, rows: Tensor) -> Tensor:
         """Return what spans the concepts of words `[N, D]`: `[N, D, r]`."""
-        return self.space.basis(rows)
+        return self.space.basis(rows, self.rank)
 
-    def apply(self, states: Tensor, basis: Tensor, predictions: Sequence[int]) -> Tensor:
+    def free(self, vectors: Tensor, predictions: Tensor) -> Tensor:
+        """Return the part of vectors `[N, D]` along which the edit and its controls may move states, whose sentences
+        are predicted as `predictions` `[N]`."""
+        return vectors
+
+    def allowed(self, basis: Tensor, predictions: Tensor) -> Tensor:
+        """Return orthonormal columns that span that part of a basis `[N, D, r]`."""
+        return basis
+
+    def apply(self, states: Tensor, basis: Tensor, predictions: Tensor) -> Tensor:
         """Return the edited states `[N, D]`; `predictions` `[N]` are those of their sentences."""
         return states - projected(states - self.origin, basis)
 
@@ -66,13 +79,26 @@ class RawProjection(Edit):
         return torch.zeros_like(self.space.mean)
 
     def basis(self, rows: Tensor) -> Tensor:
-        return self.space.raw_basis(rows)
+        return self.space.raw_basis(rows, self.rank)
+
+
+class ClasslessRemoval(Edit):
+    """The removal without its part along the class direction of the prediction."""
+
+    name = "classless"
+
+    def free(self, vectors: Tensor, predictions: Tensor) -> Tensor:
+        along = self.space.class_directions[predictions]
+        return vectors - along * (vectors * along).sum(dim=1, keepdim=True)
+
+    def allowed(self, basis: Tensor, predictions: Tensor) -> Tensor:
+        return orthonormal(torch.stack([self.free(column, predictions) for column in basis.unbind(dim=2)], dim=1))
 
 
 class ReplacementByMean(Edit):
     name = "mean"
 
-    def apply(self, states: Tensor, basis: Tensor, predictions: Sequence[int]) -> Tensor:
+    def apply(self, states: Tensor, basis: Tensor, predictions: Tensor) -> Tensor:
         return self.space.mean.expand_as(states)
 
     def taken(self, states: Tensor, basis: Tensor) -> Tensor:
@@ -85,12 +111,13 @@ class Move(Edit):
 
     name = "move"
 
-    def apply(self, states: Tensor, basis: Tensor, predictions: Sequence[int]) -> Tensor:
-        targets = torch.tensor([self.targets[number] for number in predictions], device=states.device)
+    def apply(self, states: Tensor, basis: Tensor, predictions: Tensor) -> Tensor:
+        targets = torch.tensor([self.targets[number] for number in predictions.tolist()], device=states.device)
         return super().apply(states, basis, predictions) + self.strength * self.space.deviations(targets)
 
 
-EDITS: dict[str, type[Edit]] = {edit.name: edit for edit in (Edit, RawProjection, ReplacementByMean, Move)}
+_KINDS = (Edit, ClasslessRemoval, RawProjection, ReplacementByMean, Move)
+EDITS: dict[str, type[Edit]] = {kind.name: kind for kind in _KINDS}
 
 
 @dataclass(frozen=True)
@@ -102,6 +129,8 @@ class Step:
     basis: Tensor
     """[N, D, r] of the states' own concepts."""
     after: Tensor
+    predictions: Tensor
+    """[N] what is predicted for the sentence of each state."""
 
     @property
     def distances(self) -> Tensor:
@@ -111,12 +140,19 @@ class Step:
     def along(self, basis: Tensor) -> Tensor:
         """Return the states moved as far the way that removing another `basis` would move them: along minus their part
         in it, taken about the edit's origin. A state that has no such part stays."""
-        away = functional.normalize(projected(self.before - self.edit.origin, basis), dim=1)
+        allowed = self.edit.allowed(basis, self.predictions)
+        away = functional.normalize(projected(self.before - self.edit.origin, allowed), dim=1)
         return self.before - self.distances[:, None] * away
+
+    def together(self, directions: Tensor) -> Tensor:
+        """Return the states moved as far along `directions` `[N, D]` of length 1, whatever the states are: those with
+        the same direction move the same way."""
+        free = functional.normalize(self.edit.free(directions, self.predictions), dim=1)
+        return self.before + self.distances[:, None] * free
 
     def towards_mean(self) -> Tensor:
         """Return the states moved as far straight towards the mean, and not beyond it."""
-        deviation = self.before - self.edit.space.mean
+        deviation = self.edit.free(self.before - self.edit.space.mean, self.predictions)
         length = torch.linalg.vector_norm(deviation, dim=1)
         share = (self.distances / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1)
         return self.before - share[:, None] * deviation

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from clvq.concepts.directions import ConceptSpace
-from clvq.interventions.controls import UNDRAWN, Owner, Pools, controlled
+from clvq.interventions.controls import CLASS_DIRECTION, UNDRAWN, Owner, Pools, controlled
 from clvq.interventions.edits import EDITS, Step
 from clvq.interventions.effects import Change, Effects, Record
 from clvq.interventions.outcomes import correct, divergence, fall, flipped
@@ -36,14 +36,19 @@ class Plan:
     strength: float
     draws: int
     seed: int
+    rank: int = 1
 
     def changes(self) -> list[Change]:
         return [
             Change(edit, place, control)
             for edit in self.edits
-            for place, controls in self.places.items()
-            for control in (None, *controls)
+            for place in self.places
+            for control in (None, *self.controls(edit, place))
         ]
+
+    def controls(self, edit: str, place: Place) -> list[str]:
+        """The controls of an edit at a place: one that moves nothing along the class direction has no such control."""
+        return [name for name in self.places[place] if (edit, name) != ("classless", CLASS_DIRECTION)]
 
 
 class _Tokens(NamedTuple):
@@ -58,9 +63,9 @@ class _Tokens(NamedTuple):
     owners: list[Owner]
 
     @property
-    def predictions(self) -> list[int]:
+    def predictions(self) -> Tensor:
         """[N] what is predicted for the sentence of each token."""
-        return [self.owners[number].prediction for number in self.owner.tolist()]
+        return torch.tensor([owner.prediction for owner in self.owners], device=self.owner.device)[self.owner]
 
 
 class _Batch(NamedTuple):
@@ -86,24 +91,25 @@ class Interventions:
     def effects(self, subjects: Sequence[Subject], plan: Plan, record: Record, progress: Report = silent) -> None:
         """Puts into `record`, made for the plan's changes, what each edit and each control does to each sentence that
         is not there yet."""
-        edits = [EDITS[name](self.space, plan.targets, plan.strength) for name in plan.edits]
+        edits = [EDITS[name](self.space, plan.targets, plan.strength, plan.rank) for name in plan.edits]
         for batch in self._batches(subjects, record.left):
             clean = self._log_probabilities(batch.states, batch.inputs)
             rows, number_of = self._rows(batch)
             bases = {edit.raw: edit.basis(rows) for edit in {edit.raw: edit for edit in edits}.values()}
             nothing = clean.new_zeros(len(Effects._fields), len(batch.numbers), dtype=torch.float64)
             outcomes = dict.fromkeys(plan.changes(), nothing)
-            for place, controls in plan.places.items():
+            for place in plan.places:
                 tokens = _tokens(batch, place, number_of)
                 if tokens is None:
                     continue
                 before = batch.states[tokens.sentence, tokens.position].float()
                 for edit in edits:
-                    basis = bases[edit.raw][tokens.word]
-                    step = Step(edit, before, basis, edit.apply(before, basis, tokens.predictions))
+                    predictions = tokens.predictions
+                    basis = edit.allowed(bases[edit.raw][tokens.word], predictions)
+                    step = Step(edit, before, basis, edit.apply(before, basis, predictions), predictions)
                     taken = edit.taken(before, basis)
                     outcomes[Change(edit.name, place, None)] = self._outcomes(batch, clean, tokens, [step.after], taken)
-                    for control in controls:
+                    for control in plan.controls(edit.name, place):
                         moved = (
                             controlled(control, step, tokens.owners, tokens.owner, plan.pools[place], (plan.seed, draw))
                             for draw in range(1 if control in UNDRAWN else plan.draws)

@@ -1,8 +1,18 @@
-"""Paired bootstrap intervals over distinct texts."""
+"""Paired bootstrap intervals over distinct texts and over seeds.
+
+Texts are drawn with replacement, each with all of its sentences, and the mean over the sentences drawn is taken; the
+interval is of percentiles of it. Where a method was trained with several seeds, these are drawn with replacement as
+well. Few seeds spread less when they are drawn again than seeds do, so their deviations are made longer first, by
+`sqrt(M / (M - 1))` and by Student's factor for M seeds.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
+from scipy.stats import norm, t
 
 from clvq.interventions.records import Interval
 
@@ -11,27 +21,75 @@ LEVEL = 0.95
 _CELLS_AT_ONCE = 1 << 24
 
 
-def paired_intervals(
-    differences: np.ndarray, texts: np.ndarray, seed: int, resamples: int = RESAMPLES
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`[S, F]` differences, one a sentence, and `[S]` which text each is -> mean, low and high `[F]`.
-
-    Texts are drawn with replacement, each with all of its sentences, and the mean over the sentences drawn is taken;
-    the interval is of percentiles of it. All columns share the draws, so what is paired stays so.
-    """
+def resampled_means(several: Sequence[np.ndarray], texts: np.ndarray, seed: int, resamples: int) -> list[np.ndarray]:
+    """Each `[M, S, F]`, of M seeds, S sentences and F figures, with `[S]` which text each sentence is -> `[R, F]` means
+    of resamples. All share the texts that are drawn, so that what is paired stays so; each draws seeds of its own."""
     _, groups = np.unique(texts, return_inverse=True)
     counts = np.bincount(groups).astype(float)
-    sums = np.stack([np.bincount(groups, column) for column in differences.T], axis=1)
+    sums = [np.stack([[np.bincount(groups, column) for column in one.T] for one in values]) for values in several]
     generator = np.random.default_rng(seed)
     at_once = max(1, _CELLS_AT_ONCE // len(counts))
     chances = np.full(len(counts), 1 / len(counts))
-    means = []
+    parts: list[list[np.ndarray]] = [[] for _ in several]
     for start in range(0, resamples, at_once):
         drawn = generator.multinomial(len(counts), chances, min(at_once, resamples - start)).astype(float)
-        means.append((drawn @ sums) / (drawn @ counts)[:, None])
+        sentences = (drawn @ counts)[:, None]
+        for part, of_seeds in zip(parts, sums, strict=True):
+            part.append(_over_seeds([drawn @ one.T / sentences for one in of_seeds], generator))
+    return [np.concatenate(part) for part in parts]
+
+
+def _over_seeds(means: Sequence[np.ndarray], generator: np.random.Generator) -> np.ndarray:
+    """`[R, F]` means of each of M seeds -> `[R, F]` means over seeds that are drawn anew for each resample."""
+    count = len(means)
+    if count == 1:
+        return means[0]
+    stacked = np.stack(means, axis=1)
+    middle = stacked.mean(axis=1, keepdims=True)
+    tail = (1 + LEVEL) / 2
+    longer = math.sqrt(count / (count - 1)) * t.ppf(tail, count - 1) / norm.ppf(tail)
+    weights = generator.multinomial(count, np.full(count, 1 / count), len(stacked)) / count
+    return np.asarray(np.einsum("rm,rmf->rf", weights, middle + longer * (stacked - middle)))
+
+
+def paired_intervals(
+    differences: np.ndarray, texts: np.ndarray, seed: int, resamples: int = RESAMPLES
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`[S, F]` differences, one a sentence, or `[M, S, F]` of M seeds, and `[S]` which text each sentence is -> mean,
+    low and high `[F]`. All columns share the draws."""
+    of_seeds = differences if differences.ndim == 3 else differences[None]
+    (means,) = resampled_means([of_seeds], texts, seed, resamples)
+    return of_seeds.mean(axis=(0, 1)), *_percentiles(means)
+
+
+def difference_intervals(
+    first: np.ndarray, second: np.ndarray, texts: np.ndarray, seed: int, resamples: int = RESAMPLES
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Two `[M, S, F]` over the same sentences -> mean, low, high and p `[F]` of the first minus the second.
+
+    p is that of both sides, with the smallest value that so many resamples can give.
+    """
+    one, other = resampled_means([first, second], texts, seed, resamples)
+    means = one - other
+    below, above = (np.sum(side, axis=0) + 1 for side in (means <= 0, means >= 0))
+    p = np.minimum(1.0, 2 * np.minimum(below, above) / (resamples + 1))
+    return first.mean(axis=(0, 1)) - second.mean(axis=(0, 1)), *_percentiles(means), p
+
+
+def _percentiles(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     tail = 50 * (1 - LEVEL)
-    low, high = np.percentile(np.concatenate(means), [tail, 100 - tail], axis=0)
-    return differences.mean(axis=0), low, high
+    low, high = np.percentile(means, [tail, 100 - tail], axis=0)
+    return low, high
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p values adjusted for so many comparisons (Holm's step-down procedure)."""
+    adjusted = [0.0] * len(p)
+    largest = 0.0
+    for rank, number in enumerate(sorted(range(len(p)), key=lambda number: p[number])):
+        largest = max(largest, min(1.0, (len(p) - rank) * p[number]))
+        adjusted[number] = largest
+    return adjusted
 
 
 def interval_of(values: np.ndarray, texts: np.ndarray, seed: int) -> Interval:

@@ -16,6 +16,7 @@ FIGURE_NAMES = {
 }
 EDIT_NAMES = {
     "removal": "centred removal",
+    "classless": "removal without the class",
     "projection": "projection, as published",
     "mean": "replacement by the mean",
 }
@@ -23,6 +24,8 @@ CONCEPT = "the concept"
 CONTROL_NAMES = {
     "random": "random",
     "covariance": "covariance random",
+    "coherent": "coherent random",
+    "class_direction": "class direction",
     "own": "own deviation",
     "other": "put in: another word's",
     "usage": "put in: of like usage",

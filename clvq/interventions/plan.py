@@ -13,7 +13,7 @@ from clvq.config import HARD, FaithfulnessConfig
 from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.results import Explanations
 from clvq.explanations.stored_split import SPLIT
-from clvq.interventions.controls import CONTROLS, Pools, like_usage
+from clvq.interventions.controls import CLASS_DIRECTION, CONTROLS, NULLS, Pools, like_usage
 from clvq.interventions.in_model import Plan
 from clvq.interventions.places import Place, Subject
 from clvq.language_model.model import LanguageModel
@@ -68,7 +68,10 @@ def plan_of(
     """What is done to `subjects`; ClvqError where a place or a target does not exist."""
     others = _of_another_class(found, classes)
     main, curve = places_of(config)
-    controls = tuple(control for control in CONTROLS if control != "class" or others)
+    has_classes = bool(space.class_directions.any())
+    measured = CONTROLS if config.controls == "all" else (*NULLS, CLASS_DIRECTION)
+    lacking = {*(() if others else ("class",)), *(() if has_classes else (CLASS_DIRECTION,))}
+    controls = tuple(control for control in measured if control not in lacking)
     used = like_usage(space.usage)
     pools = {}
     for place in [*main, *curve]:
@@ -79,14 +82,28 @@ def plan_of(
             )
         pools[place] = Pools(np.array(edited), used, others)
     return Plan(
-        edits=config.edits,
+        edits=_edits(config, has_classes),
         places={**dict.fromkeys(main, controls), **dict.fromkeys(curve, HARD)},
         pools=pools,
         targets=_targets(config, subjects, found, others) if "move" in config.edits else {},
         strength=config.strength,
         draws=config.draws,
         seed=config.seed,
+        rank=config.rank,
     )
+
+
+def _edits(config: FaithfulnessConfig, has_classes: bool) -> tuple[str, ...]:
+    """The edits that are asked for; beside the removal that without the class, where there are classes.
+
+    ClvqError where there are none and it is asked for.
+    """
+    if has_classes and "removal" in config.edits and "classless" not in config.edits:
+        number = config.edits.index("removal") + 1
+        return (*config.edits[:number], "classless", *config.edits[number:])
+    if not has_classes and "classless" in config.edits:
+        raise ClvqError("--edit classless needs a model that predicts two classes or more.")
+    return config.edits
 
 
 def places_of(config: FaithfulnessConfig) -> tuple[list[Place], list[Place]]:

@@ -126,7 +126,7 @@ def published_probe(
     step = _step("projection", data)
     gaussian = torch.from_numpy(np.random.default_rng([seed]).standard_normal(data.states.shape[1], np.float32))
     columns = functional.normalize(gaussian, dim=0).expand_as(data.states)[:, :, None]
-    published = RawProjection(data.space).apply(data.states, columns, [])
+    published = RawProjection(data.space).apply(data.states, columns, step.predictions)
     table = _Table(data, fitted, seed)
     lines = [
         table.line("projection", None, [step.after], "published"),
@@ -150,7 +150,8 @@ def _step(name: str, data: ProbeData) -> Step:
     """The sentence rows before and after they lose the concept of the most salient word."""
     edit = EDITS[name](data.space)
     basis = edit.basis(data.words)
-    return Step(edit, data.states, basis, edit.apply(data.states, basis, []))
+    predictions = torch.from_numpy(data.classes)
+    return Step(edit, data.states, basis, edit.apply(data.states, basis, predictions), predictions)
 
 
 def _controlled(control: str, step: Step, data: ProbeData, draws: int, seed: int) -> list[Tensor]:

@@ -100,7 +100,10 @@ class ClassRow(SelectivityRow):
 
 @dataclass(frozen=True)
 class DifferenceRow(Record):
-    """Selectivity of `checkpoint` minus that of `other`, over the sentences that both edit."""
+    """Selectivity of `checkpoint` minus that of `other`, over the sentences that both edit.
+
+    Of several seeds the interval is over texts and seeds.
+    """
 
     checkpoint: str
     other: str
@@ -114,6 +117,10 @@ class DifferenceRow(Record):
     distance: float
     other_distance: float
     sentences: int
+    p: float
+    """Of both sides, by the same resamples."""
+    p_holm: float | None
+    """The same, corrected for all differences of flips and KL against the hard controls; None of others."""
 
 
 @dataclass(frozen=True)

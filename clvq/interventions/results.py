@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 
 from clvq.concepts.records import Record
 from clvq.config import HARD
-from clvq.interventions.controls import INJECTIONS
+from clvq.interventions.controls import NULLS
 from clvq.interventions.records import (
     ClassRow,
     Clean,
@@ -159,8 +159,8 @@ def mode_result(body: Mapping[str, Any]) -> SpliceResult | ProbeResult:
 
 
 def is_null(control: str | None) -> bool:
-    """Return whether selectivity is taken against a control: not where it puts another concept in."""
-    return control is not None and control not in INJECTIONS
+    """Return whether selectivity is taken against a control."""
+    return control in NULLS
 
 
 def _part(line: EffectRow | SelectivityRow) -> Part:

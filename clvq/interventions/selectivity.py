@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
-from clvq.config import FIGURES
-from clvq.interventions.controls import INJECTIONS, TOLERANCE
+from clvq.config import FIGURES, HARD
+from clvq.interventions.controls import CLASS_DIRECTION, INJECTIONS, TOLERANCE
 from clvq.interventions.effects import Change, Effects
-from clvq.interventions.intervals import paired_intervals
-from clvq.interventions.places import Place
+from clvq.interventions.intervals import difference_intervals, holm, paired_intervals
 from clvq.interventions.records import DifferenceRow, EffectRow, SeedsRow, SelectivityRow
 
 
 def table(
-    effects: Mapping[Change, Effects],
+    of_seeds: Sequence[Mapping[Change, Effects]],
     texts: np.ndarray,
     among: np.ndarray,
     chance: float | None,
     seed: int,
     checkpoint: str = "",
 ) -> tuple[list[EffectRow], list[SelectivityRow]]:
-    """Return (figures, rows) of a checkpoint over those of the sentences `among` `[S]` that each place has something to
-    edit in.
+    """Return (figures, rows) of a checkpoint, or of several that differ in their seed, over those of the sentences
+    `among` `[S]` that each place has something to edit in.
 
     Figures have a line for each edit, place and control. Rows have one for each figure of these, with its selectivity.
     """
+    effects = mean_effects(of_seeds)
     figures: list[EffectRow] = []
     rows: list[SelectivityRow] = []
     for edit, place in dict.fromkeys((change.edit, change.place) for change in effects):
@@ -40,26 +40,28 @@ def table(
         controls = [change.control for change in effects if (change.edit, change.place) == (edit, place)]
         for control in controls:
             changed = effects[Change(edit, place, control)]
-            figures.append(
-                EffectRow(**where, control=control, **_means(changed, mask, chance), **_taken(changed, mask))
-            )
-        compared = [control for control in controls if control is not None]
-        values = paired_intervals(
-            np.stack([pair for control in compared for pair in differences(effects, edit, place, control)], 1)[mask],
-            texts[mask],
-            seed,
-        )
-        for number, (control, name) in enumerate((control, name) for control in compared for name in FIGURES):
-            reason = unmatched(effects, edit, place, control, mask)
+            means = {**_means(changed, mask, chance), **_taken(changed, mask)}
+            figures.append(EffectRow(**where, control=control, **means))
+        compared = [Change(edit, place, control) for control in controls if control is not None]
+        values = paired_intervals(differences(of_seeds, compared)[:, mask], texts[mask], seed)
+        for number, (change, name) in enumerate((change, name) for change in compared for name in FIGURES):
+            reason = unmatched(effects, change, mask)
             middle, low, high = (None if reason else float(value[number]) for value in values)
-            control_value = float(getattr(effects[Change(edit, place, control)], name)[mask].mean())
             rows.append(
                 SelectivityRow(
-                    **where, figure=name, control=control, concept=float(getattr(concept, name)[mask].mean()),
-                    control_value=control_value, selectivity=middle, low=low, high=high, reason=reason,
+                    **where, figure=name, control=str(change.control),
+                    concept=float(getattr(concept, name)[mask].mean()),
+                    control_value=float(getattr(effects[change], name)[mask].mean()),
+                    selectivity=middle, low=low, high=high, reason=reason,
                 )
             )  # fmt: skip
     return figures, rows
+
+
+def mean_effects(of_seeds: Sequence[Mapping[Change, Effects]]) -> dict[Change, Effects]:
+    """Return the means over seeds, sentence by sentence, of the changes that all have."""
+    shared = [change for change in of_seeds[0] if all(change in effects for effects in of_seeds)]
+    return {change: Effects.mean([effects[change] for effects in of_seeds]) for change in shared}
 
 
 def over_seeds(of_seeds: Sequence[list[SelectivityRow]], mean: list[SelectivityRow]) -> list[SelectivityRow]:
@@ -73,48 +75,75 @@ def over_seeds(of_seeds: Sequence[list[SelectivityRow]], mean: list[SelectivityR
     return rows
 
 
-def differences(effects: Mapping[Change, Effects], edit: str, place: Place, control: str) -> list[np.ndarray]:
-    """`[S]` concept minus control, for each of FIGURES."""
-    concept, other = effects[Change(edit, place, None)], effects[Change(edit, place, control)]
-    return [getattr(concept, name) - getattr(other, name) for name in FIGURES]
+def differences(of_seeds: Sequence[Mapping[Change, Effects]], compared: Sequence[Change]) -> np.ndarray:
+    """`[M, S, F]` concept minus control, of each seed and sentence: for each control, each of FIGURES."""
+    return np.stack(
+        [
+            np.stack(
+                [
+                    getattr(effects[change._replace(control=None)], name) - getattr(effects[change], name)
+                    for change in compared
+                    for name in FIGURES
+                ],
+                axis=1,
+            )
+            for effects in of_seeds
+        ]
+    )
 
 
-def unmatched(effects: Mapping[Change, Effects], edit: str, place: Place, control: str, mask: np.ndarray) -> str | None:
-    """Why there is no selectivity against a control; None where there is."""
-    if control in INJECTIONS:
+def unmatched(effects: Mapping[Change, Effects], change: Change, mask: np.ndarray) -> str | None:
+    """Say why there is no selectivity against a control; None where there is."""
+    if change.control in INJECTIONS:
         return "another concept put in is no null"
-    own, other = (_distance(effects[Change(edit, place, which)], mask) for which in (None, control))
-    if abs(own - other) <= TOLERANCE * own:
+    if change.control == CLASS_DIRECTION:
+        return "a step along the class direction is no null"
+    edit, control = (_distance(effects[which], mask) for which in (change._replace(control=None), change))
+    if abs(edit - control) <= TOLERANCE * edit:
         return None
-    return f"moves {other:.3g} on average, not {own:.3g} as the edit does"
+    return f"moves {control:.3g} on average, not {edit:.3g} as the edit does"
 
 
 def paired(
-    first: Mapping[Change, Effects],
-    second: Mapping[Change, Effects],
+    first: Sequence[Mapping[Change, Effects]],
+    second: Sequence[Mapping[Change, Effects]],
     texts: np.ndarray,
     seed: int,
     names: tuple[str, str] = ("", ""),
 ) -> list[DifferenceRow]:
-    """Return the selectivity of `first` minus that of `second`, over the sentences that both edit, where both have one.
+    """Return the selectivity of `first` minus that of `second`, each of one seed or several, over the sentences that
+    both edit, where both have one.
 
-    `names` are what the two are called.
+    `names` are what the two are called. `p_holm` is filled in by `corrected`.
     """
     rows = []
-    for edit, place, control in first:
-        if control is None or place.on_curve or Change(edit, place, control) not in second:
+    means = [mean_effects(of_seeds) for of_seeds in (first, second)]
+    for change in means[0]:
+        if change.control is None or change.place.on_curve or change not in means[1]:
             continue
-        concepts = [effects[Change(edit, place, None)] for effects in (first, second)]
+        concepts = [effects[change._replace(control=None)] for effects in means]
         mask = (concepts[0].tokens > 0) & (concepts[1].tokens > 0)
-        if not mask.any() or any(unmatched(effects, edit, place, control, mask) for effects in (first, second)):
+        if not mask.any() or any(unmatched(effects, change, mask) for effects in means):
             continue
-        pairs = zip(*(differences(effects, edit, place, control) for effects in (first, second)), strict=True)
-        values = paired_intervals(np.stack([one - other for one, other in pairs], 1)[mask], texts[mask], seed)
+        ours, theirs = (differences(of_seeds, [change])[:, mask] for of_seeds in (first, second))
+        values = difference_intervals(ours, theirs, texts[mask], seed)
         distances = [_distance(concept, mask) for concept in concepts]
-        for name, middle, low, high in zip(FIGURES, *(value.tolist() for value in values), strict=True):
-            figures = (middle, low, high, *distances, int(mask.sum()))
-            rows.append(DifferenceRow(*names, edit, place.kind, name, control, *figures))
+        for name, middle, low, high, p in zip(FIGURES, *(value.tolist() for value in values), strict=True):
+            where = (change.edit, change.place.kind, name, change.control)
+            rows.append(
+                DifferenceRow(
+                    *names, *where, difference=middle, low=low, high=high, distance=distances[0],
+                    other_distance=distances[1], sentences=int(mask.sum()), p=p, p_holm=None,
+                )
+            )  # fmt: skip
     return rows
+
+
+def corrected(rows: Sequence[DifferenceRow]) -> list[DifferenceRow]:
+    """Return the rows, those of flips and KL against the hard controls with their p corrected for being so many."""
+    claimed = [row for row in rows if row.control in HARD and row.figure in FIGURES[:2]]
+    adjusted = dict(zip(map(id, claimed), holm([row.p for row in claimed]), strict=True))
+    return [replace(row, p_holm=adjusted.get(id(row))) for row in rows]
 
 
 def _means(effects: Effects, mask: np.ndarray, chance: float | None) -> dict[str, Any]:

@@ -69,11 +69,11 @@ class SentenceEffects:
             found.setdefault(repr(settings), []).append(number)
         return [Group(members, [self.checkpoints[number] for number in members]) for members in found.values()]
 
-    def of(self, group: Group) -> Mapping[Change, Effects]:
-        """Of a group, the mean over its checkpoints."""
+    def of(self, group: Group) -> list[Mapping[Change, Effects]]:
+        """Of each checkpoint of a group, the changes that all of them have."""
         several = [self.effects[number] for number in group.members]
         shared = [change for change in several[0] if all(change in effects for effects in several)]
-        return {change: Effects.mean([effects[change] for effects in several]) for change in shared}
+        return [{change: effects[change] for change in shared} for effects in several]
 
 
 def sentence_effects(

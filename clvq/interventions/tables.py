@@ -3,7 +3,7 @@ time, and checkpoints beside one another."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -13,15 +13,18 @@ from clvq.interventions.effects import Change, Effects
 from clvq.interventions.names import names_of
 from clvq.interventions.records import ClassRow, Clean, DifferenceRow, Seeds, Tables
 from clvq.interventions.results import EditResults
-from clvq.interventions.selectivity import over_seeds, paired, table
+from clvq.interventions.selectivity import corrected, over_seeds, paired, table
 from clvq.interventions.sentence_effects import Group, SentenceEffects
+
+OfSeeds = Sequence[Mapping[Change, Effects]]
+"""Effects of each checkpoint of a group."""
 
 
 def results_of(measured: SentenceEffects, config: FaithfulnessConfig) -> EditResults:
     """Return all figures of faithfulness.json."""
     tables = _Tables(measured, config.seed)
     single = [
-        tables.of(checkpoint.path.name, effects)
+        tables.of(checkpoint.path.name, [effects])
         for checkpoint, effects in zip(measured.checkpoints, measured.effects, strict=True)
     ]
     groups = [(group, measured.of(group)) for group in measured.groups]
@@ -35,15 +38,15 @@ def results_of(measured: SentenceEffects, config: FaithfulnessConfig) -> EditRes
         names=names_of(config),
         tables=Tables.joined(single),
         seeds=Tables.joined(
-            _over_seeds([single[number] for number in group.members], tables.of(group.name, effects))
-            for group, effects in groups
+            _over_seeds([single[number] for number in group.members], tables.of(group.name, of_seeds))
+            for group, of_seeds in groups
             if len(group.members) > 1
         ),
         by_class=[
             row
             for number in np.unique(tables.labels).tolist()
-            for group, effects in groups
-            for row in tables.of_class(group.name, effects, number)
+            for group, of_seeds in groups
+            for row in tables.of_class(group.name, of_seeds, number)
         ],
         differences=_differences(groups, measured.texts, config.seed),
     )
@@ -67,23 +70,30 @@ class _Tables:
     def chance(self) -> float | None:
         return float(np.bincount(self.labels).max() / len(self.labels)) if len(self.labels) else None
 
-    def of(self, name: str, effects: Mapping[Change, Effects], among: np.ndarray | None = None) -> Tables:
+    def of(self, name: str, of_seeds: OfSeeds, among: np.ndarray | None = None) -> Tables:
         """Over the sentences `among` `[S]`, or all."""
         mask = np.ones(len(self.measured.texts), bool) if among is None else among
         main, curve = (
             table(
-                {change: value for change, value in effects.items() if change.place.on_curve == on_curve},
+                [_on_curve(effects, on_curve) for effects in of_seeds],
                 self.measured.texts, mask, self.chance, self.seed, name,
             )
             for on_curve in (False, True)
         )  # fmt: skip
         return Tables(main[0], main[1], curve[1])
 
-    def of_class(self, name: str, effects: Mapping[Change, Effects], number: int) -> list[ClassRow]:
+    def of_class(self, name: str, of_seeds: OfSeeds, number: int) -> list[ClassRow]:
         """Over the sentences of a class."""
         among = self.measured.labels == number
         label, sentences = self.measured.label_names[number], int(among.sum())
-        return [ClassRow(**asdict(row), label=label, sentences=sentences) for row in self.of(name, effects, among).rows]
+        return [
+            ClassRow(**asdict(row), label=label, sentences=sentences) for row in self.of(name, of_seeds, among).rows
+        ]
+
+
+def _on_curve(effects: Mapping[Change, Effects], on_curve: bool) -> dict[Change, Effects]:
+    """Return the changes of the curve, or the others."""
+    return {change: value for change, value in effects.items() if change.place.on_curve == on_curve}
 
 
 def _seeds(group: Group) -> Seeds:
@@ -99,9 +109,13 @@ def _over_seeds(single: list[Tables], mean: Tables) -> Tables:
     return Tables(mean.figures, rows, curve)
 
 
-def _differences(
-    groups: list[tuple[Group, Mapping[Change, Effects]]], texts: np.ndarray, seed: int
-) -> list[DifferenceRow]:
+def _differences(groups: Sequence[tuple[Group, OfSeeds]], texts: np.ndarray, seed: int) -> list[DifferenceRow]:
     """Return how much more selective the first group is than each other."""
-    first, effects = groups[0]
-    return [row for group, other in groups[1:] for row in paired(effects, other, texts, seed, (first.name, group.name))]
+    first, of_first = groups[0]
+    return corrected(
+        [
+            row
+            for group, of_other in groups[1:]
+            for row in paired(of_first, of_other, texts, seed, (first.name, group.name))
+        ]
+    )

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from clvq.config import HARD
+from clvq.interventions.controls import CLASS_DIRECTION
 from clvq.interventions.names import EDIT_NAMES, control_name
 from clvq.interventions.records import Interval, ProbeResult, ProbeRow, SelectivityRow, SpliceResult
 from clvq.interventions.results import EditResults, Part
@@ -17,6 +18,8 @@ from clvq.training.verdict import Verdict, joined
 
 FEW_EDITED = 0.5
 """Share of the sentences below which a place is said to edit few."""
+SURE = 0.05
+"""Largest p, corrected for the number of differences, of a difference that is said to be shown."""
 MOST_NAMED = 4
 """Edits and places in a sentence; of more the first are named, and the others counted."""
 
@@ -73,11 +76,12 @@ def _differences(results: EditResults) -> list[str]:
     for (first, other), lines in results.compared.items():
         rows = [lines[key]["flips"] for control in HARD if (key := (*results.blocks[0], control)) in lines]
         if rows:
-            more = "more" if min(row.low for row in rows) > 0 else "less" if max(row.high for row in rows) < 0 else ""
+            sure = all(row.p_holm is not None and row.p_holm <= SURE for row in rows)
+            more = "more" if min(row.difference for row in rows) > 0 else "less"
             names = results.called(first), results.called(other)
             sentences.append(
                 f"{names[0]} is {more} selective than {names[1]} in flips."
-                if more
+                if sure and len({row.difference > 0 for row in rows}) == 1
                 else f"No difference shown between {names[0]} and {names[1]} in flips."
             )
     return sentences
@@ -94,7 +98,13 @@ def _doubts(results: EditResults, parts: Sequence[Part]) -> Iterable[str]:
     if unmatched:
         yield f"Not compared, because the control could not be matched: {_named(unmatched)}."
     for part in parts:
-        concept = results.parts[part][0]
+        concept, *controls = results.parts[part]
+        along = next((line for line in controls if line.control == CLASS_DIRECTION), None)
+        if along is not None and along.flips > concept.flips:
+            yield (
+                f"As long a step along the class direction flips {along.flips:.1%}, {_called(results, part)} "
+                f"{concept.flips:.1%}: see what is left in the removal without the class."
+            )
         share = concept.sentences / results.clean.sentences
         if concept.distance == 0:
             yield f"Nothing was edited by {_called(results, part)}: its concepts have no direction at the input layer."

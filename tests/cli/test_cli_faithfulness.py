@@ -45,7 +45,7 @@ def test_each_edit_and_place_beside_its_controls(clvq: Clvq, run: Path) -> None:
     edits = ("centred removal", "projection, as published")
     assert titles == [f"{edit}, {place}" for edit in edits for place in ("5 most salient words", "all words")]
     assert len(re.findall("^the concept ", first.out, re.M)) == 4
-    assert re.search(r"^covariance random +[+-]0\.\d{3} \[[+-]0\.\d{3}, [+-]0\.\d{3}\]", first.out, re.M)
+    assert re.search(r"^coherent random +[+-]0\.\d{3} \[[+-]0\.\d{3}, [+-]0\.\d{3}\]", first.out, re.M)
     assert re.search(r"^ *100% ", first.out, re.M)
     assert "clvq report" in first.err
     before = files_of(run)
@@ -103,7 +103,7 @@ def test_seeds_of_one_setting_are_shown_as_their_mean(clvq: Clvq, run: Path) -> 
         (("--mass", "0"), "--mass must be above 0 and at most 1"),
         (("--mass", "1.5"), "--mass must be above 0 and at most 1"),
         (("--top", "0"), "--top must be 1 or more: without a salient word there is nothing to edit"),
-        (("--edit", "removal,cut"), "--edit takes removal, projection, mean, move, by comma; it is 'removal,cut'"),
+        (("--edit", "removal,cut"), "projection, mean, move, by comma; it is 'removal,cut'"),
         (("--at", ""), "--at takes salient, concept, sentence, all, by comma"),
         (("--at", "all,all"), "--at names one twice"),
         (("--edit", "move", "--to", "1", "--strength", "nan"), "--strength must be a number"),
@@ -172,7 +172,7 @@ def test_a_causal_language_model_is_edited_too(clvq: Clvq, corpus: Path, tmp_pat
     assert document["clean"] == {**document["clean"], "accuracy": None, "chance": None, "sentences": 10}
     assert document["by_class"] == []
     assert {figure["control"] for figure in document["figures"]} == {
-        None, "random", "covariance", "own", "other", "usage",
+        None, "random", "covariance", "coherent", "own",
     }  # fmt: skip
     assert any(figure["kl"] > 0 for figure in document["figures"])
 

@@ -128,7 +128,7 @@ def test_intervals_are_whole_on_a_narrow_terminal(clvq: Clvq, run: Path, monkeyp
 
 
 def test_the_width_of_the_terminal_leaves_nothing_out(clvq: Clvq, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    command = ("faithfulness", "--run", run, "--limit", 8, "--draws", 1, "--curve")
+    command = ("faithfulness", "--run", run, "--limit", 8, "--draws", 1, "--curve", "--controls", "all")
 
     def cells(*options: str, width: int) -> set[str]:
         monkeypatch.setenv("COLUMNS", str(width))

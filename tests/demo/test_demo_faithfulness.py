@@ -84,7 +84,7 @@ def removed(explained: clvq.Explanations, codes: set[int]) -> dict[tuple[str | N
     assert np.array_equal(
         effects[Change("removal", place, None)].tokens >= 1, np.ones(len(subjects), bool)
     )  # each has a word of the concepts
-    rows = table(effects, np.arange(len(subjects)), np.ones(len(subjects), bool), None, 0)[1]
+    rows = table([effects], np.arange(len(subjects)), np.ones(len(subjects), bool), None, 0)[1]
     return {(row.control, row.figure): row for row in rows}
 
 
@@ -98,12 +98,12 @@ def test_removing_polarities_turns_verdicts_and_removing_aspects_does_not(
         elif np.mean([word.polarity == "neutral" and bool(word.aspect) for word in own]) >= 0.8:
             aspect.add(code)
     polarities, aspects = removed(explained, judging), removed(explained, aspect)
-    assert polarities["covariance", "flips"]["concept"] >= 0.05
+    assert polarities["covariance", "flips"].concept >= 0.05
     for figure in ("flips", "kl"):
-        assert polarities["covariance", figure]["low"] > 0  # beyond steps as long in directions in which words differ
-    assert aspects["covariance", "flips"]["concept"] == 0
-    assert aspects["covariance", "kl"]["concept"] < 0.02 * polarities["covariance", "kl"]["concept"]
-    assert aspects["covariance", "kl"]["high"] < 0.005
+        assert polarities["covariance", figure].low > 0  # beyond steps as long in directions in which words differ
+    assert aspects["covariance", "flips"].concept == 0
+    assert aspects["covariance", "kl"].concept < 0.02 * polarities["covariance", "kl"].concept
+    assert aspects["covariance", "kl"].high < 0.005
 
 
 @pytest.mark.parametrize("polarity", LABELS)
@@ -117,6 +117,6 @@ def test_a_polarity_put_in_turns_verdicts_towards_itself_alone(
     )
     flips = {row.label: row for row in found.results.by_class if (row.figure, row.control) == ("flips", "random")}
     (other,) = set(LABELS) - {polarity}
-    assert flips[other]["concept"] >= 0.8
-    assert flips[other]["low"] > 0.2
-    assert flips[polarity]["concept"] <= 0.05
+    assert flips[other].concept >= 0.8
+    assert flips[other].low > 0.2
+    assert flips[polarity].concept <= 0.05

@@ -300,7 +300,7 @@ def test_what_concepts_do_beyond_the_controls_stands_first(page: Any) -> None:
         assert page.locator(f"#{name}").bounding_box()["height"] > 100
         assert page.evaluate("id => document.getElementById(id).childElementCount", name) == 1
     assert told(page.locator("#faithfulness .legend")) == [
-        "beyond covariance random beyond own deviation", "L1-L2 $$k$$-means <b>"
+        "beyond coherent random beyond own deviation", "L1-L2 $$k$$-means <b>"
     ]  # fmt: skip
 
 
@@ -310,7 +310,7 @@ def test_what_edits_and_controls_do_unfolds(page: Any) -> None:
     page.evaluate("document.querySelectorAll('.effects').forEach(part => { part.open = true; })")
     rows = parts.first.locator("tbody tr:not(.part)")
     assert told(rows.locator("th")) == [
-        "the concept", "random", "covariance random", "own deviation", "put in: another word's"
+        "the concept", "random", "coherent random", "own deviation", "put in: another word's"
     ]  # fmt: skip
     own = told(rows.nth(3))[0]
     assert own.startswith("own deviation 0.090 0.180 0.045 0.800 0.280 from chance 3.00 +0.042 [+0.026, +0.060]")
@@ -337,7 +337,7 @@ def test_classes_curve_and_differences_are_tables_too(page: Any) -> None:
     lines = page.get_by_label("Differences between checkpoints, table").locator("tbody tr:not(.part)")
     assert lines.count() == 2
     assert told(lines.first)[0] == (
-        "centred removal, 5 most salient words beyond covariance random +0.016 [−0.003, +0.030] "
+        "centred removal, 5 most salient words beyond coherent random +0.016 [−0.003, +0.030] "
         "+0.016 [−0.003, +0.030] +0.016 [−0.003, +0.030] 8.17, 8.28 851"
     )
     assert lines.locator(".interval").count() == 2

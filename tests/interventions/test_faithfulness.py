@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from clvq.concepts.directions import ConceptSpace
-from clvq.interventions.controls import CONTROLS, NULLS, Owner, Pools, donor_basis, like_usage, random_basis
-from clvq.interventions.edits import Edit, Move, RawProjection, ReplacementByMean, Step
+from clvq.interventions.controls import CONTROLS, NULLS, Owner, Pools, controlled, donor_basis, like_usage, random_basis
+from clvq.interventions.edits import ClasslessRemoval, Edit, Move, RawProjection, ReplacementByMean, Step
 from clvq.interventions.effects import Change, Effects, Record
 from clvq.interventions.in_model import Interventions, Plan
 from clvq.interventions.intervals import paired_intervals
@@ -42,14 +42,15 @@ class Planted(ConceptSpace):
         self.mean, self._deviations = mean, deviations
         self.covariance = torch.eye(len(mean))
         self.usage = torch.arange(1, len(deviations) + 1)
+        self.class_directions = torch.zeros(2, len(mean))
 
     def codes(self, rows: Tensor) -> Tensor:
         return (rows - self.mean) @ self._deviations.T
 
-    def basis(self, rows: Tensor) -> Tensor:
+    def basis(self, rows: Tensor, rank: int = 1) -> Tensor:
         return self.directions(self.codes(rows).abs().argmax(dim=1))[:, :, None]
 
-    def raw_basis(self, rows: Tensor) -> Tensor:
+    def raw_basis(self, rows: Tensor, rank: int = 1) -> Tensor:
         return self.basis(rows)
 
     def deviations(self, codes: Tensor) -> Tensor:
@@ -105,7 +106,7 @@ def test_an_edit_that_moves_nothing_gives_the_models_own_logits_to_the_last_bit(
     plan = plan_of({EVERY_WORD: CONTROLS, Place("sentence"): ("own",)}, edits=("removal", "projection"))
     effects = effects_of(interventions, subjects_of(model), plan)
     own = model.run(sorted(model.tokenize(TEXTS), key=lambda s: -len(s.input_ids)), [], predict=True).logits
-    assert len(seen) == 1 + 2 * (1 + 1 + 5 * 2) + 2 * 2
+    assert len(seen) == 1 + 2 * (1 + 2 + 6 * 2) + 2 * 2
     assert all(torch.equal(logits, own) for logits in seen)
     assert all(
         not effect.flips.any() and not effect.kl.any() and not effect.distance.any() for effect in effects.values()
@@ -171,7 +172,7 @@ def test_a_removal_is_what_the_whole_model_gives_with_the_same_edit(name: str, l
 class OnAxis(Planted):
     """Every word has the concept along axis 0."""
 
-    def basis(self, rows: Tensor) -> Tensor:
+    def basis(self, rows: Tensor, rank: int = 1) -> Tensor:
         return torch.eye(rows.shape[1], 1).expand(len(rows), -1, -1)
 
 
@@ -197,7 +198,7 @@ def test_removing_the_planted_concept_flips_what_it_must_and_no_control_does(tmp
         assert not other.flips.any(), control
         assert np.allclose(other.distance, removed.distance, rtol=1e-4)
     everything = np.ones(len(texts), bool)
-    _, rows = table(effects, np.arange(len(texts)), everything, None, 0)
+    _, rows = table([effects], np.arange(len(texts)), everything, None, 0)
     flips = [row for row in rows if row.figure == "flips"]
     assert [row.control for row in flips] == list(NULLS)
     for row in flips:
@@ -212,7 +213,7 @@ def test_edits_are_their_formulas() -> None:
     basis[2, :, 1] = 0
     basis[3] = 0
     space = Planted(mean, torch.stack([torch.zeros(8), deviation]))
-    predictions = [0] * len(states)
+    predictions = torch.zeros(len(states), dtype=torch.int64)
     removed = Edit(space).apply(states, basis, predictions)
     for state, own, after in zip(states, basis, removed, strict=True):
         assert torch.allclose(after, state - own @ own.T @ (state - mean), atol=1e-6)
@@ -226,19 +227,73 @@ def test_edits_are_their_formulas() -> None:
     assert torch.equal(Move(space, {0: 1}, 0.0).apply(states, basis, predictions), removed)
 
 
+def test_the_removal_without_the_class_never_moves_along_the_class_direction() -> None:
+    """Neither does any of its controls; concepts that are the class direction are left alone."""
+    torch.manual_seed(0)
+    states, mean = torch.randn(6, 8), torch.randn(8)
+    space = Planted(mean, torch.randn(3, 8))
+    space.class_directions = torch.nn.functional.normalize(torch.randn(2, 8), dim=1)
+    predictions = torch.tensor([0, 1, 0, 1, 0, 1])
+    along = space.class_directions[predictions]
+    basis = torch.linalg.qr(torch.randn(6, 8, 2)).Q
+    basis[4, :, :] = 0
+    basis[4, :, 0] = along[4]
+    edit = ClasslessRemoval(space)
+    allowed = edit.allowed(basis, predictions)
+    after = edit.apply(states, allowed, predictions)
+    for number in range(4):
+        w, q = along[number], basis[number]
+        free = torch.linalg.qr((torch.eye(8) - torch.outer(w, w)) @ q).Q
+        expected = states[number] - free @ free.T @ (states[number] - mean)
+        assert torch.allclose(after[number], expected, atol=1e-5)
+    assert torch.allclose(after[4], states[4], atol=1e-6)
+    step = Step(edit, states, allowed, after, predictions)
+    owners = [Owner(number, 0, int(predictions[number])) for number in range(6)]
+    for control in NULLS:
+        moved = controlled(control, step, owners, torch.arange(6), Pools(np.zeros(0), {}, {}), (0, 0)) - states
+        assert torch.allclose((moved * along).sum(dim=1), torch.zeros(6), atol=1e-5), control
+        if control != "own":
+            assert torch.allclose(moved.norm(dim=1), step.distances, atol=1e-5), control
+
+
+def test_a_coherent_step_is_one_direction_a_sentence_and_that_along_the_class_leaves_the_prediction() -> None:
+    torch.manual_seed(0)
+    space = Planted(torch.zeros(16), torch.randn(5, 16))
+    space.covariance = torch.diag(torch.tensor([25.0, *[0.01] * 15]))
+    space.class_directions = torch.nn.functional.normalize(torch.randn(2, 16), dim=1)
+    edit, states = Edit(space), torch.randn(4, 16)
+    predictions = torch.tensor([0, 0, 0, 1])
+    basis = edit.basis(states)
+    step = Step(edit, states, basis, edit.apply(states, basis, predictions), predictions)
+    owners = [Owner(7, 0, 0), Owner(7, 1, 0), Owner(8, 0, 0), Owner(9, 2, 1)]
+    pools = Pools(np.zeros(0), {}, {})
+    moved = controlled("coherent", step, owners, torch.arange(4), pools, (0, 0)) - states
+    units = moved / step.distances[:, None]
+    assert torch.allclose(units[0], units[1], atol=1e-5)
+    assert not torch.allclose(units[0].abs(), units[2].abs(), atol=1e-5)
+    assert (units[:, 0].abs() > 0.9).all()  # where the words vary
+    assert torch.allclose(units.norm(dim=1), torch.ones(4), atol=1e-5)
+    signs = {float(controlled("coherent", step, owners, torch.arange(4), pools, (0, draw))[0, 0] > states[0, 0])
+             for draw in range(12)}  # fmt: skip
+    assert signs == {0.0, 1.0}
+    along = controlled("class_direction", step, owners, torch.arange(4), pools, (0, 0)) - states
+    assert torch.allclose(along, -step.distances[:, None] * space.class_directions[predictions], atol=1e-6)
+
+
 def test_a_step_of_its_own_length_is_the_removal_itself() -> None:
     torch.manual_seed(0)
     states, mean = torch.randn(6, 8), torch.randn(8)
     basis = torch.linalg.qr(torch.randn(6, 8, 1)).Q
     edit = Edit(Planted(mean, torch.zeros(1, 8)))
-    removed = edit.apply(states, basis, [0] * len(states))
-    step = Step(edit, states, basis, removed)
+    predictions = torch.zeros(len(states), dtype=torch.int64)
+    removed = edit.apply(states, basis, predictions)
+    step = Step(edit, states, basis, removed, predictions)
     assert torch.allclose(step.along(basis), removed, atol=1e-6)
     assert torch.equal(step.along(torch.zeros_like(basis)), states)
     deviation = states - mean
-    half = Step(edit, states, basis, states - deviation / 2)
+    half = Step(edit, states, basis, states - deviation / 2, predictions)
     assert torch.allclose(half.towards_mean(), (states + mean) / 2, atol=1e-6)
-    far = Step(edit, states, basis, states + 3 * deviation)
+    far = Step(edit, states, basis, states + 3 * deviation, predictions)
     assert torch.allclose(far.towards_mean(), mean.expand(6, 8), atol=1e-6)
 
 
@@ -250,7 +305,7 @@ def test_controls_are_drawn_by_sentence_and_concept(kind: type[Edit]) -> None:
     edit = kind(space)
     owners = [Owner(3, 0, 0), Owner(3, 1, 1), Owner(4, 0, 0)]
     pools = Pools(np.array([0, 0, 1, 4]), like_usage(space.usage), {0: np.array([0, 2])})
-    for control in ("random", "covariance"):
+    for control in ("random", "covariance", "coherent"):
         for rank in (1, 3):
             drawn = random_basis(control, space, owners, rank, (0, 1))
             gram = torch.einsum("gdr,gds->grs", drawn, drawn)
@@ -348,7 +403,7 @@ def test_no_selectivity_where_distances_differ() -> None:
             Change("removal", SALIENT, "own"): control,
             Change("removal", SALIENT, "other"): concept,
         }
-        figures, rows = table(effects, np.arange(4), np.array([True, True, True, False]), 0.5, 0)
+        figures, rows = table([effects], np.arange(4), np.array([True, True, True, False]), 0.5, 0)
         assert [figure.sentences for figure in figures] == [3, 3, 3]
         by_control = {(row.control, row.figure): row for row in rows}
         row = by_control["own", "flips"]

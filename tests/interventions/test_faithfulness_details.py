@@ -44,12 +44,13 @@ class Drawn(ConceptSpace):
         mixing = torch.randn(WIDTH, WIDTH, generator=generator)
         self.covariance = mixing @ mixing.T
         self.usage = torch.ones(3, dtype=torch.int64)
+        self.class_directions = torch.zeros(2, WIDTH)
         self.seen: list[Tensor] = []
 
     def codes(self, rows: Tensor) -> Tensor:
         return torch.zeros(len(rows), dtype=torch.int64)
 
-    def basis(self, rows: Tensor) -> Tensor:
+    def basis(self, rows: Tensor, rank: int = 1) -> Tensor:
         self.seen.append(rows)
         both = torch.linalg.qr(self._deviations[:2].T).Q.expand(len(rows), -1, -1).clone()
         both[rows[:, 0] <= 0, :, 1] = 0
@@ -164,7 +165,7 @@ def test_a_sentence_without_a_label_is_neither_right_nor_wrong(language_model: L
     found: dict[Any, Effects] = effects_of(model, subjects, ("own",))
     assert [bool(np.isnan(value)) for value in found[None].correct] == [True, False, False]
     changes = {Change("removal", EVERY_WORD, control): effects for control, effects in found.items()}
-    figures, _ = table(changes, np.arange(3), np.ones(3, bool), 0.5, 0)
+    figures, _ = table([changes], np.arange(3), np.ones(3, bool), 0.5, 0)
     assert figures[0].accuracy == pytest.approx(np.mean(found[None].correct[1:]))
 
 
@@ -181,11 +182,11 @@ def test_intervals_of_rows_and_differences_draw_texts_with_all_their_sentences()
     first, second = made_effects([1.0, 1, 1, 0, 0, 0, 1, 0], [1.0] * 8), made_effects([0.0] * 8, [1.0] * 6 + [0.0] * 2)
     texts = np.array([0, 0, 0, 1, 1, 1, 2, 3])
     flips = first[Change("removal", EVERY_WORD, None)].flips[:, None]
-    (row, *_) = table(first, texts, np.ones(8, bool), None, 3)[1]
+    (row, *_) = table([first], texts, np.ones(8, bool), None, 3)[1]
     assert (row.selectivity, row.low, row.high) == pytest.approx(
         [float(value[0]) for value in paired_intervals(flips, texts, 3)]
     )
-    (line, *_) = paired(first, second, texts, 3)
+    (line, *_) = paired([first], [second], texts, 3)
     assert line.sentences == 6  # that both edit
     assert (line.difference, line.low, line.high) == pytest.approx(
         [float(value[0]) for value in paired_intervals(flips[:6], texts[:6], 3)]

@@ -21,7 +21,7 @@ from clvq.concepts.records import Association
 from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.interventions import effects
 from clvq.interventions import plan as plans
-from clvq.interventions.controls import CONTROLS
+from clvq.interventions.controls import CLASS_DIRECTION, CONTROLS, INJECTIONS
 from clvq.interventions.places import Place
 from clvq.interventions.records import SeedsRow, SelectivityRow, Tables
 from clvq.interventions.results import EditResults
@@ -81,10 +81,26 @@ def test_the_space_of_a_checkpoint_is_that_of_its_training_words(folder: Path) -
         deviation = rows[of_code].mean(dim=0) - mean
         assert torch.allclose(space.deviations(torch.tensor([code]))[0], deviation, atol=1e-4)
         assert torch.allclose(space.directions(torch.tensor([code]))[0], deviation / deviation.norm(), atol=1e-4)
+    predictions = [row.prediction for row in store.sentences("train")]
+    classes = np.repeat(predictions, store.row_counts("train"))
+    for number in (0, 1):
+        (own, other) = (rows[words & (classes == number)], rows[words & (classes != number)])
+        if not len(own) or not len(other):
+            assert not space.class_directions[number].any()
+            continue
+        gap = own.mean(dim=0) - other.mean(dim=0)
+        assert torch.allclose(space.class_directions[number], gap / gap.norm(), atol=1e-4)
     some = rows[:7]
     assert torch.equal(space.codes(some), torch.tensor(codes[:7]).long())
     assert torch.equal(space.basis(some)[:, :, 0], space.directions(space.codes(some)))
-    code = checkpoint.load().codebook[codes[0]]
+    model = checkpoint.load()
+    gaps = torch.cdist(model.encode(some), model.codebook)
+    nearest = gaps.argsort(dim=1)[:, :3]
+    for number, basis in enumerate(space.basis(some, 3)):
+        spanned = space.directions(nearest[number])
+        assert torch.allclose(basis @ (basis.T @ spanned.T), spanned.T, atol=1e-4)
+        assert torch.allclose(basis.T @ basis, torch.diag(basis.any(dim=0).float()), atol=1e-5)
+    code = model.codebook[codes[0]]
     assert torch.allclose(space.raw_basis(some)[0, :, 0], code / code.norm(), atol=1e-6)
     dead = sorted(set(range(12)) - set(codes.tolist()))
     assert not space.deviations(torch.tensor(dead, dtype=torch.long)).any()
@@ -117,7 +133,7 @@ def test_figures_of_two_checkpoints_are_stored_and_read_again(folder: Path) -> N
     both = [folder / "L1-L3", folder / "kmeans"]
     settings: dict[str, Any] = {"edit": "removal,mean", "top": 2, "draws": 2, "curve": True}
     found = clvq.faithfulness(both, **settings)
-    written = read_signed(folder / "L1-L3" / "faithfulness.json", "clvq-faithfulness", 2, "")
+    written = read_signed(folder / "L1-L3" / "faithfulness.json", "clvq-faithfulness", 3, "")
     assert written == found.summary
     assert not (folder / "kmeans" / "faithfulness.json").exists()
     assert found.results.clean.sentences == 12
@@ -139,7 +155,7 @@ def test_figures_of_two_checkpoints_are_stored_and_read_again(folder: Path) -> N
     own = by_place["L1-L3", "mean", "salient", "own", "kl"]
     assert own.selectivity == pytest.approx(0, abs=1e-6)  # the whole way to the mean is that very edit
     assert {line.mass for line in found.results.tables.curve} == {round(0.1 * step, 1) for step in range(1, 11)}
-    assert {line.control for line in found.results.tables.curve} == {"covariance", "own"}
+    assert {line.control for line in found.results.tables.curve} == {"coherent", "own"}
     labels = {line.label: line.sentences for line in found.results.by_class}
     assert sum(labels.values()) == 12
     difference = found.results.differences[0]
@@ -272,7 +288,7 @@ def test_moving_to_a_concept_and_what_it_needs(folder: Path) -> None:
 def test_what_a_concept_stands_for_chooses_the_target(folder: Path, language_model: Load) -> None:
     checkpoint = clvq.read_checkpoint(folder / "L1-L3")
     explained = clvq.explain(checkpoint, steps=2, completeness=0.5, limit=12)
-    config = clvq.FaithfulnessConfig(edit="move", at="all")
+    config = clvq.FaithfulnessConfig(edit="move", at="all", controls="all")
     subjects = plans.subjects_of(explained, language_model("bert"), config, None)
     space, found = concept_space(checkpoint), explained.codebook
     codes = [concept.code for concept in found.concepts]
@@ -289,7 +305,10 @@ def test_what_a_concept_stands_for_chooses_the_target(folder: Path, language_mod
     predicted = {subject.prediction for subject in subjects}
     assert plan.targets == {number: codes[{0: 3, 1: 2}[number]] for number in predicted}
     place = Place("all", on_curve=False)
-    assert plan.places == {place: CONTROLS}
+    lacking = () if space.class_directions.any() else (CLASS_DIRECTION,)
+    assert plan.places == {place: tuple(name for name in CONTROLS if name not in lacking)}
+    brief = plans.plan_of(replace(config, controls="nulls"), subjects, standing_for(told), space, 2)
+    assert set(CONTROLS) - set(brief.places[place]) == {*INJECTIONS, *lacking}
     assert list(plan.pools[place].classes[0]) == [codes[3], codes[1]]
     untold = standing_for([(1, 0.06)] * len(codes))
     with pytest.raises(ClvqError, match="--to CODE"):

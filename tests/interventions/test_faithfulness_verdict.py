@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from clvq.interventions.records import (
@@ -24,7 +25,7 @@ from clvq.interventions.verdict import verdict
 
 NAMES = {
     "removal": "centred removal", "salient": "most salient word", "sentence": "sentence row",
-    "covariance": "covariance random", "own": "own deviation",
+    "coherent": "coherent random", "own": "own deviation",
 }  # fmt: skip
 Bounds = tuple[float, float]
 
@@ -54,15 +55,15 @@ def results(
             row(name, place, control, bounds)
             for name in names
             for place, both in places.items()
-            for control, bounds in zip(("covariance", "own"), both, strict=True)
+            for control, bounds in zip(("coherent", "own"), both, strict=True)
         ],
         [],
     )
     groups = [Seeds(name, "clvq", [name], [0]) for name in names]
     differences = [
-        DifferenceRow("a", name, "removal", "salient", "flips", control, 0.05, 0.01, 0.09, 3.0, 3.0, 100)
+        DifferenceRow("a", name, "removal", "salient", "flips", control, 0.05, 0.01, 0.09, 3.0, 3.0, 100, 0.01, 0.02)
         for name in names[1:]
-        for control in ("covariance", "own")
+        for control in ("coherent", "own")
     ]
     clean = Clean(100, 90, 0.9, 0.5)
     return EditResults({}, [], groups, clean, NAMES, tables, Tables([], [], []), [], differences)
@@ -80,7 +81,7 @@ def test_edits_are_sorted_by_what_is_shown() -> None:
     less = verdict(results({"salient": ((-0.10, -0.02), (0.01, 0.05))}))
     assert less.sentences == [
         "Concepts flip fewer predictions than a control: centred removal, most salient word (25.0% flipped, "
-        "-6.0 points [-10.0, -2.0] beyond covariance random)."
+        "-6.0 points [-10.0, -2.0] beyond coherent random)."
     ]
 
 
@@ -92,7 +93,7 @@ def test_an_interval_that_ends_at_0_shows_no_effect() -> None:
 
 def test_controls_that_could_not_be_matched_and_places_with_nothing_to_edit() -> None:
     said = verdict(results({"salient": ((0.02, 0.10), "moves 1 on average, not 3 as the edit does")}))
-    assert said.sentences[0].endswith("+6.0 points [+2.0, +10.0] beyond covariance random).")
+    assert said.sentences[0].endswith("+6.0 points [+2.0, +10.0] beyond coherent random).")
     assert said.warnings == [
         "Not compared, because the control could not be matched: centred removal, most salient word, against own "
         "deviation (which moves 1 on average, not 3 as the edit does)."
@@ -106,6 +107,17 @@ def test_controls_that_could_not_be_matched_and_places_with_nothing_to_edit() ->
     ]
 
 
+def test_a_step_along_the_class_that_does_more_is_a_warning() -> None:
+    plain = results({"salient": ((0.02, 0.10), (0.01, 0.05))})
+    for flips, warned in ((0.5, True), (0.25, False)):
+        along = effect("a", "salient", "class_direction", flips=flips)
+        tables = Tables([*plain.tables.figures, along], plain.tables.rows, [])
+        said = verdict(replace(plain, tables=tables))
+        assert [
+            warning.startswith("As long a step along the class direction flips 50.0%") for warning in said.warnings
+        ] == ([True] if warned else [])
+
+
 def test_of_checkpoints_side_by_side_the_first_edit_is_told_and_the_difference() -> None:
     places = {"salient": ((0.02, 0.10), (0.01, 0.05)), "sentence": ((-0.02, 0.10), (-0.01, 0.05))}
     said = verdict(results(places, ("a", "b")))
@@ -113,6 +125,15 @@ def test_of_checkpoints_side_by_side_the_first_edit_is_told_and_the_difference()
     assert "most salient word of a (" in said.sentences[0]
     assert "most salient word of b (" in said.sentences[0]
     assert said.sentences[1] == "a is more selective than b in flips."
+    both = results(places, ("a", "b"))
+    for changed, sentence in (
+        ({"p_holm": 0.2}, "No difference shown between a and b in flips."),
+        ({"difference": -0.05}, "a is less selective than b in flips."),
+    ):
+        lines = [replace(line, **changed) for line in both.differences]  # type: ignore[arg-type]
+        assert verdict(replace(both, differences=lines)).sentences[1] == sentence
+    one = [replace(both.differences[0], difference=-0.05), both.differences[1]]
+    assert verdict(replace(both, differences=one)).sentences[1].startswith("No difference shown")
 
 
 def spliced(share: Interval | None, **changed: Any) -> SpliceResult:

@@ -72,10 +72,10 @@ class Planted(ConceptSpace):
     def codes(self, rows: Tensor) -> Tensor:
         return (torch.arange(len(rows)) % 2).long()
 
-    def basis(self, rows: Tensor) -> Tensor:
+    def basis(self, rows: Tensor, rank: int = 1) -> Tensor:
         return self.direction.expand(len(rows), -1)[:, :, None]
 
-    def raw_basis(self, rows: Tensor) -> Tensor:
+    def raw_basis(self, rows: Tensor, rank: int = 1) -> Tensor:
         return self.basis(rows)
 
     def deviations(self, codes: Tensor) -> Tensor:
@@ -191,7 +191,7 @@ def test_donors_are_of_the_same_class_or_of_another(
     labels = torch.tensor([sentence.label for sentence in checkpoint.store().sentences("eval")])
 
     class ByClass(Planted):
-        def basis(self, rows: Tensor) -> Tensor:
+        def basis(self, rows: Tensor, rank: int = 1) -> Tensor:
             return torch.where(labels[:, None] == 1, direction, direction.roll(1))[:, :, None]
 
     plain = Checkpoint.store

@@ -228,8 +228,11 @@ def test_a_cut_training_ends_in_the_same_bits(
 def test_its_concept_space(checkpoint: clvq.Checkpoint, tiny_store: ActivationStore) -> None:
     space, model = concept_space(checkpoint), checkpoint.load()
     rows = eval_rows(tiny_store)[:20]
-    assert space.basis(rows).shape == (20, 32, checkpoint.results["k"])
+    k = checkpoint.results["k"]
     assert torch.equal(space.codes(rows), model.encode(rows).indices[:, 0])
+    assert torch.equal(space.basis(rows)[:, :, 0], space.directions(space.codes(rows)))
+    assert torch.equal(space.basis(rows, k), model.basis(rows))
+    assert torch.equal(space.raw_basis(rows), model.basis(rows)[:, :, :1])
     torch.testing.assert_close(space.raw_directions(space.codes(rows)), model.directions[space.codes(rows)])
 
 
