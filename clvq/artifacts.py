@@ -35,6 +35,8 @@ from clvq.errors import ArtifactError
 if TYPE_CHECKING:
     from torch import Tensor
 
+DEFAULT_RUN = Path("clvq-run")
+"""The run folder that a command takes when it is told none."""
 ACTIVATIONS_FOLDER = "activations"
 """Folder of the activation store in a run folder."""
 TRAINING_FOLDER = "training"
@@ -109,6 +111,16 @@ class Artifact:
 
     def exists(self, folder: Path) -> bool:
         return self.path(folder).exists()
+
+    def claims(self, folder: Path) -> bool:
+        """Return whether `folder` holds this artifact, damaged or not, rather than another program's file."""
+        if not self.exists(folder):
+            return False
+        try:
+            body = storage.read_json(self.path(folder), self.remedy)
+        except ArtifactError:
+            return True
+        return isinstance(body, dict) and body.get("format") == self.format
 
     def write(self, folder: Path, body: Mapping[str, Any]) -> None:
         """Write `body`, signed. It must name every input of `made_of`."""

@@ -24,7 +24,9 @@ INTRODUCTION = """\
 
 Every command takes `--run FOLDER` (or `$CLVQ_RUN`; `clvq-run` by default), `--config FILE.toml` with any option by its
 name, `--json`, `--overwrite` and `--debug`. What is given on the command line wins over the file, the file over a
-preset, a preset over the defaults. A default in square brackets inside the meaning is found out when it is needed.
+preset, a preset over the defaults. `--checkpoint` is the same in all commands that read one; where a command takes no
+texts, the name may stand without it: `clvq codebook L4-L8`. A default in square brackets inside the meaning is found
+out when it is needed.
 
 Exit codes: 0 done; 1 an error that the message tells how to mend; 2 wrong usage; 130 and 143 interrupted, with what was
 done kept; 141 the reader of stdout went away.

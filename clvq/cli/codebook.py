@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from clvq.artifacts import DEFAULT_RUN
 from clvq.cli import codebook_pair_tables, codebook_tables
 from clvq.cli.errors import UsageError
-from clvq.cli.options import Run, command
+from clvq.cli.options import command
 from clvq.cli.output import Result
+from clvq.cli.run_folder import Named, Run, named_checkpoint
 from clvq.errors import ClvqError
 from clvq.progress import Report
 
@@ -27,9 +29,9 @@ Sort = Literal["words", "sentences", "label", "spread", "code"]
 @command()
 def codebook(
     report: Report,
-    checkpoint: Annotated[Path | None, "Checkpoint: a name in the run folder, or a path [the only one there]."] = None,
     *,
-    run: Run = Path("clvq-run"),
+    run: Run = DEFAULT_RUN,
+    checkpoint: Named = None,
     code: Annotated[int | None, "One concept in full."] = None,
     search: Annotated[str | None, "Concepts whose words match a regular expression, such as '^awful$'."] = None,
     sort: Annotated[Sort, "Order: most words or sentences, surest label, tightest, or by code."] = "words",
@@ -50,7 +52,6 @@ def codebook(
     from clvq.concepts import export as concept_export
     from clvq.concepts import search as concept_search
     from clvq.concepts.codebook import codebook as catalogue
-    from clvq.training.checkpoint import find_checkpoint
 
     views = {"--code": code, "--search": search, "--export": export, "--against": against, "--flow": flow}
     _refuse_several([name for name, value in views.items() if value is not None], sort, label, limit)
@@ -58,8 +59,8 @@ def codebook(
         concept_search.compiled(search)
     if export is not None:
         concept_export.checked_path(export, overwrite=overwrite)
-    other = None if (named := against or flow) is None else find_checkpoint(run, named)
-    book = catalogue(find_checkpoint(run, checkpoint), overwrite=overwrite and export is None, progress=report)
+    other = None if (named := against or flow) is None else named_checkpoint(run, named)
+    book = catalogue(named_checkpoint(run, checkpoint), overwrite=overwrite and export is None, progress=report)
     if code is not None:
         return _one(book, code)
     if search is not None:

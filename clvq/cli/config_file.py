@@ -40,6 +40,9 @@ def _checked(path: Path, key: str, value: Any, kind: Any) -> Any:
     elif kind is tuple:
         wanted = "a list of layers such as [4, 8]"
         fits = isinstance(value, list) and all(type(entry) is int for entry in value)
+    elif kind is list:
+        value = [value] if isinstance(value, str) else value
+        wanted, fits = "a text or a list of texts", isinstance(value, list) and all(type(part) is str for part in value)
     elif kind is float:
         wanted, fits = "a number", type(value) in (int, float)
     else:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from clvq.artifacts import DEFAULT_RUN
 from clvq.cli.errors import UsageError
 from clvq.cli.explain_view import TOP_WORDS, shown
-from clvq.cli.options import Run, command
+from clvq.cli.options import command
 from clvq.cli.output import Result
+from clvq.cli.run_folder import Named, Run, checkpoint_paths, named_checkpoint, run_option
 from clvq.config import ExplainConfig
 from clvq.errors import ClvqError
 from clvq.progress import Progress, Report
@@ -23,8 +27,8 @@ def explain(
     report: Report,
     text: Annotated[list[str] | None, "Texts to explain, or - for standard input [the evaluation split]."] = None,
     *,
-    run: Run = Path("clvq-run"),
-    checkpoint: Annotated[Path | None, "Checkpoint: a name in the run folder, or a path [the only one there]."] = None,
+    run: Run = DEFAULT_RUN,
+    checkpoint: Named = None,
     file: Annotated[Path | None, "Texts of a .txt (one a line) .jsonl .json .csv .tsv .parquet file."] = None,
     text_column: Annotated[str | None, "Column of --file with the text [found by its usual names]."] = None,
     overwrite: Annotated[bool, "Explain the evaluation split again."] = False,
@@ -35,7 +39,6 @@ def explain(
     Without texts the whole evaluation split is explained and stored beside the checkpoint, as explanations.jsonl.
     """
     import clvq
-    from clvq.training.checkpoint import find_checkpoint
 
     if text is not None and file is not None:
         raise UsageError("Texts and --file are given. Give one of the two.")
@@ -46,10 +49,22 @@ def explain(
         raise UsageError(
             "--overwrite is for the stored evaluation split, and texts are given. Leave out one of the two."
         )
-    explanations = clvq.explain(find_checkpoint(run, checkpoint), texts, overwrite=overwrite, progress=report, **given)
-    where = "" if run == Path("clvq-run") else f" --run {run}"
-    hint = None if texts else f"Next: clvq report{where}"
+    if text is not None and checkpoint is None:
+        _refuse_checkpoint_names(run, text)
+    explanations = clvq.explain(named_checkpoint(run, checkpoint), texts, overwrite=overwrite, progress=report, **given)
+    hint = None if texts else f"Next: clvq report{run_option(run)}"
     return Result(_document(explanations), shown(explanations, stored=texts is None), hint)
+
+
+def _refuse_checkpoint_names(run: Path, texts: list[str]) -> None:
+    """UsageError for a text that is the name or path of a checkpoint; with --checkpoint it is taken for a text."""
+    names = {name for path in checkpoint_paths(run) for name in (path.name, os.path.normpath(path))}
+    for text in texts:
+        if text in names or os.path.normpath(text) in names:
+            raise UsageError(
+                f"{text!r} is the name of a checkpoint, and explain takes texts. Type --checkpoint {shlex.quote(text)} "
+                "to explain with that checkpoint. Where --checkpoint is given, the name can be a text too."
+            )
 
 
 def _document(explanations: Explanations) -> dict[str, Any]:

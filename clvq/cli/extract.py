@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from clvq.artifacts import ACTIVATIONS_FOLDER
+from clvq.artifacts import ACTIVATIONS_FOLDER, DEFAULT_RUN
 from clvq.cli.errors import UsageError
-from clvq.cli.options import Run, command
+from clvq.cli.options import command
 from clvq.cli.output import Result, heading, number, percent, plain, table
+from clvq.cli.run_folder import Run, refuse_demo, refuse_other_folders, run_option
 from clvq.config import DEMO, ExtractConfig
 from clvq.progress import Progress, Report
 from clvq.storage import size_text
@@ -39,38 +40,42 @@ _FATES = {
 def extract(
     report: Report,
     *,
-    run: Run = Path("clvq-run"),
+    run: Run = DEFAULT_RUN,
     overwrite: Annotated[bool, "Replace the activations that the run folder holds."] = False,
     **given: Any,
 ) -> Result:
     """Store the hidden states of a model's words over a corpus.
 
     Settings that are not given are those of the activations that the run folder holds already: `clvq extract
-    --layers 2` adds a layer to them. In a new run folder, without --model and --dataset, the bundled demo is used.
+    --layers 2` adds a layer to them. Where no run exists yet, the bundled demo is used unless --model
+    and --dataset are given.
     """
     import clvq
     from clvq.corpus.taken import TakenColumns
 
-    path = run / ACTIVATIONS_FOLDER
-    settings = extraction_settings(path, given, report, overwrite=overwrite)
+    settings = extraction_settings(run, given, report, overwrite=overwrite)
     if not settings.get("layers"):
         raise UsageError("--layers must be given, such as --layers 4,8 (0 is the embeddings).")
-    store = clvq.extract(path, overwrite=overwrite, progress=report, **settings)
+    store = clvq.extract(run / ACTIVATIONS_FOLDER, overwrite=overwrite, progress=report, **settings)
     layers = sorted(store.layers)
     pair = f" --input-layer {layers[0]} --output-layer {layers[-1]}" if len(layers) > 1 else ""
-    where = "" if run == Path("clvq-run") else f" --run {run}"
     columns = TakenColumns.of_sentences(store.provenance["corpus"], store.label_names, store.sentences("train"))
     document = _document(store, columns)
-    return Result(document, _shown(document, columns), f"Next: clvq train{pair}{where}" if pair else None)
+    return Result(document, _shown(document, columns), f"Next: clvq train{pair}{run_option(run)}" if pair else None)
 
 
-def extraction_settings(path: Path, given: dict[str, Any], report: Report, *, overwrite: bool) -> dict[str, Any]:
-    """What is given, over what the store at `path` was made with; a new store without either is the demo's."""
+def extraction_settings(run: Path, given: dict[str, Any], report: Report, *, overwrite: bool) -> dict[str, Any]:
+    """Return what is given, over what the run's activations were made with.
+
+    Activations that are replaced count where neither model nor dataset is given. A run without activations is the
+    demo's, where nothing says that another run was meant.
+    """
     from clvq.activations.extraction import stored_settings
 
-    stored = {} if overwrite else stored_settings(path)
+    refuse_other_folders(run)
+    named = {"model", "dataset"} & set(given)
+    stored = {} if overwrite and named else stored_settings(run / ACTIVATIONS_FOLDER)
     if not stored:
-        named = {"model", "dataset"} & set(given)
         if len(named) == 1:
             (missing,) = {"model", "dataset"} - named
             raise UsageError(
@@ -78,6 +83,7 @@ def extraction_settings(path: Path, given: dict[str, Any], report: Report, *, ov
                 f"--{missing} {DEMO}."
             )
         if not named:
+            refuse_demo(run)
             report(Progress("extract", note="No --model and --dataset are given: using the bundled demo of both."))
     return {**stored, **given}
 

@@ -10,9 +10,11 @@ from typing import Annotated, Any
 
 from rich.text import Text
 
+from clvq.artifacts import DEFAULT_RUN
 from clvq.cli.errors import UsageError
-from clvq.cli.options import Run, command
+from clvq.cli.options import command
 from clvq.cli.output import Result, plain
+from clvq.cli.run_folder import Run, named_checkpoint, run_option
 from clvq.config import FaithfulnessConfig
 from clvq.progress import Report
 
@@ -20,13 +22,13 @@ from clvq.progress import Report
 @command((FaithfulnessConfig, "Edits and controls"))
 def faithfulness(
     report: Report,
+    *,
+    run: Run = DEFAULT_RUN,
     checkpoint: Annotated[
         list[str] | None,
-        "Checkpoints: names in the run folder, or paths [the only one there]. Several are put side by side; those that "
-        "differ in the seed alone are taken together.",
+        "Checkpoint: a name in the run folder, or a path [the only one there]. Several, each with the option, are "
+        "put side by side; those that differ in the seed alone are taken together.",
     ] = None,
-    *,
-    run: Run = Path("clvq-run"),
     overwrite: Annotated[bool, "Measure again, and replace what is there."] = False,
     full: Annotated[bool, "Show every control, each class, and how seeds spread, of --mode model."] = False,
     **given: Any,
@@ -41,14 +43,14 @@ def faithfulness(
     from clvq.cli.faithfulness_view import shown
     from clvq.interventions.records import ProbeResult, SpliceResult
     from clvq.interventions.verdict import verdict
-    from clvq.training.checkpoint import find_checkpoint
 
     mode = given.get("mode", "model")
     if mode != "model" and checkpoint and len(checkpoint) > 1:
         raise UsageError(f"--mode {mode} takes one checkpoint; {len(checkpoint)} are given.")
     if mode != "model" and full:
         raise UsageError(f"--full is for --mode model, not {mode}.")
-    checkpoints = [find_checkpoint(run, name) for name in checkpoint] if checkpoint else [find_checkpoint(run)]
+    names = [None] if not checkpoint else [Path(name) for name in checkpoint]
+    checkpoints = [named_checkpoint(run, name) for name in names]
     measured = clvq.faithfulness(checkpoints, overwrite=overwrite, progress=report, **given)
     document = {"path": str(measured.path), **measured.summary}
     model = measured.summary["model"]["id"]
@@ -58,6 +60,6 @@ def faithfulness(
         return Result(document, [*spliced(measured.results, model), path], verdict=said)
     if isinstance(measured.results, ProbeResult):
         return Result(document, [*probed(measured.results, model), path], verdict=said)
-    where = "" if run == Path("clvq-run") else f" --run {run}"
-    which = "" if len(checkpoints) == 1 and not checkpoint else f" {checkpoints[0].path.name}"
-    return Result(document, [*shown(measured.results, full=full), path], f"Next: clvq report{which}{where}", said)
+    which = "" if len(checkpoints) == 1 and not checkpoint else f" --checkpoint {checkpoints[0].path.name}"
+    hint = f"Next: clvq report{which}{run_option(run)}"
+    return Result(document, [*shown(measured.results, full=full), path], hint, said)

@@ -18,12 +18,13 @@ from typing import Annotated, Any, Literal
 import typer
 
 from clvq.cli.config_file import read_config
-from clvq.cli.errors import ended_well
+from clvq.cli.errors import UsageError, ended_well
 from clvq.cli.output import Result, emit
 from clvq.cli.progress import reporting
 from clvq.config import Settings
 
-Run = Annotated[Path, "The run folder, where every command finds what the one before it wrote.", "CLVQ_RUN"]
+_BARE = "bare_"
+"""Begins the name of an argument that stands for an option."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,10 @@ class Option:
 
     def parameters(self) -> list[inspect.Parameter]:
         """As Typer reads it; a flag has a hidden --no- form, for what a --config file turned on."""
+        kind = list[str] if self.kind is list else self.kind
         if self.positional:
-            kind = list[str] if self.kind is list else self.kind
-            argument = typer.Argument(help=self._help(), metavar=self.name.upper(), show_default=False)
+            word = self.name.removeprefix(_BARE).upper()
+            argument = typer.Argument(help=self._help(), metavar=word, show_default=False)
             return [_parameter(self.name, kind, argument)]
         given: dict[str, Any] = {
             "envvar": self.variable,
@@ -70,7 +72,7 @@ class Option:
             return [_parameter(self.name, bool, both)]
         metavar = "" if self.kind is bool else "CHOICE" if self._choices() else None
         option = typer.Option(self.flag, help=self._help(), metavar=metavar, **given)
-        shown = [_parameter(self.name, self.kind, option)]
+        shown = [_parameter(self.name, kind, option)]
         if self.kind is bool:
             off = typer.Option("--no-" + self.flag.removeprefix("--"), hidden=True)
             shown.append(_parameter("no_" + self.name, bool, off))
@@ -105,6 +107,7 @@ def command(*panels: tuple[type[Settings], str]) -> Callable[[Callable[..., Resu
 
     The options are the function's own, those of the settings classes (an option that two of them have is one), and
     those that every command has: --config, --json and --debug. They stand in `.options`, for the reference page.
+    A command that takes no arguments of its own takes the value of --checkpoint as one.
     """
 
     def decorate(function: Callable[..., Result]) -> Callable[..., None]:
@@ -112,12 +115,14 @@ def command(*panels: tuple[type[Settings], str]) -> Callable[[Callable[..., Resu
         for settings, panel in panels:
             for option in options_of(settings, panel):
                 options.setdefault(option.name, option)
+        bare = [] if any(option.positional for option in options.values()) else _bare(options.get("checkpoint"))
 
         def run(config: Path | None, debug: bool, **typed: Any) -> None:
             with ended_well(debug) as interruption:
                 given = {name: value for name, value in typed.items() if value is not None}
                 for name in [name for name in given if name.startswith("no_")]:
                     given[name.removeprefix("no_")] = not given.pop(name)
+                _take_bare(given)
                 kinds = {name: option.kind for name, option in options.items() if not option.positional}
                 given = {**read_config(config, kinds), **given}
                 as_json = given.pop("json", False)
@@ -131,11 +136,28 @@ def command(*panels: tuple[type[Settings], str]) -> Callable[[Callable[..., Resu
         run.__doc__ = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(function.__doc__ or ""))  # one line a paragraph
         run.__annotations__ = {}
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [*(p for option in options.values() for p in option.parameters()), *_EVERYWHERE]
+            [*bare, *(p for option in options.values() for p in option.parameters()), *_EVERYWHERE]
         )
         return run
 
     return decorate
+
+
+def _bare(option: Option | None) -> list[inspect.Parameter]:
+    """Return the argument that stands for an option; none where there is no such option."""
+    if option is None:
+        return []
+    argument = replace(option, name=_BARE + option.name, meaning=f"The same as {option.flag}.", positional=True)
+    return argument.parameters()
+
+
+def _take_bare(given: dict[str, Any]) -> None:
+    """Put what was given without its flag under the name of its option."""
+    for name in [name for name in given if name.startswith(_BARE)]:
+        value, option = given.pop(name), name.removeprefix(_BARE)
+        if option in given:
+            raise UsageError(f"The {option} is given twice: by itself and with --{option}. Give it once.")
+        given[option] = value
 
 
 def _own_options(function: Callable[..., Result]) -> list[Option]:

@@ -8,17 +8,19 @@ from typing import Annotated
 from rich.console import RenderableType
 from rich.text import Text
 
-from clvq.cli.options import Run, command
+from clvq.artifacts import DEFAULT_RUN
+from clvq.cli.options import command
 from clvq.cli.output import Result, heading, plain
+from clvq.cli.run_folder import Named, Run, named_checkpoint
 from clvq.progress import Report
 
 
 @command()
 def report(
     report: Report,
-    checkpoint: Annotated[Path | None, "Checkpoint: its name in the run folder, or a path [the only one]."] = None,
     *,
-    run: Run = Path("clvq-run"),
+    run: Run = DEFAULT_RUN,
+    checkpoint: Named = None,
     output: Annotated[Path | None, "The file to write [RUN/report.html]."] = None,
 ) -> Result:
     """Put everything about a checkpoint into one HTML file that opens without a network.
@@ -27,9 +29,8 @@ def report(
     """
     import clvq
     from clvq.storage import size_text
-    from clvq.training.checkpoint import find_checkpoint
 
-    found = find_checkpoint(run, checkpoint)
+    found = named_checkpoint(run, checkpoint)
     path = clvq.report(found, run / "report.html" if output is None else output, progress=report)
     size = path.stat().st_size
     document = {"path": str(path), "checkpoint": str(found.path), "bytes": size}

@@ -10,11 +10,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from clvq.artifacts import ACTIVATIONS_FOLDER
+from clvq.artifacts import ACTIVATIONS_FOLDER, DEFAULT_RUN
 from clvq.cli.errors import UsageError
 from clvq.cli.extract import extraction_settings
-from clvq.cli.options import Run, command
+from clvq.cli.options import command
 from clvq.cli.output import BAR_WIDTH, Bar, Result, clock, heading, number, plain, table
+from clvq.cli.run_folder import Run
 from clvq.config import UNUSED, ExtractConfig, TrainConfig
 from clvq.errors import ClvqError
 from clvq.progress import Report
@@ -28,15 +29,15 @@ if TYPE_CHECKING:
 def train(
     report: Report,
     *,
-    run: Run = Path("clvq-run"),
+    run: Run = DEFAULT_RUN,
     name: Annotated[str | None, "Folder of the checkpoint in the run folder [L4-L8, L4-L8-kmeans, ...]."] = None,
     overwrite: Annotated[bool, "Replace the checkpoint, not the activations: those are `clvq extract`'s."] = False,
     **given: Any,
 ) -> Result:
     """Train a codebook between two layers, or what it is compared with.
 
-    Activations that the run folder lacks are extracted first. In a new run folder, without --model and --dataset,
-    the bundled demo is used.
+    Activations that the run folder lacks are extracted first. Where no run exists yet, the
+    bundled demo is used unless --model and --dataset are given.
     """
     import clvq
     from clvq.html_report.gathered import command as command_for
@@ -46,7 +47,7 @@ def train(
     path = run / _checked_name(_default_name(config) if name is None else name)
     extraction = {item.name for item in fields(ExtractConfig)} - {"seed"}  # --seed is the training's
     of_extraction = {key: value for key, value in given.items() if key in extraction}
-    settings = extraction_settings(run / ACTIVATIONS_FOLDER, of_extraction, report, overwrite=False)
+    settings = extraction_settings(run, of_extraction, report, overwrite=False)
     pair = {config.input_layer, config.output_layer}
     settings["layers"] = tuple(sorted({*settings.get("layers", ()), *pair}))
     processes = Processes.current()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from clvq.activations.store import ActivationStore
@@ -13,6 +12,7 @@ from clvq.artifacts import (
     ACTIVATIONS,
     ACTIVATIONS_FOLDER,
     CODEBOOK,
+    DEFAULT_RUN,
     EXPLANATIONS,
     FAITHFULNESS,
     METRICS_NAME,
@@ -27,9 +27,6 @@ from clvq.interventions.records import ProbeResult, SpliceResult
 from clvq.interventions.results import EditResults, mode_result
 from clvq.training.checkpoint import Checkpoint, checkpoint_folders
 from clvq.training.metrics_log import whole_lines
-
-DEFAULT_RUN = Path("clvq-run")
-"""The run folder that a command takes when it is told none."""
 
 _OTHERS = {
     "checkpoint": "of an earlier training",
@@ -112,7 +109,7 @@ def command(name: str, checkpoint: Checkpoint, *options: str) -> str:
     run = checkpoint.path.parent
     words = ["clvq", name]
     if len(checkpoint_folders(run)) > 1:
-        words += [*(["--checkpoint"] if name == "explain" else []), checkpoint.path.name]
+        words += ["--checkpoint", checkpoint.path.name]
     if run != DEFAULT_RUN:
         words += ["--run", str(run)]
     return shlex.join([*words, *options])

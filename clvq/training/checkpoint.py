@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import ACTIVATIONS_FOLDER, CARD_NAME, CHECKPOINT, TRAINING_FOLDER, WEIGHTS_NAME
 from clvq.config import TrainConfig
+from clvq.config.settings import advice
 from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.models.clvq_vae import ClvqVae
 from clvq.models.sae import TopKSae
@@ -180,7 +181,11 @@ def find_checkpoint(run: str | Path, name: str | Path | None = None) -> Checkpoi
     run = Path(run)
     if name is not None:
         inside = run / name
-        return read_checkpoint(inside if inside.exists() or not Path(name).exists() else name)
+        if inside.exists() or Path(name).exists():
+            return read_checkpoint(inside if inside.exists() else name)
+        known = [path.name for path in checkpoint_folders(run)]
+        hint = advice(str(name), known, "checkpoints") if known else "Run `clvq train` first."
+        raise ArtifactError(f"There is no checkpoint {name} in {run}. {hint}")
     found = checkpoint_folders(run)
     if not found:
         raise ArtifactError(f"{run} holds no finished checkpoint. Run `clvq train`, or name the run folder with --run.")

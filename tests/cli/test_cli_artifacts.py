@@ -192,7 +192,7 @@ def test_a_run_folder_that_is_a_file(clvq: Clvq, bert: Path, corpus: Path, tmp_p
     (tmp_path / "run").write_text("not a folder")
     ended = clvq("extract", "--run", tmp_path / "run", "--model", bert, "--dataset", corpus, "--layers", 1)
     assert ended.code == 1
-    assert "cannot be written" in ended.message
+    assert f"--run {tmp_path / 'run'} is a file, and a run is a folder." in ended.message
     assert (tmp_path / "run").read_text() == "not a folder"
 
 

@@ -65,7 +65,7 @@ def test_the_only_checkpoint_or_the_one_that_is_named(clvq: Clvq, run: Path) -> 
     assert "holds 2 checkpoints" in ended.message
     assert clvq("report", "second one", "--run", run).code == 0
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert f"clvq codebook &#39;second one&#39; --run &#39;{run}&#39;" in page
+    assert f"clvq codebook --checkpoint &#39;second one&#39; --run &#39;{run}&#39;" in page
 
 
 def test_the_default_run_folder_is_not_named(clvq: Clvq, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,7 @@ def test_what_was_made_of_another_input_is_named_and_not_shown(
 
 
 def test_explanations_made_anew_leave_no_old_figures_on_the_page(clvq: Clvq, copied: Path) -> None:
-    ended = clvq("explain", "--checkpoint", "L1-L3", "--run", copied, "--overwrite", "--mass", "0.5", "--json")
+    ended = clvq("explain", "--checkpoint", "L1-L3", "--run", copied, "--overwrite", "--mass", "1", "--json")
     assert ended.code == 0, ended.err
     said = clvq("report", "L1-L3", "--run", copied).message
     assert "The faithfulness figures are of other explanations and are left out here." in said
