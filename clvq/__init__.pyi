@@ -65,6 +65,7 @@ def explain(
     limit: int | None = None,
     rationale_column: str | None = None,
     batch_tokens: int = 4096,
+    model: str | None = None,
     device: str | None = None,
     trust_remote_code: bool = False,
 ) -> Explanations:
@@ -94,6 +95,8 @@ def explain(
         rationale_column: Column of the evaluation corpus with the words that people marked as reasons,
             to compare with.
         batch_tokens: Number of tokens in a batch of the language model, with padding and all steps.
+        model: Where the language model is now, if it was moved: a folder or a hub id. It must be the
+            model that the activations were made with [where it was].
         device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
         trust_remote_code: Allow Python code that comes with a hub model to run.
     """
@@ -201,6 +204,7 @@ def faithfulness(
     limit: int | None = None,
     seed: int = 0,
     batch_tokens: int = 4096,
+    model: str | None = None,
     device: str | None = None,
     trust_remote_code: bool = False,
 ) -> Faithfulness:
@@ -242,6 +246,8 @@ def faithfulness(
         limit: Number of sentences to edit, from the start of the evaluation split [all sentences].
         seed: Seed of the random controls and of the intervals.
         batch_tokens: Number of tokens in a batch of the language model, padding included.
+        model: Where the language model is now, if it was moved: a folder or a hub id. It must be the
+            model that the activations were made with [where it was].
         device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
         trust_remote_code: Allow Python code that comes with a hub model to run.
     """

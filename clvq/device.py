@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from clvq.config import ExplainConfig, ExtractConfig, FaithfulnessConfig
+from clvq.config import ExplainConfig, FaithfulnessConfig
 from clvq.errors import ClvqError, first_line
 
 
@@ -20,11 +20,13 @@ class Runtime:
     batch_tokens: int = 4096
     """Tokens in a batch, padding included."""
     trust_remote_code: bool = False
+    model: str | None = None
+    """Where the model is, if it is not where it was."""
 
     @classmethod
-    def of_settings(cls, settings: ExtractConfig | ExplainConfig | FaithfulnessConfig) -> Runtime:
+    def of_settings(cls, settings: ExplainConfig | FaithfulnessConfig) -> Runtime:
         """Return the part of a command's settings that says how the language model is run."""
-        return cls(settings.device, settings.batch_tokens, settings.trust_remote_code)
+        return cls(settings.device, settings.batch_tokens, settings.trust_remote_code, settings.model)
 
 
 def pick_device(name: str | None) -> torch.device:

@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clvq.activations.inputs import model_name, refuse_other_settings
 from clvq.activations.store import ActivationStore, SentenceRows
 from clvq.activations.windows import Window, WindowStates, windows
-from clvq.activations.writer import ExtractionJob, StoreWriter, clear, drop_unfinished, sources
+from clvq.activations.writer import ExtractionJob, StoreWriter, clear, drop_unfinished
 from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS
-from clvq.config import DEMO, ExtractConfig, differences
+from clvq.config import ExtractConfig
 from clvq.config.signatures import takes
 from clvq.corpus.splits import SPLITS, Corpus, CorpusSettings, Sentence, load_corpus
 from clvq.corpus.taken import TakenColumns
-from clvq.demo import MODEL_PATH
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import SENTENCE, WORD
@@ -58,16 +58,16 @@ def extract(
     with locked(path):
         store = None if overwrite else _finished(path)
         if store is not None:
-            _refuse_other_settings(path, store.settings, store.provenance["sources"], config, "finished")
+            refuse_other_settings(path, store.settings, store.provenance["sources"], config, "finished")
             if set(config.layers) <= set(store.layers):
                 _drop_leftovers(path, store)
                 progress(Progress("extract", note=f"{path} is up to date."))
                 return store
         elif not overwrite and UNFINISHED_ACTIVATIONS.exists(path):
             record = UNFINISHED_ACTIVATIONS.read(path)
-            _refuse_other_settings(path, record["settings"], record["sources"], config, "unfinished")
+            refuse_other_settings(path, record["settings"], record["sources"], config, "unfinished")
         model = LanguageModel.load(
-            str(MODEL_PATH) if config.model == DEMO else config.model,
+            model_name(config, store),
             revision=config.revision,
             device=config.device,
             trust_remote_code=config.trust_remote_code,
@@ -273,23 +273,6 @@ def _drop_leftovers(path: Path, store: ActivationStore) -> None:
     """Finishes what a kill right after the manifest was written left undone."""
     if UNFINISHED_ACTIVATIONS.exists(path) and set(UNFINISHED_ACTIVATIONS.read(path)["layers"]) <= set(store.layers):
         drop_unfinished(path)
-
-
-def _refuse_other_settings(
-    path: Path, settings: dict[str, Any], checksums: dict[str, str | None], config: ExtractConfig, state: str
-) -> None:
-    wanted = {name: value for name, value in config.deciding().items() if name != "layers"}
-    differing = differences(settings, wanted)
-    differing += [
-        f"the contents of {getattr(config, name)}"
-        for name, checksum in sources(config).items()
-        if checksum is not None and checksums.get(name) is not None and checksum != checksums[name]
-    ]
-    if differing:
-        raise MismatchError(
-            f"{path} holds {'an ' if state == 'unfinished' else 'a '}{state} extraction with other settings: "
-            f"{'; '.join(differing)}. Use another --run, or `clvq extract --overwrite` to replace it."
-        )
 
 
 def _counts(window: Window, rows: list[SentenceRows]) -> dict[str, int]:

@@ -14,17 +14,17 @@ import torch
 import xxhash
 from torch import Tensor
 
+from clvq.activations.inputs import model_folder, sources
 from clvq.activations.store import (
     ActivationStore,
     SentenceRows,
     layer_fingerprint,
 )
 from clvq.activations.summary import SplitSummary
-from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS, UNFINISHED_WINDOW, local_checksum, stamp
-from clvq.config import DEMO, ExtractConfig
+from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS, UNFINISHED_WINDOW, stamp
+from clvq.config import ExtractConfig
 from clvq.corpus.splits import SPLITS, Corpus
 from clvq.errors import ClvqError, MismatchError
-from clvq.language_model.loading import folder_fingerprint
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import sink_rows
 from clvq.progress import Progress, Report
@@ -121,6 +121,9 @@ class StoreWriter:
             body = self._new_body(corpus)
         else:
             body = dict(self.job.store.manifest)
+            folder = model_folder(self.job.config, self.job.model)  # the model may have been moved
+            model = {**body["provenance"]["model"], "folder": folder}
+            body["provenance"] = {**body["provenance"], "model": model}
         layers = {**body["layers"], **{str(layer): self._layer_entry(layer, body) for layer in self.job.layers}}
         body["layers"] = {key: layers[key] for key in sorted(layers, key=int)}
         body["settings"] = {**body["settings"], "layers": sorted(map(int, layers))}
@@ -151,6 +154,7 @@ class StoreWriter:
             "provenance": {
                 "model": {
                     "id": self.job.config.model,
+                    "folder": model_folder(self.job.config, self.job.model),
                     "revision": self.job.model.revision,
                     "fingerprint": self.job.model.fingerprint,
                     "architecture": self.job.model.architecture,
@@ -256,16 +260,6 @@ def clear(path: Path) -> None:
         for pattern in (f"{split}-L*-*.safetensors", f"{split}-sentences.parquet"):
             for file in path.glob(pattern):
                 file.unlink()
-
-
-def sources(config: ExtractConfig) -> dict[str, str | None]:
-    """What identifies the local files that a store is made from; None for what is not: a hub id, the demo."""
-    model = Path(config.model).expanduser()
-    return {
-        "model": folder_fingerprint(model) if config.model != DEMO and model.is_dir() else None,
-        "dataset": local_checksum(config.dataset),
-        "eval_dataset": local_checksum(config.eval_dataset),
-    }
 
 
 def _write_parquet(path: Path, parts: Iterable[list[SentenceRows]]) -> None:

@@ -23,7 +23,6 @@ app = typer.Typer(
     "Run a command again and it continues where it stopped. Without a model and a corpus of your own, "
     "[bold]clvq train --input-layer 4 --output-layer 8[/] works on the bundled demo.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},

@@ -172,7 +172,7 @@ def _speed(stage: Task) -> str:
 
 def _left(stage: Task) -> str:
     seconds = None if stage.total is None else stage.time_remaining
-    return "" if seconds is None else f"{clock(seconds)} left"
+    return "" if not seconds else f"{clock(seconds)} left"
 
 
 def _time(stage: Task) -> str:

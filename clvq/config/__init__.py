@@ -41,6 +41,10 @@ DEMO = "demo"
 
 _BATCH = "Number of tokens in a batch of the language model, padding included."
 _TRUST = "Allow Python code that comes with a hub model to run."
+_MODEL = (
+    "Where the language model is now, if it was moved: a folder or a hub id. It must be the model that the activations "
+    "were made with [where it was]."
+)
 _MASS = "the fewest words that hold this share of all attribution in favour of the prediction"
 
 
@@ -147,6 +151,7 @@ class ExplainConfig(Settings):
     batch_tokens: int = stated(
         4096, "Number of tokens in a batch of the language model, with padding and all steps.", POSITIVE, result=False
     )
+    model: str | None = stated(None, _MODEL, result=False)
     device: str | None = stated(None, DEVICE, result=False)
     trust_remote_code: bool = stated(False, _TRUST, result=False)
 
@@ -163,9 +168,9 @@ HARD = ("coherent", "own")
 """The controls that count."""
 
 USED: dict[str, tuple[str, ...]] = {
-    "splice": ("limit", "seed", "batch_tokens", "device", "trust_remote_code"),
-    "probe": ("edit", "draws", "limit", "seed", "device", "trust_remote_code"),
-    "paper": ("draws", "limit", "seed", "device", "trust_remote_code"),
+    "splice": ("limit", "seed", "batch_tokens", "model", "device", "trust_remote_code"),
+    "probe": ("edit", "draws", "limit", "seed", "model", "device", "trust_remote_code"),
+    "paper": ("draws", "limit", "seed", "model", "device", "trust_remote_code"),
 }
 """Settings that mean something to a mode; all do to `model`."""
 
@@ -221,6 +226,7 @@ class FaithfulnessConfig(Settings):
     )
     seed: int = stated(0, "Seed of the random controls and of the intervals.", NOT_NEGATIVE)
     batch_tokens: int = stated(4096, _BATCH, POSITIVE, result=False)
+    model: str | None = stated(None, _MODEL, result=False)
     device: str | None = stated(None, DEVICE, result=False)
     trust_remote_code: bool = stated(False, _TRUST, result=False)
 

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from clvq.activations.store import ActivationStore
-from clvq.config import DEMO, ExplainConfig
-from clvq.demo import MODEL_PATH
+from clvq.config import ExplainConfig
 from clvq.device import Runtime
 from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.attribution import Attribution, IntegratedAttribution
 from clvq.explanations.records import ExplainedWord, Explanation
+from clvq.language_model.location import locate
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import row_layout
 from clvq.language_model.tokenization import TokenizedSentence
@@ -142,12 +142,16 @@ class Explainer:
 def language_model_of(
     checkpoint: Checkpoint, store: ActivationStore, runtime: Runtime, progress: Report = silent
 ) -> LanguageModel:
-    """The language model that the checkpoint was made from, which must not have changed since."""
+    """Return the language model that the checkpoint was made from, wherever it is now.
+
+    ClvqError where it is not found, MismatchError where what is there is another model.
+    """
     made = checkpoint.config["provenance"]["model"]
-    name = str(MODEL_PATH) if made["id"] == DEMO else made["id"]
+    # The store is told of a new place when layers are added.
+    place = {**made, "folder": store.provenance["model"].get("folder", made.get("folder"))}
     model = LanguageModel.load(
-        name if made["revision"] is None else name.partition("@")[0],
-        revision=made["revision"],
+        locate(place, checkpoint.path) if runtime.model is None else runtime.model,
+        revision=made["revision"] if runtime.model is None else None,
         device=runtime.device,
         trust_remote_code=runtime.trust_remote_code,
         max_length=store.settings["max_length"],
@@ -155,9 +159,10 @@ def language_model_of(
         progress=progress,
     )
     if model.fingerprint != made["fingerprint"]:
+        reason = "its files have changed" if runtime.model is None else "it has other files"
         raise MismatchError(
-            f"The model {made['id']} is not the one that {checkpoint.path} was made from: its files have changed. "
-            "Put them back, or extract and train again."
+            f"The model {runtime.model or made['id']} is not the one that {checkpoint.path} was made from: {reason}. "
+            "Put the right ones back, say with --model where the model is now, or extract and train again."
         )
     return model
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clvq.activations.store import ActivationStore
 from clvq.concepts.assignments import SplitText, read_text
@@ -22,16 +22,21 @@ from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.stored_split import SPLIT
 from clvq.interventions.files import artifact_of, explained_by, kept
 from clvq.interventions.modes import measured
+from clvq.interventions.notebook import faithfulness_html, lines
 from clvq.interventions.records import EffectRow, ProbeResult, SelectivityRow, SpliceResult
 from clvq.interventions.results import EditResults, read_results
 from clvq.interventions.sentence_effects import sentence_effects
 from clvq.interventions.tables import results_of
+from clvq.notebook import Shown, data_frame
 from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint, read_checkpoint
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
-@dataclass(frozen=True)
-class Faithfulness:
+
+@dataclass(frozen=True, repr=False)
+class Faithfulness(Shown):
     """What `faithfulness` gives."""
 
     checkpoints: list[Checkpoint]
@@ -56,6 +61,17 @@ class Faithfulness:
         """What each edit and control does: a line a checkpoint, edit, place and control. ClvqError in another `mode`
         than model."""
         return self._edits.tables.figures
+
+    def _title(self) -> str:
+        names = ", ".join(checkpoint.path.name for checkpoint in self.checkpoints)
+        return f"of {names}: {self.path}"
+
+    def _html(self, caption: str) -> str:
+        return faithfulness_html(caption, self.results)
+
+    def to_pandas(self) -> DataFrame:
+        """Return a table with a row a selectivity; of mode splice a row a stand-in, of the probes a row an edit."""
+        return data_frame(lines(self.results))
 
     @property
     def _edits(self) -> EditResults:

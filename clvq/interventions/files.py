@@ -29,7 +29,8 @@ def explained_by(checkpoints: Sequence[Checkpoint], config: FaithfulnessConfig, 
     first = next((one for one in settings if one is not None), {})
     return [
         explain(
-            checkpoint, progress=progress, **(first if one is None else one), device=config.device,
+            checkpoint, progress=progress, **(first if one is None else one), model=config.model,
+            device=config.device,
             trust_remote_code=config.trust_remote_code,
         )
         for checkpoint, one in zip(checkpoints, settings, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -33,6 +34,46 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
     assert not modules & {"torch", "transformers", "datasets", "numpy", "pyarrow", "huggingface_hub", "sklearn"}
     assert "clvq.config" in modules
     assert min(spent) < 0.3
+
+
+HEAVY = {
+    "torch", "transformers", "datasets", "numpy", "scipy", "pandas", "pyarrow", "huggingface_hub", "sklearn",
+    "safetensors", "captum", "bokeh", "jinja2",
+}  # fmt: skip
+COMMANDS = ("extract", "train", "codebook", "explain", "faithfulness", "report")
+
+
+def _modules_after(*arguments: str, **environment: str) -> tuple[str, set[str]]:
+    """What `clvq ARGUMENTS` prints in a process of its own, and the modules that it imports."""
+    code = "import sys\nfrom clvq.cli.main import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+    return done.stdout, set(done.stderr.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_imports_nothing_heavy(command: str) -> None:
+    shown, modules = _modules_after(command, "--help")
+    assert f"clvq {command} " in shown
+    assert not modules & HEAVY
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("clvq fai", {"faithfulness"}),
+        ("clvq train --input", {"--input-layer"}),
+        ("clvq codebook --check", {"--checkpoint"}),
+        ("clvq codebook --sort s", {"sentences", "spread"}),
+    ],
+)
+def test_the_shell_completes_without_heavy_imports(typed: str, completed: set[str]) -> None:
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    shown, modules = _modules_after(_CLVQ_COMPLETE="complete_bash", **words)
+    assert set(shown.split()) == completed
+    assert not modules & HEAVY
 
 
 def test_the_program_lists_its_commands_and_version(clvq: Clvq) -> None:

@@ -104,3 +104,26 @@ def test_pandas_tables(codebook: clvq.Codebook, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(clvq.ClvqError, match="pip install pandas"):
         codebook.to_pandas()
+
+
+def test_faithfulness_is_a_table_of_lines_in_every_mode(codebook: clvq.Codebook) -> None:
+    checkpoint = codebook.checkpoint
+    result = clvq.faithfulness(checkpoint, draws=1, limit=8, at="salient", edit="removal", device="cpu")
+    assert repr(result) == f"<Faithfulness of L1-L4: {checkpoint.path / 'faithfulness.json'}>"
+    selectivities = result.to_pandas()["selectivity"]
+    assert selectivities.dropna().tolist() == [r.selectivity for r in result.rows if r.selectivity is not None]
+    assert len(selectivities) == len(result.rows)
+    html = result._repr_html_()
+    assert html.startswith(f'<table><caption style="text-align: left">{escape(repr(result))}<')
+    assert html.count("<tr>") == 1 + len(result.rows)
+    assert "centred removal" in html and "<bdi>removal" not in html  # by the names that people read
+    splice = clvq.faithfulness(checkpoint, mode="splice", limit=8, device="cpu")
+    table = splice.to_pandas().set_index("stand_in")
+    for name, entry in splice.results.others.items():
+        assert table.loc[name, "spliced_kl_low"] == entry.spliced.kl.low
+        assert table.loc[name, "spliced_kl"] == entry.spliced.kl.value
+    assert splice._repr_html_().count("<tr>") == 3
+    probe = clvq.faithfulness(checkpoint, mode="probe", draws=1, device="cpu")
+    table = probe.to_pandas()
+    assert table["accuracy"].tolist() == [row.figures.accuracy.value for row in probe.results.table]
+    assert table["drop_high"].tolist() == [row.drop.high for row in probe.results.table]

@@ -1,0 +1,62 @@
+"""What an extraction is made from: which model and corpus, where they are, and whether they are the same as before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from clvq.activations.store import ActivationStore
+from clvq.artifacts import local_checksum
+from clvq.config import DEMO, ExtractConfig, differences
+from clvq.demo import MODEL_PATH
+from clvq.errors import MismatchError
+from clvq.language_model.loading import folder_fingerprint
+from clvq.language_model.location import locate
+from clvq.language_model.model import LanguageModel
+
+
+def model_name(config: ExtractConfig, store: ActivationStore | None) -> str:
+    """Return the folder or hub id of the model: for a new layer where the store's model is now."""
+    if store is not None and config.model == store.settings["model"] and store.provenance["model"]["revision"] is None:
+        return locate(store.provenance["model"], store.path)
+    return str(MODEL_PATH) if config.model == DEMO else config.model
+
+
+def model_folder(config: ExtractConfig, model: LanguageModel) -> str | None:
+    """Return the whole path of the folder that a model was loaded from; None for the demo and for a hub's model."""
+    folder = Path(model.model_id)
+    return str(folder.resolve()) if config.model != DEMO and folder.is_dir() else None
+
+
+def sources(config: ExtractConfig) -> dict[str, str | None]:
+    """What identifies the local files that a store is made from; None for what is not: a hub id, the demo."""
+    model = Path(config.model).expanduser()
+    return {
+        "model": folder_fingerprint(model) if config.model != DEMO and model.is_dir() else None,
+        "dataset": local_checksum(config.dataset),
+        "eval_dataset": local_checksum(config.eval_dataset),
+    }
+
+
+def refuse_other_settings(
+    path: Path, settings: dict[str, Any], checksums: dict[str, str | None], config: ExtractConfig, state: str
+) -> None:
+    """Raise MismatchError where a store was made otherwise than `config` says.
+
+    `settings` and `checksums` are the store's, and `state` says "finished" or "unfinished". A local model or corpus is
+    the same where its contents are, whatever its path.
+    """
+    local = {name: (value, checksums.get(name)) for name, value in sources(config).items() if value is not None}
+    moved = {name for name, (value, was) in local.items() if value == was}
+    wanted = {name: value for name, value in config.deciding().items() if name not in {"layers", *moved}}
+    differing = differences(settings, wanted)
+    differing += [
+        f"the contents of {getattr(config, name)}"
+        for name, (value, was) in local.items()
+        if was is not None and value != was
+    ]
+    if differing:
+        raise MismatchError(
+            f"{path} holds {'an ' if state == 'unfinished' else 'a '}{state} extraction with other settings: "
+            f"{'; '.join(differing)}. Use another --run, or `clvq extract --overwrite` to replace it."
+        )

@@ -1,0 +1,50 @@
+"""What `faithfulness` measured as lines of one table, for pandas and for a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from clvq.interventions.records import ProbeResult, SpliceResult
+from clvq.interventions.results import EditResults
+from clvq.notebook import table_html, text_html
+
+MOST_ROWS = 50
+
+
+def lines(results: EditResults | SpliceResult | ProbeResult) -> list[dict[str, Any]]:
+    """Return a line a selectivity, a stand-in of the splice, or an edit of the probes.
+
+    A mean with its interval becomes three columns, as in `drop`, `drop_low`, `drop_high`.
+    """
+    if isinstance(results, EditResults):
+        return [row.as_json() for row in results.tables.rows]
+    if isinstance(results, SpliceResult):
+        return [{"stand_in": name, **_flat(entry.as_json())} for name, entry in results.others.items()]
+    return [_flat(row.as_json()) for row in results.table]
+
+
+def faithfulness_html(caption: str, results: EditResults | SpliceResult | ProbeResult) -> str:
+    """Return a table of the first lines, edits and controls by the names that people read."""
+    every = lines(results)
+    shown = every[:MOST_ROWS]
+    if len(shown) < len(every):
+        caption += f", the first {len(shown)} of {len(every)} lines"
+    names = results.names if isinstance(results, EditResults) else {}
+    head = list(dict.fromkeys(name for line in shown for name in line))
+    return table_html(caption, head, [[_cell(line.get(name), names) for name in head] for line in shown])
+
+
+def _flat(body: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Return the values of nested objects under one level of names; `value` is named as what holds it."""
+    flat: dict[str, Any] = {}
+    for name, value in body.items():
+        path = before if before and name == "value" else f"{before}_{name}" if before else name
+        flat.update(_flat(value, path) if isinstance(value, Mapping) else {path: value})
+    return flat
+
+
+def _cell(value: Any, names: Mapping[str, str]) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else text_html(names.get(str(value), str(value)))

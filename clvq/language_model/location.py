@@ -1,0 +1,42 @@
+"""Where a model is now that was used before: its fingerprint says which one it is, not the path of its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from clvq.config import DEMO
+from clvq.demo import MODEL_PATH
+from clvq.errors import ClvqError
+from clvq.language_model.loading import folder_fingerprint
+
+REMEDY = "Say with --model where it is now."
+
+
+def locate(made_with: Mapping[str, Any], near: Path) -> str:
+    """Return the folder or hub id to load a model from.
+
+    `made_with` is what the provenance of an artifact says of the model. A folder is looked for where it was, then from
+    the working directory and from the folders above `near`, the artifact, if its path was relative. Of several folders
+    the one with the right fingerprint is taken. ClvqError where there is none.
+    """
+    name = str(made_with["id"])
+    if name == DEMO:
+        return str(MODEL_PATH)
+    if made_with["revision"] is not None:  # the hub's commit; a folder has none
+        return name.partition("@")[0]
+    folders = list(dict.fromkeys(path.resolve() for path in _candidates(made_with, near) if path.is_dir()))
+    if not folders:
+        raise ClvqError(f"The model {name} is not where it was, {made_with.get('folder') or name}. {REMEDY}")
+    matching = (path for path in folders if folder_fingerprint(path) == made_with["fingerprint"])
+    return str(folders[0] if len(folders) == 1 else next(matching, folders[0]))
+
+
+def _candidates(made_with: Mapping[str, Any], near: Path) -> Iterator[Path]:
+    if made_with.get("folder") is not None:
+        yield Path(made_with["folder"])
+    path = Path(made_with["id"]).expanduser()
+    yield path
+    if not path.is_absolute():
+        yield from (above / path for above in near.resolve().parents)
