@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from clvq.artifacts import DEFAULT_RUN
 from clvq.cli.errors import UsageError
-from clvq.cli.explain_view import TOP_WORDS, shown
+from clvq.cli.explain_view import shown
 from clvq.cli.options import command
 from clvq.cli.output import Result
 from clvq.cli.run_folder import Named, Run, checkpoint_paths, named_checkpoint, run_option
 from clvq.config import ExplainConfig
 from clvq.errors import ClvqError
+from clvq.explanations.records import TOP_WORDS
 from clvq.progress import Progress, Report
+from clvq.storage import write_text
 
 if TYPE_CHECKING:
     from clvq.explanations.results import Explanations
@@ -31,6 +33,7 @@ def explain(
     checkpoint: Named = None,
     file: Annotated[Path | None, "Texts of a .txt (one a line) .jsonl .json .csv .tsv .parquet file."] = None,
     text_column: Annotated[str | None, "Column of --file with the text [found by its usual names]."] = None,
+    html: Annotated[Path | None, "Also write what is shown to this file, as an HTML page of its own."] = None,
     overwrite: Annotated[bool, "Explain the evaluation split again."] = False,
     **given: Any,
 ) -> Result:
@@ -52,6 +55,11 @@ def explain(
     if text is not None and checkpoint is None:
         _refuse_checkpoint_names(run, text)
     explanations = clvq.explain(named_checkpoint(run, checkpoint), texts, overwrite=overwrite, progress=report, **given)
+    if html is not None:
+        from clvq.explanations.page import explanations_page
+
+        write_text(html, explanations_page(explanations))
+        report(Progress("explain", note=f"The page is {html}."))
     hint = None if texts else f"Next: clvq report{run_option(run)}"
     return Result(_document(explanations), shown(explanations, stored=texts is None), hint)
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from clvq.artifacts import short_name
-from clvq.cli.output import heading, number, percent, plain, table
+from clvq.cli.output import Bar, heading, number, percent, plain, table
 from clvq.explanations.records import Agreement, ExplainedWord, Explanation, ExplanationsSummary
 from clvq.explanations.shades import AGAINST, FOR, shade, strongest
 
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
 
 FIRST_SENTENCES = 3
 """Sentences of the evaluation split that are shown."""
-TOP_WORDS = 6
-"""Words of a concept where an explanation names it."""
+WORD_BAR = 12
+"""Cells of the bar of the word that counts most, whatever its sign."""
+LEGEND = (
+    "attribution: what a word adds to the logit of the prediction (+ for it, - against it), the bar its size; "
+    "* salient; concept: the code of the word and the words that are typical of it"
+)
 
 _SIXTEEN_COLOURS = ("bright_cyan",), ("bright_yellow",)
 """In favour and against, for a terminal that has no shades."""
@@ -31,12 +36,13 @@ def shown(explanations: Explanations, *, stored: bool) -> Sequence[RenderableTyp
     parts: list[RenderableType] = _figures(explanations.summary) if stored else []
     for sentence in sentences:
         parts += [*_sentence(sentence, explanations), ""]
+    legend = Text(LEGEND, style="dim")
     if not stored:
-        return parts[:-1]
+        return [*parts, legend]
     rest = len(explanations.sentences) - len(sentences)
     ending = f"{number(rest)} more in " if rest else ""
     path = explanations.codebook.checkpoint.path
-    return [*parts, Text(f"{ending}{plain(path)}/explanations.jsonl", overflow="fold")]
+    return [*parts, legend, "", Text(f"{ending}{plain(path)}/explanations.jsonl", overflow="fold")]
 
 
 def _figures(summary: ExplanationsSummary) -> list[RenderableType]:
@@ -76,29 +82,32 @@ def _sentence(sentence: Explanation, explanations: Explanations) -> list[Rendera
     detail = percent(sentence.probability)
     if label is not None and names is not None and label != sentence.prediction:
         detail += f", labelled {names[label] if 0 <= label < len(names) else label}"
-    salient = table("attribution", "concept", title="Salient word")
-    salient.add_column(Text("its words"), overflow="fold")
-    for word in sorted(sentence.salient, key=lambda word: -word.attribution):
-        code = "-" if word.code is None else str(word.code)
-        salient.add_row(Text(plain(word.text)), f"{word.attribution:+.2f}", code, Text(_meaning(word, explanations)))
     explained = f"{sentence.difference:+.2f} explained, {percent(sentence.special_share)} on special tokens"
     trust = f"completeness error {percent(sentence.completeness_error)}, {sentence.steps} steps"
     return [
         heading(f"next token {target}" if names is None else target, detail),
         Shaded(sentence.text, sentence.words),
-        salient,
+        _words(sentence, explanations),
         Text(f"{explained}; {trust}, {_baseline(explanations.summary)}", style="dim"),
     ]
 
 
-def _meaning(word: ExplainedWord, explanations: Explanations) -> str:
-    """Return the top words of a word's concept, or why there are none."""
-    if word.code is None:
-        return "none: an attention sink"
-    concept = explanations.concept(word.code)
-    if concept is None:
-        return "no word of the training split"
-    return " ".join(plain(top.word) for top in concept.top_words[:TOP_WORDS])
+def _words(sentence: Explanation, explanations: Explanations) -> Table:
+    """Return a line a word: its attribution as a figure and a length, and its concept with its words."""
+    lines = table("attribution", title="Word")
+    lines.add_column(width=WORD_BAR)
+    lines.add_column(Text("concept"), justify="right")
+    lines.add_column(Text("its words"), overflow="fold")
+    most = strongest(sentence.words)
+    for word in sentence.words:
+        mark, code = "*" if word.salient else "", "-" if word.code is None else str(word.code)
+        colour = "cyan" if word.attribution > 0 else "yellow"
+        lines.add_row(
+            Text(f"{plain(word.text)}{mark}"), f"{word.attribution:+.2f}",
+            Bar(abs(word.attribution) / most if most else 0, WORD_BAR, colour), code,
+            Text(plain(explanations.meaning(word))), style="bold" if word.salient else "",
+        )  # fmt: skip
+    return lines
 
 
 def _baseline(summary: ExplanationsSummary) -> str:

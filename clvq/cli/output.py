@@ -41,14 +41,14 @@ class Result:
 class Bar:
     """A figure between 0 and 1 as a length; beyond 1 it ends in a mark, and without a figure it is empty."""
 
-    def __init__(self, value: float | None) -> None:
-        self.value = value
+    def __init__(self, value: float | None, width: int = BAR_WIDTH, style: str = "cyan") -> None:
+        self.value, self.width, self.style = value, width, style
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         value = 0.0 if self.value is None else max(self.value, 0.0)
-        length = min(round(BAR_WIDTH * value), BAR_WIDTH)
+        length = min(round(self.width * value), self.width)
         line, mark = ("=", ">") if options.ascii_only else ("━", "━▶")
-        yield Text(line * (length - len(mark)) + mark if value > 1 else line * length, style="cyan")
+        yield Text(line * (length - len(mark)) + mark if value > 1 else line * length, style=self.style)
 
 
 class _Console(Console):

@@ -11,6 +11,9 @@ from clvq.concepts.records import Record
 Span = tuple[int, int]
 """Characters `[start, end)` of a text."""
 
+TOP_WORDS = 6
+"""Words of a concept where an explanation names it."""
+
 
 @dataclass(frozen=True)
 class ExplainedWord(Record):

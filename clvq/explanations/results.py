@@ -11,7 +11,7 @@ from clvq.artifacts import stamp
 from clvq.concepts.codebook import Codebook
 from clvq.concepts.records import Concept
 from clvq.explanations.explainer import Explainer
-from clvq.explanations.records import Explanation, ExplanationFigures, ExplanationsSummary
+from clvq.explanations.records import TOP_WORDS, ExplainedWord, Explanation, ExplanationFigures, ExplanationsSummary
 from clvq.notebook import Shown, data_frame
 
 if TYPE_CHECKING:
@@ -55,6 +55,15 @@ class Explanations(Shown):
     def concept(self, code: int | None) -> Concept | None:
         """Return the concept of a word's code; None for a word without a code, or a code that no training row has."""
         return None if code is None else self.codebook.by_code.get(code)
+
+    def meaning(self, word: ExplainedWord) -> str:
+        """Return the top words of a word's concept, or why there are none."""
+        if word.code is None:
+            return "none: an attention sink"
+        concept = self.concept(word.code)
+        if concept is None:
+            return "no word of the training split"
+        return " ".join(top.word for top in concept.top_words[:TOP_WORDS])
 
 
 def summarize(

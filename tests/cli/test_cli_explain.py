@@ -49,11 +49,36 @@ def test_a_text_with_its_prediction_salient_word_and_concept(clvq: Clvq, run: Pa
     assert lines[0] == f"{sentence.target}  {sentence.probability:.1%}"
     assert lines[1] == sentence.text[: top.start] + f"*{word}*" + sentence.text[top.end :]
     concept = found.concept(top.code)
-    row = next(line for line in lines if line.startswith(f"{word} "))
+    row = next(line for line in lines if line.startswith(f"{word}* "))
     first, value = re.escape(concept.top_words[0].word), re.escape(f"{top.attribution:+.2f}")
-    assert re.search(rf"{value} +{top.code} +{first}", row)
+    bar = "━" * round(12 * abs(top.attribution) / max(abs(word.attribution) for word in sentence.words))
+    assert re.search(rf"{value} +{bar} +{top.code} +{first}", row)
+    table = lines[lines.index(next(line for line in lines if line.startswith("Word "))) + 2 :]
+    starts = iter(table)  # a line a word, in the order of the text, whatever else is between
+    for each in sentence.words:
+        mark = "*" if each.salient else ""
+        assert any(line.startswith(f"{each.text}{mark} ") and f"{each.attribution:+.2f}" in line for line in starts)
+    assert "attribution: what a word adds to the logit of the prediction" in " ".join(ended.out.split())
     assert f"explained, {sentence.special_share:.1%} on special tokens" in " ".join(ended.out.split())
     assert not (run / "L1-L3" / "explanations.json").exists()
+
+
+def test_the_same_as_a_page_of_its_own(clvq: Clvq, run: Path, tmp_path: Path) -> None:
+    page = tmp_path / "why.html"
+    ended = clvq("explain", "good <b>film</b> & slow", "--run", run, "--html", page, "--json")
+    assert ended.code == 0, ended.err
+    assert f"The page is {page}." in ended.err
+    html = page.read_text(encoding="utf-8")
+    (sentence,) = ended.document["sentences"]
+    assert html.count('<div class="bar"') == len(sentence["words"])
+    assert all(f"<td>{word['attribution']:+.2f}</td>" in html for word in sentence["words"])
+    assert f"<b>{sentence['target']}" in html.replace("<bdi>", "")
+    assert "&lt;" in html and "<b>film" not in html
+    assert "http" not in html.replace("http-equiv", "")
+    stored = clvq("explain", "--run", run, *QUICK, "--html", page)
+    assert stored.code == 0, stored.err
+    count = len(package.explain(run / "L1-L3", steps=2, completeness=0.5).sentences)
+    assert page.read_text(encoding="utf-8").count("<table>") == count
 
 
 def test_one_json_document_and_nothing_else(clvq: Clvq, run: Path) -> None:
@@ -72,7 +97,7 @@ def test_the_evaluation_split_is_a_summary_and_stored(clvq: Clvq, run: Path) -> 
     assert first.code == 0, first.err
     stored = (run / "L1-L3" / "explanations.jsonl").read_text().splitlines()
     assert re.search(rf"^sentences +{len(stored)} *$", first.out, re.M)
-    assert len(re.findall("^Salient word", first.out, re.M)) == 3
+    assert len(re.findall("^Word ", first.out, re.M)) == 3
     assert f"{len(stored) - 3} more in {run}/L1-L3/explanations.jsonl" in "".join(first.out.split("\n"))
     assert "clvq report" in first.err
     assert max(map(len, first.out.splitlines())) <= 100
