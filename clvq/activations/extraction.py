@@ -27,7 +27,7 @@ from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import SENTENCE, WORD
 from clvq.language_model.tokenization import TokenizedSentence
-from clvq.language_model.words import phrase_without_spaces
+from clvq.language_model.words import note_on_script
 from clvq.progress import Progress, Report, silent
 from clvq.storage import free_bytes, locked, size_text
 
@@ -118,7 +118,7 @@ class _Extraction:
         with ThreadPoolExecutor(max_workers=1) as thread:
             for split in SPLITS:
                 first_sentence = self.writer.sentences_done(split)
-                for window in windows(self.job, self._sentences(split), first_sentence):
+                for window in windows(self.job, self.source.sentences(split), first_sentence):
                     rows = self._read_window(split, first_sentence, window)
                     first_sentence += len(window)
                     self._await_writing()
@@ -137,9 +137,6 @@ class _Extraction:
         rate = self.words_read / max(time.monotonic() - self.started, 1e-9)
         total = sum(self.source.sentence_count(split) for split in SPLITS)
         self.job.progress(Progress("extract", self.sentences_done, total, "sentences", {"words/s": round(rate)}))
-
-    def _sentences(self, split: str) -> Iterable[Sentence | SentenceRows]:
-        return self.source.sentences(split)
 
     def _read_window(
         self, split: str, first_sentence: int, window: Window
@@ -224,22 +221,17 @@ class _Extraction:
         if self.job.config.streaming and self.job.store is None:
             self.job.progress(Progress("extract", note="Streaming: the size of the store is not known beforehand."))
             return
-        wanted = 0.0
-        sampled: list[str] = []
+        wanted, sampled = 0.0, list[str]()
         for split in SPLITS:
             total, done = self.source.sentence_count(split), self.writer.sentences_done(split)
-            step = max(1, total // ESTIMATE_SENTENCES)
-            texts = [s.text for s in islice(self._sentences(split), 0, None, step)]
+            sentences: Iterable[Sentence | SentenceRows] = self.source.sentences(split)
+            texts = [s.text for s in islice(sentences, 0, None, max(1, total // ESTIMATE_SENTENCES))]
             sampled += texts
             sample = self.job.model.tokenize(texts, self.job.config.unit, self.job.config.words)
             rows = sum(len(sentence.words) + 1 for sentence in sample) / max(len(sample), 1)
             wanted += rows * (total - done) * self._row_bytes()
-        phrase = phrase_without_spaces(sampled) if self.job.config.unit == "word" else None
-        if phrase is not None:
-            note = (
-                f"The script of the texts has no spaces: {phrase[:30]!r} is one word here. Use --unit token for tokens."
-            )
-            self.job.progress(Progress("extract", note=f"Warning: {note}"))
+        if self.job.config.unit == "word" and (note := note_on_script(sampled)):
+            self.job.progress(Progress("extract", note=note))
         free = free_bytes(self.job.path)
         self.job.progress(Progress("extract", note=f"About {size_text(wanted)} will be written to {self.job.path}."))
         if wanted > free:

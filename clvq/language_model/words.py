@@ -33,8 +33,8 @@ _SOUTH_EAST_ASIAN = r"[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Javanese}\p{Balines
 _PHRASE = regex.compile(rf"{_HAN_AND_KANA}{{5,}}|{_SOUTH_EAST_ASIAN}{{13,}}")
 
 
-def phrase_without_spaces(texts: Iterable[str]) -> str | None:
-    """Return an example of a phrase that would be one word, where most letters of `texts` stand in such phrases."""
+def note_on_script(texts: Iterable[str]) -> str | None:
+    """Return what to know where most letters of `texts` stand in phrases without spaces, each of them one word."""
     letters = in_phrases = 0
     example = None
     for text in texts:
@@ -42,7 +42,11 @@ def phrase_without_spaces(texts: Iterable[str]) -> str | None:
         for match in _PHRASE.finditer(text):
             in_phrases += len(match[0])
             example = example or match[0]
-    return example if 2 * in_phrases > letters else None
+    if example is None or 2 * in_phrases <= letters:
+        return None
+    return (
+        f"Warning: the texts are in a script without spaces: {example!r} is one word. --unit token gives tokens a row."
+    )
 
 
 def find_words(text: str, method: str) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from clvq.errors import ClvqError
-from clvq.language_model.words import NON_SPACE, WORD_METHODS, find_words, phrase_without_spaces
+from clvq.language_model.words import NON_SPACE, WORD_METHODS, find_words, note_on_script
 
 
 def words(text: str, method: str = "text") -> list[str]:
@@ -89,4 +89,6 @@ def test_unknown_method_names_the_known_ones() -> None:
     ],
 )
 def test_scripts_without_spaces_are_recognised(texts: list[str], phrase: str | None) -> None:
-    assert phrase_without_spaces(texts) == phrase
+    note = note_on_script(texts)
+    assert (note is None) == (phrase is None)
+    assert phrase is None or f"{phrase!r} is one word. --unit token" in str(note)
