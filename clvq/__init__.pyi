@@ -190,6 +190,8 @@ def faithfulness(
     overwrite: bool = False,
     progress: Report | bool | None = None,
     mode: Literal["model", "splice", "probe", "paper"] = "model",
+    by: Literal["edit", "concept"] = "edit",
+    class_: str | None = None,
     edit: str = "removal,projection",
     at: str = "salient,sentence",
     top: int = 5,
@@ -227,6 +229,9 @@ def faithfulness(
             what it answers when the reconstruction takes the place of its states; probe: what a probe
             answers when sentence rows are edited; paper: the published probe, with checks that show it
             to be an artefact.
+        by: What has a line in the figures of --mode model. edit: an edit at a place; concept: a single
+            concept, removed wherever it occurs.
+        class_: Predicted class, with --by concept: which concepts drive it? [all classes].
         edit: Edits to try, separated by commas: removal, classless, projection, mean, move.
         at: Where to edit, separated by commas: salient (the salient words), concept (all words of the
             top word's concept), sentence (the row of the sentence), all (all words).

@@ -259,6 +259,14 @@ MODES = {
     "splice": _mode("splice"),
     "probe": _mode("probe", explanations=_explained),
     "paper": _mode("paper", explanations=_explained),
+    "by-concept": Artifact(
+        "faithfulness-concepts.json",
+        "clvq-faithfulness-concepts",
+        1,
+        "The effects of single concepts are",
+        "faithfulness",
+        {"checkpoint": _weights, "store": _rows, "concepts": _concepts},
+    ),
 }
 """Of `clvq faithfulness`, beside FAITHFULNESS itself, which is of edits inside the model."""
 SIGNED = (
@@ -267,6 +275,8 @@ SIGNED = (
 
 CONCEPT_SPACE = Derived("concept-space.safetensors", ("version", "checkpoint", "rows"))
 EFFECTS = Derived("effects.safetensors", ("made_of",))
+CONCEPT_EFFECTS = Derived("concept-effects.safetensors", ("made_of",))
+"""As EFFECTS, of single concepts."""
 UNFINISHED_WINDOW = Derived("unfinished.safetensors", ("made_of",))
 """Beside UNFINISHED_ACTIVATIONS, where a part of the next shard is done."""
 

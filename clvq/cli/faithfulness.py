@@ -30,7 +30,7 @@ def faithfulness(
         "put side by side; those that differ in the seed alone are taken together.",
     ] = None,
     overwrite: Annotated[bool, "Measure again, and replace what is there."] = False,
-    full: Annotated[bool, "Show every control, each class, and how seeds spread, of --mode model."] = False,
+    full: Annotated[bool, "Show every control, class and concept, and how seeds spread, of --mode model."] = False,
     **given: Any,
 ) -> Result:
     """Edit concepts inside the model, beside matched controls.
@@ -39,14 +39,16 @@ def faithfulness(
     is the contrast with controls at the same tokens that move them as far, with its 95% interval.
     """
     import clvq
-    from clvq.cli.faithfulness_modes_view import probed, spliced
+    from clvq.cli.faithfulness_modes_view import by_concept_shown, probed, spliced
     from clvq.cli.faithfulness_view import shown
-    from clvq.interventions.records import ProbeResult, SpliceResult
+    from clvq.interventions.records import ConceptEffects, ProbeResult, SpliceResult
     from clvq.interventions.verdict import verdict
 
     mode = given.get("mode", "model")
-    if mode != "model" and checkpoint and len(checkpoint) > 1:
-        raise UsageError(f"--mode {mode} takes one checkpoint; {len(checkpoint)} are given.")
+    by_concept = given.get("by") == "concept"
+    asked = "--by concept" if by_concept else f"--mode {mode}"
+    if (mode != "model" or by_concept) and checkpoint and len(checkpoint) > 1:
+        raise UsageError(f"{asked} takes one checkpoint; {len(checkpoint)} are given.")
     if mode != "model" and full:
         raise UsageError(f"--full is for --mode model, not {mode}.")
     names = [None] if not checkpoint else [Path(name) for name in checkpoint]
@@ -60,6 +62,9 @@ def faithfulness(
         return Result(document, [*spliced(measured.results, model), path], verdict=said)
     if isinstance(measured.results, ProbeResult):
         return Result(document, [*probed(measured.results, model), path], verdict=said)
+    if isinstance(measured.results, ConceptEffects):
+        concepts = clvq.codebook(measured.checkpoints[0], progress=report).concepts
+        return Result(document, [*by_concept_shown(measured.results, concepts, model, full=full), path], verdict=said)
     which = "" if len(checkpoints) == 1 and not checkpoint else f" --checkpoint {checkpoints[0].path.name}"
     hint = f"Next: clvq report{which}{run_option(run)}"
     return Result(document, [*shown(measured.results, full=full), path], hint, said)

@@ -8,10 +8,12 @@ from itertools import groupby
 from rich.console import RenderableType
 from rich.text import Text
 
+from clvq.cli.codebook_tables import chance, fitted, words_of
 from clvq.cli.faithfulness_view import Intervals, interval
 from clvq.cli.output import heading, number, table
+from clvq.concepts.records import Concept
 from clvq.interventions.names import EDIT_NAMES, FIGURE_NAMES, SPLICED, STAND_INS, control_name
-from clvq.interventions.records import ProbeFigures, ProbeResult, SpliceResult
+from clvq.interventions.records import ConceptEffects, ProbeFigures, ProbeResult, SpliceResult
 
 
 def spliced(result: SpliceResult, model: str) -> list[RenderableType]:
@@ -73,6 +75,36 @@ def probed(result: ProbeResult, model: str) -> list[RenderableType]:
                 Text(f"No selectivity against {', '.join(unlike)}: it moves by another distance.", style="dim")
             )
         parts.append("")
+    return parts
+
+
+SCREENFUL = 20
+"""Concepts that are shown where not all are asked for."""
+
+
+def by_concept_shown(
+    result: ConceptEffects, concepts: Sequence[Concept], model: str, *, full: bool
+) -> list[RenderableType]:
+    """A line a concept, those with the largest effects first."""
+    words = {concept.code: concept for concept in concepts}
+    what = "what is predicted" if result.class_ is None else result.class_
+    rows = result.concepts if full else result.concepts[:SCREENFUL]
+    listing = table("sentences", "flips", "p fall", "beyond coherent", "q", "beyond own", title="code")
+    fitted(listing, "words")
+    for row in rows:
+        figures = (number(row.sentences), number(row.flips), number(row.probability))
+        tests = (interval(row.coherent, "+"), chance(row.coherent.q), f"{row.own.value:+.3f}")
+        listing.add_row(str(row.code), *figures, *tests, words_of(words[row.code]))
+    parts: list[RenderableType] = [
+        heading(f"Concepts that drive {what}, {model}", f"{number(result.sentences)} sentences"),
+        "",
+        listing,
+        "",
+    ]
+    if len(rows) < len(result.concepts):
+        parts.append(
+            Text(f"The first {len(rows)} of {number(len(result.concepts))} concepts; all: --full.", style="dim")
+        )
     return parts
 
 

@@ -34,6 +34,7 @@ Quoting = Literal["quoted", "none"]
 Pooling = Literal["last", "mean", "first"]
 StorageType = Literal["float32", "float16", "bfloat16"]
 Baseline = Literal["padding", "zero"]
+By = Literal["edit", "concept"]
 Controls = Literal["nulls", "all"]
 Mode = Literal["model", "splice", "probe", "paper"]
 
@@ -167,12 +168,20 @@ FIGURES = ("flips", "kl", "probability")
 HARD = ("coherent", "own")
 """The controls that count."""
 
+BY_CONCEPT = "by-concept"
+"""Stands for mode `model` where single concepts are measured."""
+_LANGUAGE_MODEL = ("model", "device", "trust_remote_code")
 USED: dict[str, tuple[str, ...]] = {
-    "splice": ("limit", "seed", "batch_tokens", "model", "device", "trust_remote_code"),
-    "probe": ("edit", "draws", "limit", "seed", "model", "device", "trust_remote_code"),
-    "paper": ("draws", "limit", "seed", "model", "device", "trust_remote_code"),
-}
-"""Settings that mean something to a mode; all do to `model`."""
+    "splice": ("limit", "seed", "batch_tokens", *_LANGUAGE_MODEL),
+    "probe": ("edit", "draws", "limit", "seed", *_LANGUAGE_MODEL),
+    "paper": ("draws", "limit", "seed", *_LANGUAGE_MODEL),
+    BY_CONCEPT: ("by", "class_", "draws", "limit", "seed", "batch_tokens", *_LANGUAGE_MODEL),
+    "model": (
+        "edit", "at", "top", "mass", "curve", "to", "strength", "rank", "controls", "draws", "label", "limit", "seed",
+        "batch_tokens", *_LANGUAGE_MODEL,
+    ),
+}  # fmt: skip
+"""Settings that mean something to a measurement: a mode, or BY_CONCEPT."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +196,13 @@ class FaithfulnessConfig(Settings):
         "edited; paper: the published probe, with checks that show it to be an artefact.",
         result=False,
     )
+    by: By = stated(
+        "edit",
+        "What has a line in the figures of --mode model. edit: an edit at a place; concept: a single concept, removed "
+        "wherever it occurs.",
+        result=False,
+    )
+    class_: str | None = stated(None, "Predicted class, with --by concept: which concepts drive it? [all classes].")
     edit: str = stated("removal,projection", f"Edits to try, separated by commas: {', '.join(EDITS)}.")
     at: str = stated(
         "salient,sentence",
@@ -240,14 +256,25 @@ class FaithfulnessConfig(Settings):
                 f"--{name} takes {', '.join(known)}, by comma; it is {getattr(self, name)!r}.",
             )
             self.require(len(set(entries)) == len(entries), f"--{name} names one twice: {getattr(self, name)}.")
+        self.require(self.by == "edit" or self.mode == "model", f"--by concept is for --mode model, not {self.mode}.")
         self.require(self.to is None or "move" in self.edits, "--to is for --edit move.")
         self.require(self.mode != "probe" or "move" not in self.edits, "--edit move is for --mode model, not probe.")
 
     @classmethod
     def unused(cls, **named: Any) -> list[str]:
-        used = USED.get(named.get("mode", "model"))
-        known = [item.name for item in fields(cls) if item.name in named and item.name != "mode"]
+        used = USED.get(_measurement(named.get("mode", "model"), named.get("by", "edit")))
+        known = [item.name for item in fields(cls) if item.name in named and item.name not in ("mode", "by")]
         return [] if used is None else [name for name in known if name not in used]
+
+    @property
+    def measurement(self) -> str:
+        """What is measured: a mode, or BY_CONCEPT. Each has a file of its own."""
+        return _measurement(self.mode, self.by)
+
+    @property
+    def decided(self) -> dict[str, Any]:
+        """The settings that decide the result of this measurement."""
+        return {name: value for name, value in self.deciding().items() if name in USED[self.measurement]}
 
     @property
     def edits(self) -> tuple[str, ...]:
@@ -256,6 +283,10 @@ class FaithfulnessConfig(Settings):
     @property
     def places(self) -> tuple[str, ...]:
         return _listed(self.at)
+
+
+def _measurement(mode: str, by: str) -> str:
+    return BY_CONCEPT if by == "concept" else mode
 
 
 def _listed(text: str) -> tuple[str, ...]:

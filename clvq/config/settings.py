@@ -129,13 +129,13 @@ class Settings:
 
 def flag(name: str) -> str:
     """Return a setting's name as the command line has it."""
-    return "--" + name.replace("_", "-")
+    return "--" + name.rstrip("_").replace("_", "-")
 
 
 def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """Return the settings that an artifact was made with otherwise than `wanted`, with both values, for a message."""
     return [
-        f"{name.replace('_', '-')} ({stored.get(name)!r} there, {value!r} here)"
+        f"{flag(name)[2:]} ({stored.get(name)!r} there, {value!r} here)"
         for name, value in wanted.items()
         if stored.get(name) != value
     ]

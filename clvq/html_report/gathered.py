@@ -21,10 +21,10 @@ from clvq.artifacts import (
     State,
 )
 from clvq.concepts.records import CodebookSummary, Concept
+from clvq.config import BY_CONCEPT
 from clvq.errors import ArtifactError, MismatchError
 from clvq.explanations.records import Explanation, ExplanationsSummary
-from clvq.interventions.records import ProbeResult, SpliceResult
-from clvq.interventions.results import EditResults, mode_result
+from clvq.interventions.results import EditResults, ModeResult, mode_result
 from clvq.training.checkpoint import Checkpoint, checkpoint_folders
 from clvq.training.metrics_log import whole_lines
 
@@ -33,6 +33,7 @@ _OTHERS = {
     "rows": "of an earlier training",
     "store": "of other activations",
     "codebook": "of other concepts",
+    "concepts": "of other concepts",
     "explanations": "of other explanations",
     "beside": "beside other checkpoints",
 }
@@ -67,7 +68,7 @@ class Material:
     explained: ExplanationsSummary | None
     explanations: list[Explanation]
     faithfulness: EditResults | None
-    modes: dict[str, SpliceResult | ProbeResult]
+    modes: dict[str, ModeResult]
     """What each of MODES measured; those that were not asked for are no gap."""
     gaps: list[Gap]
 
@@ -154,7 +155,14 @@ def _are(artifact: Artifact) -> str:
 def _remake(artifact: Artifact, checkpoint: Checkpoint) -> str:
     """Return the command that makes an artifact, word for word."""
     mode = next((mode for mode, entry in MODES.items() if entry is artifact), None)
-    return command(artifact.command, checkpoint, *(["--mode", mode] if mode else []))
+    return command(artifact.command, checkpoint, *_options(mode))
+
+
+def _options(measurement: str | None) -> list[str]:
+    """Return the options that ask for one of MODES."""
+    if measurement is None:
+        return []
+    return ["--by", "concept"] if measurement == BY_CONCEPT else ["--mode", measurement]
 
 
 def _records(artifact: Artifact, checkpoint: Checkpoint, body: Mapping[str, Any] | None) -> list[dict[str, Any]]:

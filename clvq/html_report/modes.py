@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from clvq.concepts.records import Concept
 from clvq.html_report.faithfulness import Scale, cell
 from clvq.interventions.names import EDIT_NAMES, FIGURE_NAMES, SPLICED, STAND_INS, control_name
-from clvq.interventions.records import ProbeFigures, ProbeResult, SpliceResult
+from clvq.interventions.records import ConceptEffects, ProbeFigures, ProbeResult, SpliceResult
+from clvq.interventions.results import ModeResult
+from clvq.interventions.verdict import is_sure, verdict
+
+TOP_WORDS = 8
+LEAST_CONCEPTS = 20
+"""Concepts that are listed even where fewer have an effect."""
+
+
+def mode_view(result: ModeResult, concepts: Sequence[Concept]) -> dict[str, Any]:
+    """What the template shows of a measurement."""
+    if isinstance(result, SpliceResult):
+        return splice_view(result)
+    return by_concept_view(result, concepts) if isinstance(result, ConceptEffects) else probe_view(result)
+
+
+def by_concept_view(result: ConceptEffects, concepts: Sequence[Concept]) -> dict[str, Any]:
+    """A line a concept with an effect that is shown, and the first others."""
+    words = {concept.code: " ".join(top.word for top in concept.top_words[:TOP_WORDS]) for concept in concepts}
+    scale = Scale.of(row.coherent for row in result.concepts)
+    sure = [row for row in result.concepts if is_sure(row.coherent)]
+    lines = [
+        {"row": row, "words": words.get(row.code, ""), "effect": cell(row.coherent, scale), "own": cell(row.own)}
+        for row in result.concepts[: max(len(sure), LEAST_CONCEPTS)]
+    ]
+    return {"result": result, "lines": lines, "verdict": verdict(result)}
 
 
 def splice_view(result: SpliceResult) -> dict[str, Any]:

@@ -23,8 +23,7 @@ from clvq.html_report.faithfulness_figures import curve_panels, interval_panels
 from clvq.html_report.figures import LABEL_COLOURS, bokeh_script, codebook_map, training_figures
 from clvq.html_report.gathered import MODES, Material
 from clvq.html_report.headline import headline, ladders, provenance, story
-from clvq.html_report.modes import probe_view, splice_view
-from clvq.interventions.records import SpliceResult
+from clvq.html_report.modes import mode_view
 from clvq.interventions.verdict import verdict
 from clvq.training.verdict import training_verdict
 
@@ -76,10 +75,7 @@ def render(material: Material) -> str:
         faithfulness=None if results is None else Section(results),
         beyond=beyond,
         curve=curve,
-        modes={
-            mode: splice_view(result) if isinstance(result, SpliceResult) else probe_view(result)
-            for mode, result in material.modes.items()
-        },
+        modes={mode: mode_view(result, material.concepts) for mode, result in material.modes.items()},
         unasked=[mode for mode in MODES if mode not in material.modes and material.gap(mode) is None],
     )
 

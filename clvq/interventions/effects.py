@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 
-from clvq.artifacts import EFFECTS
+from clvq.artifacts import EFFECTS, Derived
 from clvq.interventions.places import Place
 from clvq.storage import fingerprint
 
@@ -70,18 +70,27 @@ class Record:
         self._figures = torch.zeros(len(self.changes), len(Effects._fields), sentences)
         self._done = torch.zeros(sentences, dtype=torch.bool)
         self._folder: Path | None = None
+        self._artifact = EFFECTS
         self._made_of: dict[str, str] = {}
         self._saved = time.monotonic()
 
     @classmethod
-    def at(cls, folder: Path, identity: Mapping[str, Any], changes: Sequence[Change], sentences: int) -> Self:
+    def at(
+        cls,
+        folder: Path,
+        identity: Mapping[str, Any],
+        changes: Sequence[Change],
+        sentences: int,
+        artifact: Derived = EFFECTS,
+    ) -> Self:
         """Return what `folder` holds, finished or not, where it was made of `identity` for the same changes and
         sentences; else an empty record that will replace it. ArtifactError where the file is damaged."""
         record = cls(changes, sentences)
         described = [[change.edit, asdict(change.place), change.control] for change in changes]
         made_of = fingerprint([identity, described, sentences, Effects._fields])
         record._folder, record._made_of = folder, {"made_of": made_of}
-        tensors = EFFECTS.read(folder, record._made_of)
+        record._artifact = artifact
+        tensors = artifact.read(folder, record._made_of)
         if tensors is not None:
             record._figures, record._done = tensors["figures"].clone(), tensors["done"].clone()
         return record
@@ -96,7 +105,7 @@ class Record:
         self._figures[:, :, list(numbers)] = figures.float().cpu()
         self._done[list(numbers)] = True
         if self._folder is not None and (self._done.all() or time.monotonic() - self._saved > SAVE_SECONDS):
-            EFFECTS.write(self._folder, {"figures": self._figures, "done": self._done}, self._made_of)
+            self._artifact.write(self._folder, {"figures": self._figures, "done": self._done}, self._made_of)
             self._saved = time.monotonic()
 
     def effects(self) -> dict[Change, Effects]:

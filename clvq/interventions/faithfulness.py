@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 from clvq.activations.store import ActivationStore
 from clvq.concepts.assignments import SplitText, read_text
 from clvq.config import FaithfulnessConfig
+from clvq.config.settings import flag
 from clvq.config.signatures import takes
 from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.stored_split import SPLIT
 from clvq.interventions.files import artifact_of, explained_by, kept
 from clvq.interventions.modes import measured
 from clvq.interventions.notebook import faithfulness_html, lines
-from clvq.interventions.records import EffectRow, ProbeResult, SelectivityRow, SpliceResult
-from clvq.interventions.results import EditResults, read_results
+from clvq.interventions.records import EffectRow, SelectivityRow
+from clvq.interventions.results import EditResults, Results, read_results
 from clvq.interventions.sentence_effects import sentence_effects
 from clvq.interventions.tables import results_of
 from clvq.notebook import Shown, data_frame
@@ -46,8 +47,8 @@ class Faithfulness(Shown):
     """What the file says."""
 
     @cached_property
-    def results(self) -> EditResults | SpliceResult | ProbeResult:
-        """The figures: of edits inside the model, of `mode` splice, or of the probes."""
+    def results(self) -> Results:
+        """The figures: of edits inside the model, of single concepts, of `mode` splice, or of the probes."""
         return read_results(self.summary)
 
     @property
@@ -104,16 +105,17 @@ def faithfulness(
         overwrite: Measure again, and replace the stored result.
     """
     config = FaithfulnessConfig.resolve(**settings)
-    if aside := [f"--{name.replace('_', '-')}" for name in FaithfulnessConfig.unused(**settings)]:
-        progress(Progress("faithfulness", note=f"--mode {config.mode} has no use for {', '.join(aside)}."))
+    asked = f"--mode {config.mode}" if config.by == "edit" else "--by concept"
+    if aside := [flag(name) for name in FaithfulnessConfig.unused(**settings)]:
+        progress(Progress("faithfulness", note=f"{asked} has no use for {', '.join(aside)}."))
     given = [checkpoints] if isinstance(checkpoints, Checkpoint | str | Path) else list(checkpoints)
     read = [entry if isinstance(entry, Checkpoint) else read_checkpoint(entry) for entry in given]
     _refuse_unlike(read)
-    artifact = artifact_of(config.mode)
+    artifact = artifact_of(config.measurement)
     path = artifact.path(read[0].path)
-    if config.mode != "model":
+    if config.measurement != "model":
         if len(read) > 1:
-            raise ClvqError(f"--mode {config.mode} takes one checkpoint; {len(read)} are given.")
+            raise ClvqError(f"{asked} takes one checkpoint; {len(read)} are given.")
         return Faithfulness(read, path, measured(read[0], config, overwrite=overwrite, progress=progress))
     store = read[0].store()
     text = read_text(store, SPLIT, progress)
@@ -131,10 +133,8 @@ def faithfulness(
         effects = sentence_effects(explained, text, config, label, overwrite=overwrite, progress=progress)
         return results_of(effects, config).as_json()
 
-    decided = config.deciding()
-    return Faithfulness(
-        read, path, kept(artifact, read[0], made_of, decided, measure, overwrite=overwrite, progress=progress)
-    )
+    body = kept(artifact, read[0], made_of, config.decided, measure, overwrite=overwrite, progress=progress)
+    return Faithfulness(read, path, body)
 
 
 def _refuse_unlike(checkpoints: list[Checkpoint]) -> None:

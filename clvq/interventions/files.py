@@ -15,9 +15,9 @@ from clvq.storage import locked
 from clvq.training.checkpoint import Checkpoint
 
 
-def artifact_of(mode: str) -> Artifact:
-    """Return the artifact that holds the figures of a mode."""
-    return FAITHFULNESS if mode == "model" else MODES[mode]
+def artifact_of(measurement: str) -> Artifact:
+    """Return the artifact that holds the figures of a measurement."""
+    return FAITHFULNESS if measurement == "model" else MODES[measurement]
 
 
 def explained_by(checkpoints: Sequence[Checkpoint], config: FaithfulnessConfig, progress: Report) -> list[Explanations]:

@@ -3,6 +3,7 @@
 faithfulness-splice.json    its reconstruction inside the model     (`clvq.interventions.splice.splice`)
 faithfulness-probe.json     edited sentence rows, read by a probe   (`clvq.interventions.probe.probe`)
 faithfulness-paper.json     the published probe, and its checks     (`clvq.interventions.probe.published_probe`)
+faithfulness-concepts.json  single concepts, removed everywhere     (`clvq.interventions.by_concept.concept_effects`)
 
 Each holds fingerprints of what it was made of, `settings`, `model`, and what the function gave as `measured`.
 """
@@ -11,9 +12,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from clvq.config import USED, FaithfulnessConfig
+from clvq.concepts.codebook import codebook
+from clvq.config import BY_CONCEPT, FaithfulnessConfig
 from clvq.device import Runtime
 from clvq.explanations.results import Explanations
+from clvq.interventions.by_concept import concept_effects
 from clvq.interventions.files import artifact_of, explained_by, kept
 from clvq.interventions.probe import probe, published_probe
 from clvq.interventions.records import ProbeResult, SpliceResult
@@ -25,25 +28,29 @@ from clvq.training.checkpoint import Checkpoint
 def measured(
     checkpoint: Checkpoint, config: FaithfulnessConfig, *, overwrite: bool, progress: Report
 ) -> dict[str, Any]:
-    """Return what the file of `config.mode` says, measured where it is missing or stale.
+    """Return what the file of the measurement says, measured where it is missing or stale.
 
     MismatchError where it was measured with other settings and `overwrite` is not given; errors of the measurements.
     """
-    explained = None if config.mode == "splice" else explained_by([checkpoint], config, progress)[0]
+    explained = None
     made_of = {"checkpoint": checkpoint.fingerprint, "store": checkpoint.store().fingerprint}
-    if explained is not None:
+    if config.measurement == BY_CONCEPT:
+        made_of["concepts"] = codebook(checkpoint, progress=progress).summary.concepts_checksum
+    elif config.measurement != "splice":
+        (explained,) = explained_by([checkpoint], config, progress)
         made_of["explanations"] = explained.summary.explanations_checksum
     model = checkpoint.config["provenance"]["model"]
 
     def measure() -> dict[str, Any]:
-        return {
-            "model": {"id": model["id"], "fingerprint": model["fingerprint"]},
-            "measured": _result(checkpoint, config, explained, progress).as_json(),
-        }
+        result = (
+            concept_effects(checkpoint, config, overwrite=overwrite, progress=progress)
+            if config.measurement == BY_CONCEPT
+            else _result(checkpoint, config, explained, progress)
+        )
+        return {"model": {"id": model["id"], "fingerprint": model["fingerprint"]}, "measured": result.as_json()}
 
-    settings = {name: value for name, value in config.deciding().items() if name in USED[config.mode]}
-    artifact = artifact_of(config.mode)
-    return kept(artifact, checkpoint, made_of, settings, measure, overwrite=overwrite, progress=progress)
+    artifact = artifact_of(config.measurement)
+    return kept(artifact, checkpoint, made_of, config.decided, measure, overwrite=overwrite, progress=progress)
 
 
 def _result(

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from clvq.interventions.records import ProbeResult, SpliceResult
-from clvq.interventions.results import EditResults
+from clvq.interventions.records import ConceptEffects, SpliceResult
+from clvq.interventions.results import EditResults, Results
 from clvq.notebook import table_html, text_html
 
 MOST_ROWS = 50
 
 
-def lines(results: EditResults | SpliceResult | ProbeResult) -> list[dict[str, Any]]:
-    """Return a line a selectivity, a stand-in of the splice, or an edit of the probes.
+def lines(results: Results) -> list[dict[str, Any]]:
+    """Return a line a selectivity, a concept, a stand-in of the splice, or an edit of the probes.
 
     A mean with its interval becomes three columns, as in `drop`, `drop_low`, `drop_high`.
     """
@@ -21,10 +21,11 @@ def lines(results: EditResults | SpliceResult | ProbeResult) -> list[dict[str, A
         return [row.as_json() for row in results.tables.rows]
     if isinstance(results, SpliceResult):
         return [{"stand_in": name, **_flat(entry.as_json())} for name, entry in results.others.items()]
-    return [_flat(row.as_json()) for row in results.table]
+    rows = results.concepts if isinstance(results, ConceptEffects) else results.table
+    return [_flat(row.as_json()) for row in rows]
 
 
-def faithfulness_html(caption: str, results: EditResults | SpliceResult | ProbeResult) -> str:
+def faithfulness_html(caption: str, results: Results) -> str:
     """Return a table of the first lines, edits and controls by the names that people read."""
     every = lines(results)
     shown = every[:MOST_ROWS]

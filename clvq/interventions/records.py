@@ -310,3 +310,56 @@ class ProbeResult(Record):
         if self.C is None:
             del body["C"]
         return body
+
+
+@dataclass(frozen=True)
+class ControlledEffect(Interval):
+    """A mean with its interval, and a test of its being above 0."""
+
+    p: float | None
+    """None for too few texts, or where the control could not be matched."""
+    q: float | None
+    """The same as a share of false discoveries among the concepts with so small a p."""
+
+
+@dataclass(frozen=True)
+class ConceptEffect(Record):
+    """What removing one concept wherever it occurs does, over the sentences that have it."""
+
+    code: int
+    sentences: int
+    texts: int
+    """Distinct ones."""
+    flips: float
+    kl: float
+    """KL(clean || changed) in nats."""
+    probability: float
+    """How much the probability of what was predicted falls."""
+    coherent: ControlledEffect
+    """The same less the fall under the coherent random step: the concept's effect."""
+    own: ControlledEffect
+    """The same less the fall under the words' own deviations."""
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        return cls(**{**body, **{name: ControlledEffect(**body[name]) for name in ("coherent", "own")}})
+
+
+@dataclass(frozen=True)
+class ConceptEffects(Record):
+    """Which concepts drive the model's answers."""
+
+    class_: str | None
+    """Predicted class of the sentences; None for all."""
+    sentences: int
+    """With at least one concept."""
+    concepts: list[ConceptEffect]
+    """Those with the largest effect first; those that are not tested last."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        return cls(body["class"], body["sentences"], [ConceptEffect.read(line) for line in body["concepts"]])
+
+    def as_json(self) -> dict[str, Any]:
+        body = super().as_json()
+        return {"class": body.pop("class_"), **body}

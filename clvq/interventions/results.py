@@ -14,6 +14,7 @@ from clvq.interventions.controls import NULLS
 from clvq.interventions.records import (
     ClassRow,
     Clean,
+    ConceptEffects,
     DifferenceRow,
     EffectRow,
     ProbeResult,
@@ -147,14 +148,20 @@ class EditResults(Record):
         return pairs
 
 
-def read_results(body: Mapping[str, Any]) -> EditResults | SpliceResult | ProbeResult:
+ModeResult = SpliceResult | ProbeResult | ConceptEffects
+Results = EditResults | ModeResult
+
+
+def read_results(body: Mapping[str, Any]) -> Results:
     """Return the figures of faithfulness.json or faithfulness-MODE.json as a value."""
     return mode_result(body) if "measured" in body else EditResults.from_json(body)
 
 
-def mode_result(body: Mapping[str, Any]) -> SpliceResult | ProbeResult:
+def mode_result(body: Mapping[str, Any]) -> ModeResult:
     """Return the figures of faithfulness-MODE.json as a value."""
     measured = body["measured"]
+    if "concepts" in measured:
+        return ConceptEffects.from_json(measured)
     return ProbeResult.from_json(measured) if "table" in measured else SpliceResult.from_json(measured)
 
 

@@ -12,14 +12,22 @@ from itertools import groupby
 from clvq.config import HARD
 from clvq.interventions.controls import CLASS_DIRECTION
 from clvq.interventions.names import EDIT_NAMES, control_name
-from clvq.interventions.records import Interval, ProbeResult, ProbeRow, SelectivityRow, SpliceResult
-from clvq.interventions.results import EditResults, Part
+from clvq.interventions.records import (
+    ConceptEffects,
+    ControlledEffect,
+    Interval,
+    ProbeResult,
+    ProbeRow,
+    SelectivityRow,
+    SpliceResult,
+)
+from clvq.interventions.results import EditResults, Part, Results
 from clvq.training.verdict import Verdict, joined
 
 FEW_EDITED = 0.5
 """Share of the sentences below which a place is said to edit few."""
 SURE = 0.05
-"""Largest p, corrected for the number of differences, of a difference that is said to be shown."""
+"""Largest p or q, corrected for the number of comparisons, of what is said to be shown."""
 MOST_NAMED = 4
 """Edits and places in a sentence; of more the first are named, and the others counted."""
 
@@ -30,10 +38,12 @@ PUBLISHED = (
 )
 
 
-def verdict(results: EditResults | SpliceResult | ProbeResult) -> Verdict:
-    """Return what the results of any mode mean."""
+def verdict(results: Results) -> Verdict:
+    """Return what the results of any measurement mean."""
     if isinstance(results, EditResults):
         return _of_edits(results)
+    if isinstance(results, ConceptEffects):
+        return _of_concepts(results)
     return _of_splice(results) if isinstance(results, SpliceResult) else _of_probe(results)
 
 
@@ -129,6 +139,31 @@ def _low(row: SelectivityRow) -> float:
 
 def _high(row: SelectivityRow) -> float:
     return 0.0 if row.high is None else row.high
+
+
+def _of_concepts(results: ConceptEffects) -> Verdict:
+    tested = [row for row in results.concepts if row.coherent.q is not None]
+    driving = [row for row in tested if is_sure(row.coherent)]
+    what = "what is predicted" if results.class_ is None else results.class_
+    warnings = []
+    if few := len(results.concepts) - len(tested):
+        warnings.append(f"{few:,} concepts are not tested: they stand on too few texts, or the control has no match.")
+    if not driving:
+        sentence = f"No effect shown: none of {len(tested):,} concepts drives {what} beyond a coherent random step."
+        return Verdict([sentence], warnings)
+    named = _named([f"{row.code} ({row.coherent.value:+.3f})" for row in driving])
+    also = sum(is_sure(row.own) for row in driving)
+    sentences = [
+        f"{len(driving):,} of {len(tested):,} concepts drive {what}: without them its probability falls more than "
+        f"under a coherent random step (q <= {SURE:g}). The largest effects: {named}.",
+        f"For {also:,} of them the fall is also beyond that under the words' own deviations.",
+    ]
+    return Verdict(sentences, warnings)
+
+
+def is_sure(effect: ControlledEffect) -> bool:
+    """Return whether an effect is shown: above 0 with at most SURE of false discoveries."""
+    return effect.q is not None and effect.q <= SURE
 
 
 def _of_splice(result: SpliceResult) -> Verdict:

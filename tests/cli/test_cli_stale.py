@@ -22,6 +22,7 @@ SHOWS = {
     "faithfulness-splice.json": 'id="faithfulness-splice"',
     "faithfulness-probe.json": 'id="faithfulness-probe"',
     "faithfulness-paper.json": 'id="faithfulness-paper"',
+    "faithfulness-concepts.json": 'id="faithfulness-by-concept"',
 }
 
 
@@ -37,6 +38,7 @@ def whole_run(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     clvq.faithfulness(both, draws=1, at="salient", edit="removal", limit=8)
     for mode in ("splice", "probe", "paper"):
         clvq.faithfulness(both[0], mode=mode, draws=1, **({} if mode == "splice" else {"limit": None}))
+    clvq.faithfulness(both[0], by="concept", draws=1, limit=8)
     return run
 
 
@@ -67,7 +69,8 @@ def change_input(key: str, run: Path) -> None:
     elif key in ("rows", "store"):
         rewrite(CHECKPOINT, folder, provenance={**CHECKPOINT.read(folder)["provenance"], "rows": "0" * 16})
     else:
-        rewrite_records({"codebook": CODEBOOK, "explanations": EXPLANATIONS}[key], folder)
+        artifacts = {"codebook": CODEBOOK, "concepts": CODEBOOK, "explanations": EXPLANATIONS}
+        rewrite_records(artifacts[key], folder)
 
 
 def test_everything_is_fine_and_shown_at_first(clvq: Clvq, copied: Path) -> None:

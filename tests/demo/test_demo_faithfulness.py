@@ -20,6 +20,7 @@ from clvq.interventions.effects import Change, Record
 from clvq.interventions.in_model import Interventions, Plan
 from clvq.interventions.places import Place
 from clvq.interventions.plan import subjects_of
+from clvq.interventions.records import ConceptEffects
 from clvq.interventions.selectivity import table
 from clvq.language_model.rows import WORD
 from clvq.language_model.upper_layers import UpperLayers
@@ -120,3 +121,25 @@ def test_a_polarity_put_in_turns_verdicts_towards_itself_alone(
     assert flips[other].concept >= 0.8
     assert flips[other].low > 0.2
     assert flips[polarity].concept <= 0.05
+
+
+NEGATIONS = {
+    "not", "never", "hardly", "neither", "nothing", "less", "nobody", "cannot", "anything", "find", "means", "call"
+}  # fmt: skip
+"""Words that turn a judgement over, and those that stand in the same phrase ("anything but", "hardly call")."""
+
+
+def test_the_concepts_that_drive_the_verdict_judge_or_negate(checkpoint: clvq.Checkpoint, words: Words) -> None:
+    """Neutral words, which have the grammar's other classes, drive nothing."""
+    found = clvq.faithfulness(checkpoint, by="concept", draws=1)
+    assert isinstance(found.results, ConceptEffects)
+
+    def drives(word: DemoWord) -> bool:
+        return word.polarity != "neutral" or word.text.lower() in NEGATIONS or word.text.lower().endswith("n't")
+
+    share = {code: np.mean([drives(word) for word in own]) for code, own in words.items()}
+    tested = [row.code for row in found.results.concepts if row.coherent.q is not None]
+    sure = [row.code for row in found.results.concepts if row.coherent.q is not None and row.coherent.q <= 0.05]
+    assert len(sure) >= 3
+    assert [code for code in sure if share[code] < 0.5] == []
+    assert sum(share[code] < 0.1 for code in tested) >= 20  # there are many that could have been taken for a cause

@@ -8,6 +8,9 @@ from typing import Any
 from clvq.interventions.records import (
     Answer,
     Clean,
+    ConceptEffect,
+    ConceptEffects,
+    ControlledEffect,
     DifferenceRow,
     EffectRow,
     Interval,
@@ -189,3 +192,26 @@ def test_a_probe() -> None:
         assert (said.sentences, said.warnings) == ([start + end], [])
     assert "its number is an artefact" in verdict(probed("paper", None, None)).sentences[0]
     assert "hardly better than chance" in verdict(probed("probe", None, None, before=0.51)).warnings[0]
+
+
+def concept(code: int, value: float, q: float | None, own_q: float | None = 0.5) -> ConceptEffect:
+    beyond = Interval(value, value - 0.01, value + 0.01)
+    tests = [ControlledEffect(beyond.value, beyond.low, beyond.high, one, one) for one in (q, own_q)]
+    return ConceptEffect(code, 9, 9, 0.1, 0.1, 0.1, *tests)
+
+
+def test_concepts_that_drive_a_class() -> None:
+    said = verdict(
+        ConceptEffects("toxic", 80, [concept(7, 0.2, 0.01, 0.01), concept(3, 0.1, 0.05), concept(1, 0.1, 0.06)])
+    )
+    assert said.sentences == [
+        "2 of 3 concepts drive toxic: without them its probability falls more than under a coherent random step "
+        "(q <= 0.05). The largest effects: 7 (+0.200); 3 (+0.100).",
+        "For 1 of them the fall is also beyond that under the words' own deviations.",
+    ]
+    assert said.warnings == []
+    none = verdict(ConceptEffects(None, 80, [concept(1, 0.1, 0.06), concept(2, 0.3, None)]))
+    assert none.sentences == [
+        "No effect shown: none of 1 concepts drives what is predicted beyond a coherent random step."
+    ]
+    assert none.warnings == ["1 concepts are not tested: they stand on too few texts, or the control has no match."]

@@ -1,0 +1,180 @@
+"""Which concepts drive the model's answers: each is removed wherever it occurs, beside the controls that count.
+
+For a concept and a sentence, the concept is taken out of all of the sentence's words that have it: centred removal at
+rank 1. Its effect is how much the probability of what was predicted falls, less the fall under the coherent random
+step. p is that of Student's test over distinct texts, and q the share of false discoveries among concepts with so small
+a p (Benjamini and Hochberg). The same beyond the words' own deviations says whether it is the concept that matters, and
+not as much what else is particular to its words: where a code has one word, the two can hardly be told apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import false_discovery_control, ttest_1samp
+
+from clvq.artifacts import CONCEPT_EFFECTS
+from clvq.concepts.assignments import SplitText, read_text
+from clvq.concepts.codebook import Codebook, codebook
+from clvq.concepts.directions import concept_space
+from clvq.config import HARD, FaithfulnessConfig
+from clvq.device import Runtime
+from clvq.errors import ClvqError
+from clvq.explanations.explainer import language_model_of
+from clvq.explanations.stored_split import SPLIT
+from clvq.interventions.controls import Pools
+from clvq.interventions.effects import Change, Effects, Record
+from clvq.interventions.in_model import Interventions, Plan
+from clvq.interventions.intervals import interval_of
+from clvq.interventions.places import Place, Subject
+from clvq.interventions.records import ConceptEffect, ConceptEffects, ControlledEffect
+from clvq.interventions.selectivity import unmatched
+from clvq.language_model.model import LanguageModel
+from clvq.language_model.rows import WORD
+from clvq.language_model.upper_layers import UpperLayers
+from clvq.progress import Report
+from clvq.storage import locked
+from clvq.training.checkpoint import Checkpoint
+
+LEAST_TEXTS = 5
+"""Distinct texts below which a concept is not tested."""
+_WHERE = Place("all")
+
+
+class _Occurrence(NamedTuple):
+    """A concept in a sentence."""
+
+    code: int
+    subject: Subject
+    """The sentence, with the codes of this concept's words alone."""
+
+
+def concept_effects(
+    checkpoint: Checkpoint, config: FaithfulnessConfig, *, overwrite: bool, progress: Report
+) -> ConceptEffects:
+    """Measure the effect of every concept over the evaluation split, or over the sentences predicted as a class.
+
+    What was measured of the same concepts with the same settings is read, and an interrupted measurement continues.
+    ClvqError where there is no such class, and where no sentence has a concept.
+    """
+    store = checkpoint.store()
+    model = language_model_of(checkpoint, store, Runtime.of_settings(config), progress)
+    concepts = codebook(checkpoint, progress=progress)
+    occurrences = _occurrences(concepts, model, config, _class_number(model, config))
+    plan = Plan(
+        edits=("removal",), places={_WHERE: HARD}, pools={_WHERE: Pools(np.zeros(0, np.int64), {}, {})}, targets={},
+        strength=1.0, draws=config.draws, seed=config.seed,
+    )  # fmt: skip
+    identity = {
+        "checkpoint": checkpoint.fingerprint, "store": store.fingerprint,
+        "concepts": concepts.summary.concepts_checksum, "draws": config.draws, "seed": config.seed,
+        "class": config.class_, "limit": config.limit,
+    }  # fmt: skip
+    space = concept_space(checkpoint, device=model.device, progress=progress)
+    interventions = Interventions(
+        UpperLayers(model, checkpoint.input_layer), space, pooling=store.settings["pooling"],
+        dtype=store.settings["dtype"], batch_tokens=config.batch_tokens,
+    )  # fmt: skip
+    with locked(checkpoint.path):
+        if overwrite:
+            (checkpoint.path / CONCEPT_EFFECTS.name).unlink(missing_ok=True)
+        record = Record.at(checkpoint.path, identity, plan.changes(), len(occurrences), CONCEPT_EFFECTS)
+        interventions.effects([occurrence.subject for occurrence in occurrences], plan, record, progress)
+    text = read_text(store, SPLIT, progress)
+    rows = _rows(occurrences, record.effects(), text, config.seed)
+    sentences = len({occurrence.subject.number for occurrence in occurrences})
+    return ConceptEffects(config.class_, sentences, rows)
+
+
+def _class_number(model: LanguageModel, config: FaithfulnessConfig) -> int | None:
+    """Return the number of the class that is asked for; ClvqError where the model has no such class."""
+    if config.class_ is None:
+        return None
+    names = list(model.label_names or ())
+    if config.class_ in names:
+        return names.index(config.class_)
+    known = f"the classes are {', '.join(names)}" if names else "the model predicts next tokens, not classes"
+    raise ClvqError(f"There is no class {config.class_!r}: {known}.")
+
+
+def _occurrences(
+    concepts: Codebook, model: LanguageModel, config: FaithfulnessConfig, number: int | None
+) -> list[_Occurrence]:
+    """Return every concept in every sentence of the split, or of those that are predicted as class `number`."""
+    store = concepts.checkpoint.store()
+    sentences = list(store.sentences(SPLIT))[: config.limit]
+    tokenized = model.tokenize([row.text for row in sentences], store.settings["unit"], store.settings["words"])
+    codes = concepts.assignments(SPLIT)
+    ends = np.cumsum(store.row_counts(SPLIT))
+    occurrences = []
+    for index, (row, tokens) in enumerate(zip(sentences, tokenized, strict=True)):
+        if number is not None and row.prediction != number:
+            continue
+        of_sentence = codes[ends[index] - len(row.flags) : ends[index]]
+        of_words = [int(code) for code, flag in zip(of_sentence, row.flags, strict=True) if flag & WORD]
+        prediction = -1 if row.prediction is None else row.prediction
+        empty: list[int | None] = [None] * len(of_words)
+        subject = Subject(index, tokens, [0.0] * len(of_words), empty, None, prediction, row.label)
+        for code in sorted({code for code in of_words if code >= 0}):
+            only = [code if other == code else None for other in of_words]
+            occurrence = subject._replace(codes=only)
+            if _WHERE.words(occurrence):
+                occurrences.append(_Occurrence(code, occurrence))
+    if not occurrences:
+        raise ClvqError(f"No sentence of the evaluation split has a concept to remove ({len(sentences)} sentences).")
+    return occurrences
+
+
+def _rows(
+    occurrences: Sequence[_Occurrence], effects: Mapping[Change, Effects], text: SplitText, seed: int
+) -> list[ConceptEffect]:
+    """Return a row a concept, those with the largest effect first; those that are not tested come last."""
+    codes = np.array([occurrence.code for occurrence in occurrences])
+    texts = text.texts[[occurrence.subject.number for occurrence in occurrences]]
+    rows = [_row(code, codes == code, effects, texts, seed) for code in np.unique(codes).tolist()]
+    for name in ("coherent", "own"):
+        tests = {number: test for number, row in enumerate(rows) if (test := getattr(row, name)).p is not None}
+        adjusted = false_discovery_control([test.p for test in tests.values()]).tolist() if tests else []
+        for (number, test), q in zip(tests.items(), adjusted, strict=True):
+            rows[number] = replace(rows[number], **{name: replace(test, q=q)})
+    return sorted(rows, key=lambda row: (row.coherent.q is None, -row.coherent.value, row.code))
+
+
+def _row(code: int, mask: np.ndarray, effects: Mapping[Change, Effects], texts: np.ndarray, seed: int) -> ConceptEffect:
+    concept = effects[Change("removal", _WHERE, None)]
+    return ConceptEffect(
+        code=code,
+        sentences=int(mask.sum()),
+        texts=len(np.unique(texts[mask])),
+        flips=float(concept.flips[mask].mean()),
+        kl=float(concept.kl[mask].mean()),
+        probability=float(concept.probability[mask].mean()),
+        coherent=_beyond("coherent", mask, effects, texts, seed),
+        own=_beyond("own", mask, effects, texts, seed),
+    )
+
+
+def _beyond(
+    control: str, mask: np.ndarray, effects: Mapping[Change, Effects], texts: np.ndarray, seed: int
+) -> ControlledEffect:
+    """Return the fall of probability under the removal less that under a control."""
+    change = Change("removal", _WHERE, control)
+    concept = effects[change._replace(control=None)]
+    gaps = (concept.probability - effects[change].probability)[mask]
+    interval = interval_of(gaps, texts[mask], seed)
+    matched = concept.distance[mask].sum() > 0 and unmatched(effects, change, mask) is None
+    able = matched and len(np.unique(texts[mask])) >= LEAST_TEXTS
+    p = _p_above_0(gaps, texts[mask]) if able else None
+    return ControlledEffect(interval.value, interval.low, interval.high, p, None)
+
+
+def _p_above_0(values: np.ndarray, texts: np.ndarray) -> float:
+    """Return p of the mean over distinct texts being 0 or below; 1 where they are all alike and not above it."""
+    _, groups = np.unique(texts, return_inverse=True)
+    means = np.bincount(groups, values) / np.bincount(groups)
+    if np.ptp(means) == 0:
+        return 0.0 if means[0] > 0 and len(means) > 1 else 1.0
+    return float(ttest_1samp(means, 0.0, alternative="greater").pvalue)
