@@ -14,7 +14,7 @@ from clvq.cli.explain_view import shown
 from clvq.cli.options import command
 from clvq.cli.output import Result
 from clvq.cli.run_folder import Named, Run, checkpoint_paths, named_checkpoint, run_option
-from clvq.config import ExplainConfig
+from clvq.config import ExplainConfig, Quoting
 from clvq.errors import ClvqError
 from clvq.explanations.records import TOP_WORDS
 from clvq.progress import Progress, Report
@@ -33,6 +33,9 @@ def explain(
     checkpoint: Named = None,
     file: Annotated[Path | None, "Texts of a .txt (one a line) .jsonl .json .csv .tsv .parquet file."] = None,
     text_column: Annotated[str | None, "Column of --file with the text [found by its usual names]."] = None,
+    delimiter: Annotated[str | None, "What separates the fields of --file, as for clvq extract [recognised]."] = None,
+    quoting: Annotated[Quoting | None, "Double quotes in --file, as for clvq extract [recognised]."] = None,
+    header: Annotated[bool | None, "Whether the first line of --file names the columns, as for clvq extract."] = None,
     html: Annotated[Path | None, "Also write what is shown to this file, as an HTML page of its own."] = None,
     overwrite: Annotated[bool, "Explain the evaluation split again."] = False,
     **given: Any,
@@ -45,9 +48,12 @@ def explain(
 
     if text is not None and file is not None:
         raise UsageError("Texts and --file are given. Give one of the two.")
-    if text_column is not None and file is None:
-        raise UsageError("--text-column is of --file, which is not given.")
-    texts = _texts(text, file, text_column, report)
+    of_file = {"text_column": text_column, "delimiter": delimiter, "quoting": quoting, "header": header}
+    if file is None and (
+        aside := [f"--{key.replace('_', '-')}" for key, value in of_file.items() if value is not None]
+    ):
+        raise UsageError(f"{aside[0]} is of --file, which is not given.")
+    texts = _texts(text, file, of_file, report)
     if overwrite and texts is not None:
         raise UsageError(
             "--overwrite is for the stored evaluation split, and texts are given. Leave out one of the two."
@@ -96,10 +102,10 @@ def _document(explanations: Explanations) -> dict[str, Any]:
     }
 
 
-def _texts(text: list[str] | None, file: Path | None, column: str | None, report: Report) -> list[str] | None:
+def _texts(text: list[str] | None, file: Path | None, of_file: dict[str, Any], report: Report) -> list[str] | None:
     """The texts that are given, or None; blank lines of a file or of standard input are no texts."""
     if file is not None:
-        return _filled(_of_file(file, column), str(file), report)
+        return _filled(_of_file(file, **of_file), str(file), report)
     if text is None:
         return None
     if "-" not in text:
@@ -109,16 +115,16 @@ def _texts(text: list[str] | None, file: Path | None, column: str | None, report
     return _filled(_of_standard_input(), "standard input", report)
 
 
-def _of_file(file: Path, column: str | None) -> list[str]:
+def _of_file(file: Path, text_column: str | None, **layout: Any) -> list[str]:
     from clvq.corpus.columns import Rows
     from clvq.corpus.delimited import FileOptions
     from clvq.corpus.sources import open_source
 
     if not file.is_file():
         raise ClvqError(f"There is no file {file}. Check --file.")
-    options = FileOptions(columns=() if column is None else (column,))
+    options = FileOptions(**layout, columns=() if text_column is None else (text_column,))
     table = open_source(str(file), options=options).table("train")
-    return [text or "" for text, _ in Rows.choose(table, column, "").read()]
+    return [text or "" for text, _ in Rows.choose(table, text_column, "").read()]
 
 
 def _of_standard_input() -> list[str]:

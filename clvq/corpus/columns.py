@@ -77,14 +77,14 @@ class Rows:
         """Whether one of the first rows has a label."""
         return self.label is not None and any(label is not None for _, label in islice(self.read(), _HEAD))
 
-    def like_labels(self) -> list[str]:
-        """Return the other columns whose values are no lists or objects, and occur about twice or more at the start."""
+    def like_labels(self, classes: int) -> list[str]:
+        """Return the other columns that may be labels: few values at the start, or as few as classes, and no lists."""
         columns = [name for name in self.table.columns.names if name != self.text]
         first = list(islice(self.table.values(columns), _HEAD)) if columns else []
         names = []
         for name, values in zip(columns, zip(*first, strict=True), strict=False):
             scalars = not any(isinstance(value, list | dict) for value in values)
-            if scalars and 0 < len({*values} - {None}) <= len(first) / 2:
+            if scalars and 0 < len({*values} - {None}) <= max(len(first) / 2, classes):
                 names.append(name)
         return names
 

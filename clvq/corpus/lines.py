@@ -98,8 +98,8 @@ def _not_utf8(path: Path, number: int, byte: int, head: bytes) -> ClvqError:
         advice = "Other characters of the file are UTF-8, so only this line needs mending."
     elif undecoded > 0.3 * (letters + undecoded):
         advice = (
-            "Convert it from its encoding, such as cp1251 (Cyrillic), gb18030 (Chinese) or shift_jis (Japanese): "
-            f"{_iconv(path, 'cp1251')}"
+            f"Convert it with: {_iconv(path, 'ENCODING')} where ENCODING is cp1251 (Cyrillic), gb18030 (Chinese), "
+            "shift_jis (Japanese) or another."
         )
     else:
         try:

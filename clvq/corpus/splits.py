@@ -160,7 +160,7 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None) 
 
 def _refuse_unlabelled(rows: Rows, head: list[str]) -> None:
     """Raise ClvqError where a column with another name may be the label that belongs to a model's classes."""
-    if rows.label is None and (candidates := rows.like_labels()):
+    if rows.label is None and (candidates := rows.like_labels(len(head))):
         raise ClvqError(
             f"{rows.table.origin} has no label column with a usual name, but the model has classes "
             f"({', '.join(head)}). Name it with --label-column, such as {', '.join(candidates)}; or give "

@@ -40,7 +40,8 @@ class TakenColumns:
         """Return what `provenance`, of a `Corpus`, says of its training split, with its first `sentences`."""
         first = list(islice(sentences, EXAMPLES))
         numbers: dict[str, int | None] = provenance.get("label_map", {})
-        values = {number: value for value, number in reversed(numbers.items())}
+        values: dict[int | None, str] = dict(enumerate(label_names or []))
+        values |= {number: value for value, number in reversed(numbers.items())}
 
         def named(number: int | None) -> str:
             if number is None:

@@ -131,6 +131,8 @@ def test_texts_from_standard_input(clvq: Clvq, run: Path, monkeypatch: pytest.Mo
         ("texts.txt", "good film\n\nslow\n", ()),
         ("texts.jsonl", '{"what": "good film", "x": "y"}\n{"what": "slow", "x": "y"}\n', ("--text-column", "what")),
         ("texts.csv", "text,label\ngood film,yes\nslow,no\n", ()),
+        ("semicolons.csv", "text;label\ngood film;yes\nslow;no\n", ()),
+        ("headless.csv", "good film@yes\nslow@no\n", ("--no-header", "--delimiter", "@", "--text-column", "1")),
     ],
 )
 def test_texts_from_a_file(
@@ -176,6 +178,7 @@ def test_what_cannot_be_explained_is_refused(clvq: Clvq, run: Path, arguments: t
         (("good", "--file", "texts.txt"), "Texts and --file are given"),
         (("good", "-"), "it stands alone"),
         (("good", "--text-column", "text"), "--text-column is of --file"),
+        (("good", "--no-header"), "--header is of --file"),
         (("good", "--overwrite"), "--overwrite is for the stored evaluation split"),
         (("good", "--baseline", "none"), "none"),
     ],

@@ -187,6 +187,11 @@ def test_no_label_column_among_several_is_a_doubt(clvq: Clvq, critic: Path, read
     assert extract(clvq, reader, dataset, "--overwrite").code == 0
 
 
+def test_a_corpus_of_few_rows_is_no_exception(clvq: Clvq, critic: Path, tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("text,stars\ngood,1\nbad,0\n")
+    assert "such as stars" in extract(clvq, critic, tmp_path / "r.csv").message
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
