@@ -84,19 +84,19 @@ def explain(
         texts: One text or several. None explains the evaluation split.
         overwrite: Explain the evaluation split again.
         progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
-        baseline: Where integrated gradients start: at the states of a text of padding, or at zeros.
-        completeness: Allowed error of the attributions' sum, as a share of the change that it should
-            equal. Above it the number of steps is doubled.
+        baseline: Start of the integrated gradients: the states of a text of padding, or zeros.
+        completeness: Allowed error of the sum of attributions, as a share of the change of the logit
+            that the sum should equal. Above this error the number of steps is doubled.
         steps: Number of integration steps to begin with.
         max_steps: Largest number of integration steps.
-        mass: Which words are salient: the fewest words that hold this share of all attribution in
+        mass: Words that are salient: the smallest set of words with this share of all attribution in
             favour of the prediction [only the top word].
         limit: Number of sentences to explain, from the start of the evaluation split [all sentences].
         rationale_column: Column of the evaluation corpus with the words that people marked as reasons,
             to compare with.
         batch_tokens: Number of tokens in a batch of the language model, with padding and all steps.
-        model: Where the language model is now, if it was moved: a folder or a hub id. It must be the
-            model that the activations were made with [where it was].
+        model: Folder or hub id where the language model is now, if it was moved. It must be the model
+            that made the activations [where it was].
         device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
         trust_remote_code: Allow Python code that comes with a hub model to run.
     """
@@ -154,29 +154,29 @@ def extract(
         eval_dataset: Corpus that the evaluation split comes from [the same corpus].
         eval_split: Split to evaluate on [validation, dev or test; without these a tenth of the training
             split is held out].
-        text_column: Column of the corpus with the text; text.en is inside the objects of text [found by
-            its usual names].
-        label_column: Column of the corpus with the label; none: the corpus has no labels [found by its
-            usual names].
-        label_map: What the values of that column mean, such as neg=0,pos=1: a class by its number or
-            its name in the model, or none for no label [numbers are classes; names are those of the
-            model's classes].
-        delimiter: What separates the fields of a .csv, .tsv or .txt file: a character, or comma,
-            semicolon, tab, pipe; none: each line is a text [recognised].
-        quoting: Double quotes in such a file. quoted: they enclose fields, as in the CSV standard;
-            none: they are characters like any other [recognised].
-        header: Whether the first line of such a file names the columns [it does, if it holds a usual
-            name].
+        text_column: Column of the corpus with the text; text.en is the field en inside the column text
+            [recognised by its name].
+        label_column: Column of the corpus with the label; none: the corpus has no labels [recognised by
+            its name].
+        label_map: The class of each value in the label column, such as neg=0,pos=1. A class is given by
+            its number or by its name in the model; none means no label [a number is a class; a name is
+            the name of a class of the model].
+        delimiter: Separator of the fields in a .csv, .tsv or .txt file: a character, or comma,
+            semicolon, tab or pipe; none: each line is a text [recognised].
+        quoting: Meaning of double quotes in such a file. quoted: they enclose fields, as in the CSV
+            standard; none: they are characters like any other [recognised].
+        header: Whether the first line of such a file holds the names of the columns [yes, if one is a
+            usual name].
         layers: Layers to store, numbered as in hidden_states: 0 is the embeddings.
         max_sentences: Largest number of sentences of each split, drawn at random [all sentences].
         max_length: Largest number of tokens of a sentence [the model's limit].
         unit: What a stored row stands for: a word, or a token (for scripts without spaces).
-        words: How words are found: by the text itself, or at white space, for text that is tokenised
-            already (also as lists of tokens).
-        pooling: Which state stands for a word of several sub-words: the last one's, their mean, or the
-            first one's.
+        words: How a text is split into words. text: by clvq's own rules; whitespace: at white space,
+            for a text that is tokenised already (or is a list of tokens).
+        pooling: State of a word of several sub-words: of its last sub-word, their mean, or of its first
+            sub-word.
         dtype: Number type in which the states are stored.
-        keep_sinks: Keep attention sinks (rows of extreme norm) in the training and the figures.
+        keep_sinks: Keep attention sinks (rows with an extreme norm) in training and figures.
         streaming: Stream the corpus instead of loading it first.
         seed: Seed of the draws that max_sentences and the held-out tenth need.
         batch_tokens: Number of tokens in a batch of the language model, padding included.
@@ -225,34 +225,35 @@ def faithfulness(
         checkpoints: A checkpoint, its folder, or several of either, which are put side by side.
         overwrite: Measure again, and replace the stored result.
         progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
-        mode: What to measure. model: what the model answers when concepts are edited inside it; splice:
-            what it answers when the reconstruction takes the place of its states; probe: what a probe
-            answers when sentence rows are edited; paper: the published probe, with checks that show it
-            to be an artefact.
-        by: What has a line in the figures of --mode model. edit: an edit at a place; concept: a single
-            concept, removed wherever it occurs.
-        class_: Predicted class, with --by concept: which concepts drive it? [all classes].
+        mode: What to measure. model: the model's predictions when concepts are edited inside it;
+            splice: its predictions when the reconstruction replaces its states; probe: the predictions
+            of a probe when sentence rows are edited; paper: the published probe, with checks that show
+            its result to be an artefact.
+        by: Lines of the figures of --mode model. edit: one line per edit and place; concept: one line
+            per concept, which is removed wherever it occurs.
+        class_: With --by concept: predicted class whose concepts are measured [all classes].
         edit: Edits to try, separated by commas: removal, classless, projection, mean, move.
         at: Where to edit, separated by commas: salient (the salient words), concept (all words of the
             top word's concept), sentence (the row of the sentence), all (all words).
         top: Number of salient words: those with the largest attribution in favour of the prediction.
-        mass: Which words are salient, instead of the top ones: the fewest words that hold this share of
-            all attribution in favour of the prediction.
-        curve: Also edit the salient words of every mass from 0.1 to 1.
-        to: Code of the concept that move puts in [the surest concept of a class that is not predicted].
-        strength: How far move goes towards that concept, in units of the concept's distance from the
-            mean; below 0 it goes the other way.
-        rank: Number of directions that an edit takes out of a word: of its nearest codes, or of its
-            strongest latents. Methods are comparable at one rank.
-        controls: Which controls to measure. nulls: steps that mean nothing, and the step along the
-            class direction; all: other concepts put in as well.
+        mass: Choose the salient words by mass, not by number: the smallest set of words with this share
+            of all attribution in favour of the prediction.
+        curve: Also edit the salient words at every --mass from 0.1 to 1.
+        to: Code of the concept that the edit move inserts [the concept with the lowest q for a class
+            that is not predicted].
+        strength: Length of the step towards the inserted concept, in units of the concept's distance
+            from the mean; a negative number reverses the step.
+        rank: Number of directions that an edit removes from a word: those of its nearest codes, or of
+            its strongest latents. Compare methods at the same rank.
+        controls: Which controls to measure. nulls: random steps, the step towards the mean word and the
+            step along the class direction; all: also steps that insert other concepts.
         draws: Number of draws of each random control.
         label: Class whose sentences are edited [all classes].
         limit: Number of sentences to edit, from the start of the evaluation split [all sentences].
         seed: Seed of the random controls and of the intervals.
         batch_tokens: Number of tokens in a batch of the language model, padding included.
-        model: Where the language model is now, if it was moved: a folder or a hub id. It must be the
-            model that the activations were made with [where it was].
+        model: Folder or hub id where the language model is now, if it was moved. It must be the model
+            that made the activations [where it was].
         device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
         trust_remote_code: Allow Python code that comes with a hub model to run.
     """
@@ -328,16 +329,15 @@ def train(
         path: Folder of the checkpoint. Keep it beside the activations, where the other functions look for them.
         overwrite: Replace the checkpoint that the folder holds.
         progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
-        input_layer: Layer whose states are replaced by codes.
+        input_layer: Layer whose states the codes replace.
         output_layer: Layer whose states the decoder predicts from the codes.
         method: What to train. clvq: a CLVQ-VAE; kmeans: the same decoder over frozen k-means codes;
-            vqvae: the same model, but it reconstructs the input layer; sae: a TopK sparse autoencoder
-            of the input layer.
-        preset: Where settings that are not given come from: the defaults of clvq, or the published
+            vqvae: a CLVQ-VAE that reconstructs the input layer; sae: a TopK sparse autoencoder of the
+            input layer.
+        preset: Source of the settings that are not given: the defaults of clvq, or the published
             settings.
         codebook_size: Number of codes in the codebook (K).
-        top_k: Number of nearest codes among which training draws one; with 1 it always takes the
-            nearest.
+        top_k: Training draws one of this many nearest codes for a row; 1 always takes the nearest.
         temperature: Temperature of the draw among the nearest codes, in units of the mean gap between
             their distances.
         temperature_unit: Unit of the temperature: the mean gap between the nearest codes' distances, or
@@ -367,7 +367,7 @@ def train(
         frequency_order: Which rows of a frequent word type are kept: random ones, or the first in the
             file.
         seed: Seed of the initialization, the draws of codes and the order of sentences.
-        yardsticks: What the result is compared with: cheap baselines, or (full) also frozen k-means
-            codes, for which the same decoder is trained.
+        yardsticks: Baselines of the result. basic: those that are quick to compute; full: also frozen
+            k-means codes, for which the same decoder is trained.
         device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
     """

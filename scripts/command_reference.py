@@ -22,16 +22,23 @@ REFERENCE = Path(__file__).parents[1] / "docs" / "commands.md"
 INTRODUCTION = """\
 # Commands
 
-Every command takes `--run FOLDER` (or `$CLVQ_RUN`; `clvq-run` by default), `--config FILE.toml` with any option by its
-name, `--json`, `--overwrite` and `--debug`. What is given on the command line wins over the file, the file over a
-preset, a preset over the defaults. `--checkpoint` is the same in all commands that read one; where a command takes no
-texts, the name may stand without it: `clvq codebook L4-L8`. A default in square brackets inside the meaning is found
-out when it is needed.
+Every command takes these options:
 
-Exit codes: 0 done; 1 an error that the message tells how to mend; 2 wrong usage; 130 and 143 interrupted, with what was
-done kept; 141 the reader of stdout went away.
+- `--run FOLDER` names the run folder. Without it the variable `CLVQ_RUN` names the folder, or else it is `clvq-run`.
+- `--config FILE.toml` names a file with options, each by its name. Options on the command line have priority over the
+  file, the file over a preset, and a preset over the defaults.
+- `--json` prints the result as one JSON document.
+- `--debug` shows tracebacks and the warnings of other libraries.
 
-This page is made from the settings themselves (`python scripts/command_reference.py`).
+Every command except `clvq report` takes `--overwrite`, which replaces a stored result. Every command that reads a
+checkpoint takes `--checkpoint`. All of these except `clvq explain` also take the name alone: `clvq codebook L4-L8`.
+
+In the tables, square brackets at the end of a meaning describe the value that is used where the option is not given.
+
+Exit codes: 0 means done. 1 means an error; the message says what to do. 2 means wrong usage. 130 and 143 mean
+interrupted; the finished part of the work is kept. 141 means that the reader of stdout has closed it.
+
+This page is generated from the settings classes by `python scripts/command_reference.py`.
 """
 
 
@@ -73,8 +80,8 @@ def reference() -> str:
         INTRODUCTION,
         section(extract.extract),
         section(train.train, leave_out=shared)
-        + "\nand the options of `clvq extract`, for activations that are missing.\n\n"
-        + "`--preset paper` sets, where nothing else is named:\n\n"
+        + "\n`clvq train` also takes the options of `clvq extract`, for activations that are missing.\n\n"
+        + "`--preset paper` gives these values to settings that are not given:\n\n"
         + "\n".join(paper)
         + "\n",
         section(codebook.codebook),

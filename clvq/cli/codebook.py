@@ -32,22 +32,29 @@ def codebook(
     *,
     run: Run = DEFAULT_RUN,
     checkpoint: Named = None,
-    code: Annotated[int | None, "One concept in full."] = None,
-    search: Annotated[str | None, "Concepts whose words match a regular expression, such as '^awful$'."] = None,
-    sort: Annotated[Sort, "Order: most words or sentences, surest label, tightest, or by code."] = "words",
-    label: Annotated[str | None, "Only concepts that this class is over-represented in, at q <= 0.05."] = None,
-    limit: Annotated[int | None, "Lines of the table [20; with --json all]."] = None,
-    export: Annotated[Path | None, "Write a .csv .parquet .jsonl (concepts) .safetensors .npy (codes)."] = None,
-    against: Annotated[Path | None, "Another checkpoint over the same words: are its concepts the same?"] = None,
-    flow: Annotated[
-        Path | None, "Another checkpoint over the same words: into which of its concepts do these turn?"
+    code: Annotated[int | None, "Show the concept of this code in full."] = None,
+    search: Annotated[
+        str | None, "Show the concepts with words that match a regular expression like '^awful$'."
     ] = None,
-    overwrite: Annotated[bool, "Make the concepts again; with --export, replace that file instead."] = False,
+    sort: Annotated[
+        Sort, "Order of the concepts: most words, most sentences, lowest q of a label, lowest spread, or by code."
+    ] = "words",
+    label: Annotated[str | None, "Show only concepts in which this class is over-represented, at q <= 0.05."] = None,
+    limit: Annotated[int | None, "Number of lines in the table [20; with --json all]."] = None,
+    export: Annotated[
+        Path | None, "File to write: .csv, .parquet or .jsonl for the concepts, .safetensors or .npy for the codes."
+    ] = None,
+    against: Annotated[Path | None, "Compare with the concepts of another checkpoint over the same words."] = None,
+    flow: Annotated[
+        Path | None, "Show which concepts of another checkpoint over the same words hold the words of each concept."
+    ] = None,
+    overwrite: Annotated[bool, "Make the concepts again; with --export, replace the exported file instead."] = False,
 ) -> Result:
     """Show the concepts of a checkpoint.
 
-    A concept is a code with the words of the training split that it is nearest to. The first time they are found in
-    one pass over the activations and written beside the checkpoint, as concepts.jsonl; after that they are read.
+    A concept is a code, with the words of the training split that are nearest to this code. The first run makes the
+    concepts in one pass over the activations and stores them beside the checkpoint, as concepts.jsonl. Later runs
+    read that file.
     """
     from clvq.concepts import export as concept_export
     from clvq.concepts import search as concept_search

@@ -31,29 +31,32 @@ def explain(
     *,
     run: Run = DEFAULT_RUN,
     checkpoint: Named = None,
-    file: Annotated[Path | None, "Texts of a .txt (one a line) .jsonl .json .csv .tsv .parquet file."] = None,
-    text_column: Annotated[str | None, "Column of --file with the text [found by its usual names]."] = None,
-    delimiter: Annotated[str | None, "What separates the fields of --file, as for clvq extract [recognised]."] = None,
-    quoting: Annotated[Quoting | None, "Double quotes in --file, as for clvq extract [recognised]."] = None,
-    header: Annotated[bool | None, "Whether the first line of --file names the columns, as for clvq extract."] = None,
-    html: Annotated[Path | None, "Also write what is shown to this file, as an HTML page of its own."] = None,
+    file: Annotated[
+        Path | None, "File with texts to explain: .txt (one text per line), .jsonl, .json, .csv, .tsv or .parquet."
+    ] = None,
+    text_column: Annotated[str | None, "Column of --file with the text [recognised by its name]."] = None,
+    delimiter: Annotated[str | None, "Separator of the fields in --file, as for clvq extract [recognised]."] = None,
+    quoting: Annotated[Quoting | None, "Meaning of double quotes in --file, as for clvq extract [recognised]."] = None,
+    header: Annotated[
+        bool | None, "Whether the first line of --file holds the names of the columns, as for clvq extract."
+    ] = None,
+    html: Annotated[Path | None, "Also write the result to this file, as an HTML page."] = None,
     overwrite: Annotated[bool, "Explain the evaluation split again."] = False,
     **given: Any,
 ) -> Result:
-    """Explain predictions by words, and the words by concepts.
+    """Explain predictions of the language model by words and their concepts.
 
-    Without texts the whole evaluation split is explained and stored beside the checkpoint, as explanations.jsonl.
+    Without texts, the whole evaluation split is explained, and the result is stored beside the checkpoint, as
+    explanations.jsonl.
     """
     import clvq
 
     if text is not None and file is not None:
         raise UsageError("Texts and --file are given. Give one of the two.")
-    of_file = {"text_column": text_column, "delimiter": delimiter, "quoting": quoting, "header": header}
-    if file is None and (
-        aside := [f"--{key.replace('_', '-')}" for key, value in of_file.items() if value is not None]
-    ):
-        raise UsageError(f"{aside[0]} is of --file, which is not given.")
-    texts = _texts(text, file, of_file, report)
+    layout = {"text_column": text_column, "delimiter": delimiter, "quoting": quoting, "header": header}
+    if file is None and (unused := [name for name, value in layout.items() if value is not None]):
+        raise UsageError(f"--{unused[0].replace('_', '-')} is given without --file.")
+    texts = _texts(text, file, layout, report)
     if overwrite and texts is not None:
         raise UsageError(
             "--overwrite is for the stored evaluation split, and texts are given. Leave out one of the two."

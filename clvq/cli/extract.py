@@ -41,14 +41,13 @@ def extract(
     report: Report,
     *,
     run: Run = DEFAULT_RUN,
-    overwrite: Annotated[bool, "Replace the activations that the run folder holds."] = False,
+    overwrite: Annotated[bool, "Replace the activations in the run folder."] = False,
     **given: Any,
 ) -> Result:
-    """Store the hidden states of a model's words over a corpus.
+    """Run a language model over a corpus and store the hidden states of the words.
 
-    Settings that are not given are those of the activations that the run folder holds already: `clvq extract
-    --layers 2` adds a layer to them. Where no run exists yet, the bundled demo is used unless --model
-    and --dataset are given.
+    Where the run folder has activations, their settings are used for all that are not given. So `clvq extract
+    --layers 2` adds a layer. Where no run exists yet, the bundled demo is used unless --model and --dataset are given.
     """
     import clvq
     from clvq.corpus.taken import TakenColumns

@@ -26,17 +26,20 @@ def faithfulness(
     run: Run = DEFAULT_RUN,
     checkpoint: Annotated[
         list[str] | None,
-        "Checkpoint: a name in the run folder, or a path [the only one there]. Several, each with the option, are "
-        "put side by side; those that differ in the seed alone are taken together.",
+        "Checkpoint: a name in the run folder, or a path [the only one there]. Repeat the option to compare several; "
+        "checkpoints that differ only in the seed form one group.",
     ] = None,
-    overwrite: Annotated[bool, "Measure again, and replace what is there."] = False,
-    full: Annotated[bool, "Show every control, class and concept, and how seeds spread, of --mode model."] = False,
+    overwrite: Annotated[bool, "Measure again, and replace the stored result."] = False,
+    full: Annotated[
+        bool, "With --mode model, also show every control, class and concept, and the spread over seeds."
+    ] = False,
     **given: Any,
 ) -> Result:
-    """Edit concepts inside the model, beside matched controls.
+    """Edit concepts inside the model and compare the effects with controls.
 
-    The states of the input layer are edited at the words that matter, and the rest of the model runs on. What counts
-    is the contrast with controls at the same tokens that move them as far, with its 95% interval.
+    The states of the input layer are edited at the salient words, and the layers above run on the edited states.
+    Controls move the same tokens as far. The main figure is the effect of the edit minus the effect of a control, with
+    its 95% interval.
     """
     import clvq
     from clvq.cli.faithfulness_modes_view import by_concept_shown, probed, spliced

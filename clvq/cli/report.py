@@ -21,11 +21,11 @@ def report(
     *,
     run: Run = DEFAULT_RUN,
     checkpoint: Named = None,
-    output: Annotated[Path | None, "The file to write [RUN/report.html]."] = None,
+    output: Annotated[Path | None, "File to write [RUN/report.html]."] = None,
 ) -> Result:
-    """Put everything about a checkpoint into one HTML file that opens without a network.
+    """Write all results of a checkpoint to one HTML file that needs no network.
 
-    It is always made anew. Parts that are missing are named in it, with the command that makes them.
+    Each call writes the file again. Where a result is missing, the page names the command that makes it.
     """
     import clvq
     from clvq.storage import size_text

@@ -17,7 +17,7 @@ from clvq.errors import ClvqError
 if TYPE_CHECKING:
     from clvq.training.checkpoint import Checkpoint
 
-Run = Annotated[Path, "The run folder, where every command finds what the one before it wrote.", "CLVQ_RUN"]
+Run = Annotated[Path, "The run folder: all commands read and write their files here.", "CLVQ_RUN"]
 Named = Annotated[Path | None, "Checkpoint: a name in the run folder, or a path [the only one there]."]
 
 

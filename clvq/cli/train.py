@@ -31,13 +31,15 @@ def train(
     *,
     run: Run = DEFAULT_RUN,
     name: Annotated[str | None, "Folder of the checkpoint in the run folder [L4-L8, L4-L8-kmeans, ...]."] = None,
-    overwrite: Annotated[bool, "Replace the checkpoint, not the activations: those are `clvq extract`'s."] = False,
+    overwrite: Annotated[
+        bool, "Replace the checkpoint. Activations are kept; `clvq extract --overwrite` replaces them."
+    ] = False,
     **given: Any,
 ) -> Result:
-    """Train a codebook between two layers, or what it is compared with.
+    """Train a codebook between two layers, or a method to compare it with.
 
-    Activations that the run folder lacks are extracted first. Where no run exists yet, the
-    bundled demo is used unless --model and --dataset are given.
+    Activations that are missing in the run folder are extracted first. Where no run exists yet, the bundled demo is
+    used unless --model and --dataset are given.
     """
     import clvq
     from clvq.html_report.gathered import command as command_for

@@ -43,15 +43,15 @@ DEMO = "demo"
 _BATCH = "Number of tokens in a batch of the language model, padding included."
 _TRUST = "Allow Python code that comes with a hub model to run."
 _MODEL = (
-    "Where the language model is now, if it was moved: a folder or a hub id. It must be the model that the activations "
-    "were made with [where it was]."
+    "Folder or hub id where the language model is now, if it was moved. It must be the model that made the activations "
+    "[where it was]."
 )
-_MASS = "the fewest words that hold this share of all attribution in favour of the prediction"
+_MASS = "the smallest set of words with this share of all attribution in favour of the prediction"
 
 
 @dataclass(frozen=True)
 class ExtractConfig(Settings):
-    """Which hidden states of which model over which corpus are stored."""
+    """The settings of an extraction: the model, the corpus, and the hidden states to store."""
 
     model: str = stated(
         DEMO, "Language model: a hub id (user/name or user/name@revision), a local folder, or demo, the bundled model."
@@ -69,28 +69,29 @@ class ExtractConfig(Settings):
         None, "Split to evaluate on [validation, dev or test; without these a tenth of the training split is held out]."
     )
     text_column: str | None = stated(
-        None, "Column of the corpus with the text; text.en is inside the objects of text [found by its usual names]."
+        None,
+        "Column of the corpus with the text; text.en is the field en inside the column text [recognised by its name].",
     )
     label_column: str | None = stated(
-        None, "Column of the corpus with the label; none: the corpus has no labels [found by its usual names]."
+        None, "Column of the corpus with the label; none: the corpus has no labels [recognised by its name]."
     )
     label_map: str | None = stated(
         None,
-        "What the values of that column mean, such as neg=0,pos=1: a class by its number or its name in the model, or "
-        "none for no label [numbers are classes; names are those of the model's classes].",
+        "The class of each value in the label column, such as neg=0,pos=1. A class is given by its number or by its "
+        "name in the model; none means no label [a number is a class; a name is the name of a class of the model].",
     )
     delimiter: str | None = stated(
         None,
-        "What separates the fields of a .csv, .tsv or .txt file: a character, or comma, semicolon, tab, pipe; none: "
+        "Separator of the fields in a .csv, .tsv or .txt file: a character, or comma, semicolon, tab or pipe; none: "
         "each line is a text [recognised].",
     )
     quoting: Quoting | None = stated(
         None,
-        "Double quotes in such a file. quoted: they enclose fields, as in the CSV standard; none: they are characters "
-        "like any other [recognised].",
+        "Meaning of double quotes in such a file. quoted: they enclose fields, as in the CSV standard; none: they are "
+        "characters like any other [recognised].",
     )
     header: bool | None = stated(
-        None, "Whether the first line of such a file names the columns [it does, if it holds a usual name]."
+        None, "Whether the first line of such a file holds the names of the columns [yes, if one is a usual name]."
     )
     layers: tuple[int, ...] = stated((), "Layers to store, numbered as in hidden_states: 0 is the embeddings.")
     max_sentences: int | None = stated(
@@ -100,14 +101,14 @@ class ExtractConfig(Settings):
     unit: Unit = stated("word", "What a stored row stands for: a word, or a token (for scripts without spaces).")
     words: WordMethod = stated(
         "text",
-        "How words are found: by the text itself, or at white space, for text that is tokenised already (also as lists "
-        "of tokens).",
+        "How a text is split into words. text: by clvq's own rules; whitespace: at white space, for a text that is "
+        "tokenised already (or is a list of tokens).",
     )
     pooling: Pooling = stated(
-        "last", "Which state stands for a word of several sub-words: the last one's, their mean, or the first one's."
+        "last", "State of a word of several sub-words: of its last sub-word, their mean, or of its first sub-word."
     )
     dtype: StorageType = stated("float32", "Number type in which the states are stored.")
-    keep_sinks: bool = stated(False, "Keep attention sinks (rows of extreme norm) in the training and the figures.")
+    keep_sinks: bool = stated(False, "Keep attention sinks (rows with an extreme norm) in training and figures.")
     streaming: bool = stated(False, "Stream the corpus instead of loading it first.")
     seed: int = stated(0, "Seed of the draws that max_sentences and the held-out tenth need.", option=False)
     batch_tokens: int = stated(4096, _BATCH, POSITIVE, result=False)
@@ -129,20 +130,20 @@ class ExtractConfig(Settings):
 
 @dataclass(frozen=True)
 class ExplainConfig(Settings):
-    """How predictions are attributed to words, and which words count as salient."""
+    """The settings of explanations: how predictions are attributed to words, and which words are salient."""
 
     baseline: Baseline = stated(
-        "padding", "Where integrated gradients start: at the states of a text of padding, or at zeros."
+        "padding", "Start of the integrated gradients: the states of a text of padding, or zeros."
     )
     completeness: float = stated(
         0.05,
-        "Allowed error of the attributions' sum, as a share of the change that it should equal. Above it the number "
-        "of steps is doubled.",
+        "Allowed error of the sum of attributions, as a share of the change of the logit that the sum should equal. "
+        "Above this error the number of steps is doubled.",
         ABOVE_ZERO,
     )
     steps: int = stated(8, "Number of integration steps to begin with.", POSITIVE)
     max_steps: int = stated(512, "Largest number of integration steps.", POSITIVE)
-    mass: float | None = stated(None, f"Which words are salient: {_MASS} [only the top word].", SHARE)
+    mass: float | None = stated(None, f"Words that are salient: {_MASS} [only the top word].", SHARE)
     limit: int | None = stated(
         None, "Number of sentences to explain, from the start of the evaluation split [all sentences].", POSITIVE
     )
@@ -191,18 +192,18 @@ class FaithfulnessConfig(Settings):
     # Each mode has a file of its own, so it does not decide between results of one file.
     mode: Mode = stated(
         "model",
-        "What to measure. model: what the model answers when concepts are edited inside it; splice: what it answers "
-        "when the reconstruction takes the place of its states; probe: what a probe answers when sentence rows are "
-        "edited; paper: the published probe, with checks that show it to be an artefact.",
+        "What to measure. model: the model's predictions when concepts are edited inside it; splice: its predictions "
+        "when the reconstruction replaces its states; probe: the predictions of a probe when sentence rows are edited; "
+        "paper: the published probe, with checks that show its result to be an artefact.",
         result=False,
     )
     by: By = stated(
         "edit",
-        "What has a line in the figures of --mode model. edit: an edit at a place; concept: a single concept, removed "
-        "wherever it occurs.",
+        "Lines of the figures of --mode model. edit: one line per edit and place; concept: one line per concept, which "
+        "is removed wherever it occurs.",
         result=False,
     )
-    class_: str | None = stated(None, "Predicted class, with --by concept: which concepts drive it? [all classes].")
+    class_: str | None = stated(None, "With --by concept: predicted class whose concepts are measured [all classes].")
     edit: str = stated("removal,projection", f"Edits to try, separated by commas: {', '.join(EDITS)}.")
     at: str = stated(
         "salient,sentence",
@@ -214,26 +215,28 @@ class FaithfulnessConfig(Settings):
         "Number of salient words: those with the largest attribution in favour of the prediction.",
         Bounds(at_least=1, reason="without a salient word there is nothing to edit"),
     )
-    mass: float | None = stated(None, f"Which words are salient, instead of the top ones: {_MASS}.", SHARE)
-    curve: bool = stated(False, "Also edit the salient words of every mass from 0.1 to 1.")
+    mass: float | None = stated(None, f"Choose the salient words by mass, not by number: {_MASS}.", SHARE)
+    curve: bool = stated(False, "Also edit the salient words at every --mass from 0.1 to 1.")
     to: int | None = stated(
-        None, "Code of the concept that move puts in [the surest concept of a class that is not predicted]."
+        None,
+        "Code of the concept that the edit move inserts [the concept with the lowest q for a class that is not "
+        "predicted].",
     )
     strength: float = stated(
         1.0,
-        "How far move goes towards that concept, in units of the concept's distance from the mean; below 0 it goes "
-        "the other way.",
+        "Length of the step towards the inserted concept, in units of the concept's distance from the mean; a negative "
+        "number reverses the step.",
     )
     rank: int = stated(
         1,
-        "Number of directions that an edit takes out of a word: of its nearest codes, or of its strongest latents. "
-        "Methods are comparable at one rank.",
+        "Number of directions that an edit removes from a word: those of its nearest codes, or of its strongest "
+        "latents. Compare methods at the same rank.",
         POSITIVE,
     )
     controls: Controls = stated(
         "nulls",
-        "Which controls to measure. nulls: steps that mean nothing, and the step along the class direction; all: other "
-        "concepts put in as well.",
+        "Which controls to measure. nulls: random steps, the step towards the mean word and the step along the class "
+        "direction; all: also steps that insert other concepts.",
     )
     draws: int = stated(3, "Number of draws of each random control.", POSITIVE)
     label: str | None = stated(None, "Class whose sentences are edited [all classes].")
@@ -253,12 +256,18 @@ class FaithfulnessConfig(Settings):
             entries = _listed(getattr(self, name))
             self.require(
                 bool(entries) and set(entries) <= set(known),
-                f"--{name} takes {', '.join(known)}, by comma; it is {getattr(self, name)!r}.",
+                f"--{name} takes {', '.join(known)}, separated by commas; it is {getattr(self, name)!r}.",
             )
-            self.require(len(set(entries)) == len(entries), f"--{name} names one twice: {getattr(self, name)}.")
-        self.require(self.by == "edit" or self.mode == "model", f"--by concept is for --mode model, not {self.mode}.")
-        self.require(self.to is None or "move" in self.edits, "--to is for --edit move.")
-        self.require(self.mode != "probe" or "move" not in self.edits, "--edit move is for --mode model, not probe.")
+            self.require(len(set(entries)) == len(entries), f"--{name} names an entry twice: {getattr(self, name)}.")
+        self.require(
+            self.by == "edit" or self.mode == "model",
+            f"--by concept can be used with --mode model, not with {self.mode}.",
+        )
+        self.require(self.to is None or "move" in self.edits, "--to can only be used with --edit move.")
+        self.require(
+            self.mode != "probe" or "move" not in self.edits,
+            "--edit move can be used with --mode model, not with probe.",
+        )
 
     @classmethod
     def unused(cls, **named: Any) -> list[str]:

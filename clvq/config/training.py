@@ -16,21 +16,21 @@ Yardsticks = Literal["basic", "full"]
 
 @dataclass(frozen=True)
 class TrainConfig(Settings):
-    """A CLVQ-VAE, or what it is compared with, and how it is trained."""
+    """The settings of a training: the CLVQ-VAE, or a method to compare it with, and how it is trained."""
 
-    input_layer: int = stated(MISSING, "Layer whose states are replaced by codes.", NOT_NEGATIVE)
+    input_layer: int = stated(MISSING, "Layer whose states the codes replace.", NOT_NEGATIVE)
     output_layer: int = stated(MISSING, "Layer whose states the decoder predicts from the codes.")
     method: Method = stated(
         "clvq",
-        "What to train. clvq: a CLVQ-VAE; kmeans: the same decoder over frozen k-means codes; vqvae: the same model, "
-        "but it reconstructs the input layer; sae: a TopK sparse autoencoder of the input layer.",
+        "What to train. clvq: a CLVQ-VAE; kmeans: the same decoder over frozen k-means codes; vqvae: a CLVQ-VAE that "
+        "reconstructs the input layer; sae: a TopK sparse autoencoder of the input layer.",
     )
     preset: Preset = stated(
-        "default", "Where settings that are not given come from: the defaults of clvq, or the published settings."
+        "default", "Source of the settings that are not given: the defaults of clvq, or the published settings."
     )
     codebook_size: int = stated(400, "Number of codes in the codebook (K).", POSITIVE)
     top_k: int = stated(
-        5, "Number of nearest codes among which training draws one; with 1 it always takes the nearest.", POSITIVE
+        5, "Training draws one of this many nearest codes for a row; 1 always takes the nearest.", POSITIVE
     )
     temperature: float = stated(
         1.0,
@@ -82,8 +82,8 @@ class TrainConfig(Settings):
     seed: int = stated(0, "Seed of the initialization, the draws of codes and the order of sentences.", NOT_NEGATIVE)
     yardsticks: Yardsticks = stated(
         "basic",
-        "What the result is compared with: cheap baselines, or (full) also frozen k-means codes, for which the same "
-        "decoder is trained.",
+        "Baselines of the result. basic: those that are quick to compute; full: also frozen k-means codes, for which "
+        "the same decoder is trained.",
         result=False,
     )
     device: str | None = stated(None, DEVICE, result=False)

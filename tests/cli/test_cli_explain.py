@@ -177,8 +177,8 @@ def test_what_cannot_be_explained_is_refused(clvq: Clvq, run: Path, arguments: t
     [
         (("good", "--file", "texts.txt"), "Texts and --file are given"),
         (("good", "-"), "it stands alone"),
-        (("good", "--text-column", "text"), "--text-column is of --file"),
-        (("good", "--no-header"), "--header is of --file"),
+        (("good", "--text-column", "text"), "--text-column is given without --file"),
+        (("good", "--no-header"), "--header is given without --file"),
         (("good", "--overwrite"), "--overwrite is for the stored evaluation split"),
         (("good", "--baseline", "none"), "none"),
     ],

@@ -112,7 +112,7 @@ def test_two_checkpoints_are_refused(clvq: Clvq, run: Path, mode: str) -> None:
 def test_what_a_mode_cannot_do_is_refused(clvq: Clvq, run: Path) -> None:
     ended = clvq("faithfulness", "--run", run, "--mode", "probe", "--edit", "move")
     assert (ended.code, ended.out) == (1, "")
-    assert "--edit move is for --mode model, not probe" in ended.message
+    assert "--edit move can be used with --mode model, not with probe" in ended.message
     assert clvq("faithfulness", "--run", run, "--mode", "cut").code == 2
     with pytest.raises(package.ClvqError, match="--mode must be one of model, splice, probe, paper"):
         package.faithfulness(run / "L1-L3", mode="cut")

@@ -141,7 +141,7 @@ def test_a_class_restricts_the_sentences_to_those_predicted_so(checkpoint: clvq.
 
 
 def test_what_does_not_go_together_is_refused(checkpoint: clvq.Checkpoint, tmp_path: Path) -> None:
-    with pytest.raises(clvq.ClvqError, match="--by concept is for --mode model"):
+    with pytest.raises(clvq.ClvqError, match="--by concept can be used with --mode model"):
         clvq.faithfulness(checkpoint, by="concept", mode="splice")
     notes: list[Progress] = []
     clvq.faithfulness(checkpoint, by="concept", draws=1, top=3, overwrite=True, progress=notes.append)
