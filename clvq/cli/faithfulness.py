@@ -44,7 +44,7 @@ def faithfulness(
     import clvq
     from clvq.cli.faithfulness_modes_view import by_concept_shown, probed, spliced
     from clvq.cli.faithfulness_view import shown
-    from clvq.interventions.records import ConceptEffects, ProbeResult, SpliceResult
+    from clvq.interventions.mode_records import ConceptEffects, ProbeResult, SpliceResult
     from clvq.interventions.verdict import verdict
 
     mode = given.get("mode", "model")

@@ -12,8 +12,8 @@ from clvq.cli.codebook_tables import chance, fitted, words_of
 from clvq.cli.faithfulness_view import Intervals, interval
 from clvq.cli.output import heading, number, table
 from clvq.concepts.records import Concept
+from clvq.interventions.mode_records import ConceptEffects, ProbeFigures, ProbeResult, SpliceResult
 from clvq.interventions.names import EDIT_NAMES, FIGURE_NAMES, SPLICED, STAND_INS, control_name
-from clvq.interventions.records import ConceptEffects, ProbeFigures, ProbeResult, SpliceResult
 
 
 def spliced(result: SpliceResult, model: str) -> list[RenderableType]:

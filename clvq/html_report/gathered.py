@@ -17,9 +17,8 @@ from clvq.artifacts import (
     FAITHFULNESS,
     METRICS_NAME,
     MODES,
-    Artifact,
-    State,
 )
+from clvq.artifacts.kinds import Artifact, State
 from clvq.concepts.records import CodebookSummary, Concept
 from clvq.config import BY_CONCEPT
 from clvq.errors import ArtifactError, MismatchError

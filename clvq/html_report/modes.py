@@ -8,8 +8,8 @@ from typing import Any
 
 from clvq.concepts.records import Concept
 from clvq.html_report.faithfulness import Scale, cell
+from clvq.interventions.mode_records import ConceptEffects, ProbeFigures, ProbeResult, SpliceResult
 from clvq.interventions.names import EDIT_NAMES, FIGURE_NAMES, SPLICED, STAND_INS, control_name
-from clvq.interventions.records import ConceptEffects, ProbeFigures, ProbeResult, SpliceResult
 from clvq.interventions.results import ModeResult
 from clvq.interventions.verdict import is_sure, verdict
 

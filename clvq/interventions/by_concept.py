@@ -27,10 +27,10 @@ from clvq.explanations.explainer import language_model_of
 from clvq.explanations.stored_split import SPLIT
 from clvq.interventions.controls import Pools
 from clvq.interventions.effects import Change, Effects, Record
-from clvq.interventions.in_model import Interventions, Plan
+from clvq.interventions.in_model import Plan, interventions_of
 from clvq.interventions.intervals import interval_of
+from clvq.interventions.mode_records import ConceptEffect, ConceptEffects, ControlledEffect
 from clvq.interventions.places import Place, Subject
-from clvq.interventions.records import ConceptEffect, ConceptEffects, ControlledEffect
 from clvq.interventions.selectivity import unmatched
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import WORD
@@ -74,14 +74,11 @@ def concept_effects(
         "class": config.class_, "limit": config.limit,
     }  # fmt: skip
     space = concept_space(checkpoint, device=model.device, progress=progress)
-    interventions = Interventions(
-        UpperLayers(model, checkpoint.input_layer), space, pooling=store.settings["pooling"],
-        dtype=store.settings["dtype"], batch_tokens=config.batch_tokens,
-    )  # fmt: skip
+    interventions = interventions_of(store, UpperLayers(model, checkpoint.input_layer), space, config)
     with locked(checkpoint.path):
-        if overwrite:
-            (checkpoint.path / CONCEPT_EFFECTS.name).unlink(missing_ok=True)
-        record = Record.at(checkpoint.path, identity, plan.changes(), len(occurrences), CONCEPT_EFFECTS)
+        record = Record.at(
+            checkpoint.path, identity, plan.changes(), len(occurrences), CONCEPT_EFFECTS, overwrite=overwrite
+        )
         interventions.effects([occurrence.subject for occurrence in occurrences], plan, record, progress)
     text = read_text(store, SPLIT, progress)
     rows = _rows(occurrences, record.effects(), text, config.seed)

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 
-from clvq.artifacts import EFFECTS, Derived
+from clvq.artifacts import EFFECTS
+from clvq.artifacts.kinds import Derived
 from clvq.interventions.places import Place
 from clvq.storage import fingerprint
 
@@ -82,6 +83,8 @@ class Record:
         changes: Sequence[Change],
         sentences: int,
         artifact: Derived = EFFECTS,
+        *,
+        overwrite: bool = False,
     ) -> Self:
         """Return what `folder` holds, finished or not, where it was made of `identity` for the same changes and
         sentences; else an empty record that will replace it. ArtifactError where the file is damaged."""
@@ -90,6 +93,8 @@ class Record:
         made_of = fingerprint([identity, described, sentences, Effects._fields])
         record._folder, record._made_of = folder, {"made_of": made_of}
         record._artifact = artifact
+        if overwrite:
+            (folder / artifact.name).unlink(missing_ok=True)
         tensors = artifact.read(folder, record._made_of)
         if tensors is not None:
             record._figures, record._done = tensors["figures"].clone(), tensors["done"].clone()

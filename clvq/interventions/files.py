@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from clvq.artifacts import EXPLANATIONS, FAITHFULNESS, MODES, Artifact, State, stamp
+from clvq.artifacts import EXPLANATIONS, FAITHFULNESS, MODES, stamp
+from clvq.artifacts.kinds import Artifact, State
 from clvq.config import FaithfulnessConfig, differences
 from clvq.errors import MismatchError
 from clvq.explanations.explain import explain

@@ -12,7 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from clvq.activations.store import ActivationStore
 from clvq.concepts.directions import ConceptSpace
+from clvq.config import FaithfulnessConfig
 from clvq.interventions.controls import CLASS_DIRECTION, UNDRAWN, Owner, Pools, controlled
 from clvq.interventions.edits import EDITS, Step
 from clvq.interventions.effects import Change, Effects, Record
@@ -167,6 +169,16 @@ class Interventions:
         per_sentence[1].index_add_(0, tokens.sentence, torch.ones_like(lengths))
         figures = (flipped(clean, changed), divergence(clean, changed), fall(clean, changed), correct(changed, labels))
         return torch.stack([figure.double() for figure in (*figures, *per_sentence)])
+
+
+def interventions_of(
+    store: ActivationStore, upper: UpperLayers, space: ConceptSpace, config: FaithfulnessConfig
+) -> Interventions:
+    """Return a language model above a layer, with concepts of words whose rows are in a store."""
+    return Interventions(
+        upper, space, pooling=store.settings["pooling"], dtype=store.settings["dtype"],
+        batch_tokens=config.batch_tokens,
+    )  # fmt: skip
 
 
 def _tokens(batch: _Batch, place: Place, number_of: dict[tuple[int, int], int]) -> _Tokens | None:

@@ -18,8 +18,8 @@ from clvq.device import Runtime
 from clvq.explanations.results import Explanations
 from clvq.interventions.by_concept import concept_effects
 from clvq.interventions.files import artifact_of, explained_by, kept
+from clvq.interventions.mode_records import ProbeResult, SpliceResult
 from clvq.interventions.probe import probe, published_probe
-from clvq.interventions.records import ProbeResult, SpliceResult
 from clvq.interventions.splice import splice
 from clvq.progress import Report
 from clvq.training.checkpoint import Checkpoint

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from clvq.interventions.records import ConceptEffects, SpliceResult
+from clvq.interventions.mode_records import ConceptEffects, SpliceResult
 from clvq.interventions.results import EditResults, Results
 from clvq.notebook import table_html, text_html
 

@@ -42,8 +42,9 @@ from clvq.explanations.records import Explanation
 from clvq.interventions.controls import TOLERANCE, UNDRAWN, random_basis
 from clvq.interventions.edits import EDITS, RawProjection, Step
 from clvq.interventions.intervals import interval_of
+from clvq.interventions.mode_records import ProbeFigures, ProbeResult, ProbeRow
 from clvq.interventions.probe_data import ProbeData
-from clvq.interventions.records import Interval, ProbeFigures, ProbeResult, ProbeRow
+from clvq.interventions.records import Interval
 from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint
 

@@ -11,17 +11,15 @@ from typing import Any, NamedTuple, Self
 from clvq.concepts.records import Record
 from clvq.config import HARD
 from clvq.interventions.controls import NULLS
+from clvq.interventions.mode_records import ConceptEffects, ProbeResult, SpliceResult
 from clvq.interventions.records import (
     ClassRow,
     Clean,
-    ConceptEffects,
     DifferenceRow,
     EffectRow,
-    ProbeResult,
     Seeds,
     SeedsRow,
     SelectivityRow,
-    SpliceResult,
     Tables,
 )
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clvq.artifacts import EFFECTS
 from clvq.concepts.assignments import SplitText
 from clvq.concepts.directions import concept_space
 from clvq.config import FaithfulnessConfig
@@ -16,7 +15,7 @@ from clvq.errors import MismatchError
 from clvq.explanations.explainer import language_model_of
 from clvq.explanations.results import Explanations
 from clvq.interventions.effects import Change, Effects, Record
-from clvq.interventions.in_model import Interventions
+from clvq.interventions.in_model import interventions_of
 from clvq.interventions.places import Subject
 from clvq.interventions.plan import plan_of, subjects_of
 from clvq.language_model.model import LanguageModel
@@ -76,6 +75,12 @@ class SentenceEffects:
         return [{change: effects[change] for change in shared} for effects in several]
 
 
+def _labels(subjects: Sequence[Subject], model: LanguageModel) -> np.ndarray:
+    """[S] class of each sentence; -1 for none, as next tokens have."""
+    labels = [-1 if subject.label is None else subject.label for subject in subjects]
+    return np.array(labels if model.label_names is not None else [-1] * len(labels))
+
+
 def sentence_effects(
     explained: Sequence[Explanations],
     text: SplitText,
@@ -116,24 +121,16 @@ def sentence_effects(
             "concepts": found.codebook.summary.self_fingerprint,
             "settings": config.deciding(),
         }
-        interventions = Interventions(
-            upper, space, pooling=store.settings["pooling"], dtype=store.settings["dtype"],
-            batch_tokens=config.batch_tokens,
-        )  # fmt: skip
+        interventions = interventions_of(store, upper, space, config)
         with locked(checkpoint.path):
-            if overwrite:
-                (checkpoint.path / EFFECTS.name).unlink(missing_ok=True)
-            record = Record.at(checkpoint.path, identity, plan.changes(), len(subjects))
+            record = Record.at(checkpoint.path, identity, plan.changes(), len(subjects), overwrite=overwrite)
             interventions.effects(subjects, plan, record, progress)
         effects.append(record.effects())
-    labels = np.array([-1 if subject.label is None else subject.label for subject in subjects])
-    if model.label_names is None:
-        labels[:] = -1  # a next token has none
     return SentenceEffects(
         checkpoints=checkpoints,
         effects=effects,
         texts=text.texts[[subject.number for subject in subjects]],
-        labels=labels,
+        labels=_labels(subjects, model),
         predicted=np.array([subject.prediction for subject in subjects]),
         label_names=list(model.label_names or ()),
         model=model,

@@ -31,7 +31,7 @@ from clvq.activations.store import ActivationStore, SentenceRows
 from clvq.device import Runtime
 from clvq.errors import ClvqError
 from clvq.explanations.explainer import language_model_of
-from clvq.interventions.records import SpliceResult
+from clvq.interventions.mode_records import SpliceResult
 from clvq.interventions.splice_figures import OTHERS, Figures, outcome
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import WORD, BatchRows

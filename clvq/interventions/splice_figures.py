@@ -10,8 +10,9 @@ from torch import Tensor
 
 from clvq.activations.store import SentenceRows
 from clvq.interventions.intervals import interval_of
+from clvq.interventions.mode_records import Answer, Spliced
 from clvq.interventions.outcomes import correct, divergence, flipped
-from clvq.interventions.records import Answer, Interval, Spliced
+from clvq.interventions.records import Interval
 
 OTHERS = ("clean", "ablated")
 """What stands where no row is."""

@@ -11,16 +11,9 @@ from itertools import groupby
 
 from clvq.config import HARD
 from clvq.interventions.controls import CLASS_DIRECTION
+from clvq.interventions.mode_records import ConceptEffects, ControlledEffect, ProbeResult, ProbeRow, SpliceResult
 from clvq.interventions.names import EDIT_NAMES, control_name
-from clvq.interventions.records import (
-    ConceptEffects,
-    ControlledEffect,
-    Interval,
-    ProbeResult,
-    ProbeRow,
-    SelectivityRow,
-    SpliceResult,
-)
+from clvq.interventions.records import Interval, SelectivityRow
 from clvq.interventions.results import EditResults, Part, Results
 from clvq.training.verdict import Verdict, joined
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from running import SMALL, Clvq
 
-from clvq.artifacts import CHECKPOINT, CODEBOOK, EXPLANATIONS, SIGNED, Artifact, State
+from clvq.artifacts import CHECKPOINT, CODEBOOK, EXPLANATIONS, SIGNED
+from clvq.artifacts.kinds import Artifact, State
 
 pytestmark = pytest.mark.slow
 

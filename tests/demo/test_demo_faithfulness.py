@@ -18,9 +18,9 @@ from clvq.explanations.explainer import language_model_of
 from clvq.interventions.controls import NULLS, Pools
 from clvq.interventions.effects import Change, Record
 from clvq.interventions.in_model import Interventions, Plan
+from clvq.interventions.mode_records import ConceptEffects
 from clvq.interventions.places import Place
 from clvq.interventions.plan import subjects_of
-from clvq.interventions.records import ConceptEffects
 from clvq.interventions.selectivity import table
 from clvq.language_model.rows import WORD
 from clvq.language_model.upper_layers import UpperLayers

@@ -5,24 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from clvq.interventions.records import (
+from clvq.interventions.mode_records import (
     Answer,
-    Clean,
     ConceptEffect,
     ConceptEffects,
     ControlledEffect,
-    DifferenceRow,
-    EffectRow,
-    Interval,
     ProbeFigures,
     ProbeResult,
     ProbeRow,
-    Seeds,
-    SelectivityRow,
     Spliced,
     SpliceResult,
-    Tables,
 )
+from clvq.interventions.records import Clean, DifferenceRow, EffectRow, Interval, Seeds, SelectivityRow, Tables
 from clvq.interventions.results import EditResults
 from clvq.interventions.verdict import verdict
 

@@ -1,0 +1,150 @@
+"""What kinds of files there are: signed JSON files that vouch for others, and tensors that can be made again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clvq import storage
+from clvq.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Resolve = Callable[[Path, Mapping[str, Any]], Any]
+"""From an artifact's folder and what the artifact says of an input to that input's fingerprint now."""
+
+
+class State(StrEnum):
+    """How an artifact stands to what it was made of; see the top of this module."""
+
+    MISSING = "missing"
+    DAMAGED = "damaged"
+    OLDER = "older"
+    STALE = "stale"
+    FINE = "fine"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What an artifact's file says, and whether it can be used."""
+
+    path: Path
+    state: State
+    body: dict[str, Any] = field(default_factory=dict)
+    """What the file says; empty where it is missing or damaged."""
+    differing: tuple[str, ...] = ()
+    """The inputs that are others now, as keys of the body."""
+    error: ArtifactError | None = None
+    """Why the file is damaged."""
+
+    def usable(self) -> dict[str, Any] | None:
+        """Return the body where it is fine, None where the artifact must be made anew. ArtifactError: damaged."""
+        self.refuse_damaged()
+        return self.body if self.state is State.FINE else None
+
+    def refuse_damaged(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A signed JSON file, and the files beside it that it vouches for."""
+
+    name: str
+    format: str
+    version: int
+    title: str
+    """What it is: a subject and "is" or "are"."""
+    command: str
+    """Name of the command that writes it."""
+    made_of: Mapping[str, Resolve] = field(default_factory=dict)
+    """For each input the key of the body that holds its fingerprint, and how it is found now."""
+    records: str | None = None
+    """Name of the file of JSON lines that belongs to it."""
+    records_key: str = ""
+    """Key of the body that holds the checksum of `records`."""
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a file that is damaged."""
+        return f"Make it again with `clvq {self.command} --overwrite`."
+
+    def path(self, folder: Path) -> Path:
+        return folder / self.name
+
+    def exists(self, folder: Path) -> bool:
+        return self.path(folder).exists()
+
+    def claims(self, folder: Path) -> bool:
+        """Return whether `folder` holds this artifact, damaged or not, rather than another program's file."""
+        if not self.exists(folder):
+            return False
+        try:
+            body = storage.read_json(self.path(folder), self.remedy)
+        except ArtifactError:
+            return True
+        return isinstance(body, dict) and body.get("format") == self.format
+
+    def write(self, folder: Path, body: Mapping[str, Any]) -> None:
+        """Write `body`, signed. It must name every input of `made_of`."""
+        if unnamed := set(self.made_of) - set(body):
+            raise ValueError(f"{self.name} does not say what it was made of: {', '.join(sorted(unnamed))}")
+        storage.write_signed(self.path(folder), self.format, self.version, body)
+
+    def read(self, folder: Path, remedy: str | None = None) -> dict[str, Any]:
+        """Return what the file says, whatever it was made of. ArtifactError: missing, damaged, foreign or newer."""
+        return storage.read_signed(self.path(folder), self.format, self.version, remedy or self.remedy)
+
+    def records_path(self, folder: Path) -> Path:
+        assert self.records is not None, f"{self.name} has no records"
+        return folder / self.records
+
+    def write_records(self, folder: Path, records: Iterable[Mapping[str, Any]]) -> str:
+        """Write the lines of `records`; return their checksum, which belongs into the body."""
+        return storage.write_records(self.records_path(folder), records)
+
+    def read_records(self, folder: Path, body: Mapping[str, Any], remedy: str | None = None) -> list[dict[str, Any]]:
+        """Return the lines of `records`, verified. ArtifactError where they are not those that `body` vouches for."""
+        return storage.read_records(self.records_path(folder), body[self.records_key], remedy or self.remedy)
+
+    def inspect(self, folder: Path, wanted: Mapping[str, Any] | None = None, remedy: str | None = None) -> Inspection:
+        """Return the state of the artifact in `folder`.
+
+        Its inputs are compared with `wanted`, fingerprints by key of `made_of`; without it, with what the folder and
+        the run hold now. ArtifactError where one of those inputs is damaged.
+        """
+        if not self.exists(folder):
+            return Inspection(self.path(folder), State.MISSING)
+        try:
+            body = self.read(folder, remedy)
+        except ArtifactError as error:
+            return Inspection(self.path(folder), State.DAMAGED, error=error)
+        if wanted is None:
+            wanted = {key: resolve(folder, body) for key, resolve in self.made_of.items()}
+        differing = tuple(key for key, value in wanted.items() if body.get(key) != value)
+        state = State.OLDER if body["format_version"] < self.version else State.STALE if differing else State.FINE
+        return Inspection(self.path(folder), state, body, differing)
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A safetensors file that can be made again from other artifacts, with a checksum of itself in its metadata."""
+
+    name: str
+    made_of: tuple[str, ...]
+    """Keys of the metadata that name what it was made of."""
+
+    def path(self, folder: Path) -> Path:
+        return folder / self.name
+
+    def write(self, folder: Path, tensors: Mapping[str, Tensor], made_of: Mapping[str, str]) -> None:
+        storage.write_derived(self.path(folder), tensors, {key: made_of[key] for key in self.made_of})
+
+    def read(self, folder: Path, made_of: Mapping[str, str]) -> dict[str, Tensor] | None:
+        """Return the tensors; None where there are none, or were made of something else. ArtifactError: damaged."""
+        return storage.read_derived(self.path(folder), {key: made_of[key] for key in self.made_of})

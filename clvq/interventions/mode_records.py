@@ -1,0 +1,214 @@
+"""What the measurements beside edits inside the model give: splice, probes, single concepts; a class a JSON object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from clvq.concepts.records import Record
+from clvq.interventions.records import Interval
+
+
+@dataclass(frozen=True)
+class Answer(Record):
+    """What the model answers with other states, beside what it answers as it is."""
+
+    agreement: Interval
+    kl: Interval
+    loss: Interval
+    accuracy: Interval | None
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        return cls(**{name: Interval.read(value) for name, value in body.items()})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Spliced(Record):
+    """Figures with one stand-in at the tokens without a row."""
+
+    share_recovered: Interval | None
+    """None where the ablation does not surely cost anything."""
+    share_recovered_labels: Interval | None
+    loss_clean: float
+    spliced: Answer
+    ablated: Answer
+    """With the mean at every row."""
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        return cls(
+            share_recovered=Interval.read(body["share_recovered"]),
+            share_recovered_labels=Interval.read(body["share_recovered_labels"]),
+            loss_clean=body["loss_clean"],
+            spliced=Answer.read(body["spliced"]),
+            ablated=Answer.read(body["ablated"]),
+        )
+
+
+@dataclass(frozen=True)
+class SpliceResult(Record):
+    """What the reconstruction keeps of the model's answers, over sentences that have a row."""
+
+    input_layer: int
+    """Where rows are read."""
+    layer: int
+    """Where their reconstruction is put."""
+    target: str
+    """"class", or "next token" (the one after the text)."""
+    sentences: int
+    left_out: int
+    """Sentences without a row."""
+    only_sentence_row: bool
+    """Whether the answer depends on the sentence rows alone, by trial."""
+    distinct_texts: int
+    tokens: int
+    tokens_of_rows: int
+    """How many of the tokens have a row."""
+    accuracy: Interval | None
+    """Of the model as it is; None without labels of its classes."""
+    others: dict[str, Spliced]
+    """By what stands at tokens without a row: `clean` (as they are) and `ablated` (the mean)."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        others = {name: Spliced.read(entry) for name, entry in body["others"].items()}
+        return cls(**{**body, "accuracy": Interval.read(body["accuracy"]), "others": others})
+
+    def as_json(self) -> dict[str, Any]:
+        return {**super().as_json(), "others": {name: entry.as_json() for name, entry in self.others.items()}}
+
+
+@dataclass(frozen=True)
+class ProbeFigures(Record):
+    """What probes read of sentence rows."""
+
+    accuracy: Interval
+    chance_distance: float
+    """`|accuracy - chance|`."""
+    refitted: Interval | None
+    """Accuracy of probes that are fitted again to edited rows; None for too few texts."""
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        return cls(Interval(**body["accuracy"]), body["chance_distance"], Interval.read(body["refitted"]))
+
+
+@dataclass(frozen=True)
+class ProbeRow(Record):
+    """What probes read of rows that an edit or a control has changed."""
+
+    edit: str
+    control: str | None
+    """None is the edit itself."""
+    figures: ProbeFigures
+    drop: Interval
+    """Accuracy before minus accuracy after."""
+    distance: float
+    """How far a row moves, on average."""
+    selectivity: Interval | None
+    """Accuracy under the control minus that under the edit; None for the edit, and where the distances differ."""
+    protocol: str | None = None
+    """Of the published protocol: "published", or "check" for a line that checks it."""
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        return cls(
+            edit=body["edit"],
+            control=body["control"],
+            figures=ProbeFigures.read(body),
+            drop=Interval(**body["drop"]),
+            distance=body["distance"],
+            selectivity=Interval.read(body["selectivity"]),
+            protocol=body.get("protocol"),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        body = super().as_json()
+        figures, protocol = body.pop("figures"), body.pop("protocol")
+        head = {"edit": body.pop("edit"), "control": body.pop("control")}
+        return {**({"protocol": protocol} if protocol else {}), **head, **figures, **body}
+
+
+@dataclass(frozen=True)
+class ProbeResult(Record):
+    """What a probe reads of sentence rows before and after edits."""
+
+    mode: str
+    """"probe", or "paper" for the published protocol."""
+    layer: int
+    rows: str
+    """What is probed: "sentence", or "mean of words"."""
+    distinct_texts: int
+    chance: float
+    sentences: dict[str, int]
+    """Of each part: `training`, `selection` (of the sound protocol alone) and `evaluation`."""
+    C: float | None
+    """Selected inverse strength of the regularisation; None of the published protocol."""
+    before: ProbeFigures
+    table: list[ProbeRow]
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        table = [ProbeRow.read(line) for line in body["table"]]
+        return cls(**{**body, "C": body.get("C"), "before": ProbeFigures.read(body["before"]), "table": table})
+
+    def as_json(self) -> dict[str, Any]:
+        body = super().as_json()
+        if self.C is None:
+            del body["C"]
+        return body
+
+
+@dataclass(frozen=True)
+class ControlledEffect(Interval):
+    """A mean with its interval, and a test of its being above 0."""
+
+    p: float | None
+    """None for too few texts, or where the control could not be matched."""
+    q: float | None
+    """The same as a share of false discoveries among the concepts with so small a p."""
+
+
+@dataclass(frozen=True)
+class ConceptEffect(Record):
+    """What removing one concept wherever it occurs does, over the sentences that have it."""
+
+    code: int
+    sentences: int
+    texts: int
+    """Distinct ones."""
+    flips: float
+    kl: float
+    """KL(clean || changed) in nats."""
+    probability: float
+    """How much the probability of what was predicted falls."""
+    coherent: ControlledEffect
+    """The same less the fall under the coherent random step: the concept's effect."""
+    own: ControlledEffect
+    """The same less the fall under the words' own deviations."""
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        return cls(**{**body, **{name: ControlledEffect(**body[name]) for name in ("coherent", "own")}})
+
+
+@dataclass(frozen=True)
+class ConceptEffects(Record):
+    """Which concepts drive the model's answers."""
+
+    class_: str | None
+    """Predicted class of the sentences; None for all."""
+    sentences: int
+    """With at least one concept."""
+    concepts: list[ConceptEffect]
+    """Those with the largest effect first; those that are not tested last."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        return cls(body["class"], body["sentences"], [ConceptEffect.read(line) for line in body["concepts"]])
+
+    def as_json(self) -> dict[str, Any]:
+        body = super().as_json()
+        return {"class": body.pop("class_"), **body}
