@@ -53,7 +53,7 @@ class SplitText:
 
 
 def load_model(checkpoint: Checkpoint) -> ClvqVae | TopKSae:
-    """The model on the device that it was trained on, or on what this machine has in its place."""
+    """Load a checkpoint's model onto the device that it was trained on, or onto this machine's default device."""
     try:
         device = pick_device(checkpoint.settings.device)
     except ClvqError:
@@ -65,7 +65,7 @@ def load_model(checkpoint: Checkpoint) -> ClvqVae | TopKSae:
 def assign(
     model: ClvqVae | TopKSae, store: ActivationStore, split: str, layers: tuple[int, int], progress: Report = silent
 ) -> Assignment:
-    """The nearest code of every row that is no sink at either of `layers` (input, output), as evaluation takes it."""
+    """Return the nearest code of every row that is no sink at either of `layers` (input, output)."""
     keep = ~store.sinks(split, layers)
     is_word = (store.flags(split) & WORD) != 0
     codebook, scale = model.codebook, float(model.input_scale)
@@ -94,7 +94,7 @@ def assign(
 
 
 def read_text(store: ActivationStore, split: str, progress: Report = silent) -> SplitText:
-    """Word types, sentences, distinct texts and classes of a split, in one reading of its sentences."""
+    """Return the word types, sentences, distinct texts and classes of a split, from one pass over its sentences."""
     counts = store.row_counts(split)
     numbers: dict[str, int] = {}
     digests: dict[int, int] = {}

@@ -54,27 +54,28 @@ class ConceptSpace(ABC):
 
     @abstractmethod
     def codes(self, rows: Tensor) -> Tensor:
-        """[N, D] -> [N] the code of each word."""
+        """Return the code of each word `[N]` from rows `[N, D]`."""
 
     @abstractmethod
     def basis(self, rows: Tensor, rank: int = 1) -> Tensor:
-        """[N, D] -> [N, D, rank] orthonormal columns that span each word's concepts, the nearest or strongest first;
-        zeros where it has fewer. At rank 1 it is the direction of the word's code."""
+        """Return orthonormal columns `[N, D, rank]` that span each word's concepts, the nearest or strongest first.
+        Columns are zeros where a word has fewer concepts. At rank 1 the column is the direction of the word's code."""
 
     @abstractmethod
     def raw_basis(self, rows: Tensor, rank: int = 1) -> Tensor:
-        """[N, D] -> [N, D, rank] the same of the concepts as the method holds them, not taken about the mean."""
+        """Return the same `[N, D, rank]` for the vectors that the method stores, without subtracting the mean."""
 
     @abstractmethod
     def deviations(self, codes: Tensor) -> Tensor:
-        """[...] -> [..., D] how far a concept lies from the mean, `c_i - mu`; zeros of one that no training row has."""
+        """Return the deviation of each concept from the mean, `c_i - mu` `[..., D]`; zeros for a concept without
+        training rows."""
 
     @abstractmethod
     def raw_directions(self, codes: Tensor) -> Tensor:
-        """[...] -> [..., D] unit vectors of the concepts as the method holds them."""
+        """Return unit vectors `[..., D]` of the concepts as the method stores them, without subtracting the mean."""
 
     def directions(self, codes: Tensor) -> Tensor:
-        """[...] -> [..., D] unit vectors `u_i`; zeros for a concept that no training row has."""
+        """Return the unit vectors `u_i` `[..., D]`; zeros for a concept without training rows."""
         return functional.normalize(self.deviations(codes), dim=-1)
 
     @cached_property
@@ -88,8 +89,8 @@ class CodeSpace(ConceptSpace):
     """Of a method that gives each word one code."""
 
     def __init__(self, model: ClvqVae | TopKSae, sums: Mapping[str, Tensor]) -> None:
-        """`sums` are those of concept-space.safetensors: `means` `[K, D]` are the `c_i`, and `mu` for a code without
-        rows."""
+        """Take the tensors of concept-space.safetensors as `sums`. `means` `[K, D]` are the `c_i`, or `mu` for a code
+        without rows."""
         self._model = model
         device = model.codebook.device
         self.mean, self.covariance, self.usage = sums["mean"].to(device), sums["covariance"].to(device), sums["usage"]
@@ -111,7 +112,7 @@ class CodeSpace(ConceptSpace):
         return orthonormal(self.raw_directions(self._nearest(rows, rank)))
 
     def _nearest(self, rows: Tensor, count: int) -> Tensor:
-        """[N, D] -> [N, count] the nearest codes of each word, the nearest first."""
+        """Return the `count` nearest codes of each word `[N, count]`, the nearest first."""
         assert isinstance(self._model, ClvqVae)
         distances = self._model.quantizer.relative_distances(self._model.encode(rows))
         return distances.topk(min(count, distances.shape[1]), largest=False).indices
@@ -139,7 +140,8 @@ class SaeSpace(CodeSpace):
 
 
 def orthonormal(directions: Tensor) -> Tensor:
-    """[..., r, D] -> [..., D, r] orthonormal columns that span the directions; zeros for one that earlier ones span."""
+    """Orthonormalize directions `[..., r, D]` into columns `[..., D, r]`; zeros for a direction that earlier ones
+    span."""
     columns, mixing = torch.linalg.qr(directions.transpose(-1, -2))
     new = mixing.diagonal(dim1=-2, dim2=-1).abs() > INDEPENDENT
     return columns * new[..., None, :]
@@ -148,8 +150,8 @@ def orthonormal(directions: Tensor) -> Tensor:
 def concept_space(
     checkpoint: Checkpoint, *, device: str | torch.device = "cpu", progress: Report = silent
 ) -> ConceptSpace:
-    """The directions of a checkpoint's concepts: read where they are stored and fit its weights, else from one pass
-    over the training rows, and stored.
+    """Return the directions of a checkpoint's concepts. They are read if stored for its weights, else computed in one
+    pass over the training rows and stored.
 
     ArtifactError where the activations are missing or a file is damaged; MismatchError where they are others than
     the checkpoint was trained on; ClvqError where its folder cannot be written.
@@ -169,8 +171,8 @@ def _identity(checkpoint: Checkpoint) -> dict[str, str]:
 
 @torch.no_grad()
 def _sums(checkpoint: Checkpoint, progress: Report) -> dict[str, Tensor]:
-    """mean [D], covariance [D, D], means [K, D], usage [K] and class_directions [C, D], in one pass over the training
-    rows."""
+    """Compute mean [D], covariance [D, D], means [K, D], usage [K] and class_directions [C, D], in one pass over the
+    training rows."""
     store = checkpoint.store()
     found = codebook(checkpoint, progress=progress)
     codes = torch.from_numpy(found.assignments(SPLIT)).long()
@@ -218,13 +220,13 @@ def _sums(checkpoint: Checkpoint, progress: Report) -> dict[str, Tensor]:
 
 
 def _predicted_classes(store: ActivationStore) -> Tensor:
-    """[N] the class that is predicted for the sentence of each training row; -1 without one."""
+    """Return the class that is predicted for the sentence of each training row `[N]`; -1 without a prediction."""
     predictions = [-1 if row.prediction is None else row.prediction for row in store.sentences(SPLIT)]
     return torch.repeat_interleave(torch.tensor(predictions), torch.from_numpy(store.row_counts(SPLIT)))
 
 
 def _class_directions(totals: Tensor, counts: Tensor) -> Tensor:
-    """[C, D] sums and [C] numbers of words by predicted class -> the `w_y`."""
+    """Return the `w_y` `[C, D]` from sums `[C, D]` and numbers `[C]` of words by predicted class."""
     others, rest = totals.sum(dim=0) - totals, counts.sum() - counts
     known = (counts > 0) & (rest > 0)
     gaps = totals / counts.clamp_min(1)[:, None] - others / rest.clamp_min(1)[:, None]

@@ -12,7 +12,8 @@ PERPLEXITY = 30.0
 
 
 def directions(codes: np.ndarray, usage: np.ndarray | None = None) -> np.ndarray:
-    """Codes `[K, D]` -> unit vectors `[K, D]` float64; `usage` `[K]` subtracts the mean that it weights first.
+    """Return unit vectors `[K, D]` float64 of codes `[K, D]`. With `usage` `[K]` the mean code, weighted by usage, is
+    subtracted first.
 
     A code at the mean itself has no direction and stays 0.
     """
@@ -23,7 +24,7 @@ def directions(codes: np.ndarray, usage: np.ndarray | None = None) -> np.ndarray
 
 
 def mean_cosine(units: np.ndarray) -> float | None:
-    """Mean cosine over the pairs of unit vectors `[K, D]`; None for fewer than two."""
+    """Return the mean cosine over all pairs of unit vectors `[K, D]`; None for fewer than two vectors."""
     count = len(units)
     if count < 2:
         return None
@@ -31,7 +32,7 @@ def mean_cosine(units: np.ndarray) -> float | None:
 
 
 def neighbours(units: np.ndarray, most: int) -> list[list[tuple[int, float]]]:
-    """For each unit vector `[K, D]` the (index, cosine) of the `most` nearest others, nearest first."""
+    """Return for each unit vector `[K, D]` the (index, cosine) of the `most` nearest others, the nearest first."""
     cosines = np.clip(units @ units.T, -1.0, 1.0)
     np.fill_diagonal(cosines, -np.inf)
     order = np.argsort(-cosines, axis=1, kind="stable")[:, : min(most, len(units) - 1)]
@@ -39,7 +40,8 @@ def neighbours(units: np.ndarray, most: int) -> list[list[tuple[int, float]]]:
 
 
 def layout(units: np.ndarray) -> np.ndarray:
-    """Unit vectors `[K, D]` -> `[K, 2]` in -1 to 1 by t-SNE on cosines (van der Maaten and Hinton 2008).
+    """Return positions `[K, 2]` in -1 to 1 of unit vectors `[K, D]`, by t-SNE on cosines (van der Maaten and Hinton
+    2008).
 
     The exact method from the principal components: the same codes give the same map.
     """

@@ -32,7 +32,7 @@ class RankedWords(NamedTuple):
 
 
 def count_words(codes: np.ndarray, types: np.ndarray, size: int, vocabulary_size: int) -> csr_array:
-    """Code and word type of each word `[N]` -> how often each type has each code `[K, V]`, sparse."""
+    """Count how often each word type has each code, `[K, V]` sparse, from the code and the type of each word `[N]`."""
     ones = np.ones(len(codes), np.int64)
     counts = coo_array((ones, (codes, types)), shape=(size, vocabulary_size)).tocsr()
     counts.sum_duplicates()
@@ -40,7 +40,7 @@ def count_words(codes: np.ndarray, types: np.ndarray, size: int, vocabulary_size
 
 
 def rank_words(counts: csr_array, vocabulary: list[str], most: int) -> list[RankedWords]:
-    """The `most` best words of every concept; equal scores in alphabetical order, so that a rerun gives the same."""
+    """Return the `most` best words of every concept. Words with equal scores are in alphabetical order."""
     of_type, of_code = counts.sum(axis=0), counts.sum(axis=1)
     alphabetical = np.empty(len(vocabulary), np.int64)
     alphabetical[np.argsort(np.array(vocabulary, object), kind="stable")] = np.arange(len(vocabulary))

@@ -146,7 +146,7 @@ class IntegratedAttribution:
 
 
 def _filler(upper: UpperLayers) -> int:
-    """The first of the model's fillers that is not 0 at the layer.
+    """Return the first of the model's filler tokens whose state is not 0 at the layer.
 
     Where a model normalises states before it uses them, a state of 0 is a singular point, at which no number of steps
     is enough. So a token that is 0 at the layer, as one whose embedding was never trained may be, is the last choice.

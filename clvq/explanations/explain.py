@@ -82,7 +82,7 @@ def explain(
 
 
 def _checked(texts: Sequence[str]) -> list[str]:
-    """The texts without halves of Unicode characters; ClvqError where there is none, or one says nothing."""
+    """Return the texts without halves of Unicode characters. ClvqError where there is no text, or a blank one."""
     if not texts:
         raise ClvqError("No text is given to explain.")
     for number, text in enumerate(texts, 1):

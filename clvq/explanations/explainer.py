@@ -54,7 +54,7 @@ class Explainer:
         return self.model.tokenize(texts, self.store.settings["unit"], self.store.settings["words"])
 
     def refuse_unreadable(self, tokenized: Sequence[TokenizedSentence]) -> None:
-        """ClvqError where the model does not read a text to its end, or finds no word in it."""
+        """Raise ClvqError where the model does not read a text to its end, or finds no word in it."""
         for number, sentence in enumerate(tokenized, 1):
             which = f"Text {number} of {len(tokenized)}"
             if sentence.truncated_words:
@@ -127,7 +127,8 @@ class Explainer:
         return names[target] if names is not None else str(self.model.tokenizer.decode([target]))
 
     def _codes(self, sentences: list[TokenizedSentence]) -> list[list[int | None]]:
-        """For each sentence the codes of its words, from rows as the store has them; None for an attention sink."""
+        """Return for each sentence the codes of its words, from rows made as in the store; None for an attention
+        sink."""
         pooling, layers = self.store.settings["pooling"], (self.checkpoint.input_layer, self.checkpoint.output_layer)
         layouts = [row_layout(sentence, pooling) for sentence in sentences]
         rows = self.store.as_stored(self.model.run(sentences, layers, pooling).hidden)
@@ -168,8 +169,8 @@ def language_model_of(
 
 
 def salient_words(values: Sequence[float], mass: float | None) -> set[int]:
-    """Indices of the words that speak most for the prediction: the top one, or the fewest that hold `mass` of what
-    is above 0. Where nothing is, the one of largest size."""
+    """Return indices of the salient words: the top word, or the smallest set with the share `mass` of all positive
+    attribution. Where no attribution is positive, return the word with the largest absolute one."""
     if not values:
         return set()
     order = sorted(range(len(values)), key=lambda at: -values[at])

@@ -55,7 +55,7 @@ def read_rationales(store: ActivationStore, column: str) -> dict[str, list[Span]
 
 
 def _evaluation_table(store: ActivationStore) -> tuple[Table, str]:
-    """The corpus that the evaluation split was read from, and its text column."""
+    """Return the corpus that the evaluation split was read from, and its text column."""
     settings, made = store.settings, store.provenance["corpus"]
     name = "dataset" if settings["eval_dataset"] is None else "eval_dataset"
     corpus: str = settings[name]
@@ -76,7 +76,7 @@ def _evaluation_table(store: ActivationStore) -> tuple[Table, str]:
 
 
 def _parts(value: Any) -> list[str] | None:
-    """The marked parts of a text; None where the value cannot be that."""
+    """Return the marked parts of a text; None where the value is neither text nor a list of texts."""
     if value is None or value == "":
         return []
     if isinstance(value, str) and value.startswith("["):
@@ -136,7 +136,7 @@ def agreement(sentences: Sequence[Explanation], column: str, frequencies: Mappin
 
 
 def _best(scores: np.ndarray, count: int) -> np.ndarray:
-    """[words] bool: the `count` highest scores, of equal ones the first."""
+    """Return as bool `[words]` the words with the `count` highest scores; of equal scores the first."""
     chosen = np.zeros(len(scores), bool)
     chosen[np.argsort(-scores, kind="stable")[:count]] = True
     return chosen

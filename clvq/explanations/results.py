@@ -74,7 +74,7 @@ def summarize(
     left_out: dict[str, int] | None = None,
     truncated: int = 0,
 ) -> dict[str, Any]:
-    """What explanations.json says, but for checksums and rationales."""
+    """Return the content of explanations.json, except for checksums and rationales."""
     config, model = explainer.config, explainer.model
     hits = [sentence.prediction == sentence.label for sentence in sentences if sentence.label is not None]
 

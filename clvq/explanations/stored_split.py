@@ -47,7 +47,7 @@ class StoredSplit:
         self.identity = {"checkpoint": checkpoint.fingerprint, "rows": store.fingerprint}
 
     def finished(self) -> Explanations | None:
-        """What the folder holds; None where there is nothing, or what was made of other weights or rows."""
+        """Return the stored explanations; None where there are none, or where they are of other weights or rows."""
         summary = EXPLANATIONS.inspect(self.folder, self.identity).usable()
         if summary is None:
             return None
@@ -70,7 +70,7 @@ class StoredSplit:
             )
 
     def make(self, overwrite: bool) -> None:
-        """Explains what is missing, and writes the two files."""
+        """Explain the sentences that are missing, and write the two files."""
         rationales = None
         if self.config.rationale_column is not None:
             rationales = read_rationales(self.store, self.config.rationale_column)
@@ -131,7 +131,7 @@ class StoredSplit:
         tokenized: list[TokenizedSentence],
         done: dict[int, Explanation],
     ) -> None:
-        """Adds to `done`, and line by line to the unfinished file, which first is made to hold just that."""
+        """Add to `done`, and line by line to the unfinished file, which is first cut back to `done`."""
         path = self.folder / UNFINISHED_EXPLANATIONS_NAME
         head = {**self.identity, "settings": self.config.deciding()}
         write_text(path, "".join(json.dumps(line) + "\n" for line in [head, *(one.as_line() for one in done.values())]))
@@ -145,7 +145,8 @@ class StoredSplit:
             self.progress(Progress("explain", len(done), total, "sentences"))
 
     def _unfinished(self) -> dict[int, Explanation]:
-        """The whole lines that an interrupted explanation with the same settings left; none of other weights."""
+        """Return the whole lines of an interrupted explanation with the same settings; none where the weights
+        differ."""
         path = self.folder / UNFINISHED_EXPLANATIONS_NAME
         if not path.exists():
             return {}

@@ -95,18 +95,19 @@ class ClvqVae(HubModel):
         return self.quantizer.codebook
 
     def encode(self, hidden_states: Tensor) -> Tensor:
-        """Input layer's hidden states `[..., D]` -> `z_e [..., D]`."""
+        """Encode hidden states of the input layer `[..., D]` as `z_e [..., D]`."""
         return self.encoder(hidden_states.to(self.codebook.dtype) * self.input_scale)
 
     def quantize(self, z_e: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """`z_e [B, T, D]`, mask `[B, T]` -> `(z_q [B, T, D], indices [B, T])`; 0 and -1 where there is no row."""
+        """Quantize `z_e [B, T, D]` with a mask `[B, T]` to `(z_q [B, T, D], indices [B, T])`; 0 and -1 where there is
+        no row."""
         mask = _row_mask(z_e, mask)
         rows = self.quantizer(z_e[mask])
         return _scatter(straight_through(z_e[mask], rows.codes), mask), _scatter(rows.indices, mask, fill=-1)
 
     def decode(self, z_q: Tensor, mask: Tensor | None = None, z_e: Tensor | None = None) -> Tensor:
-        """`z_q [B, T, D]` -> output layer's hidden states `[B, T, E]`. A decoder with `decoder_memory="encoder"`
-        needs `z_e` as well."""
+        """Predict hidden states of the output layer `[B, T, E]` from `z_q [B, T, D]`. A decoder with
+        `decoder_memory="encoder"` needs `z_e` as well."""
         mask = _row_mask(z_q, mask)
         if self.decoder.sees_encoder and z_e is None:
             raise ClvqError("This decoder attends to the encoder's output: decode(z_q, mask, z_e) needs z_e.")
@@ -114,17 +115,17 @@ class ClvqVae(HubModel):
         return _scatter(rows / self.output_scale, mask)
 
     def assign(self, hidden_states: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Input layer's hidden states `[B, T, D]`, mask `[B, T]` -> the nearest code of each row `[B, T]`, or -1."""
+        """Return the nearest code of each row `[B, T]`, or -1, for hidden states `[B, T, D]` and a mask `[B, T]`."""
         mask = _row_mask(hidden_states, mask)
         with torch.no_grad():
             return _scatter(self.quantizer.assign(self.encode(hidden_states[mask])), mask, fill=-1)
 
     def nearest(self, z_e: Tensor) -> Tensor:
-        """`z_e [N, D]` -> the nearest code of each row `[N]`."""
+        """Return the nearest code `[N]` of each row of `z_e [N, D]`."""
         return self.quantizer.relative_distances(z_e).argmin(dim=1)
 
     def forward(self, hidden_states: Tensor, mask: Tensor | None = None) -> ClvqOutput:
-        """Input layer's hidden states `[B, T, D]`, mask `[B, T]` true at rows."""
+        """Run the model on hidden states of the input layer `[B, T, D]`, with a mask `[B, T]` that is true at rows."""
         mask = _row_mask(hidden_states, mask)
         z_e = _scatter(self.encode(hidden_states[mask]), mask)
         z_q, indices = self.quantize(z_e, mask)
@@ -132,7 +133,7 @@ class ClvqVae(HubModel):
 
 
 def _row_mask(values: Tensor, mask: Tensor | None) -> Tensor:
-    """The mask as bool on the values' device; all true where none is given. ClvqError where shapes differ."""
+    """Return the mask as bool on the values' device; all true without a mask. ClvqError where shapes differ."""
     if mask is None:
         return torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
     if mask.shape != values.shape[:2]:
@@ -141,6 +142,6 @@ def _row_mask(values: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _scatter(rows: Tensor, mask: Tensor, fill: int = 0) -> Tensor:
-    """[N, ...] -> [B, T, ...] with `fill` where there is no row."""
+    """Put packed rows `[N, ...]` into `[B, T, ...]`, with `fill` where there is no row."""
     flat = rows.new_full((mask.numel(), *rows.shape[1:]), fill)
     return flat.index_copy(0, Layout.of_mask(mask).positions, rows).view(*mask.shape, *rows.shape[1:])

@@ -16,12 +16,12 @@ ROWS_AT_ONCE = 16384
 
 
 def sample_size(codebook_size: int) -> int:
-    """How many sampled rows an initialization works on: more rows a code than that do not move its centroid."""
+    """Return how many sampled rows an initialization uses. More rows per code would not change its centroid much."""
     return min(MOST_ROWS, ROWS_PER_CODE * codebook_size)
 
 
 def initial_codebook(rows: Tensor, codebook_size: int, initialization: str, generator: torch.Generator) -> Tensor:
-    """Rows `[N, D]` -> codes `[K, D]`. `generator` lives on the CPU. Rows may be overwritten.
+    """Compute first codes `[K, D]` from rows `[N, D]`. `generator` lives on the CPU. Rows may be overwritten.
 
     `spherical` (arXiv 2506.20040, section 3.3): k-means++ and Lloyd on unit vectors, each centroid scaled by its
     members' mean norm. Raises ClvqError for fewer rows than codes.
@@ -47,7 +47,7 @@ def initial_codebook(rows: Tensor, codebook_size: int, initialization: str, gene
 
 
 def k_means(rows: Tensor, clusters: int, generator: torch.Generator, spherical: bool = False) -> Tensor:
-    """Lloyd's algorithm from k-means++ seeds (Arthur and Vassilvitskii 2007): rows `[N, D]` -> centroids `[K, D]`.
+    """Run Lloyd's algorithm from k-means++ seeds (Arthur and Vassilvitskii 2007): rows `[N, D]` -> centroids `[K, D]`.
 
     `spherical`: rows are unit vectors, and so are centroids. An empty cluster restarts at the row farthest from its
     centroid. Stops when no row changes its cluster, or after LLOYD_STEPS.
@@ -72,13 +72,14 @@ def k_means(rows: Tensor, clusters: int, generator: torch.Generator, spherical: 
 
 
 def nearest(rows: Tensor, codes: Tensor) -> Tensor:
-    """[N, D], [K, D] -> [N] index of the nearest code by squared Euclidean distance."""
+    """Return the index `[N]` of the nearest code by squared Euclidean distance, for rows `[N, D]` and codes `[K,
+    D]`."""
     offset = codes.square().sum(dim=1)
     return torch.cat([torch.addmm(offset, part, codes.T, alpha=-2).argmin(dim=1) for part in rows.split(ROWS_AT_ONCE)])
 
 
 def _plus_plus(rows: Tensor, clusters: int, generator: torch.Generator) -> Tensor:
-    """k-means++ seeds: each next one drawn in proportion to the squared distance from the nearest so far."""
+    """Draw k-means++ seeds, each in proportion to the squared distance from the nearest seed drawn before."""
     draws = torch.rand(clusters, generator=generator, dtype=torch.float64)
     squares = rows.square().sum(dim=1)
     chosen = [int(draws[0] * len(rows))]

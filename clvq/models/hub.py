@@ -38,7 +38,7 @@ class HubModel(
         token: str | bool | None = None,
         **model_kwargs: Any,
     ) -> Self:
-        """Reads a checkpoint folder, or a repository on the hub. ArtifactError names a file that does not fit."""
+        """Read a checkpoint folder, or a repository on the hub. ArtifactError names a file that does not fit."""
         if Path(model_id).is_dir():
             weights = Path(model_id) / WEIGHTS_NAME
         else:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def perplexity(counts: Tensor) -> float:
-    """`exp(-sum_i p_i log p_i)`, `p = counts / sum(counts)`; 0 where nothing was counted."""
+    """Return `exp(-sum_i p_i log p_i)` with `p = counts / sum(counts)`; 0 where nothing was counted."""
     total = float(counts.sum())
     if not total:
         return 0.0

@@ -53,7 +53,7 @@ class TopKSae(nn.Module):
         self.register_buffer("batches_unused", torch.zeros(latents, dtype=torch.int64))
 
     def preactivations(self, rows: Tensor) -> Tensor:
-        """Rows `[N, D]` -> `[N, M]`."""
+        """Return the preactivations `[N, M]` of rows `[N, D]`."""
         return (rows - self.bias) @ self.weights.T
 
     def strongest(self, preactivations: Tensor) -> Latents:
@@ -61,15 +61,15 @@ class TopKSae(nn.Module):
         return Latents(values.relu(), indices)
 
     def combine(self, latents: Latents) -> Tensor:
-        """The directions weighted by the latents, without the bias: rows `[N, D]`."""
+        """Sum the directions, weighted by the latents, without the bias: rows `[N, D]`."""
         return functional.embedding_bag(latents.indices, self.directions, per_sample_weights=latents.values, mode="sum")
 
     def encode(self, hidden_states: Tensor) -> Latents:
-        """Input layer's hidden states `[N, D]` -> their latents."""
+        """Encode hidden states of the input layer `[N, D]` as latents."""
         return self.strongest(self.preactivations(self.encoder(hidden_states) * self.input_scale))
 
     def decode(self, latents: Latents) -> Tensor:
-        """Latents -> input layer's hidden states `[N, D]`."""
+        """Reconstruct hidden states of the input layer `[N, D]` from latents."""
         return (self.combine(latents) + self.bias) / self.input_scale
 
     @torch.no_grad()
@@ -90,7 +90,7 @@ class TopKSae(nn.Module):
 
     @torch.no_grad()
     def normalize(self) -> None:
-        """Makes the directions unit vectors again, after a step of the optimiser."""
+        """Make the directions unit vectors again, after a step of the optimiser."""
         self.directions.copy_(functional.normalize(self.directions, dim=1))
 
     @property
@@ -99,18 +99,18 @@ class TopKSae(nn.Module):
         return self.bias.detach() + self.strength[:, None] * self.directions.detach()
 
     def encoder(self, rows: Tensor) -> Tensor:
-        """Codes lie in the input layer's own space."""
+        """Return the rows unchanged: codes are in the input layer's own space."""
         return rows.to(self.bias.dtype)
 
     @torch.no_grad()
     def nearest(self, rows: Tensor) -> Tensor:
-        """Rows `[N, D]` -> the strongest latent of each `[N]`."""
+        """Return the strongest latent `[N]` of each row `[N, D]`."""
         return self.preactivations(rows).argmax(dim=1)
 
     @torch.no_grad()
     def assign(self, hidden_states: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Input layer's hidden states `[B, T, D]`, mask `[B, T]` -> the strongest latent of each row `[B, T]`, or
-        -1."""
+        """Return the strongest latent of each row `[B, T]`, or -1, for hidden states `[B, T, D]` and a mask `[B,
+        T]`."""
         codes = self.nearest((self.encoder(hidden_states) * self.input_scale).flatten(0, 1)).view(
             hidden_states.shape[:2]
         )

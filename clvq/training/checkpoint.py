@@ -73,7 +73,7 @@ class Checkpoint(Shown):
         return self.settings.output_layer
 
     def store(self) -> ActivationStore:
-        """The activations beside this checkpoint, which must be those it was trained on.
+        """Return the activations beside this checkpoint, which must be those that it was trained on.
 
         ArtifactError where there are none, MismatchError where they are others.
         """
@@ -82,7 +82,7 @@ class Checkpoint(Shown):
         return store
 
     def check_store(self, store: ActivationStore) -> None:
-        """MismatchError that names what a store does not share with the one that this was trained on."""
+        """Raise MismatchError that names the differences between a store and the one that this was trained on."""
         made = self.config["provenance"]
         remedy = "Use another --run or --name, or `clvq train --overwrite` to train again."
         if store.fingerprint != made["rows"]:
@@ -114,7 +114,7 @@ class Checkpoint(Shown):
         return int(self.config["codebook_size" if self.has_codes else "latents"])
 
     def load(self) -> ClvqVae | TopKSae:
-        """The model, after its weights are verified."""
+        """Return the model, after verifying its weights."""
         check_file(self.path / WEIGHTS_NAME, self.config["weights_checksum"])
         if self.has_codes:
             return ClvqVae.from_pretrained(self.path)
@@ -124,7 +124,7 @@ class Checkpoint(Shown):
 
 
 def architecture(settings: TrainConfig, input_width: int, output_width: int, encoder: str) -> dict[str, Any]:
-    """The arguments of ClvqVae that `settings` come to; without an encoder codes are frozen, and never drawn."""
+    """Return the arguments of ClvqVae for `settings`. Without an encoder the codes are frozen and never drawn."""
     shared = ("codebook_size", "top_k", "temperature", "temperature_unit", "ema_decay", "decoder_layers",
               "decoder_heads", "feed_forward", "dropout", "decoder_memory")  # fmt: skip
     values = {name: getattr(settings, name) for name in shared}
@@ -141,7 +141,7 @@ def write_checkpoint(
     provenance: dict[str, Any],
     results: dict[str, Any],
 ) -> Checkpoint:
-    """Writes the weights, the card, and config.json last: with it the checkpoint is finished."""
+    """Write the weights, the model card, and config.json last: config.json marks the checkpoint as finished."""
     write_tensors(path / WEIGHTS_NAME, model.state_dict())
     config = {
         **architecture,
@@ -156,7 +156,7 @@ def write_checkpoint(
 
 
 def add_yardstick(checkpoint: Checkpoint, name: str, fvu: float | None) -> None:
-    """Adds a figure that was measured later to a finished checkpoint."""
+    """Add a figure that was measured later to a finished checkpoint."""
     results = checkpoint.results
     results["yardsticks"] = {**results["yardsticks"], name: fvu}
     config = {**checkpoint.config, "results": results}
@@ -165,7 +165,7 @@ def add_yardstick(checkpoint: Checkpoint, name: str, fvu: float | None) -> None:
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """The checkpoint at `path`; ArtifactError where it is missing, unfinished, foreign, or from a newer clvq."""
+    """Return the checkpoint at `path`. ArtifactError where it is missing, unfinished, foreign, or from a newer clvq."""
     path = Path(path)
     if not CHECKPOINT.exists(path):
         state = "holds an unfinished training" if (path / TRAINING_FOLDER).exists() else "holds no checkpoint"
@@ -174,7 +174,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def find_checkpoint(run: str | Path, name: str | Path | None = None) -> Checkpoint:
-    """The checkpoint `name` of a run folder, or the folder at that path; without a name the only one in the run.
+    """Return the checkpoint `name` of a run folder, or the checkpoint at that path. Without a name, return the only one
+    in the run.
 
     ArtifactError where there is none; ClvqError that lists them where there are several.
     """
@@ -201,7 +202,7 @@ def checkpoint_folders(run: Path) -> list[Path]:
 
 
 def _described(path: Path) -> str:
-    """A line of the list: name, layers, codes, FVU; a broken one is named all the same."""
+    """Describe a checkpoint in a line of the list: name, layers, codes, FVU. A broken one is named too."""
     try:
         checkpoint = read_checkpoint(path)
     except ClvqError:

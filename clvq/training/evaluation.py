@@ -148,7 +148,7 @@ def _assign(model: ClvqVae, rows: PairRows, batch_sentences: int) -> _Assigned:
 
 
 def _decode(model: ClvqVae, batch: PairBatch, z_q: Tensor) -> Tensor:
-    """Codes `z_q [N, D]` of a batch's rows -> the predicted target rows [N, E]."""
+    """Predict target rows `[N, E]` from the codes `z_q [N, D]` of a batch's rows."""
     z_e = model.encoder(batch.inputs) if model.decoder.sees_encoder else None
     return model.decoder(z_q, Layout.of_mask(batch.mask), z_e)
 
@@ -156,7 +156,8 @@ def _decode(model: ClvqVae, batch: PairBatch, z_q: Tensor) -> Tensor:
 def _reliance(
     model: ClvqVae, rows: PairRows, means: TrainingMeans, assigned: _Assigned, seed: int, progress: Report
 ) -> _Reliance:
-    """How much worse words get when codes are shuffled among the words, and when one word a sentence loses its own."""
+    """Measure how much worse words are predicted when codes are shuffled among the words, and when one word per
+    sentence loses its own code."""
     shuffled, replaced = ExplainedVariance(means.words), ExplainedVariance(means.words)
     generator = torch.Generator().manual_seed(seed)
     nothing = torch.zeros(0, dtype=torch.int64)
@@ -184,14 +185,14 @@ def _reliance(
 
 
 def count_sentences(attested: Tensor, codes: Tensor, is_word: Tensor, mask: Tensor) -> None:
-    """Adds to each code how many sentences of the batch have a word with it."""
+    """Add to each code the number of sentences of the batch in which a word has the code."""
     sentence = mask.cpu().nonzero()[:, 0][is_word]
     pairs = torch.unique(torch.stack([sentence, codes[is_word]]), dim=1)
     attested += torch.bincount(pairs[1], minlength=len(attested))
 
 
 def _one_word_a_sentence(is_word: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-    """[<= B] numbers, among the packed rows, of one random word of each sentence that has one."""
+    """Return the index, among the packed rows, of one random word of each sentence that has a word `[<= B]`."""
     chances = torch.full(mask.shape, -1.0)
     numbers = torch.zeros(mask.shape, dtype=torch.int64)
     on_cpu = mask.cpu()

@@ -83,7 +83,8 @@ class Job:
 
 
 def _wanted_types(store: ActivationStore, config: TrainConfig, sentences: np.ndarray) -> np.ndarray:
-    """[rows] bool of the training split: what the caps on word types leave; everything where there is none."""
+    """Return the rows of the training split that the caps on word types keep, as bool `[rows]`; all rows without a
+    cap."""
     flags = store.flags("train")
     if not config.max_frequency and not config.min_frequency:
         return np.ones(len(flags), bool)

@@ -11,8 +11,8 @@ from clvq.storage import write_text
 
 
 def cut_back(path: Path, step: int, epoch: int, seconds: float) -> None:
-    """Drops the lines of steps after `step` (and of epochs after `epoch`), which will be done again, and adds one of
-    kind "resume" that says how many seconds of work that is."""
+    """Drop the lines of steps after `step` (and of epochs after `epoch`), which will be repeated. Add a line of kind
+    "resume" with the seconds of work that are lost."""
     kept, lost = [], 0.0
     for line in whole_lines(path):
         if line["step"] <= step and not (line["kind"] == "epoch" and line["epoch"] > epoch):
@@ -25,7 +25,7 @@ def cut_back(path: Path, step: int, epoch: int, seconds: float) -> None:
 
 
 def whole_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The log's lines; a last line that a kill cut short is left out."""
+    """Return the lines of the log, without a last line that a kill cut short."""
     if not path.exists():
         return
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():

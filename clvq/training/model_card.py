@@ -53,7 +53,7 @@ def span(input_layer: int, target_layer: int) -> str:
 
 
 def model_card(config: dict[str, Any]) -> str:
-    """The page for what config.json says."""
+    """Return the model card for the body of config.json."""
     settings, results = config["settings"], config["results"]
     method = settings.get("method", "clvq")
     codes = method != "sae"

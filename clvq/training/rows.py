@@ -168,7 +168,7 @@ def pair_rows(
 
 
 def split_by_text(store: ActivationStore, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the first sentence with each distinct text: (for training, the selection slice).
+    """Return indices of the first sentence with each distinct text, as (for training, the selection slice).
 
     A text seen twice teaches nothing new, and a copy in both parts would make choices look better than they are.
     """
@@ -188,7 +188,8 @@ def split_by_text(store: ActivationStore, split: str) -> tuple[np.ndarray, np.nd
 def frequency_mask(
     store: ActivationStore, sentences: np.ndarray, min_frequency: int, max_frequency: int, order: str, seed: int
 ) -> np.ndarray:
-    """[rows] bool of the training split: words whose type is frequent enough, at most `max_frequency` rows a type.
+    """Return as bool `[rows]` of the training split which words have a frequent enough type, at most `max_frequency`
+    rows per type.
 
     A type is a word's text. `order="file"` keeps the first rows, as published; `"random"` draws them, in turn from
     each class, so that no type is seen in contexts of one class only. Sentence rows always stay.
@@ -219,7 +220,7 @@ def frequency_mask(
 
 
 def _spread(members: list[tuple[int, int]], count: int, generator: np.random.Generator) -> list[tuple[int, int]]:
-    """`count` random members, the classes taking turns."""
+    """Draw `count` random members, taking the classes in turn."""
     by_class: dict[int, list[tuple[int, int]]] = {}
     for index in generator.permutation(len(members)):
         by_class.setdefault(members[index][1], []).append(members[index])

@@ -80,7 +80,7 @@ def train_sae(job: Job) -> SaeOutcome:
 
 
 def choose(tried: list[Tried]) -> Tried:
-    """The best learning rate of the smallest k whose FVU is near the best one's."""
+    """Choose the best learning rate of the smallest k whose FVU is near the lowest FVU."""
 
     def fvu(point: Tried) -> float:
         return math.inf if point.selection_fvu is None else point.selection_fvu
@@ -91,7 +91,7 @@ def choose(tried: list[Tried]) -> Tried:
 
 
 def _sweep(job: Job, latents: int, ks: list[int]) -> list[Tried]:
-    """One short training for each k and learning rate. What is done is kept in sweep.json, its weights are not."""
+    """Run one short training for each k and learning rate. Finished ones are kept in sweep.json, without weights."""
     path, identity = job.folder / SWEEP_NAME, fingerprint(job.identity)
     tried: list[Tried] = []
     if path.exists():
@@ -121,7 +121,7 @@ def _sweep(job: Job, latents: int, ks: list[int]) -> list[Tried]:
 
 
 def _train_one(job: Job, latents: int, k: int, learning_rate: float) -> tuple[TopKSae, Position]:
-    """One training, short or whole."""
+    """Run one training, short or whole."""
     rows = job.rows
     torch.manual_seed(job.config.seed)
     model = TopKSae(rows.widths[0], latents, k).to(rows.training.device)
@@ -133,7 +133,7 @@ def _train_one(job: Job, latents: int, k: int, learning_rate: float) -> tuple[To
 
 
 def _share(rows: PairRows, config: TrainConfig, points: int) -> PairRows:
-    """The sentences of one point of the sweep, the same for all."""
+    """Return the sentences for one point of the sweep, the same for all points."""
     count = min(len(rows), math.ceil(len(rows) * config.epochs / points))
     places = np.random.default_rng([config.seed, points]).permutation(len(rows))[:count]
     return rows.restricted(np.sort(places))

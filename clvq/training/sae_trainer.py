@@ -49,7 +49,7 @@ class SaeEvaluation:
 
 @torch.no_grad()
 def evaluate_sae(model: TopKSae, rows: PairRows, means: TrainingMeans, progress: Report = silent) -> SaeEvaluation:
-    """One pass over a split whose targets are the input layer's rows."""
+    """Evaluate in one pass over a split whose targets are the rows of the input layer."""
     words, sentence_rows = ExplainedVariance(means.words), ExplainedVariance(means.sentences)
     size = len(model.directions)
     usage, codes, attested = (torch.zeros(size, dtype=torch.int64) for _ in range(3))
@@ -118,13 +118,13 @@ class SaeTrainer(TrainingLoop[TopKSae]):
         }
 
     def _dead(self) -> Tensor:
-        """Indices of the dead latents; none where `revive_after` is 0."""
+        """Return indices of the dead latents; none where `revive_after` is 0."""
         after = self.config.revive_after
         return (self.model.batches_unused >= after).nonzero().squeeze(1)[: None if after else 0]
 
     @torch.no_grad()
     def _count(self, latents: Latents) -> None:
-        """Which latents were in use, and how strong the strongest were."""
+        """Count which latents were in use, and how strong the strongest were."""
         model = self.model
         model.batches_unused.add_(1)
         model.batches_unused[latents.indices[latents.values > 0]] = 0
@@ -148,7 +148,7 @@ class SaeTrainer(TrainingLoop[TopKSae]):
 
 
 def auxiliary_loss(model: TopKSae, preactivations: Tensor, left: Tensor, dead: Tensor) -> Tensor:
-    """The share of what is left `[N, D]` that the strongest dead latents miss; 0 where none is dead.
+    """Return the share of the residual `[N, D]` that the strongest dead latents miss; 0 where no latent is dead.
 
     As many of them as half the width, or all: what is published for every width.
     """

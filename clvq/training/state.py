@@ -44,8 +44,8 @@ def save_state(
     optimizer: Optimizer,
     kept: Mapping[str, Tensor],
 ) -> None:
-    """Everything in one file, so that its parts cannot disagree. `recent` are sums since the log's last line, `kept`
-    tensors of the loop's own."""
+    """Save everything in one file, so that its parts cannot disagree. `recent` are sums since the log's last line,
+    `kept` tensors of the loop itself."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()} | dict(kept)
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
@@ -56,7 +56,7 @@ def save_state(
 def load_state(
     folder: Path, identity: str, model: nn.Module, optimizer: Optimizer, kept: Mapping[str, Tensor]
 ) -> tuple[Position, dict[str, float]] | None:
-    """Puts what was saved back in place; gives position and `recent`, or None where nothing was saved.
+    """Restore a saved state, and return position and `recent`; None where nothing was saved.
 
     MismatchError where the state is of another identity, ArtifactError where it does not fit.
     """

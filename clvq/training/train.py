@@ -164,7 +164,7 @@ class _Training:
         return model, arguments
 
     def _kmeans_model(self) -> tuple[ClvqVae, dict[str, Any]]:
-        """Spherical k-means codes of the input layer itself under the decoder that all methods have."""
+        """Return spherical k-means codes of the input layer under the decoder that all methods have."""
         torch.manual_seed(self.config.seed)
         model, arguments = self._model("identity")
         model.quantizer.set_codebook(kmeans_codes(self.rows.training, self.config.codebook_size, self.config.seed))
@@ -172,7 +172,7 @@ class _Training:
         return model, arguments
 
     def _initialize(self, model: ClvqVae) -> None:
-        """Codes from the `z_e` that the encoder gives before training."""
+        """Initialize the codes from the `z_e` that the encoder gives before training."""
         config = self.config
         self.job.progress(
             Progress("codebook", note=f"Initializing {config.codebook_size} codes ({config.initialization}).")
@@ -190,7 +190,8 @@ class _Training:
             self.processes.share(buffer)
 
     def _expected_count(self, config: TrainConfig) -> Tensor:
-        """Rows a code gets in a batch on average: the weight that the first codes have against the first batches."""
+        """Return the mean number of rows per code in a batch. It is the weight of the first codes against the first
+        batches."""
         rows = self.rows.training.row_count / max(1, len(self.rows.training)) * config.batch_sentences
         return torch.full((config.codebook_size,), rows / config.codebook_size, device=self.rows.training.device)
 
@@ -202,7 +203,7 @@ class _Training:
         return evaluate(model, rows.evaluation, rows.means, reliance=reliance, seed=seed, progress=self.job.progress)
 
     def _frozen_kmeans(self) -> None:
-        """Adds the FVU of what `--method kmeans` trains with the same settings, as a yardstick."""
+        """Add the FVU of `--method kmeans` with the same settings, as a yardstick."""
         model, _ = self._kmeans_model()
         folder = self.job.folder / KMEANS_FOLDER
         self._train_codes(model, replace(self.job, folder=folder, stage="frozen k-means"), frozen=True)
@@ -224,7 +225,7 @@ class _Training:
 
 
 def _refuse_other(checkpoint: Checkpoint, config: TrainConfig, store: ActivationStore) -> None:
-    """MismatchError that names what differs between a finished checkpoint and what is asked for."""
+    """Raise MismatchError that names the differences between a finished checkpoint and the settings here."""
     if differing := differences(checkpoint.settings.deciding(), config.deciding()):
         raise MismatchError(
             f"{checkpoint.path} holds a finished checkpoint with other settings: {'; '.join(differing)}. "
@@ -245,7 +246,7 @@ def _outcome(position: Position) -> dict[str, Any]:
 
 @contextmanager
 def _own_random_state(seed: int, device: torch.device) -> Iterator[None]:
-    """Seeds torch for the block alone, so that a notebook's own draws go on as if nothing had happened."""
+    """Seed torch for the block alone. Afterwards the caller's random state is as before."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

@@ -38,7 +38,7 @@ class Trainer(TrainingLoop[ClvqVae]):
         self._usage = torch.zeros(job.config.codebook_size, dtype=torch.int64)
 
     def _step(self, batch: PairBatch) -> dict[str, float]:
-        """One optimiser step and one EMA step; ClvqError, before either, where the loss is not finite."""
+        """Run one optimiser step and one EMA step. ClvqError, before either, where the loss is not finite."""
         model, config, processes = self.model, self.config, self.processes
         self._begin_step()
         z_e = model.encoder(batch.inputs)

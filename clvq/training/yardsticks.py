@@ -30,7 +30,7 @@ class Yardsticks:
 
 
 def kmeans_codes(train: PairRows, codebook_size: int, seed: int) -> Tensor:
-    """Spherical k-means codes `[K, D]` of the scaled input layer itself, with no encoder before them."""
+    """Return spherical k-means codes `[K, D]` of the scaled input layer, without an encoder."""
     generator = torch.Generator().manual_seed(seed)
     rows = train.sample_inputs(sample_size(codebook_size), generator)
     return initial_codebook(rows, codebook_size, "spherical", generator)
@@ -45,7 +45,7 @@ def yardsticks(
     codes: Tensor,
     progress: Report = silent,
 ) -> Yardsticks:
-    """The yardsticks on `evaluation`; `codes` are those of `kmeans_codes`."""
+    """Compute the yardsticks on `evaluation`; `codes` are the result of `kmeans_codes`."""
     gram, cross, code_sums, code_counts = _sums(train, codes, progress)
     overall = code_sums.sum(dim=0) / code_counts.sum()
     means_per_code = torch.where(code_counts[:, None] > 0, code_sums / code_counts.clamp_min(1)[:, None], overall)
@@ -67,7 +67,8 @@ def _with_one(inputs: Tensor) -> Tensor:
 
 
 def _sums(train: PairRows, codes: Tensor, progress: Report) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """X'X [D+1, D+1], X'Y [D+1, E], sum of outputs per code [K, E] and rows per code [K], over training words."""
+    """Compute X'X [D+1, D+1], X'Y [D+1, E], the sum of outputs per code [K, E] and rows per code [K], over training
+    words."""
     gram: Tensor | None = None
     done = 0
     for places in train.batches(256):
@@ -90,7 +91,8 @@ def _sums(train: PairRows, codes: Tensor, progress: Report) -> tuple[Tensor, Ten
 
 
 def _best_ridge(gram: Tensor, cross: Tensor, selection: PairRows, means: TrainingMeans) -> Tensor:
-    """The map `[D+1, E]` whose penalty does best on the selection slice; the intercept is not penalised."""
+    """Return the map `[D+1, E]` with the penalty that is best on the selection slice. The intercept is not
+    penalised."""
     unit = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     unit[-1, -1] = 0
     size = float(gram.diagonal()[:-1].mean())
