@@ -13,6 +13,7 @@ from clvq.cli.errors import UsageError
 from clvq.cli.options import command
 from clvq.cli.output import Result
 from clvq.cli.run_folder import Named, Run, named_checkpoint
+from clvq.concepts.records import twins
 from clvq.errors import ClvqError
 from clvq.progress import Report
 
@@ -130,6 +131,7 @@ def _all(book: Codebook, concepts: list[Concept], limit: int | None) -> Result:
         book,
         **book.summary.as_json(),
         results=book.checkpoint.results,
+        twins=[list(pair) for pair in twins(book.concepts)],
         concepts=[concept.as_json() for concept in concepts[:limit]],
     )
     return Result(document, codebook_tables.all_concepts(book, concepts[:lines]), _rest(concepts, lines, "--code N"))

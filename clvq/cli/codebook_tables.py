@@ -13,6 +13,7 @@ from rich.text import Text
 
 from clvq.artifacts import short_name
 from clvq.cli.output import heading, number, percent, plain, table
+from clvq.concepts.records import TWIN_COSINE, twins
 from clvq.storage import size_text
 
 if TYPE_CHECKING:
@@ -26,12 +27,25 @@ NAME_WIDTH = 20
 """Most characters of a word in a column of words."""
 LABEL_WIDTH = 12
 CLASSES = 6
+MOST_TWINS = 8
 CONTEXT = 110
 """Characters of an example on each side of its word."""
 
 
 def all_concepts(codebook: Codebook, concepts: list[Concept]) -> list[RenderableType]:
-    return [title(codebook, "Concepts of"), "", _figures(codebook), "", ConceptTable(codebook, concepts)]
+    parts = [title(codebook, "Concepts of"), "", _figures(codebook), "", *_twins(codebook)]
+    return [*parts, ConceptTable(codebook, concepts)]
+
+
+def _twins(codebook: Codebook) -> list[RenderableType]:
+    """Name the codes that stand for one concept twice, where there are any."""
+    pairs = twins(codebook.concepts)
+    if not pairs:
+        return []
+    named = ", ".join(f"{first} and {second}" for first, second in pairs[:MOST_TWINS])
+    more = f" and {number(len(pairs) - MOST_TWINS)} more pairs" if len(pairs) > MOST_TWINS else ""
+    text = f"Codes that are nearly the same (cosine above {TWIN_COSINE}): {named}{more}."
+    return [Text("Warning: ", style="bold yellow").append(text, style="not bold"), ""]
 
 
 def title(codebook: Codebook, start: str) -> Text:
@@ -129,14 +143,14 @@ def _figures(codebook: Codebook) -> Beside:
     """The codebook in figures: its codes, and what they know of the text."""
     figures, results = codebook.figures, codebook.checkpoint.results["evaluation"]
     size = number(figures.codebook_size)
-    codes = table("", title="Codebook")
+    codes = table("", title="Codebook, training words")
     codes.add_row("active and dead codes", f"{number(figures.active_codes)} and {number(figures.dead_codes)}")
     codes.add_row("on 5 sentences or more", number(figures.active_codes_5))
     codes.add_row("perplexity", f"{number(figures.codebook_perplexity, 1)} of {size}")
     codes.add_row("bits a word", number(figures.bits_per_word, 2))
     codes.add_row("R² of quantization", number(figures.quantization_r2))
     codes.add_row("mean cosine, centred", number(figures.mean_centred_cosine))
-    codes.add_row("FVU on held-out words", number(results["fvu"]))
+    codes.add_row("FVU, evaluation words", number(results["fvu"]))
     codes.add_row("  own code made the mean", number(results["fvu_own_code_mean"]))
     codes.add_row("  codes shuffled", number(results["fvu_codes_shuffled"]))
     text = table("", title="Training text")

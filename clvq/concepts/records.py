@@ -83,6 +83,20 @@ class Neighbour(Record):
     cosine: float
 
 
+TWIN_COSINE = 0.99
+"""Codes whose directions about the mean have a larger cosine are twins: two codes for one concept."""
+
+
+def twins(concepts: Sequence[Concept]) -> list[tuple[int, int]]:
+    """Return the pairs of codes that are twins, each pair once."""
+    return [
+        (concept.code, near.code)
+        for concept in concepts
+        for near in concept.neighbours
+        if near.cosine > TWIN_COSINE and concept.code < near.code
+    ]
+
+
 @dataclass(frozen=True)
 class Concept(Record):
     """A code that is in use, with its words, sentences and classes; a line of concepts.jsonl."""

@@ -6,7 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from clvq.artifacts import short_name
-from clvq.concepts.records import CodebookFigures
+from clvq.concepts.records import TWIN_COSINE, CodebookFigures, twins
 from clvq.html_report.gathered import Material
 
 _BASELINES = {
@@ -73,16 +73,19 @@ def headline(material: Material) -> list[Headline]:
     shown = []
     if figures["fvu"] is not None:
         meaning = (
-            f"Variance of layer {settings.target_layer} that the codes leave unexplained, on held-out words. "
+            f"Variance of layer {settings.target_layer} that the codes leave unexplained, on evaluation words. "
             "0 is perfect, 1 is no better than always guessing the mean."
         )
         shown.append(Headline("FVU", f"{figures['fvu']:.3f}", meaning))
-    meaning = f"How many codes would be in use if all were used alike; {size:,} at most."
+    split = "evaluation" if measured is None else "training"
+    meaning = f"How many codes the {split} words would have if all were used alike; {size:,} at most."
     shown.append(Headline("Perplexity", f"{perplexity:,.0f}", meaning))
     meaning = (
-        f"Codes, of {size:,}, that at least one word is given; {attested:,} of them on five different sentences or "
-        "more."
+        f"Codes, of {size:,}, that at least one {split} word is given; {attested:,} of them on five different "
+        "sentences or more."
     )
+    if pairs := len(twins(material.concepts)):
+        meaning += f" {pairs:,} pairs of codes are nearly the same (cosine above {TWIN_COSINE})."
     shown.append(Headline("Active codes", f"{active:,}", meaning))
     return shown if measured is None else shown + _information(measured, size)
 

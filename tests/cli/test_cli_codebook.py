@@ -113,6 +113,30 @@ def test_one_json_document_with_everything(clvq: Clvq, trained: Path) -> None:
     assert len(clvq("codebook", "--run", trained, "--json", "--limit", 2).document["concepts"]) == 2
 
 
+def test_codes_that_are_nearly_the_same_are_named(clvq: Clvq, own: Path) -> None:
+    """Two codes are made one; so each is the other's twin."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from clvq.artifacts import CHECKPOINT, WEIGHTS_NAME
+    from clvq.storage import file_checksum
+
+    assert "nearly the same" not in clvq("codebook", "--run", own).out
+    assert clvq("codebook", "--run", own, "--json").document["twins"] == []
+    folder = own / "L1-L3"
+    weights = load_file(folder / WEIGHTS_NAME)
+    (name,) = (name for name in weights if name.endswith("codebook"))
+    first, second = sorted(concept["code"] for concept in sorted(concepts_of(own), key=lambda c: -c["words"])[:2])
+    generator = torch.Generator().manual_seed(0)
+    weights[name][second] = weights[name][first] + 1e-3 * torch.randn(weights[name].shape[1], generator=generator)
+    save_file(weights, folder / WEIGHTS_NAME)
+    CHECKPOINT.write(folder, {**CHECKPOINT.read(folder), "weights_checksum": file_checksum(folder / WEIGHTS_NAME)})
+    document = clvq("codebook", "--run", own, "--json").document
+    assert document["twins"] == [[first, second]]
+    shown = " ".join(clvq("codebook", "--run", own).out.split())
+    assert f"Warning: Codes that are nearly the same (cosine above 0.99): {first} and {second}." in shown
+
+
 def test_one_concept_in_full(clvq: Clvq, trained: Path) -> None:
     concept = max(concepts_of(trained), key=lambda concept: concept["words"])
     assert clvq("codebook", "--run", trained, "--code", concept["code"], "--json").document["concept"] == concept
