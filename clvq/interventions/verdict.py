@@ -47,17 +47,20 @@ def _of_edits(results: EditResults) -> Verdict:
     """
     parts = [part for part in results.parts if len(results.groups) == 1 or (part.edit, part.place) == results.blocks[0]]
     shown: list[str] = []
+    half: list[str] = []
     unshown: list[str] = []
     fewer: list[str] = []
     for part in parts:
         rows = [row for control in HARD if (row := results.row(part, control, "flips")) is not None]
         if compared := [row for row in rows if row.selectivity is not None]:
-            kind = shown if min(map(_low, compared)) > 0 else fewer if min(map(_high, compared)) < 0 else unshown
+            above = shown if len(compared) == len(HARD) else half
+            kind = above if min(map(_low, compared)) > 0 else fewer if min(map(_high, compared)) < 0 else unshown
             kind.append(_outcome(results, part, min(compared, key=_low)))
     sentences = [
         f"{start}: {_named(outcomes)}."
         for start, outcomes in (
             ("Concepts flip more predictions than their controls", shown),
+            ("Concepts flip more predictions than the one control that could be matched", half),
             ("No effect shown, the interval holds 0", unshown),
             ("Concepts flip fewer predictions than a control", fewer),
         )

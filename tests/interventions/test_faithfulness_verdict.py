@@ -90,7 +90,10 @@ def test_an_interval_that_ends_at_0_shows_no_effect() -> None:
 
 def test_controls_that_could_not_be_matched_and_places_with_nothing_to_edit() -> None:
     said = verdict(results({"salient": ((0.02, 0.10), "moves 1 on average, not 3 as the edit does")}))
-    assert said.sentences[0].endswith("+6.0 points [+2.0, +10.0] beyond coherent random).")
+    assert said.sentences == [
+        "Concepts flip more predictions than the one control that could be matched: centred removal, most salient word "
+        "(25.0% flipped, +6.0 points [+2.0, +10.0] beyond coherent random)."
+    ]
     assert said.warnings == [
         "Not compared, because the control could not be matched: centred removal, most salient word, against own "
         "deviation (which moves 1 on average, not 3 as the edit does)."
