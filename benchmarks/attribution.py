@@ -31,9 +31,9 @@ def main() -> None:
     options = parser.parse_args()
     require(options.model, options.eval_dataset)
     lines = Path(options.eval_dataset).read_text(encoding="utf-8").splitlines()
-    chosen = np.random.default_rng(0).choice(len(lines), options.sentences, replace=False)
+    indices = np.random.default_rng(0).choice(len(lines), options.sentences, replace=False)
     model = LanguageModel.load(options.model, device="cpu")
-    sentences = model.tokenize([json.loads(lines[index])["text"] for index in chosen])
+    sentences = model.tokenize([json.loads(lines[index])["text"] for index in indices])
     ours, our_seconds = batched(UpperLayers(model, options.input_layer), sentences)
     theirs, their_seconds = one_by_one(model, sentences, options)
     correlations = [
@@ -71,8 +71,8 @@ def batched(upper: UpperLayers, sentences: list[TokenizedSentence]) -> tuple[lis
         batch_tokens=config.batch_tokens,
     )
     started = time.perf_counter()
-    found = dict(pair for batch in attribution.batches(sentences) for pair in batch)
-    return [found[index] for index in range(len(sentences))], time.perf_counter() - started
+    attributions = dict(pair for batch in attribution.batches(sentences) for pair in batch)
+    return [attributions[index] for index in range(len(sentences))], time.perf_counter() - started
 
 
 def one_by_one(model: LanguageModel, sentences: list[TokenizedSentence], options: Any) -> tuple[list[Any], float]:
@@ -82,7 +82,7 @@ def one_by_one(model: LanguageModel, sentences: list[TokenizedSentence], options
     )
     tokenizer = model.tokenizer
     kept = {tokenizer.cls_token_id, tokenizer.sep_token_id}
-    found = []
+    attributions = []
     started = time.perf_counter()
     for sentence in sentences:
         ids = torch.tensor([sentence.input_ids])
@@ -96,12 +96,12 @@ def one_by_one(model: LanguageModel, sentences: list[TokenizedSentence], options
             n_steps=options.yardstick_steps,
             internal_batch_size=options.yardstick_batch or None,
         )
-        found.append(values.sum(dim=2)[0].tolist())
-    return found, time.perf_counter() - started
+        attributions.append(values.sum(dim=2)[0].tolist())
+    return attributions, time.perf_counter() - started
 
 
 def words(sentence: TokenizedSentence, tokens: list[float]) -> list[float]:
-    return [sum(tokens[at] for at in own) for own in sentence.word_tokens]
+    return [sum(tokens[at] for at in token_indices) for token_indices in sentence.word_tokens]
 
 
 if __name__ == "__main__":

@@ -80,10 +80,12 @@ def main() -> None:
     )
     rows = []
     for name in names:
-        figures = [adjusted(planted(evaluation, of), readings[name][1]) for of in CLASSES.values()]
+        figures = [adjusted(planted(evaluation, class_of), readings[name][1]) for class_of in CLASSES.values()]
         rows.append([name, *(f"{figure:.3f}" for figure in figures)])
-    dealt = [adjusted(planted(evaluation, of), deal(planted(evaluation, of), readings["clvq"][1])) for of in
-             CLASSES.values()]  # fmt: skip
+    dealt = [
+        adjusted(planted(evaluation, class_of), deal(planted(evaluation, class_of), readings["clvq"][1]))
+        for class_of in CLASSES.values()
+    ]
     rows.append(["ceiling: as many codes, none mixed", *(f"{figure:.3f}" for figure in dealt)])
     print_table("Adjusted mutual information with planted classes, the same words", rows, ("codes", *CLASSES))
 
@@ -129,8 +131,8 @@ def deal(classes: Sequence[str], codes: Sequence[Hashable]) -> list[str]:
     return [f"{name} {generator.integers(shares[name])}" for name in classes]
 
 
-def planted(words: Words, of: Callable[[DemoWord], str]) -> list[str]:
-    return [of(word) for word in words.planted]
+def planted(words: Words, class_of: Callable[[DemoWord], str]) -> list[str]:
+    return [class_of(word) for word in words.planted]
 
 
 def texts(words: Words) -> list[Hashable]:

@@ -48,52 +48,52 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("gallery"), help="folder for the sheets")
     options = parser.parse_args()
     checkpoint = find_checkpoint(options.run, options.checkpoint)
-    made = clvq.codebook(checkpoint, progress=notes)
-    drawn = sheets(made, checkpoint.store())
+    codebook = clvq.codebook(checkpoint, progress=notes)
+    drawn = sheets(codebook, checkpoint.store())
     if options.task == "sheets":
         write(drawn, options.out)
     else:
-        score(drawn, made.summary.label_names, json.loads(ANSWERS.read_text(encoding="utf-8")))
+        score(drawn, codebook.summary.label_names, json.loads(ANSWERS.read_text(encoding="utf-8")))
 
 
-def sheets(made: clvq.Codebook, store: clvq.ActivationStore) -> list[Sheet]:
+def sheets(codebook: clvq.Codebook, store: clvq.ActivationStore) -> list[Sheet]:
     """The sentences of each concept, drawn by a seed of its own."""
-    codes, flags = made.assignments("train"), store.flags("train")
+    codes, flags = codebook.assignments("train"), store.flags("train")
     sentences = list(store.sentences("train"))
     spans = [span for s in sentences for span in zip(s.starts, s.ends, strict=True)]
     owner = np.repeat(np.arange(len(sentences)), store.row_counts("train"))
     is_word = (flags & WORD) != 0
-    concepts = [c for c in made.concepts if c.labels and not c.of_sentence_rows and c.sentences >= 2 * HALF]
+    concepts = [c for c in codebook.concepts if c.labels and not c.of_sentence_rows and c.sentences >= 2 * HALF]
     concepts.sort(key=lambda concept: (concept.labels.p, -concept.labels.lift))
     drawn = []
     for concept in concepts[:CONCEPTS]:
         generator = np.random.default_rng([0, concept.code])
         of_concept = np.flatnonzero((codes == concept.code) & is_word)
         texts = {sentences[owner[row]].text for row in of_concept}
-        own = distinct(of_concept, 2 * HALF, owner, sentences, set(), generator)
+        rows = distinct(of_concept, 2 * HALF, owner, sentences, set(), generator)
         others = distinct(np.flatnonzero(is_word), HALF, owner, sentences, texts, generator)
-        marked = [mark(sentences[owner[row]].text, *spans[row]) for row in (*own, *others)]
+        marked = [mark(sentences[owner[row]].text, *spans[row]) for row in (*rows, *others)]
         order = generator.permutation(2 * HALF)
-        picking = [marked[HALF:][place] for place in order]
-        right = [place for place, source in enumerate(order.tolist()) if source < HALF]
+        picking = [marked[HALF:][index] for index in order]
+        right = [index for index, source in enumerate(order.tolist()) if source < HALF]
         drawn.append(Sheet(concept, marked[:HALF], picking, right))
     return drawn
 
 
 def distinct(
-    rows: np.ndarray, count: int, owner: np.ndarray, sentences: list[Any], taken: set[str], generator: Any
+    rows: np.ndarray, count: int, owner: np.ndarray, sentences: list[Any], used_texts: set[str], generator: Any
 ) -> list[int]:
     """`count` random rows from sentences of different texts, none of them in `taken`."""
-    found: list[int] = []
-    seen = set(taken)
+    picked: list[int] = []
+    seen = set(used_texts)
     for row in generator.permutation(rows).tolist():
         text = sentences[owner[row]].text
         if text not in seen:
             seen.add(text)
-            found.append(row)
-        if len(found) == count:
+            picked.append(row)
+        if len(picked) == count:
             break
-    return found
+    return picked
 
 
 def mark(text: str, start: int, end: int) -> str:

@@ -39,7 +39,7 @@ def main() -> None:
 
     config = TrainConfig.resolve(**layers)
     trainer, rows = prepare(activations, config, None, options)
-    batches = [rows.read(places) for places in rows.shuffled_batches(config.batch_sentences, 0, 0)[: options.steps]]
+    batches = [rows.read(indices) for indices in rows.shuffled_batches(config.batch_sentences, 0, 0)[: options.steps]]
     step, alone = [], []
     decoder = decoder_alone(trainer)
     for batch in [batches[0], *batches]:  # the first one warms up
@@ -63,8 +63,8 @@ def main() -> None:
     keep = frequency_mask(activations, training, config.min_frequency, config.max_frequency, "file", 0)
     trainer, rows = prepare(activations, config, keep, options)
     longest = int(rows.lengths.max())
-    places = rows.shuffled_batches(128, 0, 0)
-    batches = [rows.read(chosen) for chosen in places[: options.steps]]
+    indices = rows.shuffled_batches(128, 0, 0)
+    batches = [rows.read(batch_indices) for batch_indices in indices[: options.steps]]
     random_batch = np.random.default_rng(0).permutation(len(rows))[:128]  # the published order: no bucketing
     ours = [seconds(lambda batch=batch: trainer._step(batch)) for batch in [batches[0], *batches]][1:]
     published = Published(rows.read(random_batch), longest, config)

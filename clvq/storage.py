@@ -147,9 +147,11 @@ def read_signed(path: Path, kind: str, version: int, remedy: str) -> dict[str, A
     body = read_json(path, remedy)
     if not isinstance(body, dict) or body.get("format") != kind:
         raise ArtifactError(f"{path} is foreign: it is not the JSON of {kind}. {remedy}")
-    found = body.get("format_version")
-    if not isinstance(found, int) or found > version:
-        raise ArtifactError(f"{path} has format version {found!r}; this clvq reads up to {version}. Upgrade clvq.")
+    stored_version = body.get("format_version")
+    if not isinstance(stored_version, int) or stored_version > version:
+        raise ArtifactError(
+            f"{path} has format version {stored_version!r}; this clvq reads up to {version}. Upgrade clvq."
+        )
     if body.get("self_fingerprint") != fingerprint({k: v for k, v in body.items() if k != "self_fingerprint"}):
         raise ArtifactError(f"{path} is damaged or was edited by hand. {remedy}")
     return body

@@ -165,9 +165,9 @@ class _Extraction:
             # Another padding would make another batch of it than when the layer is extracted with the others.
             predicts = model.padding_id(sentences, True) != model.padding_id(sentences, False)
         result = model.run(sentences, self.job.layers, self.job.config.pooling, predict=predicts)
-        places = window.rows_of(batch)
+        row_indices = window.rows_of(batch)
         for layer in self.job.layers:
-            states.hidden[layer][places] = result.hidden[layer].to("cpu", torch.float32)
+            states.hidden[layer][row_indices] = result.hidden[layer].to("cpu", torch.float32)
         if self.job.predicts and result.logits is not None:
             states.probabilities[batch] = result.logits.softmax(dim=1).to("cpu", torch.float32)
         states.done[batch] = True
@@ -198,9 +198,9 @@ class _Extraction:
             bad = (~(largest <= limit)).nonzero()
             if not len(bad):
                 continue
-            place = int(np.searchsorted(window.ends, int(bad[0]), side="right"))
-            number = first_sentence + place
-            text = window.pairs[place][0].text[:80]
+            sentence_index = int(np.searchsorted(window.ends, int(bad[0]), side="right"))
+            number = first_sentence + sentence_index
+            text = window.pairs[sentence_index][0].text[:80]
             if torch.isfinite(largest[bad[0]]).all():
                 raise ClvqError(
                     f"Layer {layer} overflows {self.job.config.dtype} at sentence {number} of {split} ({text!r}): "
@@ -221,7 +221,7 @@ class _Extraction:
         if self.job.config.streaming and self.job.store is None:
             self.job.progress(Progress("extract", note="Streaming: the size of the store is not known beforehand."))
             return
-        wanted, sampled = 0.0, list[str]()
+        needed, sampled = 0.0, list[str]()
         for split in SPLITS:
             total, done = self.source.sentence_count(split), self.writer.sentences_done(split)
             sentences: Iterable[Sentence | SentenceRows] = self.source.sentences(split)
@@ -229,14 +229,14 @@ class _Extraction:
             sampled += texts
             sample = self.job.model.tokenize(texts, self.job.config.unit, self.job.config.words)
             rows = sum(len(sentence.words) + 1 for sentence in sample) / max(len(sample), 1)
-            wanted += rows * (total - done) * self._row_bytes()
+            needed += rows * (total - done) * self._row_bytes()
         if self.job.config.unit == "word" and (note := note_on_script(sampled)):
             self.job.progress(Progress("extract", note=note))
         free = free_bytes(self.job.path)
-        self.job.progress(Progress("extract", note=f"About {size_text(wanted)} will be written to {self.job.path}."))
-        if wanted > free:
+        self.job.progress(Progress("extract", note=f"About {size_text(needed)} will be written to {self.job.path}."))
+        if needed > free:
             raise ClvqError(
-                f"About {size_text(wanted)} would be written to {self.job.path}, but its disk has "
+                f"About {size_text(needed)} would be written to {self.job.path}, but its disk has "
                 f"{size_text(free)} free. Use --dtype float16, --max-sentences, fewer --layers, or another --run."
             )
 

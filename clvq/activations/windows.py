@@ -40,7 +40,7 @@ def windows(job: ExtractionJob, sentences: Iterable[Sentence | SentenceRows], do
     """
     model, config = job.model, job.config
     widest = max(model.width(layer) for layer in range(model.num_layers + 1))
-    wanted = min(max(WINDOW_TOKENS, WINDOW_BATCHES * config.batch_tokens), WINDOW_BYTES // (4 * widest))
+    tokens_per_window = min(max(WINDOW_TOKENS, WINDOW_BATCHES * config.batch_tokens), WINDOW_BYTES // (4 * widest))
     rest = islice(iter(sentences), done, None)
     pairs: list[Pair] = []
     tokens = 0
@@ -49,7 +49,7 @@ def windows(job: ExtractionJob, sentences: Iterable[Sentence | SentenceRows], do
         for pair in zip(block, tokenized, strict=True):
             pairs.append(pair)
             tokens += max(1, len(pair[1].input_ids))
-            if tokens >= wanted:
+            if tokens >= tokens_per_window:
                 yield Window(pairs, config.pooling)
                 pairs, tokens = [], 0
     if pairs:

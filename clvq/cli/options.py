@@ -171,8 +171,8 @@ def _own_options(function: Callable[..., Result]) -> list[Option]:
         if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
             kind, meaning, *variable = typing.get_args(parameter.annotation)
             positional = parameter.kind is not inspect.Parameter.KEYWORD_ONLY
-            own = Option(parameter.name, _kind(kind), parameter.default, meaning, *variable)
-            options.append(replace(own, positional=positional))
+            option = Option(parameter.name, _kind(kind), parameter.default, meaning, *variable)
+            options.append(replace(option, positional=positional))
     return options
 
 

@@ -121,11 +121,11 @@ def heading(text: str, detail: str = "") -> Text:
 
 def table(*columns: str, title: str = "") -> Table:
     """A table whose first column is text and whose others are figures; the first column's head is its title."""
-    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    made.add_column(Text(title), overflow="fold")
+    result = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    result.add_column(Text(title), overflow="fold")
     for column in columns:
-        made.add_column(Text(column), justify="right", overflow="fold")
-    return made
+        result.add_column(Text(column), justify="right", overflow="fold")
+    return result
 
 
 def number(value: float | int | None, digits: int = 3) -> str:

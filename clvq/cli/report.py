@@ -30,12 +30,12 @@ def report(
     import clvq
     from clvq.storage import size_text
 
-    found = named_checkpoint(run, checkpoint)
-    path = clvq.report(found, run / "report.html" if output is None else output, progress=report)
+    named = named_checkpoint(run, checkpoint)
+    path = clvq.report(named, run / "report.html" if output is None else output, progress=report)
     size = path.stat().st_size
-    document = {"path": str(path), "checkpoint": str(found.path), "bytes": size}
+    document = {"path": str(path), "checkpoint": str(named.path), "bytes": size}
     shown: list[RenderableType] = [
-        heading(f"Report of {found.path.name}", f"{size_text(size)}, everything inside"),
+        heading(f"Report of {named.path.name}", f"{size_text(size)}, everything inside"),
         "",
         Text(plain(str(path)), overflow="fold"),
     ]

@@ -108,13 +108,13 @@ def _shown(checkpoint: Checkpoint) -> list[RenderableType]:
     training.add_row("rows", number(results["training_rows"]))
     training.add_row("sentences", number(results["training_sentences"]))
     training.add_row("time", clock(results["training_seconds"]))
-    beside = Table.grid(padding=(0, 4, 0, 0))
-    beside.add_row(_codebook(checkpoint) if checkpoint.has_codes else _dictionary(results), training)
+    columns = Table.grid(padding=(0, 4, 0, 0))
+    columns.add_row(_codebook(checkpoint) if checkpoint.has_codes else _dictionary(results), training)
     tables = [_reconstruction(checkpoint)] if checkpoint.has_codes else [_sae_reconstruction(checkpoint), "",
                                                                          _sweep(results)]  # fmt: skip
     return [
         heading(f"{checkpoint.title} of {model}, {checkpoint.span}"), "",
-        *tables, "", beside, "",
+        *tables, "", columns, "",
         Text(plain(str(checkpoint.path)), overflow="fold"),
     ]  # fmt: skip
 
@@ -171,26 +171,29 @@ def _sae_reconstruction(checkpoint: Checkpoint) -> Table:
 
 def _bars(checkpoint: Checkpoint, rows: list[tuple[str, float | None, str]]) -> Table:
     """FVU figures as lengths; says of which layer, where that is not the output layer."""
-    of = checkpoint.settings.target_layer
-    layer = "" if of == checkpoint.output_layer else f"layer {of} in "
+    target = checkpoint.settings.target_layer
+    layer = "" if target == checkpoint.output_layer else f"layer {target} in "
     sentences = number(checkpoint.results["evaluation_sentences"])
-    made = table("FVU", title=f"Reconstruction of {layer}{sentences} evaluation sentences")
-    made.add_column(Text("0 is perfect, 1 the mean", style="dim"), width=BAR_WIDTH)
+    bars = table("FVU", title=f"Reconstruction of {layer}{sentences} evaluation sentences")
+    bars.add_column(Text("0 is perfect, 1 the mean", style="dim"), width=BAR_WIDTH)
     for name, value, style in rows:
-        made.add_row(Text(name), number(value), Bar(value), style=style)
-    return made
+        bars.add_row(Text(name), number(value), Bar(value), style=style)
+    return bars
 
 
 def _sweep(results: dict[str, Any]) -> Table:
     """FVU on the selection slice after each short training, the chosen one bold."""
     rates = sorted({point["learning_rate"] for point in results["sweep"]})
     title = f"Sweep over {number(results['sweep_sentences'])} sentences: FVU by learning rate"
-    made = table(*(f"{rate:g}" for rate in rates), title=title)
-    found = {(point["k"], point["learning_rate"]): point["selection_fvu"] for point in results["sweep"]}
-    for k in sorted({k for k, _ in found}):
+    sweep = table(*(f"{rate:g}" for rate in rates), title=title)
+    fvu_by_setting = {(point["k"], point["learning_rate"]): point["selection_fvu"] for point in results["sweep"]}
+    for k in sorted({k for k, _ in fvu_by_setting}):
         cells = [
-            Text(number(found[k, rate]), style="bold" if (k, rate) == (results["k"], results["learning_rate"]) else "")
+            Text(
+                number(fvu_by_setting[k, rate]),
+                style="bold" if (k, rate) == (results["k"], results["learning_rate"]) else "",
+            )
             for rate in rates
         ]
-        made.add_row(f"k {k}", *cells)
-    return made
+        sweep.add_row(f"k {k}", *cells)
+    return sweep

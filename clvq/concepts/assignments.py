@@ -75,20 +75,20 @@ def assign(
     for first, shard in store.rows(split, layers[0], progress).shards():
         for start in range(0, len(shard), ROWS_AT_ONCE):
             rows = shard[start : start + ROWS_AT_ONCE]
-            place = slice(first + start, first + start + len(rows))
-            kept = keep[place]
+            span = slice(first + start, first + start + len(rows))
+            kept = keep[span]
             if kept.any():
-                chosen = rows if kept.all() else rows[torch.from_numpy(kept)]
-                z_e = model.encoder(gather([chosen], scale, codebook.device))
+                kept_rows = rows if kept.all() else rows[torch.from_numpy(kept)]
+                z_e = model.encoder(gather([kept_rows], scale, codebook.device))
                 nearest = model.nearest(z_e)
-                codes[place][kept] = nearest.cpu().numpy()
+                codes[span][kept] = nearest.cpu().numpy()
                 gaps = codebook[nearest].sub_(z_e)
-                distances[place][kept] = torch.linalg.vector_norm(gaps, dim=1).square().cpu().numpy()
-                words = z_e[torch.from_numpy(is_word[place][kept]).to(z_e.device)]
+                distances[span][kept] = torch.linalg.vector_norm(gaps, dim=1).square().cpu().numpy()
+                words = z_e[torch.from_numpy(is_word[span][kept]).to(z_e.device)]
                 # Over a row or a chunk 32 bits do; over all chunks it takes 64.
                 squares += torch.linalg.vector_norm(words, dim=1).double().square().sum()
                 total += words.sum(dim=0).double()
-            progress(Progress("codes", place.stop, len(keep), "rows", {"rows": len(rows)}))
+            progress(Progress("codes", span.stop, len(keep), "rows", {"rows": len(rows)}))
     count = max(int((keep & is_word).sum()), 1)
     return Assignment(codes, distances, max(float(squares - total.square().sum() / count) / count, 0.0))
 
@@ -101,7 +101,7 @@ def read_text(store: ActivationStore, split: str, progress: Report = silent) -> 
     types = np.full(int(counts.sum()), -1, np.int32)
     texts, labels, predictions = [], [], []
     row = 0
-    for place, sentence in enumerate(store.sentences(split)):
+    for sentence_index, sentence in enumerate(store.sentences(split)):
         text = sentence.text
         for start, end, flag in zip(sentence.starts, sentence.ends, sentence.flags, strict=True):
             if flag & WORD:
@@ -110,8 +110,8 @@ def read_text(store: ActivationStore, split: str, progress: Report = silent) -> 
         texts.append(digests.setdefault(xxhash.xxh3_128_intdigest(text.encode()), len(digests)))
         labels.append(-1 if sentence.label is None else sentence.label)
         predictions.append(-1 if sentence.prediction is None else sentence.prediction)
-        if place % 1024 == 0:
-            progress(Progress("words", place, len(counts), "sentences"))
+        if sentence_index % 1024 == 0:
+            progress(Progress("words", sentence_index, len(counts), "sentences"))
     return SplitText(
         list(numbers),
         types,

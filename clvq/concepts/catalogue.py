@@ -210,8 +210,8 @@ class Catalogue:
         for code, rows in self.nearest_rows.items():
             _, first = np.unique(self.text.texts[self.text.sentences[rows]], return_index=True)
             example_rows[code] = rows[np.sort(first)[:EXAMPLES]].tolist()
-        wanted = {int(self.text.sentences[row]) for rows in example_rows.values() for row in rows}
-        sentences = {n: sentence for n, sentence in enumerate(self.store.sentences(SPLIT)) if n in wanted}
+        example_sentences = {int(self.text.sentences[row]) for rows in example_rows.values() for row in rows}
+        sentences = {n: sentence for n, sentence in enumerate(self.store.sentences(SPLIT)) if n in example_sentences}
         starts = np.concatenate([[0], np.cumsum(self.store.row_counts(SPLIT))])
 
         def example(row: int) -> Example:

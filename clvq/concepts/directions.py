@@ -174,10 +174,10 @@ def _sums(checkpoint: Checkpoint, progress: Report) -> dict[str, Tensor]:
     """Compute mean [D], covariance [D, D], means [K, D], usage [K] and class_directions [C, D], in one pass over the
     training rows."""
     store = checkpoint.store()
-    found = codebook(checkpoint, progress=progress)
-    codes = torch.from_numpy(found.assignments(SPLIT)).long()
+    book = codebook(checkpoint, progress=progress)
+    codes = torch.from_numpy(book.assignments(SPLIT)).long()
     is_word = torch.from_numpy((store.flags(SPLIT) & WORD) != 0)
-    size, width = found.figures.codebook_size, int(checkpoint.config["input_width"])
+    size, width = book.figures.codebook_size, int(checkpoint.config["input_width"])
     classes = _predicted_classes(store)
     class_totals = torch.zeros(len(store.label_names or ()), width, dtype=torch.float64)
     class_counts = torch.zeros(len(class_totals), dtype=torch.int64)
@@ -189,27 +189,27 @@ def _sums(checkpoint: Checkpoint, progress: Report) -> dict[str, Tensor]:
     for first, shard in store.rows(SPLIT, checkpoint.input_layer, progress).shards():
         for start in range(0, len(shard), ROWS_AT_ONCE):
             rows = shard[start : start + ROWS_AT_ONCE].float()
-            place = slice(first + start, first + start + len(rows))
-            for kind, chosen in enumerate((is_word[place], ~is_word[place])):
-                chosen = chosen & (codes[place] >= 0)
-                counts[kind] += torch.bincount(codes[place][chosen], minlength=size)
-                totals[kind].index_add_(0, codes[place][chosen], rows[chosen].double())
+            span = slice(first + start, first + start + len(rows))
+            for kind, selected in enumerate((is_word[span], ~is_word[span])):
+                selected = selected & (codes[span] >= 0)
+                counts[kind] += torch.bincount(codes[span][selected], minlength=size)
+                totals[kind].index_add_(0, codes[span][selected], rows[selected].double())
                 if kind == 0 and len(class_totals):
-                    predicted = chosen & (classes[place] >= 0)
-                    class_counts += torch.bincount(classes[place][predicted], minlength=len(class_counts))
-                    class_totals.index_add_(0, classes[place][predicted], rows[predicted].double())
-                if kind == 0 and chosen.any():
+                    predicted = selected & (classes[span] >= 0)
+                    class_counts += torch.bincount(classes[span][predicted], minlength=len(class_counts))
+                    class_totals.index_add_(0, classes[span][predicted], rows[predicted].double())
+                if kind == 0 and selected.any():
                     # About a point near the mean, so that 32 bits do for the squares of a chunk.
-                    shift = rows[chosen].mean(dim=0) if shift is None else shift
-                    centred = rows[chosen] - shift
+                    shift = rows[selected].mean(dim=0) if shift is None else shift
+                    centred = rows[selected] - shift
                     squares += (centred.T @ centred).double()
-            progress(Progress("directions", place.stop, len(codes), "rows"))
+            progress(Progress("directions", span.stop, len(codes), "rows"))
     words = max(int(counts[0].sum()), 1)
     mean = totals[0].sum(dim=0) / words
     off = mean - (torch.zeros(width) if shift is None else shift).double()
     used, every = torch.where(counts[0] > 0, 0, 1), torch.arange(size)
-    own, number = totals[used, every], counts[used, every][:, None]
-    means = torch.where(number > 0, own / number.clamp_min(1), mean)
+    code_totals, code_counts = totals[used, every], counts[used, every][:, None]
+    means = torch.where(code_counts > 0, code_totals / code_counts.clamp_min(1), mean)
     return {
         "mean": mean.float(),
         "covariance": (squares / words - torch.outer(off, off)).float(),

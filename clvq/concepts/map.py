@@ -58,6 +58,6 @@ def layout(units: np.ndarray) -> np.ndarray:
     tsne = TSNE(
         perplexity=min(PERPLEXITY, (count - 1) / 3), init=start, metric="cosine", method="exact", random_state=0
     )
-    places = tsne.fit_transform(units).astype(np.float64)
-    places -= (places.max(axis=0) + places.min(axis=0)) / 2
-    return places / max(float(np.abs(places).max()), 1e-12)
+    positions = tsne.fit_transform(units).astype(np.float64)
+    positions -= (positions.max(axis=0) + positions.min(axis=0)) / 2
+    return positions / max(float(np.abs(positions).max()), 1e-12)

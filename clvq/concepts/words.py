@@ -47,8 +47,8 @@ def rank_words(counts: csr_array, vocabulary: list[str], most: int) -> list[Rank
     total = max(int(of_type.sum()), 1)
     ranked = []
     for code in range(counts.shape[0]):
-        place = slice(counts.indptr[code], counts.indptr[code + 1])
-        types, seen = counts.indices[place], counts.data[place]
+        span = slice(counts.indptr[code], counts.indptr[code + 1])
+        types, seen = counts.indices[span], counts.data[span]
         shares = seen / max(int(of_code[code]), 1)
         scores = shares * np.log((seen + SMOOTHING) / (of_type[types] * of_code[code] / total + SMOOTHING))
         order = np.lexsort((alphabetical[types], -scores))[:most]

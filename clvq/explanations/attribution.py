@@ -99,20 +99,20 @@ class IntegratedAttribution:
         done: dict[int, Attribution] = {}
         left, steps = torch.arange(len(batch)), self.steps
         while len(left):
-            chosen = left.to(states.device)
-            part = Inputs(inputs.input_ids[chosen], inputs.attention_mask[chosen], inputs.pad)
-            tokens = self._integrate(states[chosen], baselines[chosen], part, targets[chosen], steps)
-            explained = differences[chosen]
+            kept = left.to(states.device)
+            part = Inputs(inputs.input_ids[kept], inputs.attention_mask[kept], inputs.pad)
+            tokens = self._integrate(states[kept], baselines[kept], part, targets[kept], steps)
+            explained = differences[kept]
             errors = (tokens.sum(dim=1) - explained).abs() / explained.abs().clamp_min(_NO_DIFFERENCE)
             enough = (errors <= self.completeness).cpu() | (2 * steps > self.max_steps)
-            for place in enough.nonzero().flatten().tolist():
-                at = int(left[place])
+            for row in enough.nonzero().flatten().tolist():
+                at = int(left[row])
                 done[at] = Attribution(
-                    tokens[place, : len(sentences[batch[at]].input_ids)].tolist(),
+                    tokens[row, : len(sentences[batch[at]].input_ids)].tolist(),
                     int(targets[at]),
                     float(probabilities[at]),
                     float(differences[at]),
-                    float(errors[place]),
+                    float(errors[row]),
                     steps,
                 )
             left, steps = left[~enough], 2 * steps

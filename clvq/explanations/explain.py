@@ -71,14 +71,14 @@ def explain(
         concepts = codebook(checkpoint, progress=progress)
         return _explain_texts(explainer, concepts, given, tokenized, progress)
     split = StoredSplit(checkpoint, store, config, progress)
-    found = None if overwrite else split.finished()
-    if found is not None:
+    stored = None if overwrite else split.finished()
+    if stored is not None:
         progress(Progress("explain", note=f"{EXPLANATIONS.records_path(checkpoint.path)} is up to date."))
-        return found
+        return stored
     split.make(overwrite)
-    made = split.finished()
-    assert made is not None
-    return made
+    finished = split.finished()
+    assert finished is not None
+    return finished
 
 
 def _checked(texts: Sequence[str]) -> list[str]:

@@ -83,8 +83,10 @@ class Explainer:
             numbers = [with_words[position] for position, _ in batch]
             codes = self._codes([tokenized[number] for number in numbers])
             yield [
-                self._explanation(_Text(number, texts[number], labels[number]), tokenized[number], attribution, own)
-                for number, (_, attribution), own in zip(numbers, batch, codes, strict=True)
+                self._explanation(
+                    _Text(number, texts[number], labels[number]), tokenized[number], attribution, word_codes
+                )
+                for number, (_, attribution), word_codes in zip(numbers, batch, codes, strict=True)
             ]
 
     def with_own_codes(
@@ -178,12 +180,12 @@ def salient_words(values: Sequence[float], mass: float | None) -> set[int]:
         return {max(order, key=lambda at: abs(values[at]))}
     if mass is None:
         return {order[0]}
-    wanted = mass * sum(value for value in values if value > 0)
-    chosen: set[int] = set()
+    mass_needed = mass * sum(value for value in values if value > 0)
+    salient: set[int] = set()
     held = 0.0
     for at in order:
-        if chosen and (held >= wanted or values[at] <= 0):
+        if salient and (held >= mass_needed or values[at] <= 0):
             break
-        chosen.add(at)
+        salient.add(at)
         held += values[at]
-    return chosen
+    return salient

@@ -34,7 +34,7 @@ def read_rationales(store: ActivationStore, column: str) -> dict[str, list[Span]
             f"{table.origin} has no column {column!r} (--rationale-column). "
             f"Its columns are: {', '.join(table.columns.reachable)}."
         )
-    found: dict[str, set[Span]] = {}
+    spans_of_text: dict[str, set[Span]] = {}
     rows = Rows(table, text_column, None, Hints(join_tokens=store.settings["words"] == "whitespace"))
     for number, (value, marked) in enumerate(table.values([text_column, column]), 1):
         text = rows.as_text(value, number) or ""
@@ -44,35 +44,35 @@ def read_rationales(store: ActivationStore, column: str) -> dict[str, list[Span]
                 f"{table.origin}, row {number}: the column {column!r} (--rationale-column) holds neither a part of the "
                 "text nor a list of parts."
             )
-        places = ((text.find(part), len(part)) for part in parts if part)
-        found.setdefault(text, set()).update((start, start + length) for start, length in places if start >= 0)
-    if not any(found.values()):
+        starts = ((text.find(part), len(part)) for part in parts if part)
+        spans_of_text.setdefault(text, set()).update((start, start + length) for start, length in starts if start >= 0)
+    if not any(spans_of_text.values()):
         raise ClvqError(
             f"No text of {table.origin} holds what its column {column!r} says (--rationale-column): that column does "
             "not mark parts of the texts."
         )
-    return {text: sorted(spans) for text, spans in found.items()}
+    return {text: sorted(spans) for text, spans in spans_of_text.items()}
 
 
 def _evaluation_table(store: ActivationStore) -> tuple[Table, str]:
     """Return the corpus that the evaluation split was read from, and its text column."""
-    settings, made = store.settings, store.provenance["corpus"]
+    settings, origin = store.settings, store.provenance["corpus"]
     name = "dataset" if settings["eval_dataset"] is None else "eval_dataset"
     corpus: str = settings[name]
-    made = {**made, "subset": settings["subset"] if name == "dataset" else None, **made["evaluation"]}
+    origin = {**origin, "subset": settings["subset"] if name == "dataset" else None, **origin["evaluation"]}
     checksum = store.provenance["sources"].get(name)
     if checksum is not None and local_checksum(corpus) != checksum:
         raise MismatchError(
             f"{corpus} is not the corpus that {store.path} was made from: it was changed or moved. Put it back, or "
             "extract again."
         )
-    revision = None if "@" in corpus else made.get("revision")
-    said = {key: settings.get(key) for key in ("delimiter", "quoting", "header")}
-    options = FileOptions(**said, columns=(made["text_column"],))
+    revision = None if "@" in corpus else origin.get("revision")
+    file_options = {key: settings.get(key) for key in ("delimiter", "quoting", "header")}
+    options = FileOptions(**file_options, columns=(origin["text_column"],))
     source = open_source(
-        corpus, subset=made["subset"], revision=revision, streaming=settings["streaming"], options=options
+        corpus, subset=origin["subset"], revision=revision, streaming=settings["streaming"], options=options
     )
-    return source.table(made["split"]), made["text_column"]
+    return source.table(origin["split"]), origin["text_column"]
 
 
 def _parts(value: Any) -> list[str] | None:
@@ -118,9 +118,9 @@ def agreement(sentences: Sequence[Explanation], column: str, frequencies: Mappin
             "frequency": np.array([rarity], float),
         }
         for name, values in scores.items():
-            chosen = [salient] if name == "attribution" else [_best(row, int(salient.sum())) for row in values]
+            selections = [salient] if name == "attribution" else [_best(row, int(salient.sum())) for row in values]
             precision[name].append(float(np.mean([average_precision_score(marked, row) for row in values])))
-            overlap[name].append(float(np.mean([_f1(marked, choice) for choice in chosen])))
+            overlap[name].append(float(np.mean([_f1(marked, choice) for choice in selections])))
     if not precision["attribution"]:
         raise ClvqError(
             f"No sentence has words inside and outside what the column {column!r} (--rationale-column) marks, so there "
@@ -137,10 +137,10 @@ def agreement(sentences: Sequence[Explanation], column: str, frequencies: Mappin
 
 def _best(scores: np.ndarray, count: int) -> np.ndarray:
     """Return as bool `[words]` the words with the `count` highest scores; of equal scores the first."""
-    chosen = np.zeros(len(scores), bool)
-    chosen[np.argsort(-scores, kind="stable")[:count]] = True
-    return chosen
+    mask = np.zeros(len(scores), bool)
+    mask[np.argsort(-scores, kind="stable")[:count]] = True
+    return mask
 
 
-def _f1(marked: np.ndarray, chosen: np.ndarray) -> float:
-    return float(2 * (marked & chosen).sum() / (marked.sum() + chosen.sum()))
+def _f1(marked: np.ndarray, selected: np.ndarray) -> float:
+    return float(2 * (marked & selected).sum() / (marked.sum() + selected.sum()))

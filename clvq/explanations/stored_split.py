@@ -106,13 +106,13 @@ class StoredSplit:
         what words do in the model does not depend on the codes. Empty where there is none."""
         for folder in checkpoint_folders(self.folder.parent):
             try:
-                beside = read_checkpoint(folder)
-                made_of = {"checkpoint": beside.fingerprint, "rows": self.store.fingerprint}
+                other = read_checkpoint(folder)
+                made_of = {"checkpoint": other.fingerprint, "rows": self.store.fingerprint}
                 summary = EXPLANATIONS.inspect(folder, made_of).usable()
                 if (
                     summary is None
                     or summary["model"]["fingerprint"] != explainer.model.fingerprint
-                    or beside.input_layer != self.checkpoint.input_layer
+                    or other.input_layer != self.checkpoint.input_layer
                     or differences(summary["settings"], self.config.deciding())
                 ):
                     continue

@@ -32,8 +32,8 @@ def initial_codebook(rows: Tensor, codebook_size: int, initialization: str, gene
             "Use a smaller --codebook-size."
         )
     if initialization == "random":
-        chosen = torch.randperm(len(rows), generator=generator)[:codebook_size]
-        return rows[chosen.to(rows.device)].clone()
+        indices = torch.randperm(len(rows), generator=generator)[:codebook_size]
+        return rows[indices.to(rows.device)].clone()
     if initialization == "kmeans":
         return k_means(rows, codebook_size, generator)
     norms = rows.norm(dim=1)
@@ -82,13 +82,13 @@ def _plus_plus(rows: Tensor, clusters: int, generator: torch.Generator) -> Tenso
     """Draw k-means++ seeds, each in proportion to the squared distance from the nearest seed drawn before."""
     draws = torch.rand(clusters, generator=generator, dtype=torch.float64)
     squares = rows.square().sum(dim=1)
-    chosen = [int(draws[0] * len(rows))]
+    seeds = [int(draws[0] * len(rows))]
     distance = torch.full_like(squares, torch.inf)
     for draw in draws[1:]:
-        last = rows[chosen[-1]]
+        last = rows[seeds[-1]]
         distance = torch.minimum(distance, (squares - 2 * (rows @ last) + last @ last).clamp_min_(0))
-        distance[chosen[-1]] = 0
+        distance[seeds[-1]] = 0
         cumulative = distance.double().cumsum(0)
-        place = int(torch.searchsorted(cumulative, draw.to(cumulative.device) * cumulative[-1], right=True))
-        chosen.append(min(place, len(rows) - 1))
-    return rows[torch.tensor(chosen, device=rows.device)]
+        index = int(torch.searchsorted(cumulative, draw.to(cumulative.device) * cumulative[-1], right=True))
+        seeds.append(min(index, len(rows) - 1))
+    return rows[torch.tensor(seeds, device=rows.device)]

@@ -83,11 +83,11 @@ class Checkpoint(Shown):
 
     def check_store(self, store: ActivationStore) -> None:
         """Raise MismatchError that names the differences between a store and the one that this was trained on."""
-        made = self.config["provenance"]
+        provenance = self.config["provenance"]
         remedy = "Use another --run or --name, or `clvq train --overwrite` to train again."
-        if store.fingerprint != made["rows"]:
+        if store.fingerprint != provenance["rows"]:
             raise MismatchError(f"{self.path} was trained on other rows than {store.path} holds now. {remedy}")
-        for layer, made_from in made["layers"].items():
+        for layer, made_from in provenance["layers"].items():
             if int(layer) not in store.layers or store.layer(int(layer)).fingerprint != made_from:
                 raise MismatchError(
                     f"{self.path} was trained on other states of layer {layer} than {store.path} holds now. {remedy}"
@@ -187,13 +187,13 @@ def find_checkpoint(run: str | Path, name: str | Path | None = None) -> Checkpoi
         known = [path.name for path in checkpoint_folders(run)]
         hint = advice(str(name), known, "checkpoints") if known else "Run `clvq train` first."
         raise ArtifactError(f"There is no checkpoint {name} in {run}. {hint}")
-    found = checkpoint_folders(run)
-    if not found:
+    folders = checkpoint_folders(run)
+    if not folders:
         raise ArtifactError(f"{run} holds no finished checkpoint. Run `clvq train`, or name the run folder with --run.")
-    if len(found) > 1:
-        names = "\n".join(f"  {_described(path)}" for path in found)
-        raise ClvqError(f"{run} holds {len(found)} checkpoints; name the one that is meant:\n{names}")
-    return read_checkpoint(found[0])
+    if len(folders) > 1:
+        names = "\n".join(f"  {_described(path)}" for path in folders)
+        raise ClvqError(f"{run} holds {len(folders)} checkpoints; name the one that is meant:\n{names}")
+    return read_checkpoint(folders[0])
 
 
 def checkpoint_folders(run: Path) -> list[Path]:

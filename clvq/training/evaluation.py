@@ -58,13 +58,13 @@ class TrainingMeans:
         sums: dict[bool, Tensor] = {}
         counts = {True: 0, False: 0}
         done = 0
-        for places in rows.batches(512):
-            batch = rows.read(places)
+        for indices in rows.batches(512):
+            batch = rows.read(indices)
             for of_words in (True, False):
                 targets = batch.targets[batch.is_word == of_words]
                 sums[of_words] = sums.get(of_words, 0.0) + targets.sum(dim=0, dtype=torch.float64)
                 counts[of_words] += len(targets)
-            done += len(places)
+            done += len(indices)
             progress(Progress("means", done, len(rows), "sentences"))
         return cls(*((sums[which] / max(counts[which], 1)).float() for which in (True, False)))
 
@@ -73,7 +73,7 @@ class _Assigned(NamedTuple):
     """The nearest codes of a split, batch by batch."""
 
     batches: list[tuple[np.ndarray, Tensor, Tensor]]
-    """(the sentences' places in the rows, codes [N], is_word [N]), tensors on the CPU."""
+    """(the sentences' indices in the rows, codes [N], is_word [N]), tensors on the CPU."""
     usage: Tensor
     """[K] words with each code."""
     candidates_in_use: float
@@ -108,13 +108,13 @@ def evaluate(
     words, sentence_rows = ExplainedVariance(means.words), ExplainedVariance(means.sentences)
     attested = torch.zeros(size, dtype=torch.int64)
     done = 0
-    for places, codes, is_word in assigned.batches:
-        batch = rows.read(places)
+    for indices, codes, is_word in assigned.batches:
+        batch = rows.read(indices)
         prediction = _decode(model, batch, model.codebook[codes.to(model.codebook.device)])
         words.add(batch.targets[batch.is_word], prediction[batch.is_word])
         sentence_rows.add(batch.targets[~batch.is_word], prediction[~batch.is_word])
         count_sentences(attested, codes, is_word, batch.mask)
-        done += len(places)
+        done += len(indices)
         progress(Progress("evaluate", done, len(rows), "sentences"))
     spoilt = _reliance(model, rows, means, assigned, seed, progress) if reliance else _Reliance(None, None)
     active = int((assigned.usage > 0).sum())
@@ -135,15 +135,15 @@ def _assign(model: ClvqVae, rows: PairRows, batch_sentences: int) -> _Assigned:
     quantizer = model.quantizer
     batches, entropy, drawn = [], 0.0, 0
     usage = torch.zeros(len(model.codebook), dtype=torch.int64)
-    for places in rows.batches(batch_sentences):
-        batch = rows.read(places)
+    for indices in rows.batches(batch_sentences):
+        batch = rows.read(indices)
         candidates = quantizer.candidates(model.encoder(batch.inputs))
         codes, is_word = candidates.indices[:, 0].cpu(), batch.is_word.cpu()
         chances = quantizer.probabilities(candidates)[batch.is_word]
         entropy += float(torch.special.entr(chances).sum(dtype=torch.float64))
         drawn += len(chances)
         usage += torch.bincount(codes[is_word], minlength=len(usage))
-        batches.append((places, codes, is_word))
+        batches.append((indices, codes, is_word))
     return _Assigned(batches, usage, float(np.exp(entropy / max(drawn, 1))))
 
 
@@ -165,12 +165,12 @@ def _reliance(
     permuted = word_codes[torch.randperm(len(word_codes), generator=generator)]
     codebook, usage = model.codebook, assigned.usage
     mean_code = (usage.double() @ codebook.double().cpu() / max(int(usage.sum()), 1)).float().to(codebook.device)
-    taken = done = 0
-    for places, codes, is_word in assigned.batches:
-        batch = rows.read(places)
+    words_replaced = done = 0
+    for indices, codes, is_word in assigned.batches:
+        batch = rows.read(indices)
         mixed, count = codes.clone(), int(is_word.sum())
-        mixed[is_word] = permuted[taken : taken + count]
-        taken += count
+        mixed[is_word] = permuted[words_replaced : words_replaced + count]
+        words_replaced += count
         prediction = _decode(model, batch, codebook[mixed.to(codebook.device)])
         shuffled.add(batch.targets[batch.is_word], prediction[batch.is_word])
         for _ in range(OWN_CODE_DRAWS):
@@ -179,7 +179,7 @@ def _reliance(
             z_q[numbers] = mean_code
             prediction = _decode(model, batch, z_q)
             replaced.add(batch.targets[numbers], prediction[numbers])
-        done += len(places)
+        done += len(indices)
         progress(Progress("bottleneck reliance", done, len(rows), "sentences"))
     return _Reliance(shuffled.fvu, replaced.fvu)
 

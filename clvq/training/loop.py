@@ -108,10 +108,10 @@ class TrainingLoop(ABC, Generic[Model]):
         while not self.position.finished:
             epoch = self.position.epoch
             self.model.train()
-            for places in self.rows.shuffled_batches(self.config.batch_sentences, self.config.seed, epoch)[
+            for indices in self.rows.shuffled_batches(self.config.batch_sentences, self.config.seed, epoch)[
                 self.position.batch :
             ]:
-                losses = self._step(self.rows.read(self._own_share(places)))
+                losses = self._step(self.rows.read(self._own_share(indices)))
                 self.position.batch += 1
                 self.position.step += 1
                 self.position.seconds = time.monotonic() - started
@@ -129,10 +129,10 @@ class TrainingLoop(ABC, Generic[Model]):
             self.model.load_state_dict(read_tensors(self.folder / BEST_NAME)[0])
         return self.position
 
-    def _own_share(self, places: np.ndarray) -> np.ndarray:
+    def _own_share(self, indices: np.ndarray) -> np.ndarray:
         """This process's sentences of a batch; all of them where there are fewer sentences than processes."""
         processes = self.processes
-        return places[processes.rank :: processes.count] if len(places) >= processes.count else places
+        return indices[processes.rank :: processes.count] if len(indices) >= processes.count else indices
 
     def _begin_step(self) -> None:
         """Seeds the step's draws by its number, so that a training cut anywhere goes on with the same ones; sets its

@@ -66,14 +66,14 @@ def model_card(config: dict[str, Any]) -> str:
         latents=config.get("latents"),
     )
     verdict = training_verdict(config)
-    said = "\n".join([*verdict.sentences, *(f"**{warning}**" for warning in verdict.warnings)])
+    verdict_text = "\n".join([*verdict.sentences, *(f"**{warning}**" for warning in verdict.warnings)])
     table = "\n".join(f"| {name} | {value} |" for name, value in figures_shown(config))
     return f"""{_FRONT.format(tag="vector-quantization" if codes else "sparse-autoencoder")}
 # {TITLES[method]} of {short_name(config["provenance"]["model"]["id"])}, {span(settings["input_layer"], target)}
 
 {about}
 
-{said}
+{verdict_text}
 
 ```python
 import clvq

@@ -79,20 +79,20 @@ class PairRows:
     def row_count(self) -> int:
         return int(self.lengths.sum())
 
-    def restricted(self, places: np.ndarray) -> PairRows:
-        """Return the same rows for fewer sentences; `places` are indices into `sentences`."""
+    def restricted(self, indices: np.ndarray) -> PairRows:
+        """Return the same rows for fewer sentences; `indices` are into `sentences`."""
         names = ("sentences", "lengths", "starts", "ends")
-        return replace(self, **{name: getattr(self, name)[places] for name in names})
+        return replace(self, **{name: getattr(self, name)[indices] for name in names})
 
-    def row_numbers(self, places: np.ndarray) -> np.ndarray:
-        """[N] indices in the split of the kept rows of the sentences at `places`."""
-        numbers = np.concatenate([np.arange(self.starts[i], self.ends[i]) for i in places])
+    def row_numbers(self, indices: np.ndarray) -> np.ndarray:
+        """[N] indices in the split of the kept rows of the sentences at `indices`."""
+        numbers = np.concatenate([np.arange(self.starts[i], self.ends[i]) for i in indices])
         return numbers if self.keep is None else numbers[self.keep[numbers]]
 
-    def read(self, places: np.ndarray) -> PairBatch:
-        """The rows of the sentences at `places` (indices into `sentences`)."""
-        numbers = self.row_numbers(places)
-        starts, ends = self.starts[places], self.ends[places]
+    def read(self, indices: np.ndarray) -> PairBatch:
+        """The rows of the sentences at `indices` (indices into `sentences`)."""
+        numbers = self.row_numbers(indices)
+        starts, ends = self.starts[indices], self.ends[indices]
         tensors = []
         for rows, scale in zip(self.layer_rows, self.pair.scales, strict=True):
             values = rows.slices(starts, ends)
@@ -100,20 +100,20 @@ class PairRows:
                 marks = [torch.from_numpy(self.keep[s:e]) for s, e in zip(starts, ends, strict=True)]
                 values = [value[mark] for value, mark in zip(values, marks, strict=True)]
             tensors.append(gather(values, scale, self.device))
-        lengths = torch.from_numpy(self.lengths[places])
+        lengths = torch.from_numpy(self.lengths[indices])
         mask = torch.arange(int(lengths.max()))[None, :] < lengths[:, None]
         is_word = torch.from_numpy(self.is_word[numbers])
         inputs, targets = tensors
         return PairBatch(inputs, targets, mask.to(self.device), is_word.to(self.device))
 
     def batches(self, batch_sentences: int) -> Iterator[np.ndarray]:
-        """Places in order of length, for passes whose order does not matter."""
+        """Yield indices in order of length, for passes whose order does not matter."""
         order = np.argsort(self.lengths, kind="stable")
         if len(order):
             yield from np.array_split(order, range(batch_sentences, len(order), batch_sentences))
 
     def shuffled_batches(self, batch_sentences: int, seed: int, epoch: int) -> list[np.ndarray]:
-        """Places in an order that `seed` and `epoch` alone decide, sentences of like length in a batch."""
+        """Yield indices in an order that `seed` and `epoch` alone decide, sentences of like length in a batch."""
         generator = np.random.default_rng([seed, epoch])
         order = generator.permutation(len(self))
         batches: list[np.ndarray] = []
@@ -127,7 +127,7 @@ class PairRows:
         """`count` rows of the input layer (all, where there are fewer) `[N, D]`, scaled, drawn by sentence."""
         order = torch.randperm(len(self), generator=generator).numpy()
         needed = int(np.searchsorted(np.cumsum(self.lengths[order]), count)) + 1
-        parts = [self.read(places).inputs for places in np.array_split(order[:needed], range(512, needed, 512))]
+        parts = [self.read(indices).inputs for indices in np.array_split(order[:needed], range(512, needed, 512))]
         return torch.cat(parts)[:count]
 
 

@@ -135,5 +135,5 @@ def _train_one(job: Job, latents: int, k: int, learning_rate: float) -> tuple[To
 def _share(rows: PairRows, config: TrainConfig, points: int) -> PairRows:
     """Return the sentences for one point of the sweep, the same for all points."""
     count = min(len(rows), math.ceil(len(rows) * config.epochs / points))
-    places = np.random.default_rng([config.seed, points]).permutation(len(rows))[:count]
-    return rows.restricted(np.sort(places))
+    indices = np.random.default_rng([config.seed, points]).permutation(len(rows))[:count]
+    return rows.restricted(np.sort(indices))

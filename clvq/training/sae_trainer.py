@@ -54,8 +54,8 @@ def evaluate_sae(model: TopKSae, rows: PairRows, means: TrainingMeans, progress:
     size = len(model.directions)
     usage, codes, attested = (torch.zeros(size, dtype=torch.int64) for _ in range(3))
     count = done = 0
-    for places in rows.batches(256):
-        batch = rows.read(places)
+    for indices in rows.batches(256):
+        batch = rows.read(indices)
         latents = model.strongest(model.preactivations(batch.inputs))
         prediction = model.combine(latents) + model.bias
         words.add(batch.targets[batch.is_word], prediction[batch.is_word])
@@ -66,7 +66,7 @@ def evaluate_sae(model: TopKSae, rows: PairRows, means: TrainingMeans, progress:
         codes += torch.bincount(strongest[is_word], minlength=size)
         count_sentences(attested, strongest, is_word, batch.mask)
         count += int(is_word.sum())
-        done += len(places)
+        done += len(indices)
         progress(Progress("evaluate", done, len(rows), "sentences"))
     active_latents, active_codes = int((usage > 0).sum()), int((codes > 0).sum())
     return SaeEvaluation(

@@ -52,8 +52,8 @@ def yardsticks(
     ridge = _best_ridge(gram, cross, selection, means)
     same_width = gram.shape[0] - 1 == cross.shape[1]
     figures = {name: ExplainedVariance(means.words) for name in ("copy", "ridge", "mean_per_code")}
-    for places in evaluation.batches(256):
-        batch = evaluation.read(places)
+    for indices in evaluation.batches(256):
+        batch = evaluation.read(indices)
         inputs, targets = batch.inputs[batch.is_word], batch.targets[batch.is_word]
         if same_width:
             figures["copy"].add(targets, inputs)
@@ -71,8 +71,8 @@ def _sums(train: PairRows, codes: Tensor, progress: Report) -> tuple[Tensor, Ten
     words."""
     gram: Tensor | None = None
     done = 0
-    for places in train.batches(256):
-        batch = train.read(places)
+    for indices in train.batches(256):
+        batch = train.read(indices)
         inputs, targets = _with_one(batch.inputs[batch.is_word]), batch.targets[batch.is_word]
         if gram is None:
             gram = inputs.new_zeros(inputs.shape[1], inputs.shape[1], dtype=torch.float64)
@@ -84,7 +84,7 @@ def _sums(train: PairRows, codes: Tensor, progress: Report) -> tuple[Tensor, Ten
         members = nearest(inputs[:, :-1], codes)
         code_sums.index_add_(0, members, targets.double())
         code_counts += torch.bincount(members, minlength=len(codes))
-        done += len(places)
+        done += len(indices)
         progress(Progress("yardsticks", done, len(train), "sentences"))
     assert gram is not None
     return gram, cross, code_sums, code_counts
@@ -98,8 +98,8 @@ def _best_ridge(gram: Tensor, cross: Tensor, selection: PairRows, means: Trainin
     size = float(gram.diagonal()[:-1].mean())
     maps = [torch.linalg.solve(gram + penalty * size * unit, cross).float() for penalty in RIDGE_PENALTIES]
     figures = [ExplainedVariance(means.words) for _ in maps]
-    for places in selection.batches(256):
-        batch = selection.read(places)
+    for indices in selection.batches(256):
+        batch = selection.read(indices)
         inputs, targets = _with_one(batch.inputs[batch.is_word]), batch.targets[batch.is_word]
         for figure, weights in zip(figures, maps, strict=True):
             figure.add(targets, inputs @ weights)
