@@ -4,8 +4,9 @@ A removal is compared with four nulls:
 
     random        along a random direction, drawn for each concept
     covariance    along one drawn with the covariance of the training words, for each concept
-    coherent      along one drawn so for the whole sentence, all words the same way: concepts of a sentence share
-                  directions, such as that of the class, and steps that are drawn for each concept cancel out
+    coherent      along one drawn so for the whole sentence, all words the same way, with the sign that removing it from
+                  the sentence would have: concepts of a sentence share directions, such as that of the class, and
+                  steps that are drawn for each concept cancel out
     own           straight towards the mean, along the word's own deviation
 
 Reported too, but no null: a step along the class direction of the prediction (class_direction), and steps along another
@@ -89,20 +90,27 @@ def like_usage(usage: Tensor) -> dict[int, np.ndarray]:
 
 
 def controlled(
-    control: str, step: Step, owners: Sequence[Owner], owner: Tensor, pools: Pools, key: tuple[int, int]
+    control: str,
+    step: Step,
+    owners: Sequence[Owner],
+    owner: Tensor,
+    sentence: Tensor,
+    pools: Pools,
+    key: tuple[int, int],
 ) -> Tensor:
     """[N, D] states moved by a control as far as the edit moved them.
 
-    `owner` `[N]` says whose each state is; `key` is the seed and the number of the draw. States for which there is no
-    other concept to put in stay.
+    `owner` `[N]` says whose each state is, and `sentence` `[N]` of which sentence of the batch. `key` is the seed and
+    the number of the draw. States for which there is no other concept to put in stay.
     """
     if control == "own":
         return step.towards_mean()
     if control == CLASS_DIRECTION:
         return step.together(-step.edit.space.class_directions[step.predictions])
     if control == "coherent":
-        sentences = [owner._replace(code=WHOLE_SENTENCE) for owner in owners]
-        return step.together(random_basis(control, step.edit.space, sentences, 1, key)[owner][:, :, 0])
+        whole = [entry._replace(code=WHOLE_SENTENCE) for entry in owners]
+        directions = random_basis(control, step.edit.space, whole, 1, key)[owner][:, :, 0]
+        return step.away(directions, sentence)
     if control in INJECTIONS:
         return step.along(donor_basis(control, step.edit, owners, pools, key)[owner])
     space, rank = step.edit.space, step.basis.shape[2]

@@ -150,6 +150,15 @@ class Step:
         free = functional.normalize(self.edit.free(directions, self.predictions), dim=1)
         return self.before + self.distances[:, None] * free
 
+    def away(self, directions: Tensor, group: Tensor) -> Tensor:
+        """Return the states moved as far along `directions` `[N, D]`, with one sign for each `group` `[N]` of states:
+        the way in which removing the direction would move the group as a whole."""
+        free = functional.normalize(self.edit.free(directions, self.predictions), dim=1)
+        inside = ((self.before - self.edit.origin) * free).sum(dim=1)
+        totals = inside.new_zeros(int(group.max()) + 1).index_add_(0, group, inside)
+        sign = torch.where(totals > 0, -1.0, 1.0)[group]
+        return self.before + (sign * self.distances)[:, None] * free
+
     def towards_mean(self) -> Tensor:
         """Return the states moved as far straight towards the mean, and not beyond it."""
         deviation = self.edit.free(self.before - self.edit.space.mean, self.predictions)

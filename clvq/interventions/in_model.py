@@ -65,6 +65,11 @@ class _Tokens(NamedTuple):
     owners: list[Owner]
 
     @property
+    def whose(self) -> tuple[list[Owner], Tensor, Tensor]:
+        """The concepts that are edited, and of each token which of them and which sentence it is of."""
+        return self.owners, self.owner, self.sentence
+
+    @property
     def predictions(self) -> Tensor:
         """[N] what is predicted for the sentence of each token."""
         return torch.tensor([owner.prediction for owner in self.owners], device=self.owner.device)[self.owner]
@@ -113,7 +118,7 @@ class Interventions:
                     outcomes[Change(edit.name, place, None)] = self._outcomes(batch, clean, tokens, [step.after], taken)
                     for control in plan.controls(edit.name, place):
                         moved = (
-                            controlled(control, step, tokens.owners, tokens.owner, plan.pools[place], (plan.seed, draw))
+                            controlled(control, step, *tokens.whose, plan.pools[place], (plan.seed, draw))
                             for draw in range(1 if control in UNDRAWN else plan.draws)
                         )
                         outcomes[Change(edit.name, place, control)] = self._outcomes(batch, clean, tokens, moved)
