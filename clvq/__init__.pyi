@@ -262,6 +262,7 @@ def report(
     checkpoint: Checkpoint | str | Path,
     path: str | Path,
     *,
+    texts: str | Sequence[str] = (),
     progress: Report | bool | None = None,
 ) -> Path:
     """Write the report of a checkpoint to one HTML file, and return the path of the file.
@@ -274,6 +275,7 @@ def report(
     Args:
         checkpoint: A checkpoint, or its folder.
         path: The file to write.
+        texts: Texts of your own to explain on the page. This needs the language model.
         progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
     """
 

@@ -21,6 +21,7 @@ def report(
     *,
     run: Run = DEFAULT_RUN,
     checkpoint: Named = None,
+    text: Annotated[list[str] | None, "Text of your own to explain on the page. Several, each with the option."] = None,
     output: Annotated[Path | None, "File to write [RUN/report.html]."] = None,
 ) -> Result:
     """Write all results of a checkpoint to one HTML file that needs no network.
@@ -31,7 +32,8 @@ def report(
     from clvq.storage import size_text
 
     named = named_checkpoint(run, checkpoint)
-    path = clvq.report(named, run / "report.html" if output is None else output, progress=report)
+    output = run / "report.html" if output is None else output
+    path = clvq.report(named, output, texts=text or (), progress=report)
     size = path.stat().st_size
     document = {"path": str(path), "checkpoint": str(named.path), "bytes": size}
     shown: list[RenderableType] = [

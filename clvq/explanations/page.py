@@ -42,9 +42,14 @@ def explanations_page(explanations: Explanations) -> str:
     title = escape(f"Why {short_name(explanations.summary.model['id'])} predicts its {explanations.summary.target}")
     shown = explanations.sentences[:MOST_SENTENCES]
     rest = len(explanations.sentences) - len(shown)
-    parts = [explanation_html(sentence) + _words_html(sentence, explanations) for sentence in shown]
+    parts = [sentence_html(sentence, explanations) for sentence in shown]
     end = f"<p>{rest:,} more sentences are not shown.</p>\n" if rest else ""
     return _HEAD.format(title=title, legend=escape(LEGEND)) + "\n".join(parts) + f"\n{end}</body>\n</html>\n"
+
+
+def sentence_html(sentence: Explanation, explanations: Explanations) -> str:
+    """Return a sentence, shaded, and below it a line a word with its concept; every text is escaped."""
+    return explanation_html(sentence) + _words_html(sentence, explanations)
 
 
 def _words_html(sentence: Explanation, explanations: Explanations) -> str:

@@ -7,10 +7,12 @@ asks the network for nothing.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from clvq.config.signatures import takes
 from clvq.errors import ClvqError
+from clvq.explanations.results import Explanations
 from clvq.html_report.gathered import gather
 from clvq.html_report.page import render
 from clvq.progress import Progress, Report, silent
@@ -21,7 +23,13 @@ STAGE = "report"
 
 
 @takes()
-def report(checkpoint: Checkpoint | str | Path, path: str | Path, *, progress: Report = silent) -> Path:
+def report(
+    checkpoint: Checkpoint | str | Path,
+    path: str | Path,
+    *,
+    texts: str | Sequence[str] = (),
+    progress: Report = silent,
+) -> Path:
     """Write the report of a checkpoint to one HTML file, and return the path of the file.
 
         clvq.report("run/L4-L8", "run/report.html")
@@ -32,6 +40,7 @@ def report(checkpoint: Checkpoint | str | Path, path: str | Path, *, progress: R
     Args:
         checkpoint: A checkpoint, or its folder.
         path: The file to write.
+        texts: Texts of your own to explain on the page. This needs the language model.
     """
     path = Path(path)
     _require_writable(path)
@@ -41,11 +50,17 @@ def report(checkpoint: Checkpoint | str | Path, path: str | Path, *, progress: R
     for gap in material.gaps:
         progress(Progress(STAGE, 1, 3, "steps", note=gap.sentence))
     progress(Progress(STAGE, 1, 3, "steps"))
-    page = render(material)
+    page = render(material, _explained(checkpoint, texts, progress) if texts else None)
     progress(Progress(STAGE, 2, 3, "steps", {"size": size_text(len(page.encode()))}))
     write_text(path, page)
     progress(Progress(STAGE, 3, 3, "steps"))
     return path
+
+
+def _explained(checkpoint: Checkpoint, texts: str | Sequence[str], progress: Report) -> Explanations:
+    from clvq.explanations.explain import explain  # what only reads need not load the language model's libraries
+
+    return explain(checkpoint, texts, progress=progress)
 
 
 def _require_writable(path: Path) -> None:

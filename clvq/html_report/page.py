@@ -17,7 +17,9 @@ from markupsafe import Markup
 
 from clvq.artifacts import short_name
 from clvq.concepts.records import Concept
+from clvq.explanations.page import sentence_html
 from clvq.explanations.records import Explanation
+from clvq.explanations.results import Explanations
 from clvq.html_report.faithfulness import Section
 from clvq.html_report.faithfulness_figures import curve_panels, interval_panels
 from clvq.html_report.figures import LABEL_COLOURS, bokeh_script, codebook_map, training_figures
@@ -32,7 +34,7 @@ SCRIPTS = ("common", "concepts", "explanations", "ways", "plots")
 _FOLDER = Path(__file__).parent
 
 
-def render(material: Material) -> str:
+def render(material: Material, explained: Explanations | None = None) -> str:
     """The whole page as HTML."""
     settings = material.checkpoint.settings
     label_names = _label_names(material)
@@ -67,6 +69,7 @@ def render(material: Material) -> str:
         curves=curves,
         has_map=layout is not None,
         story=story(material),
+        own_texts=[] if explained is None else [Markup(sentence_html(one, explained)) for one in explained.sentences],
         verdict=training_verdict(material.checkpoint.config),
         faithfulness_verdict=None if results is None else verdict(results),
         headline=headline(material),

@@ -174,3 +174,17 @@ def test_no_local_path_leaves_with_a_complete_report(clvq: Clvq, run: Path) -> N
     page = (run / "report.html").read_text(encoding="utf-8")
     assert str(run.parent) not in page
     assert str(Path(package.read_checkpoint(run / "L1-L3").config["provenance"]["model"]["id"]).parent) not in page
+
+
+def test_texts_of_the_users_own_are_explained_on_the_page(clvq: Clvq, run: Path) -> None:
+    texts = ("The film was <b>good</b>", "A director remains rather wonderful")
+    ended = clvq("report", "--run", run, "--text", texts[0], "--text", texts[1])
+    assert ended.code == 0, ended.err
+    page = (run / "report.html").read_text(encoding="utf-8")
+    part = page.split('id="own-texts"')[1].split("</section>")[0]
+    assert part.count('class="own-text"') == 2
+    assert "&lt;" in part and "<b>good" not in part
+    for word in ("director", "wonderful"):
+        assert word in part
+    assert clvq("report", "--run", run).code == 0
+    assert 'id="own-texts"' not in (run / "report.html").read_text(encoding="utf-8")
