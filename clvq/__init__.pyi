@@ -287,7 +287,7 @@ def train(
     progress: Report | bool | None = None,
     input_layer: int,
     output_layer: int,
-    method: Literal["clvq", "kmeans", "vqvae", "sae"] = "clvq",
+    method: Literal["clvq", "kmeans", "random", "ridge-kmeans", "vqvae", "sae"] = "clvq",
     preset: Literal["default", "paper"] = "default",
     codebook_size: int = 400,
     top_k: int = 5,
@@ -334,8 +334,9 @@ def train(
         input_layer: Layer whose states the codes replace.
         output_layer: Layer whose states the decoder predicts from the codes.
         method: What to train. clvq: a CLVQ-VAE; kmeans: the same decoder over frozen k-means codes;
-            vqvae: a CLVQ-VAE that reconstructs the input layer; sae: a TopK sparse autoencoder of the
-            input layer.
+            random: the same decoder over frozen random codes; ridge-kmeans: over frozen k-means codes
+            of what a ridge map predicts at the output layer; vqvae: a CLVQ-VAE that reconstructs the
+            input layer; sae: a TopK sparse autoencoder of the input layer.
         preset: Source of the settings that are not given: the defaults of clvq, or the published
             settings.
         codebook_size: Number of codes in the codebook (K).

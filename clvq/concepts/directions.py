@@ -72,7 +72,8 @@ class ConceptSpace(ABC):
 
     @abstractmethod
     def raw_directions(self, codes: Tensor) -> Tensor:
-        """Return unit vectors `[..., D]` of the concepts as the method stores them, without subtracting the mean."""
+        """Return unit vectors `[..., D]` of the concepts as the method stores them, without subtracting the mean: of
+        its codes, or of the `c_i` where the codes lie in another space than the states."""
 
     def directions(self, codes: Tensor) -> Tensor:
         """Return the unit vectors `u_i` `[..., D]`; zeros for a concept without training rows."""
@@ -95,8 +96,10 @@ class CodeSpace(ConceptSpace):
         device = model.codebook.device
         self.mean, self.covariance, self.usage = sums["mean"].to(device), sums["covariance"].to(device), sums["usage"]
         self.class_directions = sums["class_directions"].to(device)
-        self._deviations = sums["means"].to(device) - self.mean
-        self._raw = functional.normalize(model.codebook.detach().float(), dim=1)
+        means = sums["means"].to(device)
+        self._deviations = means - self.mean
+        codes = model.codebook.detach().float() if model.code_map is None else means
+        self._raw = functional.normalize(codes, dim=1)
 
     def codes(self, rows: Tensor) -> Tensor:
         return self._model.assign(rows[None])[0]

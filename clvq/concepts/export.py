@@ -64,7 +64,7 @@ def checked_path(path: str | Path, *, overwrite: bool = False) -> Path:
 
 def _codes(codebook: Codebook) -> torch.Tensor:
     model = codebook.checkpoint.load()
-    return model.codebook / model.input_scale
+    return model.codebook / model.input_scale if model.code_map is None else model.codebook
 
 
 def _flat(codebook: Codebook) -> list[dict[str, Any]]:

@@ -234,9 +234,13 @@ def _matched_cosines(this: Codebook, other: Codebook, rows: np.ndarray, columns:
     ]
     if states[0] != states[1]:
         return None
+    models = [codebook.checkpoint.load() for codebook in (this, other)]
+    maps = [np.zeros(0) if model.code_map is None else model.code_map.numpy() for model in models]
+    if not np.array_equal(maps[0], maps[1]):
+        return None
     units = [
-        directions(codebook.checkpoint.load().codebook.numpy(), codebook.usage)[codes]
-        for codebook, codes in ((this, rows), (other, columns))
+        directions(model.codebook.numpy(), codebook.usage)[codes]
+        for model, codebook, codes in zip(models, (this, other), (rows, columns), strict=True)
     ]
     cosines = np.clip(units[0] @ units[1].T, -1.0, 1.0)
     left, right = linear_sum_assignment(cosines, maximize=True)

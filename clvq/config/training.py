@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from clvq.config.settings import ABOVE_ZERO, DEVICE, NOT_NEGATIVE, POSITIVE, Bounds, Settings, stated
 
-Method = Literal["clvq", "kmeans", "vqvae", "sae"]
+Method = Literal["clvq", "kmeans", "random", "ridge-kmeans", "vqvae", "sae"]
 Initialization = Literal["spherical", "kmeans", "random"]
 DecoderMemory = Literal["quantized", "encoder"]
 Preset = Literal["default", "paper"]
@@ -22,8 +22,10 @@ class TrainConfig(Settings):
     output_layer: int = stated(MISSING, "Layer whose states the decoder predicts from the codes.")
     method: Method = stated(
         "clvq",
-        "What to train. clvq: a CLVQ-VAE; kmeans: the same decoder over frozen k-means codes; vqvae: a CLVQ-VAE that "
-        "reconstructs the input layer; sae: a TopK sparse autoencoder of the input layer.",
+        "What to train. clvq: a CLVQ-VAE; kmeans: the same decoder over frozen k-means codes; random: the same decoder "
+        "over frozen random codes; ridge-kmeans: over frozen k-means codes of what a ridge map predicts at the output "
+        "layer; vqvae: a CLVQ-VAE that reconstructs the input layer; sae: a TopK sparse autoencoder of the input "
+        "layer.",
     )
     preset: Preset = stated(
         "default", "Source of the settings that are not given: the defaults of clvq, or the published settings."
@@ -117,14 +119,18 @@ class TrainConfig(Settings):
         return PAPER if named.get("preset") == "paper" and "preset" not in cls.unused(**named) else {}
 
 
+_NEVER_DRAWN = ("top_k", "temperature", "initialization", "commitment_weight", "yardsticks")
+
 UNUSED: dict[str, tuple[str, ...]] = {
     "clvq": (),
-    "kmeans": ("top_k", "temperature", "initialization", "commitment_weight", "yardsticks"),
+    "kmeans": _NEVER_DRAWN,
+    "random": _NEVER_DRAWN,
+    "ridge-kmeans": _NEVER_DRAWN,
     "vqvae": (),
     "sae": ("preset", "top_k", "temperature", "initialization", "commitment_weight", "decoder_layers",
             "decoder_memory", "learning_rate", "weight_decay", "yardsticks"),
 }  # fmt: skip
-"""Settings that have no effect on a method: k-means codes are never drawn, moved or initialized otherwise; an SAE has
+"""Settings that have no effect on a method: frozen codes are never drawn, moved or initialized otherwise; an SAE has
 no decoder blocks, and several learning rates are tried for it."""
 
 PAPER: dict[str, Any] = {

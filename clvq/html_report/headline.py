@@ -11,6 +11,8 @@ from clvq.html_report.gathered import Material
 
 _BASELINES = {
     "kmeans": "A baseline: frozen k-means codes. ",
+    "random": "A baseline: frozen random codes. ",
+    "ridge-kmeans": "A baseline: frozen k-means codes of a ridge map to the output layer. ",
     "vqvae": "A baseline: a single-layer VQ-VAE. ",
     "sae": "A baseline: a TopK sparse autoencoder. ",
 }
@@ -52,8 +54,9 @@ def story(material: Material) -> str:
     predicted = "that layer" if upper == lower else f"layer {upper}"
     method = _BASELINES.get(checkpoint.settings.method, "")
     if checkpoint.has_codes:
+        origin = "drawn at random at" if checkpoint.settings.method == "random" else "learned from"
         return (
-            f"{method}Each word of a sentence is replaced by one of {checkpoint.size:,} codes, learned from layer "
+            f"{method}Each word of a sentence is replaced by one of {checkpoint.size:,} codes, {origin} layer "
             f"{lower}, and {predicted} is predicted from those codes alone."
         )
     return (

@@ -46,11 +46,29 @@ class AdaptiveResidualEncoder(nn.Module):
         return (1 - mix) * x + mix * self.norm(self.linear(x))
 
 
+class AffineMap(nn.Module):
+    """`z_e = x A + b`, never trained: distances between rows are those that the map makes of them."""
+
+    matrix: Tensor
+    """[D, W]"""
+    offset: Tensor
+    """[W]"""
+
+    def __init__(self, width: int, code_width: int) -> None:
+        super().__init__()
+        self.register_buffer("matrix", torch.zeros(width, code_width))
+        self.register_buffer("offset", torch.zeros(code_width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.matrix + self.offset
+
+
 class ClvqVae(HubModel):
     """Squeezes the hidden states of a lower layer through a codebook and predicts those of a higher layer.
 
     Takes hidden states as the language model makes them: `input_scale` and `output_scale` (multiplied in, divided out)
-    are stored with the weights. `encoder="identity"` leaves the input as it is (frozen k-means codes).
+    are stored with the weights. `encoder="identity"` leaves the input as it is (frozen k-means codes), "affine" maps it
+    to a space of `code_width` dimensions, in which the codes lie.
     """
 
     def __init__(
@@ -68,21 +86,24 @@ class ClvqVae(HubModel):
         feed_forward: int = 2048,
         dropout: float = 0.1,
         decoder_memory: str = "quantized",
+        code_width: int | None = None,
     ) -> None:
         super().__init__()
-        if decoder_layers and input_width % decoder_heads:
-            raise ClvqError(f"The input layer's width {input_width} is not divisible by {decoder_heads} decoder heads.")
-        self.encoder = AdaptiveResidualEncoder(input_width) if encoder == "residual" else nn.Identity()
+        width = input_width if code_width is None else code_width
+        if decoder_layers and width % decoder_heads:
+            layer = "output" if width != input_width else "input"
+            raise ClvqError(f"The {layer} layer's width {width} is not divisible by {decoder_heads} decoder heads.")
+        self.encoder = _encoder(encoder, input_width, width)
         self.quantizer = VectorQuantizer(
             codebook_size,
-            input_width,
+            width,
             top_k=top_k,
             temperature=temperature,
             temperature_unit=temperature_unit,
             ema_decay=ema_decay,
         )
         self.decoder = Decoder(
-            input_width, output_width, decoder_layers, decoder_heads, feed_forward, dropout, decoder_memory
+            width, output_width, decoder_layers, decoder_heads, feed_forward, dropout, decoder_memory
         )
         self.input_scale: Tensor
         self.output_scale: Tensor
@@ -91,8 +112,13 @@ class ClvqVae(HubModel):
 
     @property
     def codebook(self) -> Tensor:
-        """[K, D], in units of the scaled input layer."""
+        """[K, D], in units of the scaled input layer; [K, W] in the space of an affine encoder."""
         return self.quantizer.codebook
+
+    @property
+    def code_map(self) -> Tensor | None:
+        """[D, W] of an affine encoder, in whose space codes lie; None where codes are like inputs."""
+        return self.encoder.matrix if isinstance(self.encoder, AffineMap) else None
 
     def encode(self, hidden_states: Tensor) -> Tensor:
         """Encode hidden states of the input layer `[..., D]` as `z_e [..., D]`."""
@@ -130,6 +156,12 @@ class ClvqVae(HubModel):
         z_e = _scatter(self.encode(hidden_states[mask]), mask)
         z_q, indices = self.quantize(z_e, mask)
         return ClvqOutput(self.decode(z_q, mask, z_e), z_e, z_q, indices)
+
+
+def _encoder(name: str, width: int, code_width: int) -> nn.Module:
+    if name == "affine":
+        return AffineMap(width, code_width)
+    return AdaptiveResidualEncoder(width) if name == "residual" else nn.Identity()
 
 
 def _row_mask(values: Tensor, mask: Tensor | None) -> Tensor:

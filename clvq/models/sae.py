@@ -38,6 +38,8 @@ class TopKSae(nn.Module):
     strength: Tensor
     """[M] running mean of a latent where it is a row's strongest."""
     batches_unused: Tensor
+    code_map: None = None
+    """Codes lie at the input layer."""
 
     def __init__(self, input_width: int, latents: int, k: int) -> None:
         super().__init__()

@@ -124,11 +124,11 @@ class Checkpoint(Shown):
 
 
 def architecture(settings: TrainConfig, input_width: int, output_width: int, encoder: str) -> dict[str, Any]:
-    """Return the arguments of ClvqVae for `settings`. Without an encoder the codes are frozen and never drawn."""
+    """Return the arguments of ClvqVae for `settings`. Codes are never drawn where the encoder does not learn."""
     shared = ("codebook_size", "top_k", "temperature", "temperature_unit", "ema_decay", "decoder_layers",
               "decoder_heads", "feed_forward", "dropout", "decoder_memory")  # fmt: skip
     values = {name: getattr(settings, name) for name in shared}
-    if encoder == "identity":
+    if encoder != "residual":
         values["top_k"] = 1
     return {"input_width": input_width, "output_width": output_width, "encoder": encoder, **values}
 

@@ -10,6 +10,8 @@ from clvq.training.verdict import training_verdict
 TITLES = {
     "clvq": "CLVQ-VAE",
     "kmeans": "Frozen k-means codes",
+    "random": "Frozen random codes",
+    "ridge-kmeans": "Frozen k-means codes of a ridge map",
     "vqvae": "Single-layer VQ-VAE",
     "sae": "TopK sparse autoencoder",
 }
@@ -35,6 +37,16 @@ _ABOUT = {
     + _HIDDEN
     + " are replaced by the nearest of {codes} spherical k-means codes, which are never\ntrained, and decoded to those "
     "of layer {output_layer} by the same decoder " + _METHOD + ".",
+    "random": "What any codebook must do better than: "
+    + _HIDDEN
+    + " are replaced by the nearest of {codes} random codes, drawn with the mean\nand covariance of the rows and never "
+    "trained, and decoded to those of layer {output_layer} by the same decoder " + _METHOD + ".",
+    "ridge-kmeans": "What a CLVQ-VAE is measured against: "
+    + _HIDDEN
+    + " are mapped to those of layer {output_layer} by ridge\nregression, replaced by the nearest of {codes} spherical "
+    "k-means codes there, which are never trained, and decoded to those of layer {output_layer} by the same\ndecoder "
+    + _METHOD
+    + ".",
     "vqvae": "What a CLVQ-VAE is measured against: the same model " + _METHOD + ", trained to\nreconstruct its own "
     "input. " + _HIDDEN.capitalize() + " are encoded, replaced by the nearest of {codes} codes, and decoded again.",
     "sae": "What a CLVQ-VAE is measured against: " + _HIDDEN + " are written as {k} of {latents} directions "

@@ -31,12 +31,13 @@ from clvq.training.checkpoint import (
     write_checkpoint,
 )
 from clvq.training.evaluation import Evaluation, evaluate
+from clvq.training.frozen_codes import FROZEN_CODES, kmeans_codes
 from clvq.training.job import Job, TrainingRows
 from clvq.training.processes import Processes
 from clvq.training.sae_sweep import train_sae
 from clvq.training.state import STATE_NAME, Position
 from clvq.training.vae_trainer import Trainer
-from clvq.training.yardsticks import Yardsticks, kmeans_codes, yardsticks
+from clvq.training.yardsticks import Yardsticks, yardsticks
 
 KMEANS_FOLDER = "kmeans"
 
@@ -123,8 +124,9 @@ class _Training:
         return read_checkpoint(self.path)
 
     def _train(self) -> None:
-        frozen = self.config.method == "kmeans"
-        model, arguments = self._kmeans_model() if frozen else self._model("residual")
+        method = self.config.method
+        frozen = method in FROZEN_CODES
+        model, arguments = self._frozen_model(method) if frozen else self._model("residual")
         if not frozen and not (self.job.folder / STATE_NAME).exists():
             self._initialize(model)
         position = self._train_codes(model, self.job, frozen)
@@ -156,19 +158,25 @@ class _Training:
         measured = yardsticks(rows.training, rows.selection, rows.evaluation, rows.means, codes, self.job.progress)
         return replace(measured, copy=None, ridge=None) if config.target_layer == config.input_layer else measured
 
-    def _model(self, encoder: str) -> tuple[ClvqVae, dict[str, Any]]:
-        arguments = architecture(self.config, *self.rows.widths, encoder)
+    def _model(self, encoder: str, **width: int) -> tuple[ClvqVae, dict[str, Any]]:
+        arguments = {**architecture(self.config, *self.rows.widths, encoder), **width}
         model = ClvqVae(**arguments).to(self.rows.training.device)
         model.input_scale.fill_(self.rows.training.pair.scales[0])
         model.output_scale.fill_(self.rows.training.pair.scales[1])
         return model, arguments
 
-    def _kmeans_model(self) -> tuple[ClvqVae, dict[str, Any]]:
-        """Return spherical k-means codes of the input layer under the decoder that all methods have."""
+    def _frozen_model(self, method: str) -> tuple[ClvqVae, dict[str, Any]]:
+        """Return the codes of a method that never moves them, under the decoder that all methods have."""
+        frozen = FROZEN_CODES[method](self.job)
         torch.manual_seed(self.config.seed)
-        model, arguments = self._model("identity")
-        model.quantizer.set_codebook(kmeans_codes(self.rows.training, self.config.codebook_size, self.config.seed))
-        self.processes.share(model.quantizer.codebook)
+        if frozen.matrix is None:
+            model, arguments = self._model("identity")
+        else:
+            model, arguments = self._model("affine", code_width=frozen.codes.shape[1])
+            model.encoder.load_state_dict({"matrix": frozen.matrix, "offset": frozen.offset})
+        model.quantizer.set_codebook(frozen.codes)
+        for buffer in (*model.encoder.buffers(), model.quantizer.codebook):
+            self.processes.share(buffer)
         return model, arguments
 
     def _initialize(self, model: ClvqVae) -> None:
@@ -204,7 +212,7 @@ class _Training:
 
     def _frozen_kmeans(self) -> None:
         """Add the FVU of `--method kmeans` with the same settings, as a yardstick."""
-        model, _ = self._kmeans_model()
+        model, _ = self._frozen_model("kmeans")
         folder = self.job.folder / KMEANS_FOLDER
         self._train_codes(model, replace(self.job, folder=folder, stage="frozen k-means"), frozen=True)
         if self.processes.is_leader:

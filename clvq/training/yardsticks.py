@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from clvq.models.codebook_init import initial_codebook, nearest, sample_size
+from clvq.models.codebook_init import nearest
 from clvq.models.metrics import ExplainedVariance
 from clvq.progress import Progress, Report, silent
 from clvq.training.evaluation import TrainingMeans
-from clvq.training.rows import PairRows
+from clvq.training.rows import PairBatch, PairRows
 
 RIDGE_PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Tried penalties, as shares of the mean variance of an input dimension; chosen on the selection slice."""
@@ -29,13 +30,6 @@ class Yardsticks:
     """Each row predicted as the mean training output of its spherical k-means code: one word, no context."""
 
 
-def kmeans_codes(train: PairRows, codebook_size: int, seed: int) -> Tensor:
-    """Return spherical k-means codes `[K, D]` of the scaled input layer, without an encoder."""
-    generator = torch.Generator().manual_seed(seed)
-    rows = train.sample_inputs(sample_size(codebook_size), generator)
-    return initial_codebook(rows, codebook_size, "spherical", generator)
-
-
 @torch.no_grad()
 def yardsticks(
     train: PairRows,
@@ -46,14 +40,21 @@ def yardsticks(
     progress: Report = silent,
 ) -> Yardsticks:
     """Compute the yardsticks on `evaluation`; `codes` are the result of `kmeans_codes`."""
-    gram, cross, code_sums, code_counts = _sums(train, codes, progress)
+    products = _Products()
+    code_sums = codes.new_zeros(len(codes), len(means.words), dtype=torch.float64)
+    code_counts = codes.new_zeros(len(codes), dtype=torch.float64)
+    for batch in _training_batches(train, "yardsticks", progress):
+        products.add(batch)
+        members = nearest(batch.inputs[batch.is_word], codes)
+        code_sums.index_add_(0, members, batch.targets[batch.is_word].double())
+        code_counts += torch.bincount(members, minlength=len(codes))
     overall = code_sums.sum(dim=0) / code_counts.sum()
     means_per_code = torch.where(code_counts[:, None] > 0, code_sums / code_counts.clamp_min(1)[:, None], overall)
-    ridge = _best_ridge(gram, cross, selection, means)
-    same_width = gram.shape[0] - 1 == cross.shape[1]
+    ridge = _best_ridge(products, selection, means)
+    same_width = codes.shape[1] == len(means.words)
     figures = {name: ExplainedVariance(means.words) for name in ("copy", "ridge", "mean_per_code")}
-    for indices in evaluation.batches(256):
-        batch = evaluation.read(indices)
+    for places in evaluation.batches(256):
+        batch = evaluation.read(places)
         inputs, targets = batch.inputs[batch.is_word], batch.targets[batch.is_word]
         if same_width:
             figures["copy"].add(targets, inputs)
@@ -62,44 +63,49 @@ def yardsticks(
     return Yardsticks(**{name: figure.fvu for name, figure in figures.items()})
 
 
+@torch.no_grad()
+def ridge_map(train: PairRows, selection: PairRows, means: TrainingMeans, progress: Report = silent) -> Tensor:
+    """Return the yardstick's map `[D+1, E]` of scaled inputs, with a 1 behind each, to scaled outputs."""
+    products = _Products()
+    for batch in _training_batches(train, "ridge map", progress):
+        products.add(batch)
+    return _best_ridge(products, selection, means)
+
+
 def _with_one(inputs: Tensor) -> Tensor:
     return torch.cat([inputs, inputs.new_ones(len(inputs), 1)], dim=1)
 
 
-def _sums(train: PairRows, codes: Tensor, progress: Report) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Compute X'X [D+1, D+1], X'Y [D+1, E], the sum of outputs per code [K, E] and rows per code [K], over training
-    words."""
-    gram: Tensor | None = None
-    done = 0
-    for indices in train.batches(256):
-        batch = train.read(indices)
+class _Products:
+    """Sums over training words, in 64 bits: X'X `[D+1, D+1]` and X'Y `[D+1, E]`, X with a column of ones."""
+
+    def __init__(self) -> None:
+        self.gram, self.cross = torch.zeros(()), torch.zeros(())
+
+    def add(self, batch: PairBatch) -> None:
         inputs, targets = _with_one(batch.inputs[batch.is_word]), batch.targets[batch.is_word]
-        if gram is None:
-            gram = inputs.new_zeros(inputs.shape[1], inputs.shape[1], dtype=torch.float64)
-            cross = inputs.new_zeros(inputs.shape[1], targets.shape[1], dtype=torch.float64)
-            code_sums = inputs.new_zeros(len(codes), targets.shape[1], dtype=torch.float64)
-            code_counts = inputs.new_zeros(len(codes), dtype=torch.float64)
-        gram += (inputs.T @ inputs).double()
-        cross += (inputs.T @ targets).double()
-        members = nearest(inputs[:, :-1], codes)
-        code_sums.index_add_(0, members, targets.double())
-        code_counts += torch.bincount(members, minlength=len(codes))
-        done += len(indices)
-        progress(Progress("yardsticks", done, len(train), "sentences"))
-    assert gram is not None
-    return gram, cross, code_sums, code_counts
+        self.gram = self.gram.to(inputs.device) + (inputs.T @ inputs).double()
+        self.cross = self.cross.to(inputs.device) + (inputs.T @ targets).double()
 
 
-def _best_ridge(gram: Tensor, cross: Tensor, selection: PairRows, means: TrainingMeans) -> Tensor:
-    """Return the map `[D+1, E]` with the penalty that is best on the selection slice. The intercept is not
-    penalised."""
+def _training_batches(train: PairRows, stage: str, progress: Report) -> Iterator[PairBatch]:
+    done = 0
+    for places in train.batches(256):
+        yield train.read(places)
+        done += len(places)
+        progress(Progress(stage, done, len(train), "sentences"))
+
+
+def _best_ridge(products: _Products, selection: PairRows, means: TrainingMeans) -> Tensor:
+    """Return the map `[D+1, E]` with the best penalty on the selection slice. The intercept is not penalised."""
+    gram, cross = products.gram, products.cross
     unit = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     unit[-1, -1] = 0
     size = float(gram.diagonal()[:-1].mean())
     maps = [torch.linalg.solve(gram + penalty * size * unit, cross).float() for penalty in RIDGE_PENALTIES]
     figures = [ExplainedVariance(means.words) for _ in maps]
-    for indices in selection.batches(256):
-        batch = selection.read(indices)
+    for places in selection.batches(256):
+        batch = selection.read(places)
         inputs, targets = _with_one(batch.inputs[batch.is_word]), batch.targets[batch.is_word]
         for figure, weights in zip(figures, maps, strict=True):
             figure.add(targets, inputs @ weights)

@@ -17,7 +17,8 @@ from clvq.language_model.rows import WORD
 from clvq.training.rows import split_by_text
 
 PAIR = ("--input-layer", "1", "--output-layer", "3", "--epochs", "2", *SMALL)
-METHODS = ("kmeans", "vqvae", "sae")
+FROZEN = ("kmeans", "random", "ridge-kmeans")
+METHODS = (*FROZEN, "vqvae", "sae")
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +58,9 @@ def test_a_method_trains_through_the_command_line(clvq: Clvq, own: Path, method:
     ended = clvq("train", "--run", own, "--method", method, *PAIR)
     assert ended.code == 0, ended.err
     assert (own / f"L1-L3-{method}" / "model.safetensors").read_bytes() == made
-    assert ("--method kmeans has no use for --top-k." in ended.err) == (method == "kmeans")
+    assert (f"--method {method} has no use for --top-k." in ended.err) == (method in FROZEN)
     assert ("--method sae has no use for --top-k, --decoder-layers." in ended.err) == (method == "sae")
-    of = {"kmeans": "layers 1 -> 3", "vqvae": "layer 1", "sae": "layer 1"}[method]
+    of = "layers 1 -> 3" if method in FROZEN else "layer 1"
     assert re.search(rf"^[\w -]+ of [\w/-]+, {of}$", ended.out, re.M)
     assert f"Reconstruction of {'layer 1 in ' if of == 'layer 1' else ''}13 evaluation sentences" in ended.out
     fvu = results_of(own, f"L1-L3-{method}")["evaluation"]["fvu"]
@@ -88,6 +89,8 @@ def test_several_checkpoints_are_told_apart(clvq: Clvq, trained: Path) -> None:
     ended = clvq("codebook", "--run", trained)
     assert ended.code == 1
     for line in ("L1-L3: layers 1 -> 3, 12 codes", "L1-L3-kmeans (kmeans): layers 1 -> 3, 12 codes",
+                 "L1-L3-random (random): layers 1 -> 3, 12 codes",
+                 "L1-L3-ridge-kmeans (ridge-kmeans): layers 1 -> 3, 12 codes",
                  "L1-L3-vqvae (vqvae): layer 1, 12 codes", "L1-L3-sae (sae): layer 1, 96 latents"):  # fmt: skip
         assert line in ended.message
 
@@ -109,7 +112,7 @@ def test_every_command_takes_it(clvq: Clvq, own: Path, method: str) -> None:
     assert ended.code == 0, ended.err
     assert f"`clvq explain --checkpoint {name} --run {own}`" in ended.message
     page = (own / "report.html").read_text()
-    assert ("Concepts at layer 1 of" in page) == (method != "kmeans")
+    assert ("Concepts at layer 1 of" in page) == (method not in FROZEN)
     assert "library_name: clvq" in (own / name / "README.md").read_text()
 
 
@@ -124,8 +127,9 @@ def test_codes_are_the_same_each_time(trained: Path, method: str) -> None:
     assert torch.equal(checkpoint.load().assign(rows[None], mask), codes.where(mask, torch.tensor(-1)))
 
 
-def test_kmeans_codes_are_the_nearest_of_the_scaled_rows(trained: Path) -> None:
-    model = package.read_checkpoint(trained / "L1-L3-kmeans").load()
+@pytest.mark.parametrize("method", ("kmeans", "random"))
+def test_a_row_has_the_nearest_of_the_frozen_codes(trained: Path, method: str) -> None:
+    model = package.read_checkpoint(trained / f"L1-L3-{method}").load()
     rows = scaled_words(trained, 1, "eval")
     naive = torch.cdist(rows.double(), model.codebook.double()).argmin(dim=1)
     assert torch.equal(model.assign(rows[None] / model.input_scale)[0], naive)

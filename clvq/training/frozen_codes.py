@@ -1,0 +1,78 @@
+"""Codes that training never moves: what those that it learns are measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from clvq.models.codebook_init import initial_codebook, sample_size
+from clvq.training.job import Job
+from clvq.training.rows import PairRows
+from clvq.training.yardsticks import ridge_map
+
+
+class FrozenCodes(NamedTuple):
+    """Codes, and the affine map to the space in which they lie."""
+
+    codes: Tensor
+    """[K, D], or [K, W] in the space of the map."""
+    matrix: Tensor | None = None
+    """[D, W]; None where rows are compared as they are."""
+    offset: Tensor | None = None
+    """[W]"""
+
+
+def kmeans_codes(train: PairRows, codebook_size: int, seed: int) -> Tensor:
+    """Return spherical k-means codes `[K, D]` of the scaled input layer itself, with no encoder before them."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = train.sample_inputs(sample_size(codebook_size), generator)
+    return initial_codebook(rows, codebook_size, "spherical", generator)
+
+
+def _kmeans(job: Job) -> FrozenCodes:
+    return FrozenCodes(kmeans_codes(job.rows.training, job.config.codebook_size, job.config.seed))
+
+
+def _random(job: Job) -> FrozenCodes:
+    """Normal draws with the mean and the covariance of rows of the scaled input layer.
+
+    Training rows drawn at random would be words of the corpus already, and tell words apart nearly as k-means codes do.
+    """
+    generator = torch.Generator().manual_seed(job.config.seed)
+    rows = _sample(job, generator).double().cpu()
+    mean = rows.mean(dim=0)
+    draws = torch.randn(job.config.codebook_size, len(mean), generator=generator, dtype=torch.float64)
+    codes = mean + draws @ _root((rows - mean).T @ (rows - mean) / len(rows))
+    return FrozenCodes(codes.float().to(job.rows.training.device))
+
+
+def _ridge_kmeans(job: Job) -> FrozenCodes:
+    """Spherical k-means codes of what the ridge yardstick predicts at the output layer from each row."""
+    rows = job.rows
+    weights = ridge_map(rows.training, rows.selection, rows.means, job.progress)
+    matrix, offset = weights[:-1], weights[-1]
+    generator = torch.Generator().manual_seed(job.config.seed)
+    mapped = _sample(job, generator) @ matrix + offset
+    return FrozenCodes(initial_codebook(mapped, job.config.codebook_size, "spherical", generator), matrix, offset)
+
+
+FROZEN_CODES: dict[str, Callable[[Job], FrozenCodes]] = {
+    "kmeans": _kmeans,
+    "random": _random,
+    "ridge-kmeans": _ridge_kmeans,
+}
+"""Of each method that has such codes."""
+
+
+def _sample(job: Job, generator: torch.Generator) -> Tensor:
+    """[N, D] rows of the scaled input layer, as many as help to place the codes."""
+    return job.rows.training.sample_inputs(sample_size(job.config.codebook_size), generator)
+
+
+def _root(square: Tensor) -> Tensor:
+    """Return the symmetric root of a positive semidefinite matrix: `root @ root = square`."""
+    values, vectors = torch.linalg.eigh(square)
+    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
