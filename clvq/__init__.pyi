@@ -119,6 +119,7 @@ def extract(
     delimiter: str | None = None,
     quoting: Literal["quoted", "none"] | None = None,
     header: bool | None = None,
+    randomize_model: bool = False,
     layers: int | Sequence[int] = (),
     max_sentences: int | None = None,
     max_length: int | None = None,
@@ -167,6 +168,8 @@ def extract(
             standard; none: they are characters like any other [recognised].
         header: Whether the first line of such a file holds the names of the columns [yes, if one is a
             usual name].
+        randomize_model: Put the values of each of the model's weights into a random order, as a control
+            that knows nothing.
         layers: Layers to store, numbered as in hidden_states: 0 is the embeddings.
         max_sentences: Largest number of sentences of each split, drawn at random [all sentences].
         max_length: Largest number of tokens of a sentence [the model's limit].
@@ -287,7 +290,7 @@ def train(
     progress: Report | bool | None = None,
     input_layer: int,
     output_layer: int,
-    method: Literal["clvq", "kmeans", "random", "ridge-kmeans", "vqvae", "sae"] = "clvq",
+    method: Literal["clvq", "kmeans", "random", "agglomerative", "ridge-kmeans", "vqvae", "sae", "crosslayer-sae"] = "clvq",
     preset: Literal["default", "paper"] = "default",
     codebook_size: int = 400,
     top_k: int = 5,
@@ -314,6 +317,7 @@ def train(
     max_frequency: int = 0,
     min_frequency: int = 0,
     frequency_order: Literal["random", "file"] = "random",
+    skip: bool = False,
     seed: int = 0,
     yardsticks: Literal["basic", "full"] = "basic",
     device: str | None = None,
@@ -334,9 +338,11 @@ def train(
         input_layer: Layer whose states the codes replace.
         output_layer: Layer whose states the decoder predicts from the codes.
         method: What to train. clvq: a CLVQ-VAE; kmeans: the same decoder over frozen k-means codes;
-            random: the same decoder over frozen random codes; ridge-kmeans: over frozen k-means codes
-            of what a ridge map predicts at the output layer; vqvae: a CLVQ-VAE that reconstructs the
-            input layer; sae: a TopK sparse autoencoder of the input layer.
+            random: the same decoder over frozen random codes; agglomerative: over the means of clusters
+            by Ward's criterion; ridge-kmeans: over frozen k-means codes of what a ridge map predicts at
+            the output layer; vqvae: a CLVQ-VAE that reconstructs the input layer; sae: a TopK sparse
+            autoencoder of the input layer; crosslayer-sae: one that predicts the output layer (a
+            transcoder).
         preset: Source of the settings that are not given: the defaults of clvq, or the published
             settings.
         codebook_size: Number of codes in the codebook (K).
@@ -369,6 +375,7 @@ def train(
             types.
         frequency_order: Which rows of a frequent word type are kept: random ones, or the first in the
             file.
+        skip: Give a cross-layer sparse autoencoder a linear skip connection.
         seed: Seed of the initialization, the draws of codes and the order of sentences.
         yardsticks: Baselines of the result. basic: those that are quick to compute; full: also frozen
             k-means codes, for which the same decoder is trained.

@@ -25,7 +25,7 @@ ONLY_IN = {
     "captum": {"explanations"},
     "bokeh": {"html_report"},
     "jinja2": {"html_report"},
-    "sklearn": {"concepts", "explanations", "interventions"},
+    "sklearn": {"concepts", "explanations", "interventions", "training"},
 }
 
 

@@ -72,6 +72,7 @@ def extract(
             device=config.device,
             trust_remote_code=config.trust_remote_code,
             max_length=config.max_length,
+            randomized=config.randomize_model,
             progress=progress,
         )
         model.check_layers(config.layers)

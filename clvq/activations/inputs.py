@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ def refuse_other_settings(
     local = {name: (value, checksums.get(name)) for name, value in sources(config).items() if value is not None}
     moved = {name for name, (value, was) in local.items() if value == was}
     wanted = {name: value for name, value in config.deciding().items() if name not in {"layers", *moved}}
-    differing = differences(settings, wanted)
+    defaults = {item.name: item.default for item in fields(config)}  # of what an earlier version did not know
+    differing = differences({**defaults, **settings}, wanted)
     differing += [
         f"the contents of {getattr(config, name)}"
         for name, (value, was) in local.items()

@@ -159,6 +159,16 @@ def short_name(name: str) -> str:
     return Path(name).name if Path(name).is_absolute() else name
 
 
+RANDOMIZED = "randomized:"
+"""What the fingerprint of a randomised model starts with; the fingerprint of the model's files follows."""
+
+
+def model_title(model: Mapping[str, Any]) -> str:
+    """Return a model's name as people read it, from what an artifact says of the model."""
+    name = short_name(str(model["id"]))
+    return f"{name} with randomised weights" if str(model["fingerprint"]).startswith(RANDOMIZED) else name
+
+
 def local_checksum(name: str | None) -> str | None:
     """Identify the contents of a local file or folder; None for what is not on this machine (a hub id, the demo)."""
     if name is None or name == DEMO or not Path(name).exists():  # a folder called demo is not the bundled demo

@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from clvq.artifacts import short_name
+from clvq.artifacts import model_title
 from clvq.cli.output import heading, number, percent, plain, table
 from clvq.concepts.records import TWIN_COSINE, twins
 from clvq.storage import size_text
@@ -50,7 +50,7 @@ def _twins(codebook: Codebook) -> list[RenderableType]:
 
 def title(codebook: Codebook, start: str) -> Text:
     """What the tables below are about: model and layers."""
-    name = short_name(codebook.checkpoint.config["provenance"]["model"]["id"])
+    name = model_title(codebook.checkpoint.config["provenance"]["model"])
     return heading(f"{start} {name}, {codebook.checkpoint.span}")
 
 

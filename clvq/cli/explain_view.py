@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from clvq.artifacts import short_name
+from clvq.artifacts import model_title
 from clvq.cli.output import Bar, heading, number, percent, plain, table
 from clvq.explanations.records import Agreement, ExplainedWord, Explanation, ExplanationsSummary
 from clvq.explanations.shades import AGAINST, FOR, shade, strongest
@@ -61,7 +61,7 @@ def _figures(summary: ExplanationsSummary) -> list[RenderableType]:
     listing.add_row("completeness error, median", percent(figures.median_completeness_error))
     bound, most = percent(summary.settings["completeness"]), summary.settings["max_steps"]
     listing.add_row(f"sentences over {bound} of it at {most} steps", percent(figures.share_over_bound))
-    title = f"Why {short_name(summary.model['id'])} predicts its {summary.target}"
+    title = f"Why {model_title(summary.model)} predicts its {summary.target}"
     parts: list[RenderableType] = [heading(title, _baseline(summary)), "", listing, ""]
     return parts if summary.rationales is None else parts + _agreement(summary.rationales)
 

@@ -132,7 +132,7 @@ class SaeSpace(CodeSpace):
 
     def __init__(self, model: TopKSae, sums: Mapping[str, Tensor]) -> None:
         super().__init__(model, sums)
-        self._raw = model.directions.detach()
+        self._raw = model.input_directions
         self._span = model.basis
 
     def basis(self, rows: Tensor, rank: int = 1) -> Tensor:

@@ -21,10 +21,11 @@ from clvq.config.settings import (
     differences,
     stated,
 )
-from clvq.config.training import PAPER, UNUSED, TrainConfig
+from clvq.config.training import LATENT_METHODS, PAPER, UNUSED, TrainConfig
 
 __all__ = [
-    "PAPER", "UNUSED", "ExplainConfig", "ExtractConfig", "FaithfulnessConfig", "Quoting", "Settings", "TrainConfig",
+    "LATENT_METHODS", "PAPER", "UNUSED", "ExplainConfig", "ExtractConfig", "FaithfulnessConfig", "Quoting", "Settings",
+    "TrainConfig",
     "WordMethod", "differences",
 ]  # fmt: skip
 
@@ -92,6 +93,9 @@ class ExtractConfig(Settings):
     )
     header: bool | None = stated(
         None, "Whether the first line of such a file holds the names of the columns [yes, if one is a usual name]."
+    )
+    randomize_model: bool = stated(
+        False, "Put the values of each of the model's weights into a random order, as a control that knows nothing."
     )
     layers: tuple[int, ...] = stated((), "Layers to store, numbered as in hidden_states: 0 is the embeddings.")
     max_sentences: int | None = stated(

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from clvq.config.settings import ABOVE_ZERO, DEVICE, NOT_NEGATIVE, POSITIVE, Bounds, Settings, stated
 
-Method = Literal["clvq", "kmeans", "random", "ridge-kmeans", "vqvae", "sae"]
+Method = Literal["clvq", "kmeans", "random", "agglomerative", "ridge-kmeans", "vqvae", "sae", "crosslayer-sae"]
 Initialization = Literal["spherical", "kmeans", "random"]
 DecoderMemory = Literal["quantized", "encoder"]
 Preset = Literal["default", "paper"]
@@ -23,9 +23,10 @@ class TrainConfig(Settings):
     method: Method = stated(
         "clvq",
         "What to train. clvq: a CLVQ-VAE; kmeans: the same decoder over frozen k-means codes; random: the same decoder "
-        "over frozen random codes; ridge-kmeans: over frozen k-means codes of what a ridge map predicts at the output "
-        "layer; vqvae: a CLVQ-VAE that reconstructs the input layer; sae: a TopK sparse autoencoder of the input "
-        "layer.",
+        "over frozen random codes; agglomerative: over the means of clusters by Ward's criterion; ridge-kmeans: over "
+        "frozen k-means codes of what a ridge map predicts at the output layer; vqvae: a CLVQ-VAE that reconstructs "
+        "the input layer; sae: a TopK sparse autoencoder of the input layer; crosslayer-sae: one that predicts the "
+        "output layer (a transcoder).",
     )
     preset: Preset = stated(
         "default", "Source of the settings that are not given: the defaults of clvq, or the published settings."
@@ -81,6 +82,7 @@ class TrainConfig(Settings):
     frequency_order: Literal["random", "file"] = stated(
         "random", "Which rows of a frequent word type are kept: random ones, or the first in the file.", option=False
     )
+    skip: bool = stated(False, "Give a cross-layer sparse autoencoder a linear skip connection.")
     seed: int = stated(0, "Seed of the initialization, the draws of codes and the order of sentences.", NOT_NEGATIVE)
     yardsticks: Yardsticks = stated(
         "basic",
@@ -121,15 +123,23 @@ class TrainConfig(Settings):
 
 _NEVER_DRAWN = ("top_k", "temperature", "initialization", "commitment_weight", "yardsticks")
 
+_NO_BLOCKS = ("preset", "top_k", "temperature", "initialization", "commitment_weight", "decoder_layers",
+              "decoder_memory", "learning_rate", "weight_decay", "yardsticks")  # fmt: skip
+_SKIP = ("skip",)
+
+LATENT_METHODS = ("sae", "crosslayer-sae")
+"""Those that write a word as several latents. The others give it one code."""
+
 UNUSED: dict[str, tuple[str, ...]] = {
-    "clvq": (),
-    "kmeans": _NEVER_DRAWN,
-    "random": _NEVER_DRAWN,
-    "ridge-kmeans": _NEVER_DRAWN,
-    "vqvae": (),
-    "sae": ("preset", "top_k", "temperature", "initialization", "commitment_weight", "decoder_layers",
-            "decoder_memory", "learning_rate", "weight_decay", "yardsticks"),
-}  # fmt: skip
+    "clvq": _SKIP,
+    "kmeans": _NEVER_DRAWN + _SKIP,
+    "random": _NEVER_DRAWN + _SKIP,
+    "agglomerative": _NEVER_DRAWN + _SKIP,
+    "ridge-kmeans": _NEVER_DRAWN + _SKIP,
+    "vqvae": _SKIP,
+    "sae": _NO_BLOCKS + _SKIP,
+    "crosslayer-sae": _NO_BLOCKS,
+}
 """Settings that have no effect on a method: frozen codes are never drawn, moved or initialized otherwise; an SAE has
 no decoder blocks, and several learning rates are tried for it."""
 

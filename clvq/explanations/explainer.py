@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clvq.activations.store import ActivationStore
+from clvq.artifacts import RANDOMIZED
 from clvq.config import ExplainConfig
 from clvq.device import Runtime
 from clvq.errors import ClvqError, MismatchError
@@ -159,6 +160,7 @@ def language_model_of(
         trust_remote_code=runtime.trust_remote_code,
         max_length=store.settings["max_length"],
         next_token=True,
+        randomized=made["fingerprint"].startswith(RANDOMIZED),
         progress=progress,
     )
     if model.fingerprint != made["fingerprint"]:

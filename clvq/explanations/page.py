@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from clvq.artifacts import short_name
+from clvq.artifacts import model_title
 from clvq.explanations.notebook import explanation_html
 from clvq.explanations.records import Explanation
 from clvq.explanations.results import Explanations
@@ -39,7 +39,7 @@ th, td {{ text-align: left; padding: .1rem .8rem .1rem 0; }}
 
 def explanations_page(explanations: Explanations) -> str:
     """Return the page: each sentence shaded, and below it a line a word with its concept."""
-    title = escape(f"Why {short_name(explanations.summary.model['id'])} predicts its {explanations.summary.target}")
+    title = escape(f"Why {model_title(explanations.summary.model)} predicts its {explanations.summary.target}")
     shown = explanations.sentences[:MOST_SENTENCES]
     rest = len(explanations.sentences) - len(shown)
     parts = [sentence_html(sentence, explanations) for sentence in shown]

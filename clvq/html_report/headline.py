@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from clvq.artifacts import short_name
+from clvq.artifacts import model_title, short_name
 from clvq.concepts.records import TWIN_COSINE, CodebookFigures, twins
 from clvq.html_report.gathered import Material
 
 _BASELINES = {
     "kmeans": "A baseline: frozen k-means codes. ",
     "random": "A baseline: frozen random codes. ",
+    "agglomerative": "A baseline: frozen means of agglomerative clusters. ",
     "ridge-kmeans": "A baseline: frozen k-means codes of a ridge map to the output layer. ",
     "vqvae": "A baseline: a single-layer VQ-VAE. ",
     "sae": "A baseline: a TopK sparse autoencoder. ",
+    "crosslayer-sae": "A baseline: a TopK sparse autoencoder from the input to the output layer. ",
 }
 
 
@@ -167,7 +169,7 @@ def provenance(material: Material) -> list[Table]:
         else _joined(short_name(own["dataset"]), f"split {own['split']}")
     )
     run = [
-        ("Model", _joined(short_name(model["id"]), model["revision"], model["architecture"])),
+        ("Model", _joined(model_title(model), model["revision"], model["architecture"])),
         ("Layers", f"{checkpoint.input_layer} → {checkpoint.output_layer} of {model['num_layers']}"),
         ("Corpus", _joined(short_name(corpus["dataset"]), f"split {corpus['split']}")),
         ("Evaluated on", evaluated),

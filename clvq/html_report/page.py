@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from clvq.artifacts import short_name
+from clvq.artifacts import model_title, short_name
 from clvq.concepts.records import Concept
 from clvq.explanations.page import sentence_html
 from clvq.explanations.records import Explanation
@@ -59,7 +59,7 @@ def render(material: Material, explained: Explanations | None = None) -> str:
         policy=_policy(scripts),
         data=embedded(_data(material, label_names, fdr)),
         plots=embedded({"figures": drawn, "map": layout}),
-        model=short_name(provenance_["model"]["id"]),
+        model=model_title(provenance_["model"]),
         corpus=short_name(provenance_["corpus"]["dataset"]),
         material=material,
         settings=settings,

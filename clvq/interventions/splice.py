@@ -190,7 +190,7 @@ def reconstruct(model: ClvqVae | TopKSae, rows: Tensor, lengths: Tensor) -> Tens
     With the nearest codes, and in the language model's own units.
     """
     if isinstance(model, TopKSae):
-        return model.decode(model.encode(rows))
+        return model.reconstruct(rows)
     mask = (torch.arange(int(lengths.max()))[None, :] < lengths[:, None]).to(rows.device)
     padded = rows.new_zeros(*mask.shape, rows.shape[1])
     padded[mask] = rows

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from clvq.artifacts import RANDOMIZED
 from clvq.config import DEMO
 from clvq.demo import MODEL_PATH
 from clvq.errors import ClvqError
@@ -29,7 +30,8 @@ def locate(made_with: Mapping[str, Any], near: Path) -> str:
     folders = list(dict.fromkeys(path.resolve() for path in _candidates(made_with, near) if path.is_dir()))
     if not folders:
         raise ClvqError(f"The model {name} is not where it was, {made_with.get('folder') or name}. {REMEDY}")
-    matching = (path for path in folders if folder_fingerprint(path) == made_with["fingerprint"])
+    fingerprint = str(made_with["fingerprint"]).removeprefix(RANDOMIZED)
+    matching = (path for path in folders if folder_fingerprint(path) == fingerprint)
     return str(folders[0] if len(folders) == 1 else next(matching, folders[0]))
 
 

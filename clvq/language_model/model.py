@@ -14,11 +14,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from clvq.artifacts import RANDOMIZED
 from clvq.device import pick_device
 from clvq.errors import ClvqError
 from clvq.language_model.advice import model_code
 from clvq.language_model.batching import Sharing, batches_by_length, try_sharing
 from clvq.language_model.loading import explained, load_files, split_revision
+from clvq.language_model.randomized import randomize
 from clvq.language_model.rows import BatchRows, row_layout
 from clvq.language_model.sites import Site, find_sites, is_causal, length_limit, no_cache, watch
 from clvq.language_model.tokenization import TokenizedSentence, WordTokenizer, filler_ids, special_ids
@@ -105,6 +107,7 @@ class LanguageModel:
         trust_remote_code: bool = False,
         max_length: int | None = None,
         next_token: bool = False,
+        randomized: bool = False,
         progress: Report = silent,
     ) -> LanguageModel:
         """Load `model`: a local folder, `user/name`, or `user/name@revision`.
@@ -112,19 +115,22 @@ class LanguageModel:
         Weights come from safetensors only: in 32 bits, on CUDA in the checkpoint's own type. `device` None is
         CUDA where there is one, else the CPU. `max_length` counts tokens, special ones included; it may go
         beyond what the tokenizer says, not beyond what the model takes. With `next_token` a causal language model
-        keeps the head that predicts its next token; hidden states and fingerprint are the same without. `progress`
-        is told where not all sentences may share a batch.
+        keeps the head that predicts its next token; hidden states and fingerprint are the same without. With
+        `randomized` the values of each weight are in a random order, and the fingerprint says so. `progress` is told
+        where not all sentences may share a batch.
         """
         name, revision = split_revision(model, revision)
         target = pick_device(device)
         with explained(name):
             files = load_files(name, revision, target, trust_remote_code, next_token)
+            if randomized:
+                randomize(files.model)
             loaded = cls(
                 files.model,
                 files.tokenizer,
                 model_id=name,
                 revision=files.commit,
-                fingerprint=files.fingerprint,
+                fingerprint=f"{RANDOMIZED}{files.fingerprint}" if randomized else files.fingerprint,
                 no_head_reason=files.no_head_reason,
                 max_length=max_length,
             )

@@ -66,13 +66,27 @@ class TopKSae(nn.Module):
         """Sum the directions, weighted by the latents, without the bias: rows `[N, D]`."""
         return functional.embedding_bag(latents.indices, self.directions, per_sample_weights=latents.values, mode="sum")
 
+    def predict(self, rows: Tensor, latents: Latents) -> Tensor:
+        """Return the scaled rows of the layer that is reconstructed, from latents of the scaled input rows `[N, D]`."""
+        return self.combine(latents) + self.bias
+
+    @property
+    def target_bias(self) -> nn.Parameter:
+        """Of the layer that is reconstructed."""
+        return self.bias
+
+    @property
+    def input_directions(self) -> Tensor:
+        """[M, D] unit vectors of the latents at the input layer."""
+        return self.directions.detach()
+
     def encode(self, hidden_states: Tensor) -> Latents:
         """Encode hidden states of the input layer `[N, D]` as latents."""
         return self.strongest(self.preactivations(self.encoder(hidden_states) * self.input_scale))
 
-    def decode(self, latents: Latents) -> Tensor:
-        """Reconstruct hidden states of the input layer `[N, D]` from latents."""
-        return (self.combine(latents) + self.bias) / self.input_scale
+    def reconstruct(self, hidden_states: Tensor) -> Tensor:
+        """Reconstruct hidden states of the input layer `[N, D]`."""
+        return (self.combine(self.encode(hidden_states)) + self.bias) / self.input_scale
 
     @torch.no_grad()
     def basis(self, hidden_states: Tensor) -> Tensor:
@@ -83,7 +97,7 @@ class TopKSae(nn.Module):
         """
         latents = self.encode(hidden_states)
         active = latents.values > 0
-        spread = (self.directions[latents.indices] * active[:, :, None]).transpose(1, 2)
+        spread = (self.input_directions[latents.indices] * active[:, :, None]).transpose(1, 2)
         columns, mixing = torch.linalg.qr(spread)
         new = mixing.diagonal(dim1=1, dim2=2).abs() > INDEPENDENT
         padded = columns.new_zeros(spread.shape)

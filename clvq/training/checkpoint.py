@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import ACTIVATIONS_FOLDER, CARD_NAME, CHECKPOINT, TRAINING_FOLDER, WEIGHTS_NAME
-from clvq.config import TrainConfig
+from clvq.config import LATENT_METHODS, TrainConfig
 from clvq.config.settings import advice
 from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.models.clvq_vae import ClvqVae
+from clvq.models.crosslayer import CrosslayerSae
 from clvq.models.sae import TopKSae
 from clvq.notebook import Shown, data_frame, table_html, text_html
 from clvq.storage import (
@@ -106,7 +107,7 @@ class Checkpoint(Shown):
     @property
     def has_codes(self) -> bool:
         """Whether a word has one code; a sparse autoencoder's code is the strongest of a word's latents."""
-        return self.settings.method != "sae"
+        return self.settings.method not in LATENT_METHODS
 
     @property
     def size(self) -> int:
@@ -118,7 +119,11 @@ class Checkpoint(Shown):
         check_file(self.path / WEIGHTS_NAME, self.config["weights_checksum"])
         if self.has_codes:
             return ClvqVae.from_pretrained(self.path)
-        model = TopKSae(**{name: self.config[name] for name in ("input_width", "latents", "k")})
+        within = {name: self.config[name] for name in ("input_width", "latents", "k")}
+        if self.settings.method == "sae":
+            model = TopKSae(**within)
+        else:
+            model = CrosslayerSae(**within, output_width=self.config["output_width"], skip=self.config["skip"])
         model.load_state_dict(read_tensors(self.path / WEIGHTS_NAME)[0])
         return model.eval()
 

@@ -8,10 +8,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from clvq.errors import ClvqError
 from clvq.models.codebook_init import initial_codebook, sample_size
+from clvq.progress import Progress
 from clvq.training.job import Job
 from clvq.training.rows import PairRows
 from clvq.training.yardsticks import ridge_map
+
+AGGLOMERATIVE_ROWS = 10_000
+"""Sample of rows, of which all pairs are compared: 400 MB of distances."""
 
 
 class FrozenCodes(NamedTuple):
@@ -59,7 +64,31 @@ def _ridge_kmeans(job: Job) -> FrozenCodes:
     return FrozenCodes(initial_codebook(mapped, job.config.codebook_size, "spherical", generator), matrix, offset)
 
 
+def _agglomerative(job: Job) -> FrozenCodes:
+    """Means of the clusters that Ward's agglomerative clustering makes of a sample of rows, as ConceptX does
+    (arXiv 2206.13289). It compares all pairs of rows, so it cannot have more."""
+    from sklearn.cluster import AgglomerativeClustering  # slow to import, and no other method needs it
+
+    config = job.config
+    if config.codebook_size > AGGLOMERATIVE_ROWS:
+        raise ClvqError(
+            f"--method agglomerative clusters {AGGLOMERATIVE_ROWS:,} rows, so --codebook-size can be "
+            f"{AGGLOMERATIVE_ROWS:,} at most; it is {config.codebook_size:,}."
+        )
+    generator = torch.Generator().manual_seed(config.seed)
+    rows = job.rows.training.sample_inputs(AGGLOMERATIVE_ROWS, generator).float().cpu()
+    job.progress(Progress("codebook", note=f"Clustering {len(rows):,} rows by Ward's criterion."))
+    clusters = torch.from_numpy(
+        AgglomerativeClustering(n_clusters=config.codebook_size, linkage="ward").fit_predict(rows.numpy())
+    )
+    totals = torch.zeros(config.codebook_size, rows.shape[1], dtype=torch.float64)
+    totals.index_add_(0, clusters, rows.double())
+    means = totals / torch.bincount(clusters, minlength=config.codebook_size)[:, None]
+    return FrozenCodes(means.float().to(job.rows.training.device))
+
+
 FROZEN_CODES: dict[str, Callable[[Job], FrozenCodes]] = {
+    "agglomerative": _agglomerative,
     "kmeans": _kmeans,
     "random": _random,
     "ridge-kmeans": _ridge_kmeans,

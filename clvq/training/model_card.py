@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from clvq.artifacts import short_name
+from clvq.artifacts import model_title
+from clvq.config import LATENT_METHODS
 from clvq.training.verdict import training_verdict
 
 TITLES = {
     "clvq": "CLVQ-VAE",
     "kmeans": "Frozen k-means codes",
     "random": "Frozen random codes",
+    "agglomerative": "Frozen codes of agglomerative clusters",
     "ridge-kmeans": "Frozen k-means codes of a ridge map",
     "vqvae": "Single-layer VQ-VAE",
     "sae": "TopK sparse autoencoder",
+    "crosslayer-sae": "Cross-layer TopK sparse autoencoder",
 }
 """Of each method."""
 
@@ -41,6 +44,11 @@ _ABOUT = {
     + _HIDDEN
     + " are replaced by the nearest of {codes} random codes, drawn with the mean\nand covariance of the rows and never "
     "trained, and decoded to those of layer {output_layer} by the same decoder " + _METHOD + ".",
+    "agglomerative": "What a CLVQ-VAE is measured against: "
+    + _HIDDEN
+    + " are replaced by the nearest of {codes} cluster means, found\nby Ward's agglomerative clustering of a sample "
+    "(method: [arXiv 2206.13289](https://arxiv.org/abs/2206.13289)) and never trained, and decoded to those\nof layer "
+    "{output_layer} by the same decoder " + _METHOD + ".",
     "ridge-kmeans": "What a CLVQ-VAE is measured against: "
     + _HIDDEN
     + " are mapped to those of layer {output_layer} by ridge\nregression, replaced by the nearest of {codes} spherical "
@@ -51,6 +59,10 @@ _ABOUT = {
     "input. " + _HIDDEN.capitalize() + " are encoded, replaced by the nearest of {codes} codes, and decoded again.",
     "sae": "What a CLVQ-VAE is measured against: " + _HIDDEN + " are written as {k} of {latents} directions "
     "(method: [arXiv 2406.04093](https://arxiv.org/abs/2406.04093)).",
+    "crosslayer-sae": "What a CLVQ-VAE is measured against: "
+    + _HIDDEN
+    + " are read by {k} of {latents} latents, whose "
+    "directions\npredict those of layer {output_layer} (method: [arXiv 2406.11944](https://arxiv.org/abs/2406.11944)).",
 }
 _USE = {
     True: """model = clvq.ClvqVae.from_pretrained("PATH OR REPOSITORY")
@@ -68,7 +80,7 @@ def model_card(config: dict[str, Any]) -> str:
     """Return the model card for the body of config.json."""
     settings, results = config["settings"], config["results"]
     method = settings.get("method", "clvq")
-    codes = method != "sae"
+    codes = method not in LATENT_METHODS
     target = results.get("target_layer", settings["output_layer"])
     about = _ABOUT[method].format(
         input_layer=settings["input_layer"],
@@ -81,7 +93,7 @@ def model_card(config: dict[str, Any]) -> str:
     verdict_text = "\n".join([*verdict.sentences, *(f"**{warning}**" for warning in verdict.warnings)])
     table = "\n".join(f"| {name} | {value} |" for name, value in figures_shown(config))
     return f"""{_FRONT.format(tag="vector-quantization" if codes else "sparse-autoencoder")}
-# {TITLES[method]} of {short_name(config["provenance"]["model"]["id"])}, {span(settings["input_layer"], target)}
+# {TITLES[method]} of {model_title(config["provenance"]["model"])}, {span(settings["input_layer"], target)}
 
 {about}
 
@@ -106,7 +118,7 @@ the sum of squares about the training mean. Settings, versions and fingerprints 
 def figures_shown(config: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the figures that config.json holds, each with its name, as they are shown."""
     results = config["results"]
-    has_codes = config["settings"].get("method", "clvq") != "sae"
+    has_codes = config["settings"].get("method", "clvq") not in LATENT_METHODS
     rows = _code_rows(config, results) if has_codes else _sae_rows(results)
     return [(name, _shown(value)) for name, value in rows]
 
@@ -130,11 +142,13 @@ def _code_rows(config: dict[str, Any], results: dict[str, Any]) -> list[tuple[st
 
 
 def _sae_rows(results: dict[str, Any]) -> list[tuple[str, Any]]:
-    figures = results["evaluation"]
+    figures, standards = results["evaluation"], results["yardsticks"]
+    across = (("copy", "copy of the input layer"), ("ridge", "ridge map"))  # of another layer's rows alone
     return [
         ("FVU, words of the evaluation split", figures["fvu"]),
         ("FVU, sentence rows", figures["fvu_sentence_rows"]),
-        ("FVU of the mean per k-means code", results["yardsticks"]["mean_per_code"]),
+        *(("FVU of a " + name, standards[key]) for key, name in across if standards[key] is not None),
+        ("FVU of the mean per k-means code", standards["mean_per_code"]),
         ("latents active in a word (L0)", figures["l0"]),
         ("active latents", f"{figures['active_latents']} of {results['latents']}"),
         ("learning rate, of those swept", f"{results['learning_rate']:g}"),

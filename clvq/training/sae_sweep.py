@@ -1,4 +1,5 @@
-"""A TopK sparse autoencoder from rows to figures: a sweep over learning rate and k, then the training itself."""
+"""A TopK sparse autoencoder, within a layer or across layers, from rows to figures: a sweep over learning rate and k,
+then the training itself."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import torch
 
 from clvq.config import TrainConfig
 from clvq.errors import ClvqError, MismatchError
+from clvq.models.crosslayer import CrosslayerSae
 from clvq.models.sae import TopKSae
 from clvq.progress import Progress
 from clvq.storage import fingerprint, read_json, remove_folder, write_json
@@ -25,13 +27,16 @@ LATENTS_PER_CODE = 8
 """The dictionary has so many latents for each code of the codebook: 3,200 at the default 400. At the usual widths that
 is an expansion of four to eight times, as sparse autoencoders have it, and half the parameters of the CLVQ-VAE that it
 stands beside; sixteen times would be as many."""
-LEARNING_RATES = (1e-3, 3e-3, 1e-2)
-ACTIVE = (8, 16, 32)
-"""The values of k that are tried."""
+LEARNING_RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+"""In order. The first three inner ones are tried, and the outer ones where the best lies at the edge."""
+ACTIVE = (4, 8, 16, 32, 64)
+"""The values of k, in order; likewise."""
 NEAR_BEST = 1.1
 """The smallest k wins whose selection FVU is at most so many times the best one's: FVU alone always asks for the
 largest."""
 SWEEP_NAME = "sweep.json"
+BIAS_ROWS = 50_000
+"""Rows of the input layer whose mean the bias of a cross-layer autoencoder starts at."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +60,16 @@ class SaeOutcome:
 def train_sae(job: Job) -> SaeOutcome:
     """Sweep, train and evaluate.
 
-    The points of the sweep share one budget: each sees an equal share of as many sentences as the training proper
-    sees, once. ClvqError where several processes were launched.
+    The nine first points of the sweep share one budget: each sees an equal share of as many sentences as the training
+    proper sees, once. Where the best of them has the smallest or the largest learning rate or k, the next value is
+    tried too, on as many sentences. ClvqError where several processes were launched.
     """
     if Processes.current().count > 1:
-        raise ClvqError("--method sae trains in one process. Start it without torchrun or accelerate.")
+        raise ClvqError(f"--method {job.config.method} trains in one process. Start it without torchrun or accelerate.")
     job = replace(job, config=replace(job.config, weight_decay=0.0))
     latents = LATENTS_PER_CODE * job.config.codebook_size
-    ks = [k for k in ACTIVE if k <= latents] or [latents]
-    share = _share(job.rows.training, job.config, len(ks) * len(LEARNING_RATES))
-    tried = _sweep(replace(job, rows=replace(job.rows, training=share)), latents, ks)
+    share = _share(job.rows.training, job.config, len(_inner(ACTIVE)) * len(_inner(LEARNING_RATES)))
+    tried = _sweep(replace(job, rows=replace(job.rows, training=share)), latents)
     best = choose(tried)
     job.progress(Progress("train", note=f"Chosen: k {best.k}, learning rate {best.learning_rate:g}."))
     model, position = _train_one(job, latents, best.k, best.learning_rate)
@@ -90,7 +95,12 @@ def choose(tried: list[Tried]) -> Tried:
     return min(near, key=lambda point: (point.k, fvu(point)))
 
 
-def _sweep(job: Job, latents: int, ks: list[int]) -> list[Tried]:
+def _inner(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the values of a grid that are tried at first: all but the ends."""
+    return values[1:-1]
+
+
+def _sweep(job: Job, latents: int) -> list[Tried]:
     """Run one short training for each k and learning rate. Finished ones are kept in sweep.json, without weights."""
     path, identity = job.folder / SWEEP_NAME, fingerprint(job.identity)
     tried: list[Tried] = []
@@ -102,32 +112,58 @@ def _sweep(job: Job, latents: int, ks: list[int]) -> list[Tried]:
                 "the same command, or use another --name, or start again with --overwrite."
             )
         tried = [Tried(**point) for point in body["tried"]]
-    done = {(point.k, point.learning_rate) for point in tried}
-    for k, rate in itertools.product(ks, LEARNING_RATES):
-        if (k, rate) in done:
-            continue
-        short = replace(
-            job,
-            config=replace(job.config, epochs=1),
-            folder=job.folder / f"sweep-{k}-{rate:g}",
-            stage=f"sweep, k {k}, learning rate {rate:g}",
-        )
-        _, position = _train_one(short, latents, k, rate)
-        fvu = position.best_fvu if math.isfinite(position.best_fvu) else None
-        tried.append(Tried(rate, k, fvu, round(position.seconds, 1)))
-        write_json(path, {"identity": identity, "tried": [asdict(point) for point in tried]})
-        remove_folder(short.folder)
+    grid = sorted({min(k, latents) for k in ACTIVE})
+    rates, ks = list(_inner(LEARNING_RATES)), [k for k in grid if k in _inner(ACTIVE)] or grid[-1:]
+    while points := [
+        point for point in itertools.product(ks, rates) if point not in {(t.k, t.learning_rate) for t in tried}
+    ]:
+        for k, rate in points:
+            tried.append(_try(job, latents, k, rate))
+            write_json(path, {"identity": identity, "tried": [asdict(point) for point in tried]})
+        best = choose(tried)
+        rates = _with_neighbours(rates, list(LEARNING_RATES), best.learning_rate)
+        ks = _with_neighbours(ks, grid, best.k)
     return tried
+
+
+def _with_neighbours(tried: list[Any], grid: list[Any], best: Any) -> list[Any]:
+    """Return the values tried, with the next of `grid` where `best` is the smallest or the largest of them."""
+    place = grid.index(best)
+    return sorted({*tried, *grid[max(place - 1, 0) : place + 2]})
+
+
+def _try(job: Job, latents: int, k: int, rate: float) -> Tried:
+    short = replace(
+        job,
+        config=replace(job.config, epochs=1),
+        folder=job.folder / f"sweep-{k}-{rate:g}",
+        stage=f"sweep, k {k}, learning rate {rate:g}",
+    )
+    _, position = _train_one(short, latents, k, rate)
+    remove_folder(short.folder)
+    fvu = position.best_fvu if math.isfinite(position.best_fvu) else None
+    return Tried(rate, k, fvu, round(position.seconds, 1))
+
+
+def architecture(config: TrainConfig, widths: tuple[int, int], latents: int, k: int) -> dict[str, Any]:
+    """Return the arguments of `TopKSae` or `CrosslayerSae`; `widths` are those of the input and the target layer."""
+    within = {"input_width": widths[0], "latents": latents, "k": k}
+    return within if config.method == "sae" else {**within, "output_width": widths[1], "skip": config.skip}
 
 
 def _train_one(job: Job, latents: int, k: int, learning_rate: float) -> tuple[TopKSae, Position]:
     """Run one training, short or whole."""
     rows = job.rows
     torch.manual_seed(job.config.seed)
-    model = TopKSae(rows.widths[0], latents, k).to(rows.training.device)
+    arguments = architecture(job.config, rows.widths, latents, k)
+    model = (TopKSae if job.config.method == "sae" else CrosslayerSae)(**arguments).to(rows.training.device)
     model.input_scale.fill_(rows.training.pair.scales[0])
     with torch.no_grad():
-        model.bias.copy_(rows.means.words)
+        if isinstance(model, CrosslayerSae):
+            model.output_scale.fill_(rows.training.pair.scales[1])
+            generator = torch.Generator().manual_seed(job.config.seed)
+            model.bias.copy_(rows.training.sample_inputs(BIAS_ROWS, generator).mean(dim=0))
+        model.target_bias.copy_(rows.means.words)
     config, identity = replace(job.config, learning_rate=learning_rate), [job.identity, k, learning_rate]
     return model, SaeTrainer(model, replace(job, config=config, identity=identity)).run()
 

@@ -23,7 +23,8 @@ AUXILIARY_WEIGHT = 1 / 32
 class SaeEvaluation:
     """Figures over the word rows of a split; None where they cannot be had.
 
-    FVU is of the input layer, which is what a sparse autoencoder reconstructs. Codes are the strongest latents.
+    FVU is of the layer that is reconstructed: the input layer, or for a cross-layer one the output layer. Codes are the
+    strongest latents.
     """
 
     rows: int
@@ -49,7 +50,7 @@ class SaeEvaluation:
 
 @torch.no_grad()
 def evaluate_sae(model: TopKSae, rows: PairRows, means: TrainingMeans, progress: Report = silent) -> SaeEvaluation:
-    """Evaluate in one pass over a split whose targets are the rows of the input layer."""
+    """Evaluate in one pass over a split whose targets are the rows of the layer that is reconstructed."""
     words, sentence_rows = ExplainedVariance(means.words), ExplainedVariance(means.sentences)
     size = len(model.directions)
     usage, codes, attested = (torch.zeros(size, dtype=torch.int64) for _ in range(3))
@@ -57,7 +58,7 @@ def evaluate_sae(model: TopKSae, rows: PairRows, means: TrainingMeans, progress:
     for indices in rows.batches(256):
         batch = rows.read(indices)
         latents = model.strongest(model.preactivations(batch.inputs))
-        prediction = model.combine(latents) + model.bias
+        prediction = model.predict(batch.inputs, latents)
         words.add(batch.targets[batch.is_word], prediction[batch.is_word])
         sentence_rows.add(batch.targets[~batch.is_word], prediction[~batch.is_word])
         active = latents.indices[batch.is_word][latents.values[batch.is_word] > 0]
@@ -86,11 +87,11 @@ def evaluate_sae(model: TopKSae, rows: PairRows, means: TrainingMeans, progress:
 class SaeTrainer(TrainingLoop[TopKSae]):
     """Trains a TopK sparse autoencoder as Gao et al. 2024 do, appendix A.
 
-    The loss is the squared error as a share of the rows' square about the bias. Latents unused for `revive_after`
-    batches are dead: the strongest of them reconstruct what the others leave, and the share of it that they miss is
-    the auxiliary loss, which brings them back. Directions stay unit vectors: of their gradient only the part across
-    them is kept, and each step ends in normalizing them. All rows count, words and sentence rows, as in the training
-    of codes.
+    The loss is the squared error as a share of the target rows' square about their bias. Latents that no row used in
+    `revive_after` batches are dead: the strongest of them reconstruct what the others leave, and the share of it that
+    they miss is the auxiliary loss, which brings them back. Directions stay unit vectors: of their gradient only the
+    part across them is kept, and each step ends in normalizing them. All rows count, words and sentence rows, as in
+    the training of codes.
     """
 
     epsilon = 6.25e-10
@@ -101,8 +102,8 @@ class SaeTrainer(TrainingLoop[TopKSae]):
         self._begin_step()
         preactivations = model.preactivations(rows)
         latents = model.strongest(preactivations)
-        left = rows - model.bias - model.combine(latents)
-        reconstruction = left.square().mean() / (rows - model.bias.detach()).square().mean()
+        left = batch.targets - model.predict(rows, latents)
+        reconstruction = left.square().mean() / (batch.targets - model.target_bias.detach()).square().mean()
         dead = self._dead()
         auxiliary = auxiliary_loss(model, preactivations, left.detach(), dead)
         loss = reconstruction + AUXILIARY_WEIGHT * auxiliary

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import CHECKPOINT, TRAINING_FOLDER, stamp
-from clvq.config import UNUSED, TrainConfig, differences
+from clvq.config import LATENT_METHODS, UNUSED, TrainConfig, differences
 from clvq.config.signatures import takes
 from clvq.device import pick_device
 from clvq.errors import MismatchError
@@ -34,6 +34,7 @@ from clvq.training.evaluation import Evaluation, evaluate
 from clvq.training.frozen_codes import FROZEN_CODES, kmeans_codes
 from clvq.training.job import Job, TrainingRows
 from clvq.training.processes import Processes
+from clvq.training.sae_sweep import architecture as sae_architecture
 from clvq.training.sae_sweep import train_sae
 from clvq.training.state import STATE_NAME, Position
 from clvq.training.vae_trainer import Trainer
@@ -112,7 +113,7 @@ class _Training:
     def run(self) -> Checkpoint:
         """All processes train; the leader alone measures and writes, while the others wait."""
         if not CHECKPOINT.exists(self.path):
-            if self.config.method == "sae":
+            if self.config.method in LATENT_METHODS:
                 self._train_sae()
             else:
                 self._train()
@@ -141,7 +142,7 @@ class _Training:
     def _train_sae(self) -> None:
         outcome = train_sae(self.job)
         model = outcome.model
-        arguments = {"input_width": self.rows.widths[0], "latents": len(model.directions), "k": model.k}
+        arguments = sae_architecture(self.config, self.rows.widths, len(model.directions), model.k)
         figures = {**outcome.figures, "yardsticks": asdict(self._yardsticks())}
         self._write(model, arguments, figures, outcome.position)
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from clvq.config import LATENT_METHODS
+
 ALIKE = 0.01
 """FVU figures that differ by less than this share of the model's own are said to be alike."""
 
@@ -57,7 +59,7 @@ def training_verdict(config: dict[str, Any]) -> Verdict:
 def _explained(config: dict[str, Any], fvu: float) -> str:
     """Say what share of the variance is explained, of how many sentences."""
     settings, results = config["settings"], config["results"]
-    has_codes = settings.get("method", "clvq") != "sae"
+    has_codes = settings.get("method", "clvq") not in LATENT_METHODS
     parts = f"{config['codebook_size']:,} codes" if has_codes else f"{config['k']} of {config['latents']:,} directions"
     target = results.get("target_layer", settings["output_layer"])
     on = f"On {results['evaluation_sentences']:,} evaluation sentences"

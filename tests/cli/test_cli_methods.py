@@ -17,8 +17,10 @@ from clvq.language_model.rows import WORD
 from clvq.training.rows import split_by_text
 
 PAIR = ("--input-layer", "1", "--output-layer", "3", "--epochs", "2", *SMALL)
-FROZEN = ("kmeans", "random", "ridge-kmeans")
-METHODS = (*FROZEN, "vqvae", "sae")
+FROZEN = ("kmeans", "random", "agglomerative", "ridge-kmeans")
+METHODS = (*FROZEN, "vqvae", "sae", "crosslayer-sae")
+ACROSS = (*FROZEN, "crosslayer-sae")
+"""Those that predict the output layer."""
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +61,8 @@ def test_a_method_trains_through_the_command_line(clvq: Clvq, own: Path, method:
     assert ended.code == 0, ended.err
     assert (own / f"L1-L3-{method}" / "model.safetensors").read_bytes() == made
     assert (f"--method {method} has no use for --top-k." in ended.err) == (method in FROZEN)
-    assert ("--method sae has no use for --top-k, --decoder-layers." in ended.err) == (method == "sae")
-    of = "layers 1 -> 3" if method in FROZEN else "layer 1"
+    assert (f"--method {method} has no use for --top-k, --decoder-layers." in ended.err) == ("sae" in method)
+    of = "layers 1 -> 3" if method in ACROSS else "layer 1"
     assert re.search(rf"^[\w -]+ of [\w/-]+, {of}$", ended.out, re.M)
     assert f"Reconstruction of {'layer 1 in ' if of == 'layer 1' else ''}13 evaluation sentences" in ended.out
     fvu = results_of(own, f"L1-L3-{method}")["evaluation"]["fvu"]
@@ -90,8 +92,10 @@ def test_several_checkpoints_are_told_apart(clvq: Clvq, trained: Path) -> None:
     assert ended.code == 1
     for line in ("L1-L3: layers 1 -> 3, 12 codes", "L1-L3-kmeans (kmeans): layers 1 -> 3, 12 codes",
                  "L1-L3-random (random): layers 1 -> 3, 12 codes",
+                 "L1-L3-agglomerative (agglomerative): layers 1 -> 3, 12 codes",
                  "L1-L3-ridge-kmeans (ridge-kmeans): layers 1 -> 3, 12 codes",
-                 "L1-L3-vqvae (vqvae): layer 1, 12 codes", "L1-L3-sae (sae): layer 1, 96 latents"):  # fmt: skip
+                 "L1-L3-vqvae (vqvae): layer 1, 12 codes", "L1-L3-sae (sae): layer 1, 96 latents",
+                 "L1-L3-crosslayer-sae (crosslayer-sae): layers 1 -> 3, 96 latents"):  # fmt: skip
         assert line in ended.message
 
 
@@ -112,7 +116,7 @@ def test_every_command_takes_it(clvq: Clvq, own: Path, method: str) -> None:
     assert ended.code == 0, ended.err
     assert f"`clvq explain --checkpoint {name} --run {own}`" in ended.message
     page = (own / "report.html").read_text()
-    assert ("Concepts at layer 1 of" in page) == (method not in FROZEN)
+    assert ("Concepts at layer 1 of" in page) == (method not in ACROSS)
     assert "library_name: clvq" in (own / name / "README.md").read_text()
 
 
@@ -127,7 +131,7 @@ def test_codes_are_the_same_each_time(trained: Path, method: str) -> None:
     assert torch.equal(checkpoint.load().assign(rows[None], mask), codes.where(mask, torch.tensor(-1)))
 
 
-@pytest.mark.parametrize("method", ("kmeans", "random"))
+@pytest.mark.parametrize("method", ("kmeans", "random", "agglomerative"))
 def test_a_row_has_the_nearest_of_the_frozen_codes(trained: Path, method: str) -> None:
     model = package.read_checkpoint(trained / f"L1-L3-{method}").load()
     rows = scaled_words(trained, 1, "eval")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import cdist
 from sklearn.linear_model import Ridge
 
@@ -51,6 +52,26 @@ def test_random_codes_have_the_mean_and_covariance_of_the_rows(tiny_store: Activ
     assert np.abs(draws.mean(axis=0)).max() < 4.5 * error
     assert np.abs(np.cov(draws.T, bias=True) - np.eye(32)).max() < 5.5 * error * np.sqrt(2)
     assert np.square(draws).mean() == pytest.approx(1, abs=4 * np.sqrt(2 / draws.size))
+
+
+def test_agglomerative_codes_are_the_means_of_wards_clusters(tiny_store: ActivationStore, tmp_path: Path) -> None:
+    """scipy's dendrogram, cut at as many clusters."""
+    checkpoint = clvq.train(tiny_store, path=tmp_path / "ward", method="agglomerative", **SMALL)
+    rows = training_rows(tiny_store, 1) * tiny_store.layer(1).scale
+    clusters = fcluster(linkage(rows, method="ward"), SMALL["codebook_size"], "maxclust")
+    means = np.stack([rows[clusters == cluster].mean(axis=0) for cluster in np.unique(clusters)])
+    codes = checkpoint.load().codebook.numpy()
+    assert len(means) == len(codes)
+    assert cdist(means, codes).min(axis=1).max() < 1e-3
+    assert cdist(codes, means).min(axis=1).max() < 1e-3
+
+
+def test_more_clusters_than_rows_are_compared_are_refused(
+    tiny_store: ActivationStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clvq.training.frozen_codes.AGGLOMERATIVE_ROWS", 63)
+    with pytest.raises(clvq.ClvqError, match="clusters 63 rows, so --codebook-size can be 63 at most; it is 64"):
+        clvq.train(tiny_store, path=tmp_path / "ward", method="agglomerative", **SMALL)
 
 
 def ridge_predictions(store: ActivationStore, splits: list[np.ndarray]) -> list[np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -52,10 +53,11 @@ class MadeRows:
         return np.array_split(order, range(size, len(self), size))
 
 
-def fit(model: TopKSae, rows: torch.Tensor, path: Path, **settings: Any) -> SaeTrainer:
-    means = TrainingMeans(rows.mean(dim=0), rows.mean(dim=0))
+def fit(model: TopKSae, rows: torch.Tensor | MadeRows, path: Path, **settings: Any) -> SaeTrainer:
+    made = rows if isinstance(rows, MadeRows) else MadeRows(rows)
+    mean = made.read(np.arange(len(made))).targets.mean(dim=0)
+    means = TrainingMeans(mean, mean)
     config = dataclasses.replace(CONFIG, learning_rate=1e-2, weight_decay=0.0, **settings)
-    made = MadeRows(rows)
     job = Job(TrainingRows(made, made, made, means, (16, 16)), config, path / "training", "made", silent)
     trainer = SaeTrainer(model, job)
     trainer.run()
@@ -103,7 +105,7 @@ def test_exactly_k_latents_make_up_a_row(fitted: TopKSae, planted: tuple[torch.T
     rows = planted[1][:50]
     fitted.input_scale.fill_(2.0)
     latents = fitted.encode(rows / 2)
-    made = fitted.decode(latents)
+    made = fitted.reconstruct(rows / 2)
     fitted.input_scale.fill_(1.0)
     assert ((latents.values > 0).sum(dim=1) == 3).all()
     weights, bias, directions = (value.detach() for value in (fitted.weights, fitted.bias, fitted.directions))
@@ -190,7 +192,12 @@ def test_figures_equal_a_naive_loop(checkpoint: clvq.Checkpoint, tiny_store: Act
     assert figures["active_latents"] == len(latents.indices[latents.values > 0].unique())
     assert figures["active_latents"] + figures["dead_latents"] == results["latents"] == 64
     assert figures["active_codes"] == len(latents.indices[:, 0].unique())
-    assert len(results["sweep"]) == 9
+    tried = {(point["k"], point["learning_rate"]) for point in results["sweep"]}
+    ks, rates = (sorted({point[i] for point in tried}) for i in (0, 1))
+    assert tried == set(itertools.product(ks, rates)) >= set(itertools.product((8, 16, 32), (1e-3, 3e-3, 1e-2)))
+    for key, values, outermost in (("k", ks, (4, 64)), ("learning_rate", rates, (3e-4, 3e-2))):
+        at_the_edge = results[key] in (values[0], values[-1])
+        assert not at_the_edge or results[key] in outermost
     best = min(point["selection_fvu"] for point in results["sweep"])
     chosen = [point for point in results["sweep"] if point["k"] == results["k"]]
     assert min(point["selection_fvu"] for point in chosen) <= 1.1 * best

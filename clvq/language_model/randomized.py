@@ -1,0 +1,26 @@
+"""The randomised model: the same architecture, with the values of each weight in a random order.
+
+It knows nothing, and its weights are distributed as those of the model, tensor by tensor. What a method finds in it is
+the method's own (the model randomisation test of Adebayo et al. 2018, arXiv 1810.03292).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import xxhash
+
+
+@torch.no_grad()
+def randomize(model: Any) -> None:
+    """Put the values of each weight tensor into a random order, in place.
+
+    Each order is drawn from the tensor's name within the base model, so that states are the same whichever head the
+    model has. A tensor that two layers share stays shared.
+    """
+    base = {id(parameter): name for name, parameter in model.base_model.named_parameters()}
+    for name, parameter in model.named_parameters():
+        seed = xxhash.xxh3_64_intdigest(base.get(id(parameter), f"head {name}").encode()) % 2**63
+        order = torch.randperm(parameter.numel(), generator=torch.Generator().manual_seed(seed))
+        parameter.copy_(parameter.flatten()[order.to(parameter.device)].view_as(parameter))
