@@ -287,10 +287,16 @@ def train(
     *,
     path: str | Path,
     overwrite: bool = False,
+    model: str | Path | None = None,
+    batch_tokens: int = 4096,
+    trust_remote_code: bool = False,
     progress: Report | bool | None = None,
     input_layer: int,
     output_layer: int,
-    method: Literal["clvq", "kmeans", "random", "agglomerative", "ridge-kmeans", "vqvae", "sae", "crosslayer-sae"] = "clvq",
+    method: Literal[
+        "clvq", "kmeans", "random", "agglomerative", "ridge-kmeans", "gradient-kmeans", "vqvae", "sae", "crosslayer-sae"
+    ] = "clvq",
+    metric: Literal["euclidean", "sensitivity"] = "euclidean",
     preset: Literal["default", "paper"] = "default",
     codebook_size: int = 400,
     top_k: int = 5,
@@ -330,19 +336,29 @@ def train(
     the method has no use for are ignored, with a note. MismatchError where the folder was made with other settings,
     unless `overwrite`.
 
+    With `metric="sensitivity"`, and for the method gradient-kmeans, the language model is run over a sample of the
+    training sentences. The result is stored beside the activations. ClvqError where the model predicts nothing or is
+    not found, MismatchError where it is another one.
+
     Args:
         store: Activations that hold both layers, or their folder.
         path: Folder of the checkpoint. Keep it beside the activations, where the other functions look for them.
         overwrite: Replace the checkpoint that the folder holds.
+        model: Folder or hub id where the language model is now, if it was moved. It runs only for its sensitivity.
+        batch_tokens: Number of tokens in a batch of the language model, padding included.
+        trust_remote_code: Allow Python code that comes with a hub model to run.
         progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
         input_layer: Layer whose states the codes replace.
         output_layer: Layer whose states the decoder predicts from the codes.
         method: What to train. clvq: a CLVQ-VAE; kmeans: the same decoder over frozen k-means codes;
             random: the same decoder over frozen random codes; agglomerative: over the means of clusters
             by Ward's criterion; ridge-kmeans: over frozen k-means codes of what a ridge map predicts at
-            the output layer; vqvae: a CLVQ-VAE that reconstructs the input layer; sae: a TopK sparse
-            autoencoder of the input layer; crosslayer-sae: one that predicts the output layer (a
-            transcoder).
+            the output layer; gradient-kmeans: over frozen k-means codes of the sensitivity metric;
+            vqvae: a CLVQ-VAE that reconstructs the input layer; sae: a TopK sparse autoencoder of the
+            input layer; crosslayer-sae: one that predicts the output layer (a transcoder).
+        metric: Distances between states and codes. euclidean: as the states are; sensitivity: steps
+            that change what the language model predicts count more, as its gradients over a sample of
+            the training sentences say.
         preset: Source of the settings that are not given: the defaults of clvq, or the published
             settings.
         codebook_size: Number of codes in the codebook (K).

@@ -14,6 +14,8 @@ from typing import Any, Union, get_args, get_origin
 
 import clvq
 
+WIDTH = 120
+"""Of a line, as the linter wants it."""
 STUB = Path(clvq.__file__).with_suffix(".pyi")
 HEAD = '''\
 # Made by scripts/python_stub.py from the functions and the settings classes.
@@ -48,11 +50,19 @@ def definition(function: Any) -> str:
             lines.append("*")
             keyword_only = True
         default = "" if parameter.default is parameter.empty else f" = {text(repr(parameter.default))}"
-        lines.append(f"{parameter.name}: {annotation(function, parameter)}{default}")
+        lines.append(wrapped(f"{parameter.name}: {annotation(function, parameter)}{default}"))
     parameters = "".join(f"    {line},\n" for line in lines)
     doc = "\n".join(f"    {line}" if line else "" for line in function.__doc__.splitlines())
     returns = function.__wrapped__.__annotations__["return"]
     return f'def {function.__name__}(\n{parameters}) -> {returns}:\n    """{doc.lstrip()}\n    """\n'
+
+
+def wrapped(line: str) -> str:
+    """Return a parameter as the formatter has it: the choices of a long Literal on a line of their own."""
+    if len(line) + len("    ,") <= WIDTH:
+        return line
+    before, choices = line.split("[", 1)
+    return f"{before}[\n        {choices.replace(']', chr(10) + '    ]', 1)}"
 
 
 def annotation(function: Any, parameter: inspect.Parameter) -> str:

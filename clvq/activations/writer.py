@@ -21,7 +21,7 @@ from clvq.activations.store import (
     layer_fingerprint,
 )
 from clvq.activations.summary import SplitSummary
-from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS, UNFINISHED_WINDOW, stamp
+from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS, UNFINISHED_WINDOW, sensitivity, stamp
 from clvq.config import ExtractConfig
 from clvq.corpus.splits import SPLITS, Corpus
 from clvq.errors import ClvqError, MismatchError
@@ -256,10 +256,10 @@ def clear(path: Path) -> None:
     for artifact in (ACTIVATIONS, UNFINISHED_ACTIVATIONS):  # the manifest first: without it nothing is a store
         artifact.path(path).unlink(missing_ok=True)
     drop_unfinished(path)
-    for split in SPLITS:
-        for pattern in (f"{split}-L*-*.safetensors", f"{split}-sentences.parquet"):
-            for file in path.glob(pattern):
-                file.unlink()
+    patterns = [f"{split}-{name}" for split in SPLITS for name in ("L*-*.safetensors", "sentences.parquet")]
+    for pattern in (*patterns, sensitivity("*").name):
+        for file in path.glob(pattern):
+            file.unlink()
 
 
 def _write_parquet(path: Path, parts: Iterable[list[SentenceRows]]) -> None:

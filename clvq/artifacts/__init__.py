@@ -137,6 +137,14 @@ CONCEPT_SPACE = Derived("concept-space.safetensors", ("version", "checkpoint", "
 EFFECTS = Derived("effects.safetensors", ("made_of",))
 CONCEPT_EFFECTS = Derived("concept-effects.safetensors", ("made_of",))
 """As EFFECTS, of single concepts."""
+
+
+def sensitivity(layer: int | str) -> Derived:
+    """Return the file, beside ACTIVATIONS, of how strongly the model reacts to a step of its words at `layer`; "*" for
+    the pattern of all."""
+    return Derived(f"sensitivity-L{layer}.safetensors", ("version", "rows", "states", "model"))
+
+
 UNFINISHED_WINDOW = Derived("unfinished.safetensors", ("made_of",))
 """Beside UNFINISHED_ACTIVATIONS, where a part of the next shard is done."""
 

@@ -16,7 +16,7 @@ from clvq.cli.extract import extraction_settings
 from clvq.cli.options import command
 from clvq.cli.output import BAR_WIDTH, Bar, Result, clock, heading, number, plain, table
 from clvq.cli.run_folder import Run
-from clvq.config import UNUSED, ExtractConfig, TrainConfig
+from clvq.config import DEMO, UNUSED, ExtractConfig, TrainConfig
 from clvq.errors import ClvqError
 from clvq.progress import Report
 from clvq.training.verdict import training_verdict
@@ -57,8 +57,9 @@ def train(
         clvq.extract(run / ACTIVATIONS_FOLDER, progress=report, **settings)
     processes.wait()
     checkpoint = clvq.train(
-        run / ACTIVATIONS_FOLDER, path=path, overwrite=overwrite, progress=report, **_training_settings(given)
-    )
+        run / ACTIVATIONS_FOLDER, path=path, overwrite=overwrite, progress=report, **_training_settings(given),
+        **_of_language_model(of_extraction),
+    )  # fmt: skip
     hint = f"Next: {command_for('codebook', checkpoint)}"
     if "yardsticks" not in UNUSED[config.method] and "frozen_kmeans" not in checkpoint.results["yardsticks"]:
         hint += "\nThe same command with --yardsticks full also trains frozen k-means codes to compare with."
@@ -72,10 +73,18 @@ def _training_settings(given: dict[str, Any]) -> dict[str, Any]:
     return {item.name: given[item.name] for item in fields(TrainConfig) if item.name in given}
 
 
+def _of_language_model(given: dict[str, Any]) -> dict[str, Any]:
+    """How the language model is run again, where its sensitivity is asked for; one that is no folder has not moved."""
+    chosen = {name: given[name] for name in ("batch_tokens", "trust_remote_code") if name in given}
+    model = given.get("model", DEMO)
+    return chosen | ({"model": model} if model != DEMO and Path(model).is_dir() else {})
+
+
 def _default_name(config: TrainConfig) -> str:
     preset = "-paper" if config.preset == "paper" else ""
     method = "" if config.method == "clvq" else f"-{config.method}"
-    return f"L{config.input_layer}-L{config.output_layer}{preset}{method}"
+    metric = "" if config.metric == "euclidean" else f"-{config.metric}"
+    return f"L{config.input_layer}-L{config.output_layer}{preset}{method}{metric}"
 
 
 def _checked_name(name: str) -> str:

@@ -7,7 +7,10 @@ from typing import Any, Literal
 
 from clvq.config.settings import ABOVE_ZERO, DEVICE, NOT_NEGATIVE, POSITIVE, Bounds, Settings, stated
 
-Method = Literal["clvq", "kmeans", "random", "agglomerative", "ridge-kmeans", "vqvae", "sae", "crosslayer-sae"]
+Method = Literal[
+    "clvq", "kmeans", "random", "agglomerative", "ridge-kmeans", "gradient-kmeans", "vqvae", "sae", "crosslayer-sae"
+]
+Metric = Literal["euclidean", "sensitivity"]
 Initialization = Literal["spherical", "kmeans", "random"]
 DecoderMemory = Literal["quantized", "encoder"]
 Preset = Literal["default", "paper"]
@@ -24,9 +27,14 @@ class TrainConfig(Settings):
         "clvq",
         "What to train. clvq: a CLVQ-VAE; kmeans: the same decoder over frozen k-means codes; random: the same decoder "
         "over frozen random codes; agglomerative: over the means of clusters by Ward's criterion; ridge-kmeans: over "
-        "frozen k-means codes of what a ridge map predicts at the output layer; vqvae: a CLVQ-VAE that reconstructs "
-        "the input layer; sae: a TopK sparse autoencoder of the input layer; crosslayer-sae: one that predicts the "
-        "output layer (a transcoder).",
+        "frozen k-means codes of what a ridge map predicts at the output layer; gradient-kmeans: over frozen k-means "
+        "codes of the sensitivity metric; vqvae: a CLVQ-VAE that reconstructs the input layer; sae: a TopK sparse "
+        "autoencoder of the input layer; crosslayer-sae: one that predicts the output layer (a transcoder).",
+    )
+    metric: Metric = stated(
+        "euclidean",
+        "Distances between states and codes. euclidean: as the states are; sensitivity: steps that change what the "
+        "language model predicts count more, as its gradients over a sample of the training sentences say.",
     )
     preset: Preset = stated(
         "default", "Source of the settings that are not given: the defaults of clvq, or the published settings."
@@ -107,6 +115,17 @@ class TrainConfig(Settings):
             f"--min-frequency {self.min_frequency} is above --max-frequency {self.max_frequency}.",
         )
 
+        self.require(
+            self.metric == "euclidean" or self.method in _WITH_METRIC,
+            f"--metric {self.metric} can be used with --method {' or '.join(_WITH_METRIC)}, not with {self.method}. "
+            "--method gradient-kmeans has k-means codes in that metric.",
+        )
+
+    @property
+    def uses_sensitivity(self) -> bool:
+        """Whether codes are compared in the metric of the model's own sensitivity."""
+        return self.metric == "sensitivity" or self.method == "gradient-kmeans"
+
     @property
     def target_layer(self) -> int:
         """The layer whose rows are reconstructed: the input layer itself, or the output layer."""
@@ -120,6 +139,9 @@ class TrainConfig(Settings):
     def preset_values(cls, **named: Any) -> dict[str, Any]:
         return PAPER if named.get("preset") == "paper" and "preset" not in cls.unused(**named) else {}
 
+
+_WITH_METRIC = ("clvq", "vqvae")
+"""Methods whose codes can be learned in either metric."""
 
 _NEVER_DRAWN = ("top_k", "temperature", "initialization", "commitment_weight", "yardsticks")
 
@@ -136,6 +158,7 @@ UNUSED: dict[str, tuple[str, ...]] = {
     "random": _NEVER_DRAWN + _SKIP,
     "agglomerative": _NEVER_DRAWN + _SKIP,
     "ridge-kmeans": _NEVER_DRAWN + _SKIP,
+    "gradient-kmeans": ("metric", *_NEVER_DRAWN, *_SKIP),
     "vqvae": _SKIP,
     "sae": _NO_BLOCKS + _SKIP,
     "crosslayer-sae": _NO_BLOCKS,

@@ -8,14 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clvq.activations.source import source_model
 from clvq.activations.store import ActivationStore
-from clvq.artifacts import RANDOMIZED
 from clvq.config import ExplainConfig
 from clvq.device import Runtime
-from clvq.errors import ClvqError, MismatchError
+from clvq.errors import ClvqError
 from clvq.explanations.attribution import Attribution, IntegratedAttribution
 from clvq.explanations.records import ExplainedWord, Explanation
-from clvq.language_model.location import locate
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import row_layout
 from clvq.language_model.tokenization import TokenizedSentence
@@ -150,26 +149,7 @@ def language_model_of(
 
     ClvqError where it is not found, MismatchError where what is there is another model.
     """
-    made = checkpoint.config["provenance"]["model"]
-    # The store is told of a new place when layers are added.
-    place = {**made, "folder": store.provenance["model"].get("folder", made.get("folder"))}
-    model = LanguageModel.load(
-        locate(place, checkpoint.path) if runtime.model is None else runtime.model,
-        revision=made["revision"] if runtime.model is None else None,
-        device=runtime.device,
-        trust_remote_code=runtime.trust_remote_code,
-        max_length=store.settings["max_length"],
-        next_token=True,
-        randomized=made["fingerprint"].startswith(RANDOMIZED),
-        progress=progress,
-    )
-    if model.fingerprint != made["fingerprint"]:
-        reason = "its files have changed" if runtime.model is None else "it has other files"
-        raise MismatchError(
-            f"The model {runtime.model or made['id']} is not the one that {checkpoint.path} was made from: {reason}. "
-            "Put the right ones back, say with --model where the model is now, or extract and train again."
-        )
-    return model
+    return source_model(store, runtime, progress, made=checkpoint.config["provenance"]["model"], by=checkpoint.path)
 
 
 def salient_words(values: Sequence[float], mass: float | None) -> set[int]:

@@ -14,6 +14,7 @@ _BASELINES = {
     "random": "A baseline: frozen random codes. ",
     "agglomerative": "A baseline: frozen means of agglomerative clusters. ",
     "ridge-kmeans": "A baseline: frozen k-means codes of a ridge map to the output layer. ",
+    "gradient-kmeans": "A baseline: frozen k-means codes of the model's own sensitivity. ",
     "vqvae": "A baseline: a single-layer VQ-VAE. ",
     "sae": "A baseline: a TopK sparse autoencoder. ",
     "crosslayer-sae": "A baseline: a TopK sparse autoencoder from the input to the output layer. ",

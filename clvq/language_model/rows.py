@@ -87,6 +87,14 @@ class BatchRows:
             return values
         return torch.segment_reduce(values.float(), "mean", lengths=self._lengths).to(states.dtype)
 
+    def gather_gradients(self, gradients: Tensor) -> Tensor:
+        """Gradients of tokens `[B, T, D]` -> of rows `[R, D]`, in 32 bits: what changes as all of a row's tokens move
+        by the same step, which is the sum of their gradients."""
+        values = gradients[self.sentence, self.token].float()  # [P, D]
+        if len(values) == len(self._lengths):
+            return values
+        return torch.segment_reduce(values, "sum", lengths=self._lengths)
+
 
 def as_stored(rows: Tensor, dtype: str) -> Tensor:
     """Return rows as they are read from a store of this type, in 32 bits."""

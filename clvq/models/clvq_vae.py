@@ -68,7 +68,8 @@ class ClvqVae(HubModel):
 
     Takes hidden states as the language model makes them: `input_scale` and `output_scale` (multiplied in, divided out)
     are stored with the weights. `encoder="identity"` leaves the input as it is (frozen k-means codes), "affine" maps it
-    to a space of `code_width` dimensions, in which the codes lie.
+    to a space of `code_width` dimensions, in which the codes lie. `metric` "sensitivity" compares rows and codes after
+    the map `quantizer.metric_map`, which is stored with the weights; the codes themselves are like inputs.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class ClvqVae(HubModel):
         dropout: float = 0.1,
         decoder_memory: str = "quantized",
         code_width: int | None = None,
+        metric: str = "euclidean",
     ) -> None:
         super().__init__()
         width = input_width if code_width is None else code_width
@@ -101,6 +103,7 @@ class ClvqVae(HubModel):
             temperature=temperature,
             temperature_unit=temperature_unit,
             ema_decay=ema_decay,
+            has_metric=metric != "euclidean",
         )
         self.decoder = Decoder(
             width, output_width, decoder_layers, decoder_heads, feed_forward, dropout, decoder_memory

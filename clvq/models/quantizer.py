@@ -25,7 +25,7 @@ class Candidates(NamedTuple):
     """The nearest codes of each row, nearest first."""
 
     distances: Tensor
-    """[N, top_k] squared Euclidean."""
+    """[N, top_k] squared, Euclidean or in the metric."""
     indices: Tensor
     """[N, top_k] int64."""
 
@@ -36,6 +36,10 @@ class VectorQuantizer(nn.Module):
     In training a code is drawn among the `top_k` nearest with probability `softmax(-distance / (temperature * unit))`;
     otherwise the nearest is taken. `unit` is the running mean over rows of `(d_k - d_1) / (k - 1)`, the mean gap
     between successive candidates (`temperature_unit="gap"`), or 1 (`"raw"`, as published).
+
+    With `has_metric` distances are those between rows and codes that the symmetric, invertible buffer `metric_map`
+    `[D, D]` has mapped. Codes stay in the space of the rows: a mean of mapped rows is the map of their mean, so the EMA
+    is the same in both.
     """
 
     codebook: Tensor
@@ -43,6 +47,7 @@ class VectorQuantizer(nn.Module):
     ema_sum: Tensor
     mean_gap: Tensor
     batches_unused: Tensor
+    metric_map: Tensor | None
 
     def __init__(
         self,
@@ -54,6 +59,7 @@ class VectorQuantizer(nn.Module):
         temperature_unit: str = "gap",
         ema_decay: float = 0.99,
         smoothing: float = 1e-5,
+        has_metric: bool = False,
     ) -> None:
         super().__init__()
         self.top_k = top_k
@@ -66,6 +72,7 @@ class VectorQuantizer(nn.Module):
         self.register_buffer("ema_sum", torch.zeros(codebook_size, width))
         self.register_buffer("mean_gap", torch.zeros(()))
         self.register_buffer("batches_unused", torch.zeros(codebook_size, dtype=torch.int64))
+        self.register_buffer("metric_map", torch.eye(width) if has_metric else None)
 
     @torch.no_grad()
     def set_codebook(self, codes: Tensor, count: Tensor | None = None) -> None:
@@ -111,9 +118,20 @@ class VectorQuantizer(nn.Module):
         return torch.softmax(-(candidates.distances - candidates.distances[:, :1]) / (self.temperature * unit), dim=1)
 
     def relative_distances(self, z_e: Tensor) -> Tensor:
-        """[N, D] -> [N, K] squared Euclidean distance less the row's own squared norm, which no choice depends on."""
+        """[N, D] -> [N, K] squared distance less the row's own squared norm, which no choice depends on."""
         z_e = z_e.to(self.codebook.dtype)
+        if self.metric_map is not None:
+            mapped = self.mapped(self.codebook)
+            return torch.addmm(mapped.square().sum(dim=1), z_e, self.metric_map @ mapped.T, alpha=-2)
         return torch.addmm(self.codebook.square().sum(dim=1), z_e, self.codebook.T, alpha=-2)
+
+    def mapped(self, rows: Tensor) -> Tensor:
+        """[N, D] -> [N, D] in the space in which distances are Euclidean; the rows themselves without a metric."""
+        return rows if self.metric_map is None else rows @ self.metric_map
+
+    def unmapped(self, rows: Tensor) -> Tensor:
+        """Return the rows `[N, D]` that `mapped` makes these of."""
+        return rows if self.metric_map is None else unmapped(rows, self.metric_map)
 
     @torch.no_grad()
     def update(self, z_e: Tensor, indices: Tensor, reduce: Callable[[Tensor], None] | None = None) -> None:
@@ -143,7 +161,7 @@ class VectorQuantizer(nn.Module):
         """Moves every code unused for `after` batches onto a row of `z_e` drawn in proportion to its squared
         quantization error. Its sums restart as one row at its new place. Returns how many codes moved."""
         dead = (self.batches_unused >= after).nonzero().squeeze(1)
-        errors = (z_e.detach().to(self.codebook.dtype) - self.codebook[indices]).square().sum(dim=1)
+        errors = self.mapped(z_e.detach().to(self.codebook.dtype) - self.codebook[indices]).square().sum(dim=1)
         count = min(len(dead), int((errors > 0).sum()))
         if not count:
             return 0
@@ -163,6 +181,11 @@ class VectorQuantizer(nn.Module):
         self.codebook.copy_(codes)
         self.ema_count.copy_(count)
         self.ema_sum.copy_(total)
+
+
+def unmapped(rows: Tensor, metric_map: Tensor) -> Tensor:
+    """Return the `[N, D]` that a metric's map `[D, D]` makes these rows of, computed in 64 bits."""
+    return torch.linalg.solve(metric_map.double(), rows.double(), left=False).to(rows.dtype)
 
 
 def _mean_gap(distances: Tensor) -> Tensor:

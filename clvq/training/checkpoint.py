@@ -22,7 +22,7 @@ from clvq.storage import (
     write_tensors,
     write_text,
 )
-from clvq.training.model_card import TITLES, figures_shown, model_card, span
+from clvq.training.model_card import figures_shown, model_card, span, title
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -97,7 +97,7 @@ class Checkpoint(Shown):
     @property
     def title(self) -> str:
         """What was trained, in words."""
-        return TITLES[self.settings.method]
+        return title(self.settings.method, self.settings.metric)
 
     @property
     def span(self) -> str:
@@ -215,5 +215,6 @@ def _described(path: Path) -> str:
     settings, fvu = checkpoint.settings, checkpoint.results["evaluation"]["fvu"]
     figure = "" if fvu is None else f", FVU {fvu:.3f}"
     method = "" if settings.method == "clvq" else f" ({settings.method})"
+    method += "" if settings.metric == "euclidean" else f" ({settings.metric} metric)"
     kind = "codes" if checkpoint.has_codes else "latents"
     return f"{path.name}{method}: {checkpoint.span}, {checkpoint.size} {kind}, seed {settings.seed}{figure}"

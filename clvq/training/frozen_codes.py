@@ -10,9 +10,11 @@ from torch import Tensor
 
 from clvq.errors import ClvqError
 from clvq.models.codebook_init import initial_codebook, sample_size
+from clvq.models.quantizer import unmapped
 from clvq.progress import Progress
 from clvq.training.job import Job
 from clvq.training.rows import PairRows
+from clvq.training.sensitivity import symmetric_root
 from clvq.training.yardsticks import ridge_map
 
 AGGLOMERATIVE_ROWS = 10_000
@@ -28,6 +30,8 @@ class FrozenCodes(NamedTuple):
     """[D, W]; None where rows are compared as they are."""
     offset: Tensor | None = None
     """[W]"""
+    metric_map: Tensor | None = None
+    """[D, D] to the space in which rows and codes are compared; None: as they are."""
 
 
 def kmeans_codes(train: PairRows, codebook_size: int, seed: int) -> Tensor:
@@ -50,7 +54,7 @@ def _random(job: Job) -> FrozenCodes:
     rows = _sample(job, generator).double().cpu()
     mean = rows.mean(dim=0)
     draws = torch.randn(job.config.codebook_size, len(mean), generator=generator, dtype=torch.float64)
-    codes = mean + draws @ _root((rows - mean).T @ (rows - mean) / len(rows))
+    codes = mean + draws @ symmetric_root((rows - mean).T @ (rows - mean) / len(rows))
     return FrozenCodes(codes.float().to(job.rows.training.device))
 
 
@@ -87,11 +91,21 @@ def _agglomerative(job: Job) -> FrozenCodes:
     return FrozenCodes(means.float().to(job.rows.training.device))
 
 
+def _gradient_kmeans(job: Job) -> FrozenCodes:
+    """k-means codes in the metric of the model's own sensitivity, in the space of the rows."""
+    assert job.metric_map is not None
+    generator = torch.Generator().manual_seed(job.config.seed)
+    mapped = _sample(job, generator) @ job.metric_map
+    codes = initial_codebook(mapped, job.config.codebook_size, "kmeans", generator)
+    return FrozenCodes(unmapped(codes, job.metric_map), metric_map=job.metric_map)
+
+
 FROZEN_CODES: dict[str, Callable[[Job], FrozenCodes]] = {
     "agglomerative": _agglomerative,
     "kmeans": _kmeans,
     "random": _random,
     "ridge-kmeans": _ridge_kmeans,
+    "gradient-kmeans": _gradient_kmeans,
 }
 """Of each method that has such codes."""
 
@@ -99,9 +113,3 @@ FROZEN_CODES: dict[str, Callable[[Job], FrozenCodes]] = {
 def _sample(job: Job, generator: torch.Generator) -> Tensor:
     """[N, D] rows of the scaled input layer, as many as help to place the codes."""
     return job.rows.training.sample_inputs(sample_size(job.config.codebook_size), generator)
-
-
-def _root(square: Tensor) -> Tensor:
-    """Return the symmetric root of a positive semidefinite matrix: `root @ root = square`."""
-    values, vectors = torch.linalg.eigh(square)
-    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from clvq.activations.store import ActivationStore
 from clvq.config import TrainConfig
@@ -80,6 +81,8 @@ class Job:
     progress: Report
     stage: str = "train"
     """Its name in the progress."""
+    metric_map: Tensor | None = None
+    """[D, D] to the space in which scaled rows of the input layer are compared; None: as they are."""
 
 
 def _wanted_types(store: ActivationStore, config: TrainConfig, sentences: np.ndarray) -> np.ndarray:

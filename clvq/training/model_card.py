@@ -14,6 +14,7 @@ TITLES = {
     "random": "Frozen random codes",
     "agglomerative": "Frozen codes of agglomerative clusters",
     "ridge-kmeans": "Frozen k-means codes of a ridge map",
+    "gradient-kmeans": "Frozen k-means codes by sensitivity",
     "vqvae": "Single-layer VQ-VAE",
     "sae": "TopK sparse autoencoder",
     "crosslayer-sae": "Cross-layer TopK sparse autoencoder",
@@ -55,6 +56,10 @@ _ABOUT = {
     "k-means codes there, which are never trained, and decoded to those of layer {output_layer} by the same\ndecoder "
     + _METHOD
     + ".",
+    "gradient-kmeans": "What a CLVQ-VAE is measured against: "
+    + _HIDDEN
+    + " are replaced by the nearest of {codes} k-means codes, which are never\ntrained, and decoded to those of layer "
+    "{output_layer} by the same decoder " + _METHOD + ".",
     "vqvae": "What a CLVQ-VAE is measured against: the same model " + _METHOD + ", trained to\nreconstruct its own "
     "input. " + _HIDDEN.capitalize() + " are encoded, replaced by the nearest of {codes} codes, and decoded again.",
     "sae": "What a CLVQ-VAE is measured against: " + _HIDDEN + " are written as {k} of {latents} directions "
@@ -70,6 +75,16 @@ indices = model.assign(hidden_states, mask)   # [B, T, D], [B, T] -> [B, T], -1 
     False: """model = clvq.read_checkpoint("PATH").load()
 values, indices = model.encode(hidden_states)   # [N, D] -> [N, k], [N, k]""",
 }
+
+
+_SENSITIVE = (
+    " Distances are those of the language model's own sensitivity:\nsteps that change what it predicts count more."
+)
+
+
+def title(method: str, metric: str) -> str:
+    """Return what was trained, in words."""
+    return f"{TITLES[method]} by sensitivity" if metric == "sensitivity" else TITLES[method]
 
 
 def span(input_layer: int, target_layer: int) -> str:
@@ -89,11 +104,14 @@ def model_card(config: dict[str, Any]) -> str:
         k=config.get("k"),
         latents=config.get("latents"),
     )
+    if "metric" in config:
+        about += _SENSITIVE
+    name = title(method, settings.get("metric", "euclidean"))
     verdict = training_verdict(config)
     verdict_text = "\n".join([*verdict.sentences, *(f"**{warning}**" for warning in verdict.warnings)])
     table = "\n".join(f"| {name} | {value} |" for name, value in figures_shown(config))
     return f"""{_FRONT.format(tag="vector-quantization" if codes else "sparse-autoencoder")}
-# {TITLES[method]} of {model_title(config["provenance"]["model"])}, {span(settings["input_layer"], target)}
+# {name} of {model_title(config["provenance"]["model"])}, {span(settings["input_layer"], target)}
 
 {about}
 

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
+import xxhash
 from torch import Tensor
 
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import CHECKPOINT, TRAINING_FOLDER, stamp
 from clvq.config import LATENT_METHODS, UNUSED, TrainConfig, differences
 from clvq.config.signatures import takes
-from clvq.device import pick_device
+from clvq.device import Runtime, pick_device
 from clvq.errors import MismatchError
 from clvq.models.clvq_vae import ClvqVae
 from clvq.models.codebook_init import initial_codebook, sample_size
@@ -36,6 +37,7 @@ from clvq.training.job import Job, TrainingRows
 from clvq.training.processes import Processes
 from clvq.training.sae_sweep import architecture as sae_architecture
 from clvq.training.sae_sweep import train_sae
+from clvq.training.sensitivity import metric_map, sensitivity
 from clvq.training.state import STATE_NAME, Position
 from clvq.training.vae_trainer import Trainer
 from clvq.training.yardsticks import Yardsticks, yardsticks
@@ -49,6 +51,9 @@ def train(
     *,
     path: str | Path,
     overwrite: bool = False,
+    model: str | Path | None = None,
+    batch_tokens: int = Runtime.batch_tokens,
+    trust_remote_code: bool = False,
     progress: Report = silent,
     **settings: Any,
 ) -> Checkpoint:
@@ -60,10 +65,17 @@ def train(
     the method has no use for are ignored, with a note. MismatchError where the folder was made with other settings,
     unless `overwrite`.
 
+    With `metric="sensitivity"`, and for the method gradient-kmeans, the language model is run over a sample of the
+    training sentences. The result is stored beside the activations. ClvqError where the model predicts nothing or is
+    not found, MismatchError where it is another one.
+
     Args:
         store: Activations that hold both layers, or their folder.
         path: Folder of the checkpoint. Keep it beside the activations, where the other functions look for them.
         overwrite: Replace the checkpoint that the folder holds.
+        model: Folder or hub id where the language model is now, if it was moved. It runs only for its sensitivity.
+        batch_tokens: Number of tokens in a batch of the language model, padding included.
+        trust_remote_code: Allow Python code that comes with a hub model to run.
     """
     config = TrainConfig.resolve(**settings)
     if aside := [f"--{name.replace('_', '-')}" for name in UNUSED[config.method] if name in settings]:
@@ -90,7 +102,23 @@ def train(
             layers = [store.layer(layer).fingerprint for layer in (config.input_layer, config.output_layer)]
             rows = TrainingRows.read(store, config, progress)
             job = Job(rows, config, path / TRAINING_FOLDER, [config.deciding(), layers], progress)
+            if config.uses_sensitivity:
+                where = None if model is None else str(model)
+                runtime = Runtime(config.device, batch_tokens, trust_remote_code, where)
+                job = _with_metric(job, store, runtime, processes)
             return _Training(store, path, job, processes).run()
+
+
+def _with_metric(job: Job, store: ActivationStore, runtime: Runtime, processes: Processes) -> Job:
+    """Return the job with the map of the sensitivity metric, part of its identity. The leader estimates."""
+    layer = job.config.input_layer
+    if processes.is_leader:
+        sensitivity(store, layer, runtime, job.progress)
+    processes.wait()
+    matrix = sensitivity(store, layer, runtime, job.progress)
+    digest = xxhash.xxh3_128_hexdigest(matrix.numpy().tobytes())
+    metric = metric_map(matrix, job.rows.training)
+    return replace(job, metric_map=metric, identity=[*job.identity, digest])
 
 
 @dataclass(frozen=True)
@@ -127,7 +155,8 @@ class _Training:
     def _train(self) -> None:
         method = self.config.method
         frozen = method in FROZEN_CODES
-        model, arguments = self._frozen_model(method) if frozen else self._model("residual")
+        metric = self.job.metric_map
+        model, arguments = self._frozen_model(method) if frozen else self._model("residual", metric)
         if not frozen and not (self.job.folder / STATE_NAME).exists():
             self._initialize(model)
         position = self._train_codes(model, self.job, frozen)
@@ -159,11 +188,15 @@ class _Training:
         measured = yardsticks(rows.training, rows.selection, rows.evaluation, rows.means, codes, self.job.progress)
         return replace(measured, copy=None, ridge=None) if config.target_layer == config.input_layer else measured
 
-    def _model(self, encoder: str, **width: int) -> tuple[ClvqVae, dict[str, Any]]:
+    def _model(self, encoder: str, metric: Tensor | None = None, **width: int) -> tuple[ClvqVae, dict[str, Any]]:
         arguments = {**architecture(self.config, *self.rows.widths, encoder), **width}
+        if metric is not None:
+            arguments["metric"] = "sensitivity"
         model = ClvqVae(**arguments).to(self.rows.training.device)
         model.input_scale.fill_(self.rows.training.pair.scales[0])
         model.output_scale.fill_(self.rows.training.pair.scales[1])
+        if model.quantizer.metric_map is not None and metric is not None:
+            model.quantizer.metric_map.copy_(metric)
         return model, arguments
 
     def _frozen_model(self, method: str) -> tuple[ClvqVae, dict[str, Any]]:
@@ -171,12 +204,12 @@ class _Training:
         frozen = FROZEN_CODES[method](self.job)
         torch.manual_seed(self.config.seed)
         if frozen.matrix is None:
-            model, arguments = self._model("identity")
+            model, arguments = self._model("identity", frozen.metric_map)
         else:
             model, arguments = self._model("affine", code_width=frozen.codes.shape[1])
             model.encoder.load_state_dict({"matrix": frozen.matrix, "offset": frozen.offset})
         model.quantizer.set_codebook(frozen.codes)
-        for buffer in (*model.encoder.buffers(), model.quantizer.codebook):
+        for buffer in (*model.encoder.buffers(), *model.quantizer.buffers()):
             self.processes.share(buffer)
         return model, arguments
 
@@ -190,11 +223,9 @@ class _Training:
         inputs = self.rows.training.sample_inputs(sample_size(config.codebook_size), generator)
         with torch.no_grad():
             for part in inputs.split(16384):
-                part.copy_(model.encoder(part))
-        model.quantizer.set_codebook(
-            initial_codebook(inputs, config.codebook_size, config.initialization, generator),
-            self._expected_count(config),
-        )
+                part.copy_(model.quantizer.mapped(model.encoder(part)))
+        codes = initial_codebook(inputs, config.codebook_size, config.initialization, generator)
+        model.quantizer.set_codebook(model.quantizer.unmapped(codes), self._expected_count(config))
         for buffer in model.quantizer.buffers():
             self.processes.share(buffer)
 

@@ -50,7 +50,7 @@ class Trainer(TrainingLoop[ClvqVae]):
         with torch.autocast("cuda", torch.bfloat16, enabled=z_e.is_cuda):
             prediction = model.decoder(straight_through(z_e, codes), Layout.of_mask(batch.mask), z_e)
         reconstruction = reconstruction_loss(prediction.float(), batch.targets)
-        commitment = commitment_loss(z_e, codes)
+        commitment = commitment_loss(model.quantizer.mapped(z_e), model.quantizer.mapped(codes))
         # Each process weighs by its rows: the gradients' sum is then that of one process with the whole batch.
         count = torch.tensor(float(len(z_e)), device=z_e.device)
         processes.sum(count)

@@ -17,7 +17,7 @@ from clvq.language_model.rows import WORD
 from clvq.training.rows import split_by_text
 
 PAIR = ("--input-layer", "1", "--output-layer", "3", "--epochs", "2", *SMALL)
-FROZEN = ("kmeans", "random", "agglomerative", "ridge-kmeans")
+FROZEN = ("kmeans", "random", "agglomerative", "ridge-kmeans", "gradient-kmeans")
 METHODS = (*FROZEN, "vqvae", "sae", "crosslayer-sae")
 ACROSS = (*FROZEN, "crosslayer-sae")
 """Those that predict the output layer."""
@@ -94,6 +94,7 @@ def test_several_checkpoints_are_told_apart(clvq: Clvq, trained: Path) -> None:
                  "L1-L3-random (random): layers 1 -> 3, 12 codes",
                  "L1-L3-agglomerative (agglomerative): layers 1 -> 3, 12 codes",
                  "L1-L3-ridge-kmeans (ridge-kmeans): layers 1 -> 3, 12 codes",
+                 "L1-L3-gradient-kmeans (gradient-kmeans): layers 1 -> 3, 12 codes",
                  "L1-L3-vqvae (vqvae): layer 1, 12 codes", "L1-L3-sae (sae): layer 1, 96 latents",
                  "L1-L3-crosslayer-sae (crosslayer-sae): layers 1 -> 3, 96 latents"):  # fmt: skip
         assert line in ended.message
@@ -171,3 +172,28 @@ def test_a_single_layer_vqvae_reconstructs_its_input_layer(trained: Path) -> Non
     assert checkpoint.results["target_layer"] == 1
     assert checkpoint.results["yardsticks"]["copy"] is None
     assert results_of(trained, "L1-L3-kmeans")["target_layer"] == 3
+
+
+def test_the_sensitivity_metric_through_the_commands(clvq: Clvq, own: Path, bert: Path) -> None:
+    trained = clvq("train", "--run", own, *PAIR, "--metric", "sensitivity", "--model", bert)
+    assert trained.code == 0, trained.err
+    assert re.search(r"^CLVQ-VAE by sensitivity of [\w/-]+, layers 1 -> 3$", trained.out, re.M)
+    name = "L1-L3-sensitivity"
+    assert "Distances are those of the language model's own sensitivity" in (own / name / "README.md").read_text()
+    before = files_of(own)
+    again = clvq("train", "--run", own, *PAIR, "--metric", "sensitivity")
+    assert (again.code, again.out, "is up to date" in again.message) == (0, trained.out, True)
+    assert files_of(own) == before
+    other = clvq("train", "--run", own, *PAIR, "--name", name)
+    assert (other.code, "metric ('sensitivity' there, 'euclidean' here)" in other.message) == (1, True)
+    assert f"{name} (sensitivity metric): layers 1 -> 3, 12 codes" in clvq("codebook", "--run", own).message
+    measured = clvq(
+        "faithfulness", "--run", own, "--checkpoint", name, "--checkpoint", "L1-L3-gradient-kmeans", "--limit", 6,
+        "--draws", 1, "--edit", "removal", "--at", "salient", "--json",
+    )  # fmt: skip
+    assert measured.code == 0, measured.err
+    assert {line["checkpoint"] for line in measured.document["figures"]} == {name, "L1-L3-gradient-kmeans"}
+    refused = clvq("train", "--run", own, *PAIR, "--method", "kmeans", "--metric", "sensitivity", "--name", "x")
+    assert refused.code == 1
+    assert "--metric sensitivity can be used with --method clvq or vqvae, not with kmeans." in refused.message
+    assert not (own / "x").exists()

@@ -1,0 +1,52 @@
+"""The language model that stored states are of, loaded again from wherever it is now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from clvq.activations.store import ActivationStore
+from clvq.artifacts import RANDOMIZED
+from clvq.device import Runtime
+from clvq.errors import MismatchError
+from clvq.language_model.location import locate
+from clvq.language_model.model import LanguageModel
+from clvq.progress import Report, silent
+
+
+def source_model(
+    store: ActivationStore,
+    runtime: Runtime,
+    progress: Report = silent,
+    *,
+    made: Mapping[str, Any] | None = None,
+    by: Path | None = None,
+) -> LanguageModel:
+    """Return the language model that the states of a store are of, with what it predicts.
+
+        model = source_model(ActivationStore("run/activations"), Runtime(device="cpu"))
+
+    `made` is what an artifact made of the store says of its model, and `by` where that artifact is; without them the
+    store itself is asked. ClvqError where the model is not found, MismatchError where what is there is another model.
+    """
+    made, by = made or store.provenance["model"], by or store.path
+    # The store is told of a new place when layers are added.
+    place = {**made, "folder": store.provenance["model"].get("folder", made.get("folder"))}
+    model = LanguageModel.load(
+        locate(place, by) if runtime.model is None else runtime.model,
+        revision=made["revision"] if runtime.model is None else None,
+        device=runtime.device,
+        trust_remote_code=runtime.trust_remote_code,
+        max_length=store.settings["max_length"],
+        next_token=True,
+        randomized=made["fingerprint"].startswith(RANDOMIZED),
+        progress=progress,
+    )
+    if model.fingerprint != made["fingerprint"]:
+        reason = "its files have changed" if runtime.model is None else "it has other files"
+        raise MismatchError(
+            f"The model {runtime.model or made['id']} is not the one that {by} was made from: {reason}. "
+            "Put the right ones back, say with --model where the model is now, or extract and train again."
+        )
+    return model

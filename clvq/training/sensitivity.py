@@ -1,0 +1,162 @@
+"""How strongly a language model's answer reacts to a step of a word's state, and the metric that follows from it.
+
+For a sentence with logits `l` and probabilities `p`, and a word of it whose state at the input layer is `x`:
+
+    G = E[ sum_(a<b) w_ab (g_a - g_b)(g_a - g_b)' ],   g_a = d l_a / dx,   w_ab = p_a p_b / sum_(c<d) p_c p_d
+
+`sum_(a<b) p_a p_b (g_a - g_b)(g_a - g_b)'` is the Fisher information `J'(diag p - p p')J`, the second order of the KL
+divergence after a step. Divided by the sum of its weights it does not fade where the model is sure of its answer: for
+two classes `G` is `E[g g']` with `g` the gradient of the difference of the two logits. No label is used.
+
+The metric of rows is `|x - mu|^2 / s^2 + WEIGHT (x - mu) G (x - mu)' / t^2`, where `s` and `t` give each part a mean of
+1 over the training rows. It is kept as the symmetric matrix `M` for which it is `|(x - mu) M|^2`, but for a factor that
+leaves the rows their mean squared norm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clvq import artifacts
+from clvq.activations.source import source_model
+from clvq.activations.store import ActivationStore
+from clvq.device import Runtime
+from clvq.errors import ClvqError
+from clvq.language_model.rows import WORD, BatchRows
+from clvq.language_model.tokenization import TokenizedSentence
+from clvq.language_model.upper_layers import Inputs, UpperLayers
+from clvq.progress import Progress, Report, silent
+from clvq.training.rows import PairRows, split_by_text
+
+WEIGHT = 4.0
+"""Of the sensitivity, against the rows' own distance."""
+SENTENCES = 1200
+"""So many training sentences are run backwards at most."""
+ANSWERS = 16
+"""Of a model that can give more answers (a next token), only the likeliest of each sentence count."""
+_VERSION = "1"
+"""Of how the matrix is estimated."""
+_SEED = 0
+
+
+def sensitivity(store: ActivationStore, layer: int, runtime: Runtime, progress: Report = silent) -> Tensor:
+    """Return `G` `[D, D]` float64 of the words at a stored layer: read beside the activations, or estimated and stored.
+
+        matrix = sensitivity(ActivationStore("run/activations"), 4, Runtime())
+
+    ClvqError where the model predicts nothing, is not found, or does not react to its words at all; MismatchError where
+    it is another model; ArtifactError where the stored matrix is damaged.
+    """
+    artifact = artifacts.sensitivity(layer)
+    made_of = {
+        "version": _VERSION,
+        "rows": store.fingerprint,
+        "states": store.layer(layer).fingerprint,
+        "model": store.provenance["model"]["fingerprint"],
+    }
+    stored = artifact.read(store.path, made_of)
+    if stored is None:
+        upper = UpperLayers(source_model(store, runtime, progress), layer)
+        stored = {"sensitivity": _estimated(store, upper, runtime.batch_tokens, progress)}
+        artifact.write(store.path, stored, made_of)
+    return stored["sensitivity"]
+
+
+def metric_map(matrix: Tensor, rows: PairRows) -> Tensor:
+    """Return `M` `[D, D]`, symmetric and invertible: distances of scaled rows are those of `rows @ M`.
+
+    `matrix` `[D, D]` is the sensitivity in any unit, `rows` the training rows over which the parts are balanced.
+    """
+    matrix = matrix.to(rows.device)
+    total = torch.zeros(len(matrix), dtype=torch.float64, device=rows.device)
+    squares = torch.zeros_like(matrix)
+    for indices in rows.batches(256):
+        inputs = rows.read(indices).inputs
+        total += inputs.sum(dim=0, dtype=torch.float64)
+        squares += (inputs.T @ inputs).double()
+    mean = total / rows.row_count
+    covariance = squares / rows.row_count - torch.outer(mean, mean)
+    variance, reaction = covariance.trace(), (covariance * matrix).sum()
+    unit = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+    return symmetric_root((unit + WEIGHT * variance / reaction * matrix) / (1 + WEIGHT)).float()
+
+
+def symmetric_root(square: Tensor) -> Tensor:
+    """Return the symmetric root of a positive semidefinite matrix: `root @ root = square`."""
+    values, vectors = torch.linalg.eigh(square)
+    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+
+
+def _estimated(store: ActivationStore, upper: UpperLayers, batch_tokens: int, progress: Report) -> Tensor:
+    """Estimate `G` over the words of a sample of training sentences, sinks left out."""
+    sentences = upper.model.tokenize(_sample(store), store.settings["unit"], store.settings["words"])
+    sentences = [sentence for sentence in sentences if sentence.words]
+    width = upper.model.width(upper.layer)
+    total, words, done = torch.zeros(width, width, dtype=torch.float64), 0, 0
+    for batch in upper.model.batches(sentences, batch_tokens):
+        gradients = _word_gradients(store, upper, [sentences[index] for index in batch])
+        words += gradients.shape[1]
+        flat = gradients.flatten(0, 1).double()
+        total += (flat.T @ flat).cpu()
+        done += len(batch)
+        progress(Progress("sensitivity", done, len(sentences), "sentences"))
+    if not total.trace() > 0:
+        raise ClvqError(
+            f"What {upper.model.model_id} answers does not change with its words at layer {upper.layer}, so there is "
+            "no sensitivity to measure distances by. Use --metric euclidean, or another --input-layer."
+        )
+    return total / words
+
+
+def _sample(store: ActivationStore) -> list[str]:
+    """Return the texts of at most SENTENCES of the distinct sentences that training sees, the same every time."""
+    training, _ = split_by_text(store, "train")
+    drawn = np.random.default_rng(_SEED).permutation(training)[:SENTENCES]
+    wanted = set(drawn.tolist())
+    return [row.text for number, row in enumerate(store.sentences("train")) if number in wanted]
+
+
+def _word_gradients(store: ActivationStore, upper: UpperLayers, sentences: Sequence[TokenizedSentence]) -> Tensor:
+    """Return `[R, N, D]` for the N words of a batch: `G` is the mean over words of the sum over R of outer products."""
+    inputs = upper.inputs(sentences)
+    states = upper.states(inputs).requires_grad_()
+    answers = scores(upper, states, inputs)
+    factors = pair_factors(answers.detach())  # [B, C, R]
+    rows = BatchRows.of(sentences, store.settings["pooling"], states.device)
+    stored = store.as_stored({upper.layer: rows.gather(states.detach())})
+    words = ((rows.flags & WORD) != 0) & ~store.sinks_among(rows.flags, stored)
+    parts: list[Tensor] = []
+    for factor in factors.unbind(dim=2):
+        last = len(parts) + 1 == factors.shape[2]
+        (gradients,) = torch.autograd.grad((answers * factor).sum(), states, retain_graph=not last)
+        parts.append(rows.gather_gradients(gradients)[torch.from_numpy(words).to(states.device)])
+    return torch.stack(parts)
+
+
+def scores(upper: UpperLayers, states: Tensor, inputs: Inputs) -> Tensor:
+    """Return the logits `[B, C]` of the ANSWERS likeliest answers, differentiable in the `states` `[B, T, D]`."""
+    logits = upper.logits(states, inputs)
+    return logits.topk(min(ANSWERS, logits.shape[1]), dim=1).values
+
+
+def pair_factors(logits: Tensor) -> Tensor:
+    """Return factors R `[B, C, C - 1]` of logits `[B, C]`: `R R' = sum_(a<b) w_ab (e_a - e_b)(e_a - e_b)'`, float32.
+
+    A single logit is its own difference: R is 1, `[B, 1, 1]`.
+    The weights of pairs are taken from logarithms, so that a probability near 1 leaves their shares exact.
+    """
+    size = logits.shape[1]
+    if size == 1:  # a score
+        return torch.ones(len(logits), 1, 1, device=logits.device)
+    chances = logits.double().log_softmax(dim=1)
+    pairs = (chances[:, :, None] + chances[:, None, :]).masked_fill(
+        torch.eye(size, dtype=torch.bool, device=logits.device), -torch.inf
+    )
+    weights = 2 * pairs.flatten(1).softmax(dim=1).view_as(pairs)  # each pair stands twice
+    laplacian = torch.diag_embed(weights.sum(dim=2)) - weights
+    values, vectors = torch.linalg.eigh(laplacian)  # the smallest is 0: all logits move alike
+    return (vectors * values.clamp_min(0).sqrt()[:, None, :])[:, :, 1:].float()
