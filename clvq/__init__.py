@@ -18,6 +18,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "ActivationStore": "activations.store",
     "ArtifactError": "errors",
+    "Bench": "interventions.bench",
+    "BenchConfig": "config",
     "Checkpoint": "training.checkpoint",
     "ClvqError": "errors",
     "ClvqVae": "models.clvq_vae",
@@ -29,6 +31,7 @@ _HOMES = {
     "FaithfulnessConfig": "config",
     "MismatchError": "errors",
     "TrainConfig": "config",
+    "bench": "interventions.bench",
     "codebook": "concepts.codebook",
     "explain": "explanations.explain",
     "extract": "activations.extraction",

@@ -15,6 +15,7 @@ from typing import Literal
 
 from clvq.activations.store import ActivationStore as ActivationStore
 from clvq.concepts.codebook import Codebook as Codebook
+from clvq.config import BenchConfig as BenchConfig
 from clvq.config import ExplainConfig as ExplainConfig
 from clvq.config import ExtractConfig as ExtractConfig
 from clvq.config import FaithfulnessConfig as FaithfulnessConfig
@@ -23,6 +24,7 @@ from clvq.errors import ArtifactError as ArtifactError
 from clvq.errors import ClvqError as ClvqError
 from clvq.errors import MismatchError as MismatchError
 from clvq.explanations.results import Explanations as Explanations
+from clvq.interventions.bench import Bench as Bench
 from clvq.interventions.faithfulness import Faithfulness as Faithfulness
 from clvq.models.clvq_vae import ClvqVae as ClvqVae
 from clvq.progress import Report
@@ -30,6 +32,45 @@ from clvq.training.checkpoint import Checkpoint as Checkpoint
 from clvq.training.checkpoint import read_checkpoint as read_checkpoint
 
 __version__: str
+
+def bench(
+    checkpoints: Checkpoint | str | Path | Sequence[Checkpoint | str | Path],
+    *,
+    overwrite: bool = False,
+    progress: Report | bool | None = None,
+    pairs: str | None = None,
+    rank: int = 1,
+    seed: int = 0,
+    batch_tokens: int = 4096,
+    model: str | None = None,
+    device: str | None = None,
+    trust_remote_code: bool = False,
+) -> Bench:
+    """Score what concepts say against effects that are known.
+
+        result = clvq.bench(["run/L1-L8", "run/random"])
+        result.results.row("L1-L8", "error").figure.value
+
+    The pairs are those of the demo, or of a file with CEBaB's columns. A finished result with the same settings is
+    read. ClvqError where there are no pairs for the corpus, and where the model predicts no classes; MismatchError
+    where checkpoints or model do not belong together, and where the result was made with other settings, unless
+    `overwrite`.
+
+    Args:
+        checkpoints: A checkpoint, its folder, or several of either, which are put side by side.
+        overwrite: Measure again, and replace the stored result.
+        progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
+        pairs: File of texts and their edits with the columns of CEBaB (.csv .jsonl .parquet) [the
+            demo's pairs, for the demo's corpus].
+        rank: Number of directions that an edit removes from a word: those of its nearest codes, or of
+            its strongest latents. Compare methods at the same rank.
+        seed: Seed of the balanced samples for probes, and of the intervals.
+        batch_tokens: Number of tokens in a batch of the language model, padding included.
+        model: Folder or hub id where the language model is now, if it was moved. It must be the model
+            that made the activations [where it was].
+        device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
+        trust_remote_code: Allow Python code that comes with a hub model to run.
+    """
 
 def codebook(
     checkpoint: Checkpoint | str | Path,

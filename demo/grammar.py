@@ -64,10 +64,10 @@ def _review(rng: random.Random, domain: str, label: int) -> DemoSentence:
         pieces = rng.choices(patterns, weights)[0](critic, 1 if label else -1)
         known = any(piece.domain and telling.get(piece.text) == domain for piece in pieces)
         if len(pieces) in WORDS and known:
-            return _placed(pieces, label)
+            return placed(pieces, label)
 
 
-def _placed(pieces: list[Piece], label: int) -> DemoSentence:
+def placed(pieces: list[Piece], label: int) -> DemoSentence:
     """Pieces joined into a text; "a" becomes "an" where it must."""
     text = ""
     words = []

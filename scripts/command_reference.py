@@ -13,7 +13,7 @@ from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from clvq.cli import codebook, explain, extract, faithfulness, report, train
+from clvq.cli import bench, codebook, explain, extract, faithfulness, report, train
 from clvq.cli.options import Option, options_of
 from clvq.config import PAPER, ExtractConfig, TrainConfig
 
@@ -87,6 +87,7 @@ def reference() -> str:
         section(codebook.codebook),
         section(explain.explain),
         section(faithfulness.faithfulness),
+        section(bench.bench),
         section(report.report),
     ]
     return "\n".join(parts)

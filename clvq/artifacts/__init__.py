@@ -11,6 +11,7 @@ A *signed* artifact is a JSON file that vouches for the files beside it. It is a
     CHECKPOINT  <- activations       CODEBOOK     <- checkpoint         EXPLANATIONS <- checkpoint, codebook
     FAITHFULNESS <- checkpoint, explanations, and the same of the checkpoints beside it
     SPLICE <- checkpoint             PROBE, PAPER <- checkpoint, explanations
+    BENCH <- checkpoint, and those beside it
 
 No other module spells the name, the format or the version of a file.
 """
@@ -129,8 +130,12 @@ MODES = {
     ),
 }
 """Of `clvq faithfulness`, beside FAITHFULNESS itself, which is of edits inside the model."""
+BENCH = Artifact(
+    "bench.json", "clvq-bench", 1, "The figures against ground truth are", "bench",
+    {"checkpoint": _weights, "store": _rows, "beside": _beside},
+)  # fmt: skip
 SIGNED = (
-    ACTIVATIONS, UNFINISHED_ACTIVATIONS, CHECKPOINT, CODEBOOK, EXPLANATIONS, FAITHFULNESS, *MODES.values(),
+    ACTIVATIONS, UNFINISHED_ACTIVATIONS, CHECKPOINT, CODEBOOK, EXPLANATIONS, FAITHFULNESS, *MODES.values(), BENCH,
 )  # fmt: skip
 
 CONCEPT_SPACE = Derived("concept-space.safetensors", ("version", "checkpoint", "rows"))

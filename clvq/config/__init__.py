@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from clvq.config.bench import BenchConfig
 from clvq.config.settings import (
     ABOVE_ZERO,
     DEVICE,
@@ -24,9 +25,8 @@ from clvq.config.settings import (
 from clvq.config.training import LATENT_METHODS, PAPER, UNUSED, TrainConfig
 
 __all__ = [
-    "LATENT_METHODS", "PAPER", "UNUSED", "ExplainConfig", "ExtractConfig", "FaithfulnessConfig", "Quoting", "Settings",
-    "TrainConfig",
-    "WordMethod", "differences",
+    "LATENT_METHODS", "PAPER", "UNUSED", "BenchConfig", "ExplainConfig", "ExtractConfig", "FaithfulnessConfig",
+    "Quoting", "Settings", "TrainConfig", "WordMethod", "differences",
 ]  # fmt: skip
 
 Unit = Literal["word", "token"]

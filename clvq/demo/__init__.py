@@ -1,7 +1,8 @@
 """The bundled demo: a small classifier of reviews, and a corpus whose truth is known.
 
-`reviews.jsonl.xz` holds the corpus and `model/` the classifier. `demo/` at the root of the repository, which is not
-installed, has the grammar that gave the reviews and the script that trained the classifier.
+`reviews.jsonl.xz` holds the corpus, `pairs.jsonl.xz` reviews that differ in one thing, and `model/` the classifier.
+`demo/` at the root of the repository, which is not installed, has the grammar that gave the reviews and the script that
+trained the classifier.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 __all__ = [
-    "EVAL_SIZE", "LABELS", "MODEL_PATH", "REVIEWS_PATH", "TRAIN_SIZE", "DemoSentence", "DemoWord", "corpus",
+    "EVAL_SIZE", "LABELS", "MODEL_PATH", "PAIRS_PATH", "REVIEWS_PATH", "TRAIN_SIZE", "DemoPair", "DemoSentence",
+    "DemoWord", "corpus", "pairs",
 ]  # fmt: skip
 
 MODEL_PATH = Path(__file__).parent / "model"
 REVIEWS_PATH = Path(__file__).parent / "reviews.jsonl.xz"
+PAIRS_PATH = Path(__file__).parent / "pairs.jsonl.xz"
 TRAIN_SIZE = 3200
 EVAL_SIZE = 800
 LABELS = ("negative", "positive")
@@ -47,6 +50,25 @@ class DemoSentence(NamedTuple):
     words: tuple[DemoWord, ...]
 
 
+class DemoPair(NamedTuple):
+    """Two reviews that differ in one thing, made of the same draws of the grammar."""
+
+    kind: str
+    """What differs: "polarity" or "aspect" of a clause, or the "domain" of the review."""
+    concept: str
+    """What takes another value: of a polarity the aspect that is judged, else the same as `kind`."""
+    before: str
+    """The value in the first review, such as "negative", "taste" or "kitchen"."""
+    after: str
+    text: str
+    """The first review."""
+    counterfactual: str
+    """The second review."""
+    label: int
+    """Of the first review, an index into `LABELS`."""
+    counterfactual_label: int
+
+
 def corpus(split: Literal["train", "eval"]) -> list[DemoSentence]:
     """Return the reviews of a split; no text is in both.
 
@@ -57,6 +79,17 @@ def corpus(split: Literal["train", "eval"]) -> list[DemoSentence]:
         raise ValueError(f"unknown split {split!r} of the demo corpus: choose train or eval")
     reviews = _reviews()
     return list(reviews[:TRAIN_SIZE] if split == "train" else reviews[TRAIN_SIZE:])
+
+
+@lru_cache(maxsize=1)
+def pairs() -> tuple[DemoPair, ...]:
+    """Return the pairs of reviews that differ in one thing; none of their texts is in the corpus.
+
+    >>> pairs()[0].kind
+    'polarity'
+    """
+    with lzma.open(PAIRS_PATH, "rt", encoding="utf-8") as lines:
+        return tuple(DemoPair(**json.loads(line)) for line in lines)
 
 
 @lru_cache(maxsize=1)

@@ -110,7 +110,7 @@ def faithfulness(
         progress(Progress("faithfulness", note=f"{asked} has no use for {', '.join(aside)}."))
     given = [checkpoints] if isinstance(checkpoints, Checkpoint | str | Path) else list(checkpoints)
     read = [entry if isinstance(entry, Checkpoint) else read_checkpoint(entry) for entry in given]
-    _refuse_unlike(read)
+    refuse_unlike(read)
     artifact = artifact_of(config.measurement)
     path = artifact.path(read[0].path)
     if config.measurement != "model":
@@ -137,7 +137,7 @@ def faithfulness(
     return Faithfulness(read, path, body)
 
 
-def _refuse_unlike(checkpoints: list[Checkpoint]) -> None:
+def refuse_unlike(checkpoints: list[Checkpoint]) -> None:
     """MismatchError where checkpoints are not of one model, corpus and input layer."""
     if not checkpoints:
         raise ClvqError("No checkpoint is given.")

@@ -1,10 +1,11 @@
-"""What `faithfulness` measured as lines of one table, for pandas and for a notebook."""
+"""What `faithfulness` and `bench` measured as lines of one table, for pandas and for a notebook."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from clvq.interventions.bench_records import BenchResults
 from clvq.interventions.mode_records import ConceptEffects, SpliceResult
 from clvq.interventions.results import EditResults, Results
 from clvq.notebook import table_html, text_html
@@ -49,3 +50,16 @@ def _cell(value: Any, names: Mapping[str, str]) -> str:
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else text_html(names.get(str(value), str(value)))
+
+
+def bench_lines(results: BenchResults) -> list[dict[str, Any]]:
+    """Return a line a method, measure and part, with the figure in the columns `value`, `low` and `high`."""
+    nothing = dict.fromkeys(("value", "low", "high"))
+    bodies = [row.as_json() for row in results.rows]
+    return [{**body, **(body.pop("figure") or nothing)} for body in bodies]
+
+
+def bench_html(caption: str, results: BenchResults) -> str:
+    """Return a table of the lines of `bench`."""
+    rows = bench_lines(results)
+    return table_html(caption, list(rows[0]), [[_cell(value, {}) for value in row.values()] for row in rows])

@@ -43,6 +43,15 @@ class Group:
         return [checkpoint.settings.seed for checkpoint in self.checkpoints]
 
 
+def groups_of(checkpoints: Sequence[Checkpoint]) -> list[Group]:
+    """Return the checkpoints by their settings, in the order given."""
+    found: dict[str, list[int]] = {}
+    for number, checkpoint in enumerate(checkpoints):
+        settings = {name: value for name, value in checkpoint.settings.deciding().items() if name != "seed"}
+        found.setdefault(repr(settings), []).append(number)
+    return [Group(members, [checkpoints[number] for number in members]) for members in found.values()]
+
+
 @dataclass(frozen=True)
 class SentenceEffects:
     """What edits and their controls do to the sentences `[S]` of one store."""
@@ -61,12 +70,7 @@ class SentenceEffects:
 
     @property
     def groups(self) -> list[Group]:
-        """The checkpoints by their settings, in the order given."""
-        found: dict[str, list[int]] = {}
-        for number, checkpoint in enumerate(self.checkpoints):
-            settings = {name: value for name, value in checkpoint.settings.deciding().items() if name != "seed"}
-            found.setdefault(repr(settings), []).append(number)
-        return [Group(members, [self.checkpoints[number] for number in members]) for members in found.values()]
+        return groups_of(self.checkpoints)
 
     def of(self, group: Group) -> list[Mapping[Change, Effects]]:
         """Of each checkpoint of a group, the changes that all of them have."""

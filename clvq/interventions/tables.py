@@ -33,7 +33,7 @@ def results_of(measured: SentenceEffects, config: FaithfulnessConfig) -> EditRes
         checkpoints=[
             {"name": checkpoint.path.name, "fingerprint": checkpoint.fingerprint} for checkpoint in measured.checkpoints
         ],
-        groups=[_seeds(group) for group, _ in groups],
+        groups=[seeds_of(group) for group, _ in groups],
         clean=tables.clean,
         names=names_of(config),
         tables=Tables.joined(single),
@@ -96,7 +96,8 @@ def _on_curve(effects: Mapping[Change, Effects], on_curve: bool) -> dict[Change,
     return {change: value for change, value in effects.items() if change.place.on_curve == on_curve}
 
 
-def _seeds(group: Group) -> Seeds:
+def seeds_of(group: Group) -> Seeds:
+    """Return what the JSON files say of a group."""
     names = [checkpoint.path.name for checkpoint in group.checkpoints]
     return Seeds(group.name, group.checkpoints[0].settings.method, names, group.seeds)
 

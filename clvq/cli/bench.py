@@ -1,0 +1,46 @@
+"""`clvq bench`: how near do concepts come to effects that are known? -> RUN/NAME/bench.json, and a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from rich.text import Text
+
+from clvq.artifacts import DEFAULT_RUN
+from clvq.cli.options import command
+from clvq.cli.output import Result, plain
+from clvq.cli.run_folder import Run, named_checkpoint
+from clvq.config import BenchConfig
+from clvq.progress import Report
+
+
+@command((BenchConfig, "Pairs and edits"))
+def bench(
+    report: Report,
+    *,
+    run: Run = DEFAULT_RUN,
+    checkpoint: Annotated[
+        list[str] | None,
+        "Checkpoint: a name in the run folder, or a path [the only one there]. Repeat the option to compare several; "
+        "checkpoints that differ only in the seed form one group.",
+    ] = None,
+    overwrite: Annotated[bool, "Measure again, and replace the stored result."] = False,
+    **given: Any,
+) -> Result:
+    """Score what the concepts say against effects that are known.
+
+    Pairs of texts differ in one concept. The true effect of the difference is the change of the model's probabilities
+    from one text to the other. Each checkpoint estimates it by editing its concepts in the first text alone.
+    """
+    import clvq
+    from clvq.cli.bench_view import shown
+    from clvq.interventions.bench_verdict import bench_verdict
+
+    names = [None] if not checkpoint else [Path(name) for name in checkpoint]
+    measured = clvq.bench(
+        [named_checkpoint(run, name) for name in names], overwrite=overwrite, progress=report, **given
+    )
+    path = Text(plain(str(measured.path)), overflow="fold")
+    document = {"path": str(measured.path), **measured.summary}
+    return Result(document, [*shown(measured.results), path], verdict=bench_verdict(measured.results))

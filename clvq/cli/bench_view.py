@@ -1,0 +1,51 @@
+"""How `clvq bench` looks: a line a method, the best reference first."""
+
+from __future__ import annotations
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from clvq.cli.faithfulness_view import Intervals, interval
+from clvq.cli.output import heading, number, percent, plain
+from clvq.interventions.bench_records import REFERENCES, BenchResults
+
+
+def shown(results: BenchResults) -> list[RenderableType]:
+    """Return the errors and the order of all methods, and the differences to the first."""
+    parts = list(dict.fromkeys(row.part for row in results.rows if row.measure == "error"))
+    heads = [*(f"error, {part}" for part in parts), "order", "edited"]
+    rows = []
+    for method in results.methods:
+        errors = [_figure(results, method, "error", part) for part in parts]
+        edited = percent(results.edited.get(method))
+        rows.append((_called(results, method), [*errors, _figure(results, method, "order"), edited]))
+    blocks: list[RenderableType] = [
+        heading(
+            f"Effects of concepts on {results.model['id']}",
+            f"{number(results.pairs)} pairs of {number(results.originals)} texts",
+        ),
+        "",
+        Intervals("Estimated effect against the true one", heads, rows),
+        "",
+    ]
+    if results.differences:
+        lines = [
+            (f"{line.method} less {line.other}, {line.part}", [interval(line.difference, "+"), number(line.p_holm)])
+            for line in results.differences
+        ]
+        blocks += [Intervals("Paired differences of", ["error", "p (Holm)"], lines), ""]
+    blocks += [Text(plain(sentence), style="dim") for sentence in results.lacking]
+    return blocks
+
+
+def _called(results: BenchResults, method: str) -> str:
+    """Return the name of a method as the table has it."""
+    if method in REFERENCES:
+        return f"{method}: {REFERENCES[method]}"
+    group = next(group for group in results.groups if group.name == method)
+    return method if len(group.seeds) == 1 else f"{method}, mean of {len(group.seeds)} seeds"
+
+
+def _figure(results: BenchResults, method: str, measure: str, part: str = "all", k: int | None = None) -> str:
+    row = results.row(method, measure, part, k)
+    return "-" if row is None else interval(row.figure)

@@ -1,0 +1,38 @@
+"""The settings of `clvq bench`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clvq.config.settings import DEVICE, NOT_NEGATIVE, POSITIVE, Settings, stated
+
+
+@dataclass(frozen=True)
+class BenchConfig(Settings):
+    """Which pairs of texts the estimates of concepts' effects are compared on."""
+
+    # A file that was moved is the same file, so the result names its contents instead.
+    pairs: str | None = stated(
+        None,
+        "File of texts and their edits with the columns of CEBaB (.csv .jsonl .parquet) [the demo's pairs, for the "
+        "demo's corpus].",
+        result=False,
+    )
+    rank: int = stated(
+        1,
+        "Number of directions that an edit removes from a word: those of its nearest codes, or of its strongest "
+        "latents. Compare methods at the same rank.",
+        POSITIVE,
+    )
+    seed: int = stated(0, "Seed of the balanced samples for probes, and of the intervals.", NOT_NEGATIVE)
+    batch_tokens: int = stated(
+        4096, "Number of tokens in a batch of the language model, padding included.", POSITIVE, result=False
+    )
+    model: str | None = stated(
+        None,
+        "Folder or hub id where the language model is now, if it was moved. It must be the model that made the "
+        "activations [where it was].",
+        result=False,
+    )
+    device: str | None = stated(None, DEVICE, result=False)
+    trust_remote_code: bool = stated(False, "Allow Python code that comes with a hub model to run.", result=False)

@@ -1,0 +1,178 @@
+"""Ground truth: how near the concepts of each method come to effects that are known -> bench.json.
+
+    individual effects    pairs of texts that differ in one concept   (`clvq.interventions.pair_effects`, `pair_scores`)
+    sparse probing, SCR and TPP    of the codes, on stored states     (`clvq.interventions.code_probes`)
+
+The file lies in the folder of the first checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clvq.activations.store import ActivationStore
+from clvq.artifacts import BENCH
+from clvq.concepts.directions import concept_space
+from clvq.config import DEMO, BenchConfig
+from clvq.config.signatures import takes
+from clvq.device import Runtime
+from clvq.errors import ClvqError
+from clvq.explanations.explainer import language_model_of
+from clvq.interventions.bench_records import BenchResults, BenchRow
+from clvq.interventions.counterfactuals import Counterfactuals, demo_counterfactuals, read_counterfactuals
+from clvq.interventions.faithfulness import refuse_unlike
+from clvq.interventions.files import kept
+from clvq.interventions.notebook import bench_html, bench_lines
+from clvq.interventions.pair_effects import PairReader
+from clvq.interventions.pair_scores import pair_differences, pair_rows
+from clvq.interventions.sentence_effects import groups_of
+from clvq.interventions.tables import seeds_of
+from clvq.language_model.upper_layers import UpperLayers
+from clvq.notebook import Shown, data_frame
+from clvq.progress import Progress, Report, silent
+from clvq.training.checkpoint import Checkpoint, read_checkpoint
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True, repr=False)
+class Bench(Shown):
+    """What `bench` gives."""
+
+    checkpoints: list[Checkpoint]
+    path: Path
+    """The file that holds it."""
+    summary: dict[str, Any]
+    """What the file says."""
+
+    @cached_property
+    def results(self) -> BenchResults:
+        """The figures."""
+        return BenchResults.from_json(self.summary)
+
+    @property
+    def rows(self) -> list[BenchRow]:
+        """A line a method, measure and part."""
+        return self.results.rows
+
+    def _title(self) -> str:
+        names = ", ".join(checkpoint.path.name for checkpoint in self.checkpoints)
+        return f"of {names}: {self.path}"
+
+    def _html(self, caption: str) -> str:
+        return bench_html(caption, self.results)
+
+    def to_pandas(self) -> DataFrame:
+        """Return a table with a row a method, measure and part."""
+        return data_frame(bench_lines(self.results))
+
+
+@takes(BenchConfig)
+def bench(
+    checkpoints: Checkpoint | str | Path | Sequence[Checkpoint | str | Path],
+    *,
+    overwrite: bool = False,
+    progress: Report = silent,
+    **settings: Any,
+) -> Bench:
+    """Score what concepts say against effects that are known.
+
+        result = clvq.bench(["run/L1-L8", "run/random"])
+        result.results.row("L1-L8", "error").figure.value
+
+    The pairs are those of the demo, or of a file with CEBaB's columns. A finished result with the same settings is
+    read. ClvqError where there are no pairs for the corpus, and where the model predicts no classes; MismatchError
+    where checkpoints or model do not belong together, and where the result was made with other settings, unless
+    `overwrite`.
+
+    Args:
+        checkpoints: A checkpoint, its folder, or several of either, which are put side by side.
+        overwrite: Measure again, and replace the stored result.
+    """
+    config = BenchConfig.resolve(**settings)
+    given = [checkpoints] if isinstance(checkpoints, Checkpoint | str | Path) else list(checkpoints)
+    read = [entry if isinstance(entry, Checkpoint) else read_checkpoint(entry) for entry in given]
+    refuse_unlike(read)
+    store = read[0].store()
+    if store.label_names is None:
+        raise ClvqError(
+            f"{store.settings['model']} predicts no classes, so a concept has no effect on their probabilities. "
+            "Use a model with a classification head."
+        )
+    known = _counterfactuals(store, config)
+    made_of = {
+        "checkpoint": read[0].fingerprint,
+        "store": store.fingerprint,
+        "beside": [{"name": other.path.name, "checkpoint": other.fingerprint} for other in read[1:]],
+    }
+    decided = {**config.deciding(), "pairs": known.name}
+
+    def measure() -> dict[str, Any]:
+        return _measured(read, store, known, config, progress).as_json()
+
+    body = kept(BENCH, read[0], made_of, decided, measure, overwrite=overwrite, progress=progress)
+    return Bench(read, BENCH.path(read[0].path), body)
+
+
+def _counterfactuals(store: ActivationStore, config: BenchConfig) -> Counterfactuals:
+    """Return the pairs that are asked for; ClvqError where none are and the corpus is not the demo's."""
+    if config.pairs is not None:
+        return read_counterfactuals(Path(config.pairs).expanduser())
+    if store.settings["dataset"] != DEMO:
+        raise ClvqError(
+            f"For {store.settings['dataset']} there are no pairs of texts whose difference is known. Give a file with "
+            "--pairs (the columns of CEBaB, see docs/bench.md), or use the demo's corpus."
+        )
+    return demo_counterfactuals()
+
+
+def _measured(
+    checkpoints: Sequence[Checkpoint],
+    store: ActivationStore,
+    known: Counterfactuals,
+    config: BenchConfig,
+    progress: Report,
+) -> BenchResults:
+    model = language_model_of(checkpoints[0], store, Runtime.of_settings(config), progress)
+    reader = PairReader(UpperLayers(model, checkpoints[0].input_layer), store, config.batch_tokens)
+    clean = reader.read(known.pairs, progress)
+    estimates: dict[str, np.ndarray] = {}
+    edited: dict[str, float] = {}
+    groups = groups_of(checkpoints)
+    for group in groups:
+        of_seeds = []
+        for checkpoint in group.checkpoints:
+            progress(Progress("bench", note=f"Estimating effects with the concepts of {checkpoint.path}."))
+            space = concept_space(checkpoint, device=model.device, progress=progress)
+            of_seeds.append(reader.estimates(clean, space, config.rank, progress))
+        estimates[group.name] = np.stack([one.effects for one in of_seeds])
+        edited[group.name] = float(np.mean([one.edited > 0 for one in of_seeds]))
+    references = {
+        "oracle": clean.effects,
+        "mean change": clean.mean_effects(),
+        "no change": np.zeros_like(clean.effects),
+    }
+    scored = {**estimates, **{name: effects[None] for name, effects in references.items()}}
+    rows = [
+        row
+        for name, of_seeds in scored.items()
+        for row in pair_rows(name, clean.effects, of_seeds, clean.pairs, clean.originals, config.seed)
+    ]
+    return BenchResults(
+        model={"id": model.model_id, "fingerprint": model.fingerprint},
+        groups=[seeds_of(group) for group in groups],
+        pairs=len(clean.pairs),
+        originals=len(set(clean.originals.tolist())),
+        left_out=len(known.pairs) - len(clean.pairs),
+        edited=edited,
+        rows=rows,
+        differences=pair_differences(clean.effects, estimates, clean.pairs, clean.originals, config.seed),
+        lacking=[],
+    )

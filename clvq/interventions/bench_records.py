@@ -1,0 +1,107 @@
+"""bench.json as a value: one kind of line for every measure, so that methods and measures are compared in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from clvq.concepts.records import Record
+from clvq.interventions.records import Interval, Seeds
+
+REFERENCES = {
+    "oracle": "the true counterfactual",
+    "mean change": "mean effect of the same change",
+    "no change": "no effect at all",
+}
+"""What checkpoints are compared with, the best first. They use no codes."""
+
+MEASURES = {
+    "error": "distance between the true and the estimated effect",
+    "norm": "difference of the sizes of the two effects",
+    "cosine": "cosine distance of the two effects",
+    "order": "agreement of the order of true and estimated effects",
+    "probing": "accuracy of a probe on k codes",
+    "scr": "spurious correlation removed",
+    "tpp": "effect on the class's own probe less the others'",
+}
+
+
+@dataclass(frozen=True)
+class BenchRow(Record):
+    """A figure of a checkpoint, of the mean over its seeds, or of a reference."""
+
+    method: str
+    """Name of a checkpoint (the first one of its seeds), or a key of REFERENCES."""
+    measure: str
+    """A key of MEASURES."""
+    part: str
+    """The kind of pairs, or the attribute that is read, that the figure is of; "all" for all of them."""
+    k: int | None
+    """How many codes the measure uses; None where it has no such number."""
+    figure: Interval | None
+    """None where the measure is not defined."""
+    count: int
+    """Pairs, changes or tasks that it is a mean over."""
+
+    @property
+    def key(self) -> tuple[str, str, int | None]:
+        """What tells the figures of a method apart."""
+        return self.measure, self.part, self.k
+
+
+@dataclass(frozen=True)
+class BenchDifference(Record):
+    """Error of the first checkpoint less that of another, over the same pairs: below 0 the first one is nearer."""
+
+    method: str
+    other: str
+    part: str
+    difference: Interval
+    p: float
+    """Of both sides, by resampling."""
+    p_holm: float
+    """The same, corrected for all differences of the table."""
+
+
+@dataclass(frozen=True)
+class BenchResults(Record):
+    """What `clvq bench` measures."""
+
+    model: dict[str, str]
+    """`id` and `fingerprint`."""
+    groups: list[Seeds]
+    """Checkpoints of one setting, which differ in the seed alone."""
+    pairs: int
+    originals: int
+    """Texts that the pairs are made from."""
+    left_out: int
+    """Pairs that the model cannot read as a whole."""
+    edited: dict[str, float]
+    """By method the share of pairs in which a word is edited."""
+    rows: list[BenchRow]
+    differences: list[BenchDifference]
+    lacking: list[str]
+    """Why a measure has no line."""
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        """Return the body of bench.json as a value."""
+        differences = [{**line, "difference": Interval(**line["difference"])} for line in body["differences"]]
+        return cls(
+            model=body["model"],
+            groups=[Seeds(**group) for group in body["groups"]],
+            **{name: body[name] for name in ("pairs", "originals", "left_out", "edited", "lacking")},
+            rows=[BenchRow(**{**line, "figure": Interval.read(line["figure"])}) for line in body["rows"]],
+            differences=[BenchDifference(**line) for line in differences],
+        )
+
+    def row(self, method: str, measure: str, part: str = "all", k: int | None = None) -> BenchRow | None:
+        """Return a figure; None where there is no such line."""
+        return next((row for row in self.rows if row.method == method and row.key == (measure, part, k)), None)
+
+    @property
+    def methods(self) -> list[str]:
+        """Checkpoints as given, with the references around them: the oracle first, the weaker ones last."""
+        references = list(REFERENCES)
+        return [references[0], *(group.name for group in self.groups), *references[1:]]
