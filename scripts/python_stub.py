@@ -9,8 +9,12 @@ up to date.
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # this checkout, whichever is installed
 
 import clvq
 
@@ -38,7 +42,13 @@ def stub() -> str:
     lines = [f"from {module} import {name} as {name}" for module, name in names]
     imports = "\n".join(sorted([*lines, "from clvq.progress import Report"]))
     head = HEAD.format(doc=clvq.__doc__, imports=imports)
-    return "\n".join([head, *map(definition, functions)])
+    return formatted("\n".join([head, *map(definition, functions)]))
+
+
+def formatted(source: str) -> str:
+    """Return a module's source as the linter wants it."""
+    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(STUB), "-"]
+    return subprocess.run(command, input=source, capture_output=True, text=True, check=True, cwd=STUB.parent).stdout
 
 
 def definition(function: Any) -> str:

@@ -1,0 +1,75 @@
+"""What activations say of themselves without their rows: enough to make rows of new text as they have them.
+
+A checkpoint keeps the description of the activations that it was trained on, so that it can be used without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clvq.language_model.rows import as_stored, sink_rows
+
+
+@dataclass(frozen=True)
+class StoredLayer:
+    """What the manifest says of one layer."""
+
+    index: int
+    width: int
+    scale: float
+    """Multiply by this and the mean squared norm of a training row is `width`."""
+    median_norm: float
+    fingerprint: str
+
+
+class Description:
+    """The manifest of an activation store, with or without the list of its files."""
+
+    def __init__(self, manifest: Mapping[str, Any]) -> None:
+        self.manifest = dict(manifest)
+        self.settings: dict[str, Any] = self.manifest["settings"]
+        self.provenance: dict[str, Any] = self.manifest["provenance"]
+        self.label_names: list[str] | None = self.manifest["label_names"]
+        self.has_predictions: bool = self.manifest["has_predictions"]
+        self.keep_sinks: bool = self.settings["keep_sinks"]
+
+    def as_json(self, layers: tuple[int, ...]) -> dict[str, Any]:
+        """Return the manifest without its files, and of its layers only those named."""
+        kept = {key: value for key, value in self.manifest.items() if key not in ("splits", "format", "format_version")}
+        kept["layers"] = {
+            str(layer): {key: value for key, value in self.manifest["layers"][str(layer)].items() if key != "shards"}
+            for layer in layers
+        }
+        return kept
+
+    @property
+    def layers(self) -> dict[int, StoredLayer]:
+        names = ("index", "width", "scale", "median_norm", "fingerprint")
+        return {int(key): StoredLayer(**{n: value[n] for n in names}) for key, value in self.manifest["layers"].items()}
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the rows: texts, labels, spans and flags of every split."""
+        return str(self.manifest["rows_fingerprint"])
+
+    def as_stored(self, rows: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """Return fresh rows `[R, D]` of layers as the store has them, in 32 bits."""
+        return {layer: as_stored(values, self.settings["dtype"]) for layer, values in rows.items()}
+
+    def sinks_among(self, flags: np.ndarray, stored: Mapping[int, Tensor]) -> np.ndarray:
+        """Return which of fresh rows `as_stored` are attention sinks at any of the layers, as bool `[R]`."""
+        norms = {layer: torch.linalg.vector_norm(rows, dim=1).cpu().numpy() for layer, rows in stored.items()}
+        return self._sinks(flags, norms)
+
+    def _sinks(self, flags: np.ndarray, norms: Mapping[int, np.ndarray]) -> np.ndarray:
+        sinks = np.zeros(len(flags), bool)
+        if not self.keep_sinks:
+            for layer, values in norms.items():
+                sinks |= sink_rows(flags, values, self.layers[layer].median_norm)
+        return sinks
