@@ -164,6 +164,8 @@ def extract(
     layers: int | Sequence[int] = (),
     max_sentences: int | None = None,
     max_length: int | None = None,
+    target: str | None = None,
+    against: str | None = None,
     unit: Literal["word", "token"] = "word",
     words: Literal["text", "whitespace"] = "text",
     pooling: Literal["last", "mean", "first"] = "last",
@@ -214,6 +216,9 @@ def extract(
         layers: Layers to store, numbered as in hidden_states: 0 is the embeddings.
         max_sentences: Largest number of sentences of each split, drawn at random [all sentences].
         max_length: Largest number of tokens of a sentence [the model's limit].
+        target: With a causal language model: the next token whose logit is asked for after each text,
+            such as ' good'; a leading space counts [the likeliest token].
+        against: With --target: another token, whose logit is subtracted from that of the first [none].
         unit: What a stored row stands for: a word, or a token (for scripts without spaces).
         words: How a text is split into words. text: by clvq's own rules; whitespace: at white space,
             for a text that is tokenised already (or is a list of tokens).

@@ -26,6 +26,7 @@ from clvq.corpus.taken import TakenColumns
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import SENTENCE, WORD
+from clvq.language_model.targets import Asked
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.words import note_on_script
 from clvq.progress import Progress, Report, silent
@@ -73,6 +74,7 @@ def extract(
             trust_remote_code=config.trust_remote_code,
             max_length=config.max_length,
             randomized=config.randomize_model,
+            asked=Asked.of_settings(config.as_json()),
             progress=progress,
         )
         model.check_layers(config.layers)
@@ -162,25 +164,26 @@ class _Extraction:
         """Runs the model over some sentences of a window and puts what it gives in place."""
         sentences = [window.tokenized[i] for i in batch]
         model, predicts = self.job.model, self.job.predicts
-        if self.job.store is not None and model.label_names is not None:
+        if self.job.store is not None and model.head_reads_padding:
             # Another padding would make another batch of it than when the layer is extracted with the others.
             predicts = model.padding_id(sentences, True) != model.padding_id(sentences, False)
         result = model.run(sentences, self.job.layers, self.job.config.pooling, predict=predicts)
         row_indices = window.rows_of(batch)
         for layer in self.job.layers:
             states.hidden[layer][row_indices] = result.hidden[layer].to("cpu", torch.float32)
-        if self.job.predicts and result.logits is not None:
-            states.probabilities[batch] = result.logits.softmax(dim=1).to("cpu", torch.float32)
+        if self.job.predicts and result.scores is not None and model.target is not None:
+            states.probabilities[batch] = model.target.stored(result.scores).to("cpu", torch.float32)
         states.done[batch] = True
 
     def _sentence_rows(self, window: Window, states: WindowStates) -> list[SentenceRows]:
         """What is stored of the sentences; MismatchError where a finished store has other rows of them."""
-        probabilities = states.probabilities.tolist()
+        probabilities, target = states.probabilities.tolist(), self.job.model.target
+        is_choice = target is not None and target.is_choice
         rows = []
         for (sentence, tokens), layout, classes in zip(window.pairs, window.layouts, probabilities, strict=True):
             spans = [tokens.words[word] if word >= 0 else (0, 0) for word in layout.words]
             chances = classes if classes and tokens.input_ids else None
-            prediction = None if chances is None else int(np.argmax(chances))
+            prediction = None if chances is None or not is_choice else int(np.argmax(chances))
             starts, ends = [start for start, _ in spans], [end for _, end in spans]
             row = SentenceRows(sentence.text, sentence.label, prediction, chances, starts, ends, layout.flags)
             if isinstance(sentence, SentenceRows) and sentence[-3:] != row[-3:]:

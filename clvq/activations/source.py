@@ -12,6 +12,7 @@ from clvq.device import Runtime
 from clvq.errors import MismatchError
 from clvq.language_model.location import locate
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.targets import Asked
 from clvq.progress import Report, silent
 
 
@@ -41,8 +42,11 @@ def source_model(
         max_length=store.settings["max_length"],
         next_token=True,
         randomized=made["fingerprint"].startswith(RANDOMIZED),
+        asked=Asked.of_settings(store.settings),
         progress=progress,
     )
+    if model.target is not None:
+        model.target = model.target.scaled((store.target or {}).get("unit"))
     if model.fingerprint != made["fingerprint"]:
         reason = "its files have changed" if runtime.model is None else "it has other files"
         raise MismatchError(

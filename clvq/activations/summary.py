@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from statistics import mean, pstdev
 from typing import Any
 
 from clvq.activations.store import SentenceRows
@@ -16,6 +17,7 @@ class SplitSummary:
         self._chain = ""
         self._right = self._judged = 0
         self._labels: dict[int, int] = {}
+        self._scores: list[float] = []
 
     def over(self, parts: Iterable[list[SentenceRows]]) -> Iterator[list[SentenceRows]]:
         """Pass the sentences on, taking note of each."""
@@ -23,6 +25,8 @@ class SplitSummary:
             for row in rows:
                 # A chain of hashes rather than one hash a part: where shards end must not matter.
                 self._chain = fingerprint([self._chain, row.text, row.label, row.starts, row.ends, row.flags])
+                if row.prediction is None and row.probabilities:
+                    self._scores += row.probabilities
                 if row.label is not None:
                     self._labels[row.label] = self._labels.get(row.label, 0) + 1
                     if row.prediction is not None:
@@ -35,10 +39,12 @@ class SplitSummary:
         return self._chain
 
     def figures(self) -> dict[str, Any]:
-        """Return the figures for the manifest; None where no sentence has a label (and a prediction)."""
+        """Return the figures for the manifest; None where no sentence has a label (and a prediction), or a score."""
         labelled = sum(self._labels.values())
         return {
             "labels": {str(label): count for label, count in sorted(self._labels.items())},
             "accuracy": self._right / self._judged if self._judged else None,
             "majority": max(self._labels.values()) / labelled if labelled else None,
+            "score_mean": mean(self._scores) if self._scores else None,
+            "score_deviation": pstdev(self._scores) if self._scores else None,
         }

@@ -94,9 +94,10 @@ class WindowStates(NamedTuple):
         if tensors is not None:
             hidden = {layer: tensors[f"hidden_states.{layer}"].clone() for layer in job.layers}
             return cls(hidden, tensors["probabilities"].clone(), tensors["done"].clone())
-        rows, classes = int(window.ends[-1]), len(job.model.label_names or []) if job.predicts else 0
+        target = job.model.target if job.predicts else None
+        rows, answers = int(window.ends[-1]), 0 if target is None else target.count
         hidden = {layer: torch.zeros(rows, job.model.width(layer)) for layer in job.layers}
-        return cls(hidden, torch.zeros(len(window), classes), torch.zeros(len(window), dtype=torch.bool))
+        return cls(hidden, torch.zeros(len(window), answers), torch.zeros(len(window), dtype=torch.bool))
 
     def save(self, job: ExtractionJob, split: str, first_sentence: int, window: Window) -> None:
         hidden = {f"hidden_states.{layer}": values for layer, values in self.hidden.items()}

@@ -27,6 +27,7 @@ from clvq.corpus.splits import SPLITS, Corpus
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import sink_rows
+from clvq.language_model.targets import ClassTarget
 from clvq.progress import Progress, Report
 from clvq.storage import (
     atomic_path,
@@ -70,7 +71,7 @@ class ExtractionJob:
     @property
     def predicts(self) -> bool:
         """Whether predictions are stored too."""
-        return self.store is None and self.model.label_names is not None
+        return self.store is None and self.model.target is not None
 
 
 class StoreWriter:
@@ -148,6 +149,11 @@ class StoreWriter:
                 **summary.figures(),
             }
             self._warn_of_mismatch(split, splits[split])
+        asked, described = self.job.model.target, None
+        if asked is not None:
+            described = {**asked.as_json(), "unit": splits["eval"]["score_deviation"]}
+            if asked.kind != ClassTarget.kind:  # what a head is asked is in the model's own files
+                digests.append(fingerprint(asked.as_json()))
         return {
             "settings": self.job.config.deciding(),
             "batch_tokens": self.job.config.batch_tokens,
@@ -161,7 +167,7 @@ class StoreWriter:
                     "is_decoder": self.job.model.is_decoder,
                     "num_layers": self.job.model.num_layers,
                     "max_length": self.job.model.max_length,
-                    "no_head_reason": self.job.model.no_head_reason,
+                    "no_head_reason": None if asked is not None else self.job.model.no_head_reason,
                 },
                 "corpus": corpus.provenance,
                 "sources": self.record["sources"],
@@ -169,6 +175,7 @@ class StoreWriter:
             },
             "label_names": corpus.label_names or self.job.model.label_names,
             "has_predictions": self.job.model.label_names is not None,
+            "target": described,
             "rows_fingerprint": fingerprint(digests),
             "splits": splits,
             "layers": {},

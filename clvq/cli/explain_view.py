@@ -22,7 +22,8 @@ FIRST_SENTENCES = 3
 WORD_BAR = 12
 """Cells of the bar of the word that counts most, whatever its sign."""
 LEGEND = (
-    "attribution: what a word adds to the logit of the prediction (+ for it, - against it), the bar its size; "
+    "attribution: what a word adds to the logit of the prediction, or to the score (+ for it, - against it), the bar "
+    "its size; "
     "* salient; concept: the code of the word and the words that are typical of it"
 )
 
@@ -61,7 +62,7 @@ def _figures(summary: ExplanationsSummary) -> list[RenderableType]:
     listing.add_row("completeness error, median", percent(figures.median_completeness_error))
     bound, most = percent(summary.settings["completeness"]), summary.settings["max_steps"]
     listing.add_row(f"sentences over {bound} of it at {most} steps", percent(figures.share_over_bound))
-    title = f"Why {model_title(summary.model)} predicts its {summary.target}"
+    title = f"Why {model_title(summary.model)} {summary.asked}"
     parts: list[RenderableType] = [heading(title, _baseline(summary)), "", listing, ""]
     return parts if summary.rationales is None else parts + _agreement(summary.rationales)
 
@@ -78,14 +79,15 @@ def _agreement(rationales: Agreement) -> list[RenderableType]:
 def _sentence(sentence: Explanation, explanations: Explanations) -> list[RenderableType]:
     """Return one text with its prediction, its shaded words, and the concepts of the salient ones."""
     names, label = explanations.summary.label_names, sentence.label
-    target = plain(sentence.target) if names is not None else repr(sentence.target)
-    detail = percent(sentence.probability)
+    target, detail = plain(sentence.target), sentence.certainty
+    if names is None:
+        target = f"{explanations.summary.target} {repr(sentence.target) if sentence.score is None else target}"
     if label is not None and names is not None and label != sentence.prediction:
         detail += f", labelled {names[label] if 0 <= label < len(names) else label}"
     explained = f"{sentence.difference:+.2f} explained, {percent(sentence.special_share)} on special tokens"
     trust = f"completeness error {percent(sentence.completeness_error)}, {sentence.steps} steps"
     return [
-        heading(f"next token {target}" if names is None else target, detail),
+        heading(target, detail),
         Shaded(sentence.text, sentence.words),
         _words(sentence, explanations),
         Text(f"{explained}; {trust}, {_baseline(explanations.summary)}", style="dim"),

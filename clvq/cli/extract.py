@@ -103,6 +103,7 @@ def _document(store: ActivationStore, columns: TakenColumns) -> dict[str, Any]:
         "columns": columns.as_json(),
         "label_names": store.label_names,
         "has_predictions": store.has_predictions,
+        "target": store.target,
         "splits": splits,
         "layers": sorted(layers, key=lambda entry: entry["index"]),
     }
@@ -121,6 +122,9 @@ def _shown(document: dict[str, Any], columns: TakenColumns) -> list[RenderableTy
             counts.add_row(meaning, *map(number, values))
     counts.add_row("accuracy of the model", *(percent(split["accuracy"]) for split in splits))
     counts.add_row("largest class", *(percent(split["majority"]) for split in splits))
+    if document["target"] is not None and document["target"]["unit"] is not None:
+        counts.add_row("mean score", *(number(split["score_mean"]) for split in splits))
+        counts.add_row("its standard deviation", *(number(split["score_deviation"]) for split in splits))
     layers = table("width", "scale", "median norm", "sinks", title="Layer")
     for entry in document["layers"]:
         figures = (entry["width"], entry["scale"], entry["median_norm"], entry["sinks"])

@@ -13,21 +13,22 @@ from clvq.cli.faithfulness_view import Intervals, interval
 from clvq.cli.output import heading, number, table
 from clvq.concepts.records import Concept
 from clvq.interventions.mode_records import ConceptEffects, ProbeFigures, ProbeResult, SpliceResult
-from clvq.interventions.names import EDIT_NAMES, FIGURE_NAMES, SPLICED, STAND_INS, control_name
+from clvq.interventions.names import EDIT_NAMES, SPLICED, STAND_INS, control_name, figure_names, note_on_scores
 
 
 def spliced(result: SpliceResult, model: str) -> list[RenderableType]:
     """What the reconstruction keeps of the model's answers, with either stand-in for tokens without a row."""
     others = [result.others[name] for name in STAND_INS]
     left_out = f", {number(result.left_out)} without a row left out" if result.left_out else ""
+    names = figure_names(result.target)
     rows = [
-        (FIGURE_NAMES[name], [interval(getattr(entry, name)) for entry in others])
+        (names[name], [interval(getattr(entry, name)) for entry in others])
         for name in ("share_recovered", "share_recovered_labels")
     ]
     for state, called in SPLICED.items():
         for name in ("agreement", "kl", "loss", "accuracy"):
             answers = [getattr(entry, state) for entry in others]
-            rows.append((f"{FIGURE_NAMES[name]}, {called}", [interval(getattr(answer, name)) for answer in answers]))
+            rows.append((f"{names[name]}, {called}", [interval(getattr(answer, name)) for answer in answers]))
     rows.append(("loss, as it is", [number(entry.loss_clean) for entry in others]))
     rows.append(("accuracy, as it is", [interval(result.accuracy)] * len(others)))
     reads = "the sentence rows alone" if result.only_sentence_row else "all rows"
@@ -43,6 +44,7 @@ def spliced(result: SpliceResult, model: str) -> list[RenderableType]:
             f"The answer depends on {reads}; {number(result.tokens_of_rows)} of {number(result.tokens)} tokens "
             "have a row. 1 is a perfect decoder, 0 one that says the mean."
         ),
+        *_note(result.target, result.unit),
     ]
 
 
@@ -89,7 +91,9 @@ def by_concept_shown(
     words = {concept.code: concept for concept in concepts}
     what = "what is predicted" if result.class_ is None else result.class_
     rows = result.concepts if full else result.concepts[:SCREENFUL]
-    listing = table("sentences", "flips", "p fall", "beyond coherent", "q", "beyond own", title="code")
+    names = figure_names(result.target)
+    fall = "p fall" if result.unit is None else names["probability"]
+    listing = table("sentences", names["flips"], fall, "beyond coherent", "q", "beyond own", title="code")
     fitted(listing, "words")
     for row in rows:
         figures = (number(row.sentences), number(row.flips), number(row.probability))
@@ -100,12 +104,18 @@ def by_concept_shown(
         "",
         listing,
         "",
+        *_note(result.target, result.unit),
     ]
     if len(rows) < len(result.concepts):
         parts.append(
             Text(f"The first {len(rows)} of {number(len(result.concepts))} concepts; all: --full.", style="dim")
         )
     return parts
+
+
+def _note(target: str, unit: float | None) -> list[RenderableType]:
+    note = note_on_scores(target, unit)
+    return [] if note is None else [Text(note)]
 
 
 def _figures(figures: ProbeFigures) -> Sequence[str]:

@@ -12,7 +12,7 @@ from rich.text import Text
 from clvq.cli.output import heading, number, plain, table
 from clvq.config import FIGURES, HARD
 from clvq.interventions.controls import CLASS_DIRECTION
-from clvq.interventions.names import CONCEPT
+from clvq.interventions.names import CONCEPT, note_on_scores
 from clvq.interventions.records import DifferenceRow, EffectRow, Interval, SeedsRow, SelectivityRow
 from clvq.interventions.results import EditResults, Part, is_null
 
@@ -69,12 +69,15 @@ class _View:
         self.several = len(results.groups) > 1
         seeded = any(len(group.seeds) > 1 for group in results.groups)
         self._named = self.several or seeded
+        self.note = note_on_scores(**results.target)
 
     def blocks(self) -> list[RenderableType]:
         clean = self.results.clean
         accuracy = "" if clean.accuracy is None else f", accuracy {number(clean.accuracy)}"
         detail = f"{number(clean.sentences)} sentences, {number(clean.distinct_texts)} distinct texts{accuracy}"
         blocks: list[RenderableType] = [heading(f"Edits inside {self.results.model['id']}", detail), ""]
+        if self.note is not None:
+            blocks += [Text(self.note), ""]
         for group in self.results.groups:
             if len(group.seeds) > 1:
                 members = f"{self.results.called(group.name)}: {', '.join(group.checkpoints)}"
@@ -102,7 +105,9 @@ class _View:
         yield heading(
             self._title(part), f"{number(concept.sentences)} sentences, {number(concept.tokens)} tokens{energy}"
         )
-        effect = table("flips", "KL", "p fall", "accuracy", "from chance", "distance", title="What was done")
+        fall = "p fall" if self.note is None else self.names["probability"]
+        heads = (self.names["flips"], self.names["kl"], fall, "accuracy", "from chance", "distance")
+        effect = table(*heads, title="What was done")
         shown = [line for line in lines if self._is_shown(line.control)]
         for line in shown:
             name = CONCEPT if line.control is None else self.names[line.control]
@@ -148,9 +153,12 @@ class _View:
                     cells = [number(concept.flips), number(concept.distance, 2), number(concept.rank, 1)]
                     beyond = [_selectivity(self.results.row(part, control, "flips")) for control in HARD]
                     rows.append((self.results.called(part.group), [*cells, *beyond]))
-            heads = ["flips", "distance", "rank", *(f"flips beyond {self.names[control]}" for control in HARD)]
+            heads = [self.names["flips"], "distance", "rank", *self._flips_beyond()]
             blocks += [Intervals(self.results.title(edit, place), heads, rows), ""]
         return blocks
+
+    def _flips_beyond(self) -> list[str]:
+        return [f"{self.names['flips']} beyond {self.names[control]}" for control in HARD]
 
     def _classes(self) -> list[RenderableType]:
         """Flips beyond the hard controls, by the class that a sentence is labelled with."""
@@ -158,13 +166,13 @@ class _View:
             (f"{label}: {self._title(part)}", [_selectivity(by_control.get(control)) for control in HARD])
             for (part, label, _), by_control in self.results.classes.items()
         ]
-        heads = [f"flips beyond {self.names[control]}" for control in HARD]
+        heads = self._flips_beyond()
         return [Intervals("By class", heads, rows), ""] if rows else []
 
     def _curves(self) -> list[RenderableType]:
         """Flips beyond the hard controls, by the share of the attribution that the edited words have."""
         blocks: list[RenderableType] = []
-        heads = ["flips", *(f"beyond {self.names[control]}" for control in HARD)]
+        heads = [self.names["flips"], *(f"beyond {self.names[control]}" for control in HARD)]
         for (group, edit), masses in self.results.curves.items():
             rows = []
             for mass, by_control in masses.items():

@@ -102,6 +102,14 @@ class ExtractConfig(Settings):
         None, "Largest number of sentences of each split, drawn at random [all sentences].", Bounds(at_least=2)
     )
     max_length: int | None = stated(None, "Largest number of tokens of a sentence [the model's limit].")
+    target: str | None = stated(
+        None,
+        "With a causal language model: the next token whose logit is asked for after each text, such as ' good'; a "
+        "leading space counts [the likeliest token].",
+    )
+    against: str | None = stated(
+        None, "With --target: another token, whose logit is subtracted from that of the first [none]."
+    )
     unit: Unit = stated("word", "What a stored row stands for: a word, or a token (for scripts without spaces).")
     words: WordMethod = stated(
         "text",
@@ -122,6 +130,9 @@ class ExtractConfig(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(len(set(self.layers)) == len(self.layers), f"--layers names a layer twice: {list(self.layers)}.")
+        self.require(
+            self.against is None or self.target is not None, "--against is for --target: give the token it is against."
+        )
         self.require(
             self.unit == "word" or self.pooling == "last",
             f"--pooling {self.pooling} has no meaning with --unit token: a token is its own row.",
@@ -172,6 +183,8 @@ FIGURES = ("flips", "kl", "probability")
 """What selectivity is taken of."""
 HARD = ("coherent", "own")
 """The controls that count."""
+SCORES = ("token",)
+"""Kinds of targets (`Target.kind`) whose answer is a number rather than one of several."""
 
 BY_CONCEPT = "by-concept"
 """Stands for mode `model` where single concepts are measured."""

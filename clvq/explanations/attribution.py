@@ -2,8 +2,9 @@
 
     a_t = sum_d (x_td - b_td) * integral_0^1 dF/dx_td (b + s (x - b)) ds      (Sundararajan et al., arXiv 1703.01365)
 
-`x` are the states at the layer, `b` a baseline, `F` the logit of the predicted class or next token. The sum over all
-tokens is `F(x) - F(b)` (completeness); how far it is from that tells whether the integral has steps enough.
+`x` are the states at the layer, `b` a baseline, `F` what the model's target says is explained: the logit of the
+predicted class or next token, the log-probability of a label word, the logit of a token that is asked for. The sum over
+all tokens is `F(x) - F(b)` (completeness); how far it is from that tells whether the integral has steps enough.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ class Attribution(NamedTuple):
     tokens: list[float]
     """`[T]` of each token's state, signed; above 0 is in favour of the prediction."""
     target: int
-    """The predicted class, or the next token."""
-    probability: float
+    """The answer: the predicted class, the next token, 0 of a score."""
+    confidence: float
+    """Its probability, or the score where the answer is one."""
     difference: float
     """`F(x) - F(b)`, which the attributions explain."""
     completeness_error: float
@@ -56,6 +58,7 @@ class IntegratedAttribution:
         batch_tokens: int,
     ) -> None:
         self.upper, self.baseline = upper, baseline
+        self._target = upper.target
         self.steps, self.max_steps, self.completeness = steps, max_steps, completeness
         self.batch_tokens = batch_tokens
         self._sharing = upper.model.sharing
@@ -92,9 +95,9 @@ class IntegratedAttribution:
         states = self.upper.states(inputs)
         baselines = self._baselines(states, inputs)
         with torch.no_grad():
-            logits = self.upper.logits(states, inputs)
-            reached, targets = logits.max(dim=1)
-            probabilities = (reached - logits.logsumexp(dim=1)).exp()
+            scores = self.upper.scores(states, inputs)
+            targets = self._target.answers(scores)
+            reached, confidences = self._target.explained(scores, targets), self._target.confidence(scores, targets)
             differences = reached - self._targets(baselines, *inputs, targets)
         done: dict[int, Attribution] = {}
         left, steps = torch.arange(len(batch)), self.steps
@@ -110,7 +113,7 @@ class IntegratedAttribution:
                 done[at] = Attribution(
                     tokens[row, : len(sentences[batch[at]].input_ids)].tolist(),
                     int(targets[at]),
-                    float(probabilities[at]),
+                    float(confidences[at]),
                     float(differences[at]),
                     float(errors[row]),
                     steps,
@@ -132,9 +135,8 @@ class IntegratedAttribution:
         return values.float().sum(dim=2) * inputs.attention_mask
 
     def _targets(self, states: Tensor, input_ids: Tensor, attention_mask: Tensor, pad: int, targets: Tensor) -> Tensor:
-        """[B] the logits that are explained."""
-        logits = self.upper.logits(states, Inputs(input_ids, attention_mask, pad))
-        return logits.gather(1, targets[:, None]).squeeze(1)
+        """[B] the numbers that are explained."""
+        return self._target.explained(self.upper.scores(states, Inputs(input_ids, attention_mask, pad)), targets)
 
     def _baselines(self, states: Tensor, inputs: Inputs) -> Tensor:
         """[B, T, D] where the integral starts: zeros, or the states of a text of padding of the same length, in

@@ -40,6 +40,7 @@ class Explainer:
         self.checkpoint, self.store, self.config = checkpoint, store, config
         self.model = language_model_of(checkpoint, store, Runtime.of_settings(config), progress)
         upper = UpperLayers(self.model, checkpoint.input_layer)
+        self.target = upper.target
         self._attribution = IntegratedAttribution(
             upper,
             baseline=config.baseline,
@@ -112,8 +113,8 @@ class Explainer:
             text=given.text,
             label=given.label,
             prediction=attribution.target,
-            target=self._target_name(attribution.target),
-            probability=attribution.probability,
+            target=self.target.name(attribution.target),
+            probability=attribution.confidence if self.target.is_choice else None,
             difference=attribution.difference,
             completeness_error=attribution.completeness_error,
             steps=attribution.steps,
@@ -122,11 +123,8 @@ class Explainer:
                 ExplainedWord(start, end, given.text[start:end], value, code, index in salient)
                 for index, ((start, end), value, code) in enumerate(zip(sentence.words, values, codes, strict=True))
             ],
+            score=None if self.target.is_choice else attribution.confidence,
         )
-
-    def _target_name(self, target: int) -> str:
-        names = self.model.label_names
-        return names[target] if names is not None else str(self.model.tokenizer.decode([target]))
 
     def _codes(self, sentences: list[TokenizedSentence]) -> list[list[int | None]]:
         """Return for each sentence the codes of its words, from rows made as in the store; None for an attention

@@ -28,7 +28,7 @@ def explanation_html(explanation: Explanation) -> str:
         parts += [escape(explanation.text[end : word.start]), _word_html(word, shade(word, most))]
         end = word.end
     parts.append(escape(explanation.text[end:]))
-    head = f"<b>{text_html(explanation.target)}</b> {explanation.probability:.1%}"
+    head = f"<b>{text_html(explanation.target)}</b> {explanation.certainty}"
     return f'<p style="line-height: 1.8">{head}: <bdi>{"".join(parts)}</bdi></p>'
 
 

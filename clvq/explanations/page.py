@@ -13,8 +13,9 @@ from clvq.notebook import table_html, text_html
 
 MOST_SENTENCES = 500
 LEGEND = (
-    "Attribution is what a word adds to the logit of the prediction: blue words speak for it, orange ones against it, "
-    "and the salient ones are bold. A concept is a code of the codebook, with the words that are typical of it."
+    "Attribution is what a word adds to the logit of the prediction, or to the score: blue words speak for it, orange "
+    "ones against it, and the salient ones are bold. A concept is a code of the codebook, with the words that are "
+    "typical of it."
 )
 _HEAD = """<!doctype html>
 <html lang="en">
@@ -39,7 +40,7 @@ th, td {{ text-align: left; padding: .1rem .8rem .1rem 0; }}
 
 def explanations_page(explanations: Explanations) -> str:
     """Return the page: each sentence shaded, and below it a line a word with its concept."""
-    title = escape(f"Why {model_title(explanations.summary.model)} predicts its {explanations.summary.target}")
+    title = escape(f"Why {model_title(explanations.summary.model)} {explanations.summary.asked}")
     shown = explanations.sentences[:MOST_SENTENCES]
     rest = len(explanations.sentences) - len(shown)
     parts = [sentence_html(sentence, explanations) for sentence in shown]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clvq.concepts.records import Record
+from clvq.config import SCORES
 
 Span = tuple[int, int]
 """Characters `[start, end)` of a text."""
@@ -24,7 +25,7 @@ class ExplainedWord(Record):
     """Characters `start` to `end` of the sentence are the word."""
     text: str
     attribution: float
-    """What the word adds to the logit of the prediction; below 0 it speaks against it."""
+    """What the word adds to the logit of the prediction, or to the score; below 0 it speaks against it."""
     code: int | None
     """Code of the word's concept; None for an attention sink."""
     salient: bool
@@ -43,9 +44,10 @@ class Explanation(Record):
     """The predicted class, or the next token."""
     target: str
     """Name of the prediction."""
-    probability: float
+    probability: float | None
+    """None where the answer is a number, its `score`."""
     difference: float
-    """How much higher the logit is than at the baseline; attributions of all tokens add up to it."""
+    """How much higher the logit, or the score, is than at the baseline; attributions of all tokens add up to it."""
     completeness_error: float
     """By what share of `difference` they miss it."""
     steps: int
@@ -55,6 +57,8 @@ class Explanation(Record):
     words: list[ExplainedWord]
     rationale: list[Span] | None = None
     """What people marked; None where nobody was asked."""
+    score: float | None = None
+    """The answer, where it is a number rather than one of several."""
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Explanation:
@@ -65,10 +69,11 @@ class Explanation(Record):
         return cls(**{**line, "words": words, "rationale": spans})
 
     def as_json(self) -> dict[str, Any]:
-        """Return the explanation as `clvq explain --json` prints it; `rationale` only where there is one."""
+        """Return the explanation as `clvq explain --json` prints it; `rationale` and `score` where there is one."""
         record = super().as_json()
-        if self.rationale is None:
-            del record["rationale"]
+        for name in ("rationale", "score"):
+            if record[name] is None:
+                del record[name]
         return record
 
     def as_line(self) -> dict[str, Any]:
@@ -83,10 +88,15 @@ class Explanation(Record):
         """The words that speak most for the prediction."""
         return [word for word in self.words if word.salient]
 
+    @property
+    def certainty(self) -> str:
+        """How probable the prediction is, or its score, for people."""
+        return f"score {self.score:.3f}" if self.probability is None else f"{self.probability:.1%}"
+
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= 60 else f"{self.text[:59]}…"
         reasons = ", ".join(f"{word.text!r} {word.attribution:+.2f}" for word in self.salient)
-        return f"<Explanation of {text!r}: {self.target} {self.probability:.1%}, from {reasons}>"
+        return f"<Explanation of {text!r}: {self.target} {self.certainty}, from {reasons}>"
 
     def _repr_html_(self) -> str:
         from clvq.explanations.notebook import explanation_html
@@ -140,7 +150,7 @@ class ExplanationsSummary:
     """`id` and `fingerprint` of the language model."""
     settings: dict[str, Any]
     target: str
-    """What is explained: "class" or "next token"."""
+    """What is explained: "class", "next token" or another `Target.kind`."""
     label_names: list[str] | None
     figures: ExplanationFigures
     rationales: Agreement | None
@@ -148,6 +158,16 @@ class ExplanationsSummary:
     created: str
     explanations_checksum: str
     """Of explanations.jsonl; empty for given texts, which are not stored."""
+
+    @property
+    def has_choices(self) -> bool:
+        """Whether the answer is one of several, rather than a number."""
+        return self.target not in SCORES
+
+    @property
+    def asked(self) -> str:
+        """What the model does, in words."""
+        return f"predicts its {self.target}" if self.has_choices else f"scores the {self.target}"
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> ExplanationsSummary:

@@ -46,6 +46,7 @@ class Explanations(Shown):
                 "sentence": sentence.id, "label": sentence.label, "target": sentence.target,
                 "probability": sentence.probability, "word": word.text, "start": word.start, "end": word.end,
                 "attribution": word.attribution, "code": word.code, "salient": word.salient,
+                **({} if sentence.score is None else {"score": sentence.score}),
             }
             for sentence in self.sentences
             for word in sentence.words
@@ -88,7 +89,7 @@ def summarize(
         "codebook": concepts.summary.concepts_checksum,
         "model": {"id": model.model_id, "fingerprint": model.fingerprint},
         "settings": config.deciding(),
-        "target": "class" if model.label_names is not None else "next token",
+        "target": explainer.target.kind,
         "label_names": model.label_names,
         "summary": {
             "sentences": len(sentences),

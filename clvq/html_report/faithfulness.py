@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from clvq.config import FIGURES, HARD
+from clvq.interventions.names import note_on_scores
 from clvq.interventions.records import DifferenceRow, EffectRow, Interval, SeedsRow, SelectivityRow
 from clvq.interventions.results import EditResults, Part, is_null
 
@@ -70,6 +71,7 @@ class Section:
 
     def __init__(self, results: EditResults) -> None:
         self.results, self.names, self.clean = results, results.names, results.clean
+        self.note = note_on_scores(**results.target)
         self.several = len(results.groups) > 1
         self.seeds = any(len(group.checkpoints) > 1 for group in results.groups)
 

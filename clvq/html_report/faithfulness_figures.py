@@ -150,7 +150,7 @@ def _intervals(
     plot.yaxis.major_tick_line_color = plot.yaxis.axis_line_color = None
     plot.ygrid.visible = False
     plot.xaxis.ticker = BasicTicker(desired_num_ticks=4)
-    plot.xaxis.axis_label = "selectivity in flips"
+    plot.xaxis.axis_label = f"selectivity in {results.names['flips']}"
     return plot
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from clvq.concepts.records import Concept
 from clvq.html_report.faithfulness import Scale, cell
 from clvq.interventions.mode_records import ConceptEffects, ProbeFigures, ProbeResult, SpliceResult
-from clvq.interventions.names import EDIT_NAMES, FIGURE_NAMES, SPLICED, STAND_INS, control_name
+from clvq.interventions.names import EDIT_NAMES, SPLICED, STAND_INS, control_name, figure_names, note_on_scores
 from clvq.interventions.results import ModeResult
 from clvq.interventions.verdict import is_sure, verdict
 
@@ -34,26 +34,30 @@ def by_concept_view(result: ConceptEffects, concepts: Sequence[Concept]) -> dict
         {"row": row, "words": words.get(row.code, ""), "effect": cell(row.coherent, scale), "own": cell(row.own)}
         for row in result.concepts[: max(len(sure), LEAST_CONCEPTS)]
     ]
-    return {"result": result, "lines": lines, "verdict": verdict(result)}
+    note = note_on_scores(result.target, result.unit)
+    names = figure_names(result.target)
+    return {"result": result, "lines": lines, "verdict": verdict(result), "names": names, "note": note}
 
 
 def splice_view(result: SpliceResult) -> dict[str, Any]:
     """A line a figure with a cell for each stand-in; figures that neither has are left out."""
     others = [result.others[name] for name in STAND_INS]
+    names = figure_names(result.target)
     rows = [
-        (name, FIGURE_NAMES[name], [getattr(entry, name) for entry in others])
+        (name, names[name], [getattr(entry, name) for entry in others])
         for name in ("share_recovered", "share_recovered_labels")
     ]
     for name in ("agreement", "kl", "accuracy"):
         for state, called in SPLICED.items():
             answers = [getattr(entry, state) for entry in others]
-            rows.append((name, f"{FIGURE_NAMES[name]}, {called}", [getattr(answer, name) for answer in answers]))
+            rows.append((name, f"{names[name]}, {called}", [getattr(answer, name) for answer in answers]))
     lines = [
         {"name": _capital(title), "cells": list(map(cell, figures)), "headline": name == "share_recovered"}
         for name, title, figures in rows
         if any(figures)
     ]
-    return {"result": result, "heads": list(STAND_INS.values()), "lines": lines}
+    note = note_on_scores(result.target, result.unit)
+    return {"result": result, "heads": list(STAND_INS.values()), "lines": lines, "note": note}
 
 
 def probe_view(result: ProbeResult) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def _data(material: Material, label_names: list[str] | None, fdr: float) -> dict
         "labels": label_names,
         "colours": LABEL_COLOURS,
         "fdr": fdr,
-        "classes": explained is not None and explained.target == "class",
+        "classes": explained is not None and explained.label_names is not None,
         "concepts": [_concept(concept) for concept in material.concepts],
         "explanations": [_explanation(explanation) for explanation in material.explanations],
     }
@@ -175,6 +175,7 @@ def _explanation(explanation: Explanation) -> dict[str, Any]:
     ]
     return {
         **{name: _short(getattr(explanation, name)) for name in _EXPLANATION},
+        **({} if explanation.score is None else {"score": _short(explanation.score)}),
         "words": words,
         "rationale": explanation.rationale,
     }

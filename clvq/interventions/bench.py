@@ -101,7 +101,7 @@ def bench(
     read = [entry if isinstance(entry, Checkpoint) else read_checkpoint(entry) for entry in given]
     refuse_unlike(read)
     store = read[0].store()
-    if store.label_names is None:
+    if store.label_names is None or not store.has_predictions:
         raise ClvqError(
             f"{store.settings['model']} predicts no classes, so a concept has no effect on their probabilities. "
             "Use a model with a classification head."

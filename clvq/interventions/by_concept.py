@@ -74,7 +74,8 @@ def concept_effects(
         "class": config.class_, "limit": config.limit,
     }  # fmt: skip
     space = concept_space(checkpoint, device=model.device, progress=progress)
-    interventions = interventions_of(store, UpperLayers(model, checkpoint.input_layer), space, config)
+    upper = UpperLayers(model, checkpoint.input_layer)
+    interventions = interventions_of(store, upper, space, config)
     with locked(checkpoint.path):
         record = Record.at(
             checkpoint.path, identity, plan.changes(), len(occurrences), CONCEPT_EFFECTS, overwrite=overwrite
@@ -83,7 +84,7 @@ def concept_effects(
     text = read_text(store, SPLIT, progress)
     rows = _rows(occurrences, record.effects(), text, config.seed)
     sentences = len({occurrence.subject.number for occurrence in occurrences})
-    return ConceptEffects(config.class_, sentences, rows)
+    return ConceptEffects(config.class_, upper.target.kind, upper.target.unit, sentences, rows)
 
 
 def _class_number(model: LanguageModel, config: FaithfulnessConfig) -> int | None:
@@ -93,7 +94,7 @@ def _class_number(model: LanguageModel, config: FaithfulnessConfig) -> int | Non
     names = list(model.label_names or ())
     if config.class_ in names:
         return names.index(config.class_)
-    known = f"the classes are {', '.join(names)}" if names else "the model predicts next tokens, not classes"
+    known = f"the classes are {', '.join(names)}" if names else "the model predicts no classes"
     raise ClvqError(f"There is no class {config.class_!r}: {known}.")
 
 

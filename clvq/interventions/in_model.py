@@ -18,7 +18,6 @@ from clvq.config import FaithfulnessConfig
 from clvq.interventions.controls import CLASS_DIRECTION, UNDRAWN, Owner, Pools, controlled
 from clvq.interventions.edits import EDITS, Step
 from clvq.interventions.effects import Change, Effects, Record
-from clvq.interventions.outcomes import correct, divergence, fall, flipped
 from clvq.interventions.places import SENTENCE_ROW, Place, Subject
 from clvq.language_model.rows import SENTENCE, BatchRows, as_stored
 from clvq.language_model.upper_layers import Inputs, UpperLayers
@@ -100,7 +99,7 @@ class Interventions:
         is not there yet."""
         edits = [EDITS[name](self.space, plan.targets, plan.strength, plan.rank) for name in plan.edits]
         for batch in self._batches(subjects, record.left):
-            clean = self._log_probabilities(batch.states, batch.inputs)
+            clean = self._answers(batch.states, batch.inputs)
             rows, number_of = self._rows(batch)
             bases = {edit.raw: edit.basis(rows) for edit in {edit.raw: edit for edit in edits}.values()}
             nothing = clean.new_zeros(len(Effects._fields), len(batch.numbers), dtype=torch.float64)
@@ -133,8 +132,9 @@ class Interventions:
             inputs = self.upper.inputs([subject.sentence for subject in chosen])
             yield _Batch(numbers, chosen, inputs, self.upper.states(inputs))
 
-    def _log_probabilities(self, states: Tensor, inputs: Inputs) -> Tensor:
-        return self.upper.logits(states, inputs).log_softmax(dim=1)
+    def _answers(self, states: Tensor, inputs: Inputs) -> Tensor:
+        """[B, C] as the target compares them."""
+        return self.upper.target.compared(self.upper.scores(states, inputs))
 
     def _rows(self, batch: _Batch) -> tuple[Tensor, dict[tuple[int, int], int]]:
         """Rows `[W, D]` of the words and the sentence rows, as they are stored; and which (place in the batch, word)
@@ -164,7 +164,7 @@ class Interventions:
         after = after.to(before.dtype)
         states = batch.states.clone()
         states[tokens.sentence, tokens.position] = after
-        changed = self._log_probabilities(states, batch.inputs)
+        changed = self._answers(states, batch.inputs)
         labels = torch.tensor(
             [-1 if subject.label is None else subject.label for subject in batch.subjects], device=clean.device
         )
@@ -172,7 +172,11 @@ class Interventions:
         per_sentence = lengths.new_zeros(2, len(batch.numbers))
         per_sentence[0].index_add_(0, tokens.sentence, lengths)
         per_sentence[1].index_add_(0, tokens.sentence, torch.ones_like(lengths))
-        figures = (flipped(clean, changed), divergence(clean, changed), fall(clean, changed), correct(changed, labels))
+        target = self.upper.target
+        figures = (
+            target.flipped(clean, changed), target.divergence(clean, changed), target.fall(clean, changed),
+            target.correct(changed, labels),
+        )  # fmt: skip
         return torch.stack([figure.double() for figure in (*figures, *per_sentence)])
 
 

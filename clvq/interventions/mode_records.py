@@ -56,7 +56,7 @@ class SpliceResult(Record):
     layer: int
     """Where their reconstruction is put."""
     target: str
-    """"class", or "next token" (the one after the text)."""
+    """"class", "next token" (the one after the text) or another `Target.kind`."""
     sentences: int
     left_out: int
     """Sentences without a row."""
@@ -68,13 +68,15 @@ class SpliceResult(Record):
     """How many of the tokens have a row."""
     accuracy: Interval | None
     """Of the model as it is; None without labels of its classes."""
+    unit: float | None
+    """Standard deviation of the clean scores, where the answer is a number."""
     others: dict[str, Spliced]
     """By what stands at tokens without a row: `clean` (as they are) and `ablated` (the mean)."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
         others = {name: Spliced.read(entry) for name, entry in body["others"].items()}
-        return cls(**{**body, "accuracy": Interval.read(body["accuracy"]), "others": others})
+        return cls(**{"unit": None, **body, "accuracy": Interval.read(body["accuracy"]), "others": others})
 
     def as_json(self) -> dict[str, Any]:
         return {**super().as_json(), "others": {name: entry.as_json() for name, entry in self.others.items()}}
@@ -200,6 +202,10 @@ class ConceptEffects(Record):
 
     class_: str | None
     """Predicted class of the sentences; None for all."""
+    target: str
+    """`Target.kind`."""
+    unit: float | None
+    """Standard deviation of the clean scores, where the answer is a number."""
     sentences: int
     """With at least one concept."""
     concepts: list[ConceptEffect]
@@ -207,7 +213,8 @@ class ConceptEffects(Record):
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
-        return cls(body["class"], body["sentences"], [ConceptEffect.read(line) for line in body["concepts"]])
+        asked = body.get("target", "class"), body.get("unit")
+        return cls(body["class"], *asked, body["sentences"], [ConceptEffect.read(line) for line in body["concepts"]])
 
     def as_json(self) -> dict[str, Any]:
         body = super().as_json()

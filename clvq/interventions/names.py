@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clvq.config import FaithfulnessConfig
+from clvq.config import SCORES, FaithfulnessConfig
 
 FIGURE_NAMES = {
     "flips": "flips",
@@ -20,6 +20,14 @@ EDIT_NAMES = {
     "projection": "projection, as published",
     "mean": "replacement by the mean",
 }
+_OF_SCORES = {
+    "flips": "changes over 1 SD",
+    "kl": "squared change, SD²",
+    "probability": "fall of the score, SD",
+    "loss": "squared error, SD²",
+    "agreement": "within 1 SD",
+}
+"""Where the answer is a number. SD is the standard deviation of the clean scores of the evaluation split."""
 CONCEPT = "the concept"
 CONTROL_NAMES = {
     "random": "random",
@@ -43,8 +51,25 @@ STAND_INS = {"clean": "other tokens left clean", "ablated": "other tokens the me
 SPLICED = {"spliced": "spliced", "ablated": "all rows the mean"}
 
 
-def names_of(config: FaithfulnessConfig) -> dict[str, str]:
-    """Return what the edits, places, controls and figures of a measurement inside the model are called."""
+def figure_names(target: str) -> dict[str, str]:
+    """Return what figures of answers of a kind (`Target.kind`) are called."""
+    return FIGURE_NAMES | (_OF_SCORES if target in SCORES else {})
+
+
+def note_on_scores(kind: str, unit: float | None) -> str | None:
+    """Return what a flip and KL stand for where the answer is a number; None where it is one of several."""
+    if kind not in SCORES:
+        return None
+    deviation = "" if unit is None else f" ({unit:.4g})"
+    return (
+        "The answer is a score. SD is the standard deviation of the clean scores of the evaluation split"
+        f"{deviation}: a flip is a change by more than 1 SD, and in place of KL stands the squared change."
+    )
+
+
+def names_of(config: FaithfulnessConfig, target: str) -> dict[str, str]:
+    """Return what the edits, places, controls and figures of a measurement inside the model are called, where answers
+    are of the kind `target`."""
     salient = (
         f"words with {config.mass:.0%} of the attribution"
         if config.mass is not None
@@ -59,7 +84,7 @@ def names_of(config: FaithfulnessConfig) -> dict[str, str]:
         "sentence": "sentence row",
         "all": "all words",
         **CONTROL_NAMES,
-        **{name: FIGURE_NAMES[name] for name in ("flips", "kl", "probability")},
+        **{name: figure_names(target)[name] for name in ("flips", "kl", "probability")},
     }
 
 

@@ -171,7 +171,7 @@ class PairReader:
         return Estimates(estimates, np.array([len(targets[number]) for number in range(len(clean.pairs))]))
 
     def _probabilities(self, states: Tensor, inputs: Inputs) -> Tensor:
-        return self.upper.logits(states, inputs).softmax(dim=1)
+        return self.upper.target.stored(self.upper.scores(states, inputs))
 
     def _rows(
         self, sentences: Sequence[TokenizedSentence], states: Tensor

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any, NamedTuple, Self
 
 from clvq.concepts.records import Record
-from clvq.config import HARD
+from clvq.config import HARD, SCORES
 from clvq.interventions.controls import NULLS
 from clvq.interventions.mode_records import ConceptEffects, ProbeResult, SpliceResult
 from clvq.interventions.records import (
@@ -44,6 +44,8 @@ class EditResults(Record):
     """`name` and `fingerprint` of each."""
     groups: list[Seeds]
     clean: Clean
+    target: dict[str, Any]
+    """`kind` of what is asked of the model, and the `unit` in which changes of a score are given."""
     names: dict[str, str]
     """What edits, places, controls and figures are called."""
     tables: Tables
@@ -65,6 +67,7 @@ class EditResults(Record):
             checkpoints=body["checkpoints"],
             groups=[Seeds(**group) for group in body["groups"]],
             clean=Clean(**body["clean"]),
+            target=body.get("target", {"kind": "class", "unit": None}),  # not in files of an earlier clvq
             names=body["names"],
             tables=Tables(**single),  # type: ignore[arg-type]
             seeds=Tables(**several),  # type: ignore[arg-type]
@@ -76,6 +79,11 @@ class EditResults(Record):
         body = super().as_json()
         tables, last = body.pop("tables"), {name: body.pop(name) for name in ("seeds", "by_class", "differences")}
         return {**body, **tables, **last}
+
+    @property
+    def has_choices(self) -> bool:
+        """Whether the model's answer is one of several, rather than a number."""
+        return self.target["kind"] not in SCORES
 
     @cached_property
     def shown(self) -> Tables:

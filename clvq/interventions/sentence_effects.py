@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -67,6 +68,8 @@ class SentenceEffects:
     """[S] what the model predicts as it is."""
     label_names: list[str]
     model: LanguageModel
+    target: dict[str, Any]
+    """`kind` of the target, and `unit`, the standard deviation of its clean scores; None where there are choices."""
 
     @property
     def groups(self) -> list[Group]:
@@ -138,4 +141,5 @@ def sentence_effects(
         predicted=np.array([subject.prediction for subject in subjects]),
         label_names=list(model.label_names or ()),
         model=model,
+        target={"kind": upper.target.kind, "unit": upper.target.unit},
     )

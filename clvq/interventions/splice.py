@@ -76,7 +76,7 @@ def splice(
     return SpliceResult(
         input_layer=checkpoint.input_layer,
         layer=splicer.upper.layer,
-        target="class" if model.label_names is not None else "next token",
+        target=splicer.upper.target.kind,
         sentences=len(spliced),
         left_out=len(sentences) - len(spliced),
         only_sentence_row=splicer.only_sentence_row,
@@ -84,6 +84,7 @@ def splice(
         tokens=int(figures.columns["tokens"].sum()),
         tokens_of_rows=int(figures.columns["tokens_of_rows"].sum()),
         accuracy=figures.mean("accuracy"),
+        unit=splicer.upper.target.unit,
         others={name: figures.of(name) for name in OTHERS},
     )
 
@@ -133,16 +134,16 @@ class _Splicer:
         spliced, ablated = clean.clone(), clean.clone()
         spliced[place] = values[rows.row[of_rows]].to(clean.dtype)
         ablated[place] = torch.where(is_word[rows.row[of_rows]][:, None], word_mean, sentence_mean)
-        logits = upper.logits(clean, inputs)
-        truth = torch.tensor([-1 if label is None else label for label in labels], device=logits.device)
-        truth = torch.where((truth < logits.shape[1]) & (self.model.label_names is not None), truth, -1)
-        figures = outcome("", logits, logits, truth)
+        scores = upper.scores(clean, inputs)
+        truth = torch.tensor([-1 if label is None else label for label in labels], device=scores.device)
+        truth = torch.where(truth < scores.shape[1], truth, -1)
+        figures = outcome("", scores, scores, truth, upper.target)
         for others in OTHERS:
             for name, replaced in (("spliced", spliced), ("ablated", ablated)):
                 if others == "ablated":
                     replaced[without_row] = word_mean
-                figures |= outcome(f"{others} {name} ", upper.logits(replaced, inputs), logits, truth)
-        self._see_what_counts(sentences, inputs, clean, logits)
+                figures |= outcome(f"{others} {name} ", upper.scores(replaced, inputs), scores, truth, upper.target)
+        self._see_what_counts(sentences, inputs, clean, scores)
         figures["tokens"] = inputs.attention_mask.sum(dim=1)
         figures["tokens_of_rows"] = figures["tokens"] - without_row.sum(dim=1)
         return [
@@ -171,16 +172,16 @@ class _Splicer:
         return kept, made
 
     def _see_what_counts(
-        self, sentences: Sequence[TokenizedSentence], inputs: Inputs, clean: Tensor, logits: Tensor
+        self, sentences: Sequence[TokenizedSentence], inputs: Inputs, clean: Tensor, scores: Tensor
     ) -> None:
-        """Puts the mean everywhere but at the sentence rows, batch by batch until that changes the logits."""
+        """Puts the mean everywhere but at the sentence rows, batch by batch until that changes the scores."""
         if not self.only_sentence_row:
             return
         alone = self._means[0].expand_as(clean).clone()
         at = torch.tensor([sentence.sentence_token for sentence in sentences], device=clean.device)
         line = torch.arange(len(at), device=at.device)[at >= 0]
         alone[line, at[at >= 0]] = clean[line, at[at >= 0]]
-        self.only_sentence_row = torch.equal(self.upper.logits(alone, inputs), logits)
+        self.only_sentence_row = torch.equal(self.upper.scores(alone, inputs), scores)
 
 
 @torch.no_grad()

@@ -5,29 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from clvq.activations.store import SentenceRows
 from clvq.interventions.intervals import interval_of
 from clvq.interventions.mode_records import Answer, Spliced
-from clvq.interventions.outcomes import correct, divergence, flipped
 from clvq.interventions.records import Interval
+from clvq.language_model.targets import Target
 
 OTHERS = ("clean", "ablated")
 """What stands where no row is."""
 
 
-def outcome(prefix: str, logits: Tensor, clean: Tensor, truth: Tensor) -> dict[str, Tensor]:
+def outcome(prefix: str, scores: Tensor, clean: Tensor, truth: Tensor, target: Target) -> dict[str, Tensor]:
     """Figures `[B]` of an answer beside the clean one; NaN for those of labels where there is none (`truth` -1)."""
-    changed, expected = logits.double().log_softmax(dim=1), clean.double().log_softmax(dim=1)
-    of_truth = -changed.gather(1, truth.clamp_min(0)[:, None])[:, 0]
+    changed, expected = target.compared(scores.double()), target.compared(clean.double())
     return {
-        f"{prefix}agreement": ~flipped(clean, logits),
-        f"{prefix}kl": divergence(expected, changed),
-        f"{prefix}loss": -changed.gather(1, clean.argmax(dim=1, keepdim=True))[:, 0],
-        f"{prefix}accuracy": correct(changed, truth),
-        f"{prefix}loss_labels": torch.where(truth >= 0, of_truth, torch.nan),
+        f"{prefix}agreement": ~target.flipped(expected, changed),
+        f"{prefix}kl": target.divergence(expected, changed),
+        f"{prefix}loss": target.loss(expected, changed),
+        f"{prefix}accuracy": target.correct(changed, truth),
+        f"{prefix}loss_labels": target.label_loss(changed, truth),
     }
 
 

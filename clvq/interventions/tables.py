@@ -35,7 +35,8 @@ def results_of(measured: SentenceEffects, config: FaithfulnessConfig) -> EditRes
         ],
         groups=[seeds_of(group) for group, _ in groups],
         clean=tables.clean,
-        names=names_of(config),
+        target=measured.target,
+        names=names_of(config, measured.target["kind"]),
         tables=Tables.joined(single),
         seeds=Tables.joined(
             _over_seeds([single[number] for number in group.members], tables.of(group.name, of_seeds))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from clvq.config import HARD
+from clvq.config import HARD, SCORES
 from clvq.interventions.controls import CLASS_DIRECTION
 from clvq.interventions.mode_records import ConceptEffects, ControlledEffect, ProbeResult, ProbeRow, SpliceResult
 from clvq.interventions.names import EDIT_NAMES, control_name
@@ -56,13 +56,14 @@ def _of_edits(results: EditResults) -> Verdict:
             above = shown if len(compared) == len(HARD) else half
             kind = above if min(map(_low, compared)) > 0 else fewer if min(map(_high, compared)) < 0 else unshown
             kind.append(_outcome(results, part, min(compared, key=_low)))
+    verb, what = ("flip", "predictions") if results.has_choices else ("move", "scores by over 1 SD")
     sentences = [
         f"{start}: {_named(outcomes)}."
         for start, outcomes in (
-            ("Concepts flip more predictions than their controls", shown),
-            ("Concepts flip more predictions than the one control that could be matched", half),
+            (f"Concepts {verb} more {what} than their controls", shown),
+            (f"Concepts {verb} more {what} than the one control that could be matched", half),
             ("No effect shown, the interval holds 0", unshown),
-            ("Concepts flip fewer predictions than a control", fewer),
+            (f"Concepts {verb} fewer {what} than a control", fewer),
         )
         if outcomes
     ]
@@ -71,9 +72,10 @@ def _of_edits(results: EditResults) -> Verdict:
 
 def _outcome(results: EditResults, part: Part, row: SelectivityRow) -> str:
     """Say what the edit does, and what of it is beyond the control that it is least beyond."""
+    moved = "flipped" if results.has_choices else "moved"
     value, low, high = (100 * (end or 0.0) for end in (row.selectivity, row.low, row.high))
     beyond = f"{value:+.1f} points [{low:+.1f}, {high:+.1f}] beyond {results.names[row.control]}"
-    return f"{_called(results, part)} ({results.parts[part][0].flips:.1%} flipped, {beyond})"
+    return f"{_called(results, part)} ({results.parts[part][0].flips:.1%} {moved}, {beyond})"
 
 
 def _differences(results: EditResults) -> list[str]:
@@ -86,9 +88,9 @@ def _differences(results: EditResults) -> list[str]:
             more = "more" if min(row.difference for row in rows) > 0 else "less"
             names = results.called(first), results.called(other)
             sentences.append(
-                f"{names[0]} is {more} selective than {names[1]} in flips."
+                f"{names[0]} is {more} selective than {names[1]} in {results.names['flips']}."
                 if sure and len({row.difference > 0 for row in rows}) == 1
-                else f"No difference shown between {names[0]} and {names[1]} in flips."
+                else f"No difference shown between {names[0]} and {names[1]} in {results.names['flips']}."
             )
     return sentences
 
@@ -140,7 +142,8 @@ def _high(row: SelectivityRow) -> float:
 def _of_concepts(results: ConceptEffects) -> Verdict:
     tested = [row for row in results.concepts if row.coherent.q is not None]
     driving = [row for row in tested if is_sure(row.coherent)]
-    what = "what is predicted" if results.class_ is None else results.class_
+    is_score = results.target in SCORES
+    what = "the score" if is_score else "what is predicted" if results.class_ is None else results.class_
     warnings = []
     if few := len(results.concepts) - len(tested):
         warnings.append(f"{few:,} concepts are not tested: they stand on too few texts, or the control has no match.")
@@ -149,8 +152,9 @@ def _of_concepts(results: ConceptEffects) -> Verdict:
         return Verdict([sentence], warnings)
     named = _named([f"{row.code} ({row.coherent.value:+.3f})" for row in driving])
     also = sum(is_sure(row.own) for row in driving)
+    falling = "it" if is_score else "its probability"
     sentences = [
-        f"{len(driving):,} of {len(tested):,} concepts drive {what}: without them its probability falls more than "
+        f"{len(driving):,} of {len(tested):,} concepts drive {what}: without them {falling} falls more than "
         f"under a coherent random step (q <= {SURE:g}). The largest effects: {named}.",
         f"For {also:,} of them the fall is also beyond that under the words' own deviations.",
     ]
@@ -164,9 +168,10 @@ def is_sure(effect: ControlledEffect) -> bool:
 
 def _of_splice(result: SpliceResult) -> Verdict:
     clean = result.others["clean"]
-    answer = "prediction" if result.target == "class" else "next token"
+    answer = "prediction" if result.target == "class" else result.target
+    same = "score changes by less than 1 SD" if result.target in SCORES else f"{answer} stays the same"
     sentences = [
-        f"With the reconstruction in place of layer {result.layer}, the model's {answer} stays the same in "
+        f"With the reconstruction in place of layer {result.layer}, the model's {same} in "
         f"{_percent(clean.spliced.agreement)} of {result.sentences:,} sentences; with the mean in its place, in "
         f"{clean.ablated.agreement.value:.1%}."
     ]

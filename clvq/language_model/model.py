@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, groupby
@@ -23,19 +24,20 @@ from clvq.language_model.loading import explained, load_files, split_revision
 from clvq.language_model.randomized import randomize
 from clvq.language_model.rows import BatchRows, row_layout
 from clvq.language_model.sites import Site, find_sites, is_causal, length_limit, no_cache, watch
+from clvq.language_model.targets import NOTHING, Asked, ClassTarget, Target
 from clvq.language_model.tokenization import TokenizedSentence, WordTokenizer, filler_ids, special_ids
 from clvq.progress import Progress, Report, silent
 
 
 class BatchResult(NamedTuple):
-    """What `LanguageModel.run` gives, on the model's device; R: rows of all sentences, C: classes."""
+    """What `LanguageModel.run` gives, on the model's device; R: rows of all sentences, C: answers."""
 
     hidden: dict[int, Tensor]
     """For each layer `[R, D]`, the sentences' rows one after another, in the model's type."""
     row_counts: list[int]
     """Rows of each sentence; 0 for a sentence without tokens."""
-    logits: Tensor | None
-    """`[B, C]` in 32 bits, NaN for a sentence without tokens; None when no prediction was asked for."""
+    scores: Tensor | None
+    """`[B, C]` of the model's target in 32 bits, NaN for a sentence without tokens; None when none were asked for."""
 
 
 class _EnoughError(Exception):
@@ -55,9 +57,10 @@ class LanguageModel:
         fingerprint: str = "",
         no_head_reason: str | None = None,
         max_length: int | None = None,
+        asked: Asked = NOTHING,
     ) -> None:
         """`model` with its classification head; or, and why in `no_head_reason`, the base model alone or with its
-        head for the next token."""
+        head for the next token, of which `asked` is asked."""
         self.model_id = model_id
         self.revision = revision
         self.fingerprint = fingerprint
@@ -72,10 +75,6 @@ class LanguageModel:
         self.architecture: str = (self.config.architectures or [type(model).__name__])[0]
         self.device: torch.device = model.device
         self.dtype: torch.dtype = model.dtype
-        self.label_names: list[str] | None = None
-        if self.no_head_reason is None:
-            names = self.config.id2label
-            self.label_names = [str(names.get(index, f"LABEL_{index}")) for index in range(self.config.num_labels)]
         self._text_config = self.config.get_text_config()
         self.config.return_dict = self._text_config.return_dict = True  # whatever its file says: outputs have names
         pad = getattr(self._text_config, "pad_token_id", None)
@@ -90,6 +89,10 @@ class LanguageModel:
             blocks = getattr(self._text_config, "num_hidden_layers", 0)
             self._sites, self._widths = find_sites(self.base, blocks, self.ids([probe]))
             self.is_decoder = is_causal(self.base, self.ids([probe[:4], [*probe[:3], probe[-1]]]))
+        keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self._keeps_last = keeps and self.predicts_next_token
+        self.target = self._target_of(asked)
+        """What is asked of the model; None where it has no head that answers."""
         self.num_layers = len(self._sites) - 1
         self.max_length = length_limit(self.base, tokenizer, max_length)
         self._word_tokenizer = WordTokenizer(tokenizer, max_length=self.max_length, is_decoder=self.is_decoder)
@@ -108,6 +111,7 @@ class LanguageModel:
         max_length: int | None = None,
         next_token: bool = False,
         randomized: bool = False,
+        asked: Asked = NOTHING,
         progress: Report = silent,
     ) -> LanguageModel:
         """Load `model`: a local folder, `user/name`, or `user/name@revision`.
@@ -115,14 +119,13 @@ class LanguageModel:
         Weights come from safetensors only: in 32 bits, on CUDA in the checkpoint's own type. `device` None is
         CUDA where there is one, else the CPU. `max_length` counts tokens, special ones included; it may go
         beyond what the tokenizer says, not beyond what the model takes. With `next_token` a causal language model
-        keeps the head that predicts its next token; hidden states and fingerprint are the same without. With
-        `randomized` the values of each weight are in a random order, and the fingerprint says so. `progress` is told
-        where not all sentences may share a batch.
+        keeps the head that predicts its next token; hidden states and fingerprint are the same without. So it does
+        where something is `asked` of that head. With `randomized` the values of each weight are in a random order, and
+        the fingerprint says so. `progress` is told where not all sentences may share a batch.
         """
         name, revision = split_revision(model, revision)
-        target = pick_device(device)
         with explained(name):
-            files = load_files(name, revision, target, trust_remote_code, next_token)
+            files = load_files(name, revision, pick_device(device), trust_remote_code, next_token or bool(asked))
             if randomized:
                 randomize(files.model)
             loaded = cls(
@@ -133,10 +136,36 @@ class LanguageModel:
                 fingerprint=f"{RANDOMIZED}{files.fingerprint}" if randomized else files.fingerprint,
                 no_head_reason=files.no_head_reason,
                 max_length=max_length,
+                asked=asked,
             )
         if note := loaded.sharing.note(name):
             progress(Progress("model", note=note))
         return loaded
+
+    def _target_of(self, asked: Asked) -> Target | None:
+        """Return what is asked of the model: by its head, or by `asked` of the next token. ClvqError where it cannot
+        be asked that."""
+        answers = self.predicts_next_token and self.is_decoder
+        if asked and not answers:
+            reason = "it has a classification head" if self.no_head_reason is None else self.no_head_reason
+            raise ClvqError(
+                f"{self.model_id} gives no next token ({reason}): --target and label words are for causal language "
+                "models. Leave them out, or use such a model."
+            )
+        if self.no_head_reason is None:
+            names = self.config.id2label
+            return ClassTarget(tuple(str(names.get(i, f"LABEL_{i}")) for i in range(self.config.num_labels)))
+        return asked.target(self.tokenizer, self.model.get_output_embeddings().weight.shape[0]) if answers else None
+
+    @property
+    def label_names(self) -> list[str] | None:
+        """Names of the answers that labels and predictions number; None where there are none."""
+        return None if self.target is None else self.target.names
+
+    @property
+    def head_reads_padding(self) -> bool:
+        """Whether the head finds the last token of a text by the padding behind it."""
+        return self.target is not None and not self.target.reads_next_token
 
     def width(self, layer: int) -> int:
         """Size of the hidden states at `layer`."""
@@ -185,30 +214,30 @@ class LanguageModel:
         pooling: str = "last",
         predict: bool = False,
     ) -> BatchResult:
-        """States of all rows of `sentences` at `layers`, and the logits when `predict`, in one forward where they may
-        share it.
+        """States of all rows of `sentences` at `layers`, and the target's scores when `predict`, in one forward where
+        they may share it.
 
         A word's row is the state of its last sub-word, its first, or their mean, as `pooling` says. Without
         `predict` the blocks above the highest layer do not run.
         """
         self.check_layers(layers)
-        if predict and self.label_names is None:
+        if predict and self.target is None:
             raise ClvqError(f"{self.model_id} cannot predict: {self.no_head_reason}.")
-        pad = self.padding_id(sentences, predict)
+        pad = self.padding_id(sentences, predict and self.head_reads_padding)
         groups = self._groups(sentences, pad)
         if pad is None or len(groups) > 1:
             parts = [self.run(group, layers, pooling, predict) for group in groups]
             return BatchResult(
                 {layer: torch.cat([part.hidden[layer] for part in parts]) for layer in layers},
                 [count for part in parts for count in part.row_counts],
-                torch.cat([part.logits for part in parts if part.logits is not None]) if predict else None,
+                torch.cat([part.scores for part in parts if part.scores is not None]) if predict else None,
             )
         layouts = [row_layout(sentence, pooling) for sentence in sentences]
         place: dict[str, Any] = {"dtype": self.dtype, "device": self.device}
         hidden = {layer: torch.empty(0, self._widths[layer], **place) for layer in layers}
-        logits: Tensor | None = None
-        if predict:
-            logits = torch.full((len(sentences), self.config.num_labels), torch.nan, device=self.device)
+        scores: Tensor | None = None
+        if predict and self.target is not None:
+            scores = torch.full((len(sentences), self.target.count), torch.nan, device=self.device)
         present = [index for index, sentence in enumerate(sentences) if sentence.input_ids]
         if present and (layers or predict):
             inputs = self.ids([sentences[index].input_ids for index in present], pad)
@@ -217,15 +246,31 @@ class LanguageModel:
             capturing = self.capturing(layers, rows.gather, captured, stop=not predict)
             with torch.inference_mode(), model_code(self.model_id), capturing:
                 if predict:
-                    with self.head_padding(pad if len(present) > 1 else None):
-                        output = self.model(**inputs, **no_cache(self.model)).logits
+                    answered = self.scores(**inputs, pad=pad if len(present) > 1 else None)
                 else:
                     self.base(**inputs, **no_cache(self.base))
             # Copies made here, outside inference mode, may take part in a later autograd graph.
             hidden = {layer: captured[layer].clone() for layer in layers}
-            if logits is not None:
-                logits[present] = output.float()
-        return BatchResult(hidden, [len(layout.flags) for layout in layouts], logits)
+            if scores is not None:
+                scores[present] = answered
+        return BatchResult(hidden, [len(layout.flags) for layout in layouts], scores)
+
+    def scores(self, input_ids: Tensor, attention_mask: Tensor, pad: int | None) -> Tensor:
+        """Return the target's scores `[B, C]` of texts that are padded on the right, in 32 bits.
+
+        `pad` is what stands at padding, for a head that looks for it where no config names it.
+        """
+        assert self.target is not None, "a model without a head has no scores"
+        arguments: dict[str, Any] = no_cache(self.model)
+        last = attention_mask.sum(dim=1) - 1
+        if self._keeps_last:
+            places, last = last.unique(return_inverse=True)  # [P]: batches are of like length, so these are few
+            arguments["logits_to_keep"] = places
+        with model_code(self.model_id), self.head_padding(pad if self.head_reads_padding else None):
+            output: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask, **arguments).logits
+        if self.target.reads_next_token:
+            output = output[torch.arange(len(output), device=output.device), last]
+        return self.target.scores(output.float())
 
     def _groups(self, sentences: Sequence[TokenizedSentence], pad: int | None) -> list[list[TokenizedSentence]]:
         """The sentences in their order, cut into those that share a forward."""
@@ -236,9 +281,10 @@ class LanguageModel:
         return [list(sentences)]
 
     def _trial_values(self, sentences: list[TokenizedSentence]) -> list[Tensor]:
-        """States of all tokens at all layers, and, where there is a head, its probabilities."""
-        result = self.run(sentences, range(self.num_layers + 1), predict=self.label_names is not None)
-        return [*result.hidden.values(), *([] if result.logits is None else [result.logits.softmax(dim=1)])]
+        """States of all tokens at all layers, and, where there is a classification head, its answers."""
+        result = self.run(sentences, range(self.num_layers + 1), predict=self.head_reads_padding)
+        answers = [] if result.scores is None or self.target is None else [self.target.stored(result.scores)]
+        return [*result.hidden.values(), *answers]
 
     def ids(self, rows: list[list[int]], pad: int = 0) -> dict[str, Tensor]:
         """Input ids and attention mask `[B, T]`, padded on the right.

@@ -6,7 +6,6 @@ they are made to hand on what they get, if a trial shows that this changes nothi
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -40,28 +39,26 @@ class UpperLayers:
 
         inputs = upper.inputs(sentences)
         states = upper.states(inputs)             # [B, T, D] at the layer, once
-        logits = upper.logits(states, inputs)     # of these or of any other states, as often as needed
+        scores = upper.scores(states, inputs)     # of these or of any other states, as often as needed
 
-    Logits are those of the classification head, `[B, C]`, or of a language model's next token after the last one,
-    `[B, V]`, in 32 bits. The model's own states give its own logits, to the last bit. The model's parameters no
-    longer take part in gradients.
+    Scores `[B, C]` are those of the model's target (`targets`), in 32 bits. The model's own states give its own scores,
+    to the last bit. The model's parameters no longer take part in gradients.
     """
 
     def __init__(self, model: LanguageModel, layer: int) -> None:
         """ClvqError where the model has no such layer, no head, or does not run on as it should."""
-        if model.label_names is None and not (model.predicts_next_token and model.is_decoder):
+        if model.target is None:
             raise ClvqError(
                 f"{model.model_id} predicts nothing that could be explained: {model.no_head_reason}. "
                 "Use a model with a classification head, or a causal language model."
             )
         self.model = model
+        self.target = model.target
         self.layer = layer
         self._site = model.locate(layer)
         model.model.requires_grad_(False)
         blocks = _blocks(model, layer)
         self._below: list[tuple[nn.Module, Callable[..., Any]]] = []
-        keeps = "logits_to_keep" in inspect.signature(model.model.forward).parameters
-        self._keeps_last = keeps and model.predicts_next_token
         self._try_out(blocks)
 
     @property
@@ -75,7 +72,7 @@ class UpperLayers:
         if len(lengths) > 1 and not all(self.model.sharing.allows(lengths[0], length) for length in lengths):
             raise ClvqError(f"{self.model.model_id} takes {self.model.sharing.value} in one batch: give others apart.")
         # The choice of a batch: one sentence becomes several when many states of it are tried at a time.
-        pad = self.model.padding_id([*sentences, *sentences], self.model.label_names is not None)
+        pad = self.model.padding_id([*sentences, *sentences], self.model.head_reads_padding)
         if pad is None:
             raise ClvqError(f"{len(sentences)} texts use every token of {self.model.model_id}: give fewer at a time.")
         return Inputs(**self.model.ids([sentence.input_ids for sentence in sentences], pad), pad=pad)
@@ -90,8 +87,8 @@ class UpperLayers:
             base(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, **no_cache(base))
         return captured[self.layer]
 
-    def logits(self, states: Tensor, inputs: Inputs) -> Tensor:
-        """The logits when `states` `[B, T, D]` stand at the layer; what stands at padding has no influence."""
+    def scores(self, states: Tensor, inputs: Inputs) -> Tensor:
+        """The scores when `states` `[B, T, D]` stand at the layer; what stands at padding has no influence."""
         handle = splice(self._site, states)
         try:
             with self._passing():
@@ -100,17 +97,7 @@ class UpperLayers:
             handle.remove()
 
     def _run(self, inputs: Inputs) -> Tensor:
-        model, last = self.model.model, inputs.attention_mask.sum(dim=1) - 1
-        arguments: dict[str, Any] = no_cache(model)
-        if self._keeps_last:
-            places, last = last.unique(return_inverse=True)  # [P]: batches are of like length, so these are few
-            arguments["logits_to_keep"] = places
-        pad = inputs.pad if self.model.label_names is not None else None
-        with model_code(self.model.model_id), self.model.head_padding(pad):
-            output: Tensor = model(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, **arguments).logits
-        if self.model.label_names is None:
-            output = output[torch.arange(len(output), device=output.device), last]
-        return output.float()
+        return self.model.scores(*inputs)
 
     @contextmanager
     def _passing(self) -> Iterator[None]:
@@ -130,7 +117,7 @@ class UpperLayers:
     @torch.no_grad()
     def _try_out(self, blocks: list[nn.Module]) -> None:
         """Proves on two short texts, or on one where two cannot share a forward, that the model's own states give its
-        own logits, and that other states give the same logits whether the blocks below run or not; only then are they
+        own scores, and that other states give the same scores whether the blocks below run or not; only then are they
         passed over."""
         texts = [text for text in self.model.tokenize(_TRIAL) if text.input_ids]
         inputs = self.inputs(texts if self.model.sharing is Sharing.ANY else texts[:1])
@@ -142,17 +129,17 @@ class UpperLayers:
             for handle in handles:
                 handle.remove()
         states = self.states(inputs)
-        if not torch.equal(self.logits(states, inputs), plain):
+        if not torch.equal(self.scores(states, inputs), plain):
             raise ClvqError(
                 f"{self.model.model_id} cannot be run on from layer {self.layer}: its own states there do not give "
-                "its own logits. Train on another --input-layer."
+                "its own scores. Train on another --input-layer."
             )
         others = (states, states / 2)
-        expected = [self.logits(other, inputs) for other in others]
+        expected = [self.scores(other, inputs) for other in others]
         self._below = [(block, _passing_like(kinds[block])) for block in blocks if block in kinds]
         try:
             proved = all(
-                torch.equal(self.logits(other, inputs), logits) for other, logits in zip(others, expected, strict=True)
+                torch.equal(self.scores(other, inputs), scores) for other, scores in zip(others, expected, strict=True)
             )
         except Exception:  # a block whose output is more than a tuple of states, to whoever reads it
             proved = False

@@ -139,7 +139,7 @@ def _word_gradients(store: ActivationStore, upper: UpperLayers, sentences: Seque
 
 def scores(upper: UpperLayers, states: Tensor, inputs: Inputs) -> Tensor:
     """Return the logits `[B, C]` of the ANSWERS likeliest answers, differentiable in the `states` `[B, T, D]`."""
-    logits = upper.logits(states, inputs)
+    logits = upper.scores(states, inputs)
     return logits.topk(min(ANSWERS, logits.shape[1]), dim=1).values
 
 

@@ -254,6 +254,7 @@ class _Training:
         store, config = self.store, self.config
         return {
             "model": store.provenance["model"],
+            "target": store.target,
             "corpus": store.provenance["corpus"],
             "rows": store.fingerprint,
             "layers": {

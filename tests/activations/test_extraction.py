@@ -104,8 +104,8 @@ def test_every_row_is_the_one_of_its_own_sentence(
                 torch.testing.assert_close(stored, alone.hidden[layer], atol=1e-5, rtol=1e-5)
                 norms = states[layer].norms()[begin:end]
                 np.testing.assert_allclose(norms, alone.hidden[layer].norm(dim=1).numpy(), rtol=1e-4)
-            assert sentence.prediction == int(alone.logits.argmax())  # type: ignore[union-attr]
-            np.testing.assert_allclose(sentence.probabilities, alone.logits.softmax(1)[0].numpy(), atol=1e-5)  # type: ignore[union-attr]
+            assert sentence.prediction == int(alone.scores.argmax())  # type: ignore[union-attr]
+            np.testing.assert_allclose(sentence.probabilities, alone.scores.softmax(1)[0].numpy(), atol=1e-5)  # type: ignore[union-attr]
     assert len(store.manifest["layers"]["2"]["shards"]["train"]) > 2, "the test wants several shards"
 
 

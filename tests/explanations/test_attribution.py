@@ -51,8 +51,8 @@ def test_a_layers_own_states_give_the_models_own_logits_to_the_last_bit(name: st
         states = upper.states(inputs)
         assert states.shape == (*inputs.input_ids.shape, model.width(upper.layer))
         with torch.no_grad():
-            logits = upper.logits(states, inputs)
-        assert torch.equal(logits, model.run(sentences, [], predict=True).logits)
+            logits = upper.scores(states, inputs)
+        assert torch.equal(logits, model.run(sentences, [], predict=True).scores)
         assert upper.skips_below == (upper.layer > 0)
 
 
@@ -67,7 +67,7 @@ def test_edited_states_give_what_the_whole_model_gives_with_the_same_edit(
     upper = UpperLayers(model, 1)
     block = next(m for m in plain.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == model.num_layers)[1]
     inputs = upper.inputs(model.tokenize(TEXTS))
-    logits = upper.logits(0.5 * upper.states(inputs) + 0.1, inputs)
+    logits = upper.scores(0.5 * upper.states(inputs) + 0.1, inputs)
     for text, ours in zip(TEXTS, logits, strict=True):
         handle = block.register_forward_pre_hook(lambda _, args: (0.5 * args[0] + 0.1, *args[1:]))
         theirs = plain(input_ids=tokenizer(text, return_tensors="pt")["input_ids"]).logits[0]
@@ -79,7 +79,7 @@ def test_gradients_reach_the_states_and_stop_at_padding(language_model: Load) ->
     upper = UpperLayers(language_model("bert"), 2)
     inputs = upper.inputs(upper.model.tokenize(TEXTS))
     states = upper.states(inputs).requires_grad_()
-    upper.logits(states, inputs)[:, 0].sum().backward()
+    upper.scores(states, inputs)[:, 0].sum().backward()
     size = states.grad.abs().sum(dim=2)
     assert (size[inputs.attention_mask == 1] > 0).all()
     assert (size[inputs.attention_mask == 0] == 0).all()
@@ -96,8 +96,8 @@ def test_a_block_that_cannot_be_passed_over_runs(tmp_path: Path) -> None:
     assert not upper.skips_below
     sentences = model.tokenize(TEXTS)
     inputs = upper.inputs(sentences)
-    states, expected = upper.states(inputs), model.run(sentences, [], predict=True).logits
-    assert torch.equal(upper.logits(states, inputs), expected)
+    states, expected = upper.states(inputs), model.run(sentences, [], predict=True).scores
+    assert torch.equal(upper.scores(states, inputs), expected)
 
 
 @pytest.mark.parametrize("name", sorted({**tiny_models.BUILDERS, **tiny_models.PADDING_READERS}))
@@ -124,14 +124,14 @@ def test_attributions_are_those_of_captum_text_by_text(name: str, language_model
             inputs = upper.inputs([sentence])
 
             def run_on(given: torch.Tensor, inputs: Inputs = inputs) -> torch.Tensor:
-                return torch.cat([upper.logits(state[None], inputs) for state in given])
+                return torch.cat([upper.scores(state[None], inputs) for state in given])
 
             values = IntegratedGradients(run_on).attribute(states, baseline, target=ours.target, n_steps=32)
         expected = values.float().sum(dim=2)[0]
         assert torch.allclose(torch.tensor(ours.tokens), expected, atol=2e-4 * float(expected.abs().max()))
         logits = plain(input_ids=ids).logits[0]
         assert ours.target == int(logits.argmax())
-        assert ours.probability == pytest.approx(float(logits.softmax(0).max()), abs=1e-4)
+        assert ours.confidence == pytest.approx(float(logits.softmax(0).max()), abs=1e-4)
 
 
 def test_of_a_linear_model_the_attributions_are_known(language_model: Load) -> None:
@@ -186,7 +186,7 @@ def test_a_causal_language_model_explains_its_next_token(name: str, tmp_path: Pa
     plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     for upper in all_layers(model):
         inputs = upper.inputs(sentences)
-        logits = upper.logits(upper.states(inputs), inputs)
+        logits = upper.scores(upper.states(inputs), inputs)
         for sentence, ours in zip(sentences, logits, strict=True):
             theirs = plain(input_ids=torch.tensor([sentence.input_ids])).logits[0, -1]
             assert torch.allclose(ours, theirs, atol=1e-4)

@@ -62,7 +62,7 @@ def test_effects_are_those_of_a_plain_loop_over_sentences(checkpoint: clvq.Check
         of_words = [int(code) for code, flag in zip(own, row.flags, strict=True) if flag & WORD]
         inputs = upper.inputs([tokens])
         states = upper.states(inputs)
-        clean = upper.logits(states, inputs)[0].softmax(0)
+        clean = upper.scores(states, inputs)[0].softmax(0)
         for code in sorted({code for code in of_words if code >= 0}):
             direction = space.directions(torch.tensor([code]))[0]
             edited, towards = states.clone(), states.clone()
@@ -72,7 +72,7 @@ def test_effects_are_those_of_a_plain_loop_over_sentences(checkpoint: clvq.Check
                     moved = (gap @ direction) * direction
                     edited[0, token] -= moved
                     towards[0, token] -= gap * moved.norm() / gap.norm()
-            chances = [upper.logits(each, inputs)[0].softmax(0)[clean.argmax()] for each in (edited, towards)]
+            chances = [upper.scores(each, inputs)[0].softmax(0)[clean.argmax()] for each in (edited, towards)]
             falls.setdefault(code, []).append((row.text, *(float(clean.max() - chance) for chance in chances)))
     assert {row.code for row in found.concepts} == set(falls)
     for row in found.concepts:

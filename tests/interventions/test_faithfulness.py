@@ -100,12 +100,12 @@ def test_an_edit_that_moves_nothing_gives_the_models_own_logits_to_the_last_bit(
     upper = UpperLayers(model, 1)
     space = zero_space(model.width(1))
     seen: list[Tensor] = []
-    original = upper.logits
-    upper.logits = lambda states, inputs: seen.append(original(states, inputs)) or seen[-1]  # type: ignore[method-assign]
+    original = upper.scores
+    upper.scores = lambda states, inputs: seen.append(original(states, inputs)) or seen[-1]  # type: ignore[method-assign]
     interventions = Interventions(upper, space, pooling="last", dtype="float32", batch_tokens=4096)
     plan = plan_of({EVERY_WORD: CONTROLS, Place("sentence"): ("own",)}, edits=("removal", "projection"))
     effects = effects_of(interventions, subjects_of(model), plan)
-    own = model.run(sorted(model.tokenize(TEXTS), key=lambda s: -len(s.input_ids)), [], predict=True).logits
+    own = model.run(sorted(model.tokenize(TEXTS), key=lambda s: -len(s.input_ids)), [], predict=True).scores
     assert len(seen) == 1 + 2 * (1 + 2 + 6 * 2) + 2 * 2
     assert all(torch.equal(logits, own) for logits in seen)
     assert all(
@@ -138,7 +138,7 @@ def test_a_removal_is_what_the_whole_model_gives_with_the_same_edit(name: str, l
     for number, sentence in enumerate(model.tokenize(TEXTS)):
         inputs = upper.inputs([sentence])
         states = upper.states(inputs)
-        clean = upper.logits(states, inputs)[0].softmax(0)
+        clean = upper.scores(states, inputs)[0].softmax(0)
         last = sentence.word_tokens[-1]
         unit = space.basis(states[:1, last[-1]])[0, :, 0]
         for control in (None, "own"):
@@ -151,7 +151,7 @@ def test_a_removal_is_what_the_whole_model_gives_with_the_same_edit(name: str, l
                     step = step.norm() * (state - space.mean) / (state - space.mean).norm()
                 edited[0, token] = state - step
                 moved += float(step.norm())
-            changed = upper.logits(edited, inputs)[0].softmax(0)
+            changed = upper.scores(edited, inputs)[0].softmax(0)
             effects = found[Change("removal", SALIENT, control)]
             assert effects.tokens[number] == len(tokens)
             assert effects.distance[number] == pytest.approx(moved, rel=1e-4, abs=1e-5)

@@ -95,7 +95,7 @@ def kl_of(model: LanguageModel, subject: Subject, step: Callable[[Tensor, Tensor
             moved = step(states[0, token], states[0, tokens[-1]])
             edited[0, token] += moved
             far += float(moved.norm())
-    clean, changed = (upper.logits(each, inputs)[0].log_softmax(0) for each in (states, edited))
+    clean, changed = (upper.scores(each, inputs)[0].log_softmax(0) for each in (states, edited))
     return float((clean.exp() * (clean - changed)).sum()), far
 
 

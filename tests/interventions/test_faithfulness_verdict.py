@@ -22,7 +22,7 @@ from clvq.interventions.verdict import verdict
 
 NAMES = {
     "removal": "centred removal", "salient": "most salient word", "sentence": "sentence row",
-    "coherent": "coherent random", "own": "own deviation",
+    "coherent": "coherent random", "own": "own deviation", "flips": "flips",
 }  # fmt: skip
 Bounds = tuple[float, float]
 
@@ -62,8 +62,8 @@ def results(
         for name in names[1:]
         for control in ("coherent", "own")
     ]
-    clean = Clean(100, 90, 0.9, 0.5)
-    return EditResults({}, [], groups, clean, NAMES, tables, Tables([], [], []), [], differences)
+    clean, target = Clean(100, 90, 0.9, 0.5), {"kind": "class", "unit": None}
+    return EditResults({}, [], groups, clean, target, NAMES, tables, Tables([], [], []), [], differences)
 
 
 def test_edits_are_sorted_by_what_is_shown() -> None:
@@ -141,7 +141,8 @@ def spliced(share: Interval | None, **changed: Any) -> SpliceResult:
     others = {name: Spliced(share, None, 0.1, answer, answer) for name in ("clean", "ablated")}
     values = {
         "input_layer": 4, "layer": 8, "target": "class", "sentences": 80, "left_out": 0, "only_sentence_row": False,
-        "distinct_texts": 80, "tokens": 900, "tokens_of_rows": 800, "accuracy": None, "others": others,
+        "distinct_texts": 80, "tokens": 900, "tokens_of_rows": 800, "accuracy": None, "unit": None,
+        "others": others,
     }  # fmt: skip
     return SpliceResult(**{**values, **changed})
 
@@ -199,7 +200,9 @@ def concept(code: int, value: float, q: float | None, own_q: float | None = 0.5)
 
 def test_concepts_that_drive_a_class() -> None:
     said = verdict(
-        ConceptEffects("toxic", 80, [concept(7, 0.2, 0.01, 0.01), concept(3, 0.1, 0.05), concept(1, 0.1, 0.06)])
+        ConceptEffects(
+            "toxic", "class", None, 80, [concept(7, 0.2, 0.01, 0.01), concept(3, 0.1, 0.05), concept(1, 0.1, 0.06)]
+        )
     )
     assert said.sentences == [
         "2 of 3 concepts drive toxic: without them its probability falls more than under a coherent random step "
@@ -207,7 +210,7 @@ def test_concepts_that_drive_a_class() -> None:
         "For 1 of them the fall is also beyond that under the words' own deviations.",
     ]
     assert said.warnings == []
-    none = verdict(ConceptEffects(None, 80, [concept(1, 0.1, 0.06), concept(2, 0.3, None)]))
+    none = verdict(ConceptEffects(None, "class", None, 80, [concept(1, 0.1, 0.06), concept(2, 0.3, None)]))
     assert none.sentences == [
         "No effect shown: none of 1 concepts drives what is predicted beyond a coherent random step."
     ]

@@ -66,13 +66,13 @@ def test_rows_and_predictions_do_not_depend_on_the_batch(
         lengths = [len(sentences[index].input_ids) for index in batch]
         assert len(batch) == 1 or len(batch) * max(lengths) <= batch_tokens
         result = model.run([sentences[index] for index in batch], [1, model.num_layers], predict=True)
-        assert result.logits is not None
+        assert result.scores is not None
         first = 0
         for place, index in enumerate(batch):
             if not sentences[index].input_ids:
                 continue
             states, logits = states_and_logits(plain, sentences[index].input_ids)
-            assert_close(result.logits[place], logits)
+            assert_close(result.scores[place], logits)
             tokens = sorted(token for word in sentences[index].word_tokens for token in word)
             tokens = sorted({*tokens, sentences[index].sentence_token})
             for layer in (1, model.num_layers):
@@ -96,8 +96,8 @@ def test_sentences_given_in_any_mixture_are_run_apart(
     model = language_model(name)
     sentences = model.tokenize(["The film wasn't good!", "slow", "", "boring", "My uncle's script felt slow"], "token")
     result = model.run(sentences, [2], predict=True)
-    assert result.logits is not None
-    for logits, sentence in zip(result.logits, sentences, strict=True):
+    assert result.scores is not None
+    for logits, sentence in zip(result.scores, sentences, strict=True):
         assert_close(logits, states_and_logits(plain_model(name), sentence.input_ids)[1])
     upper = UpperLayers(model, 1)
     with pytest.raises(ClvqError, match="equal length in one batch"):
@@ -189,18 +189,18 @@ def test_a_padding_id_that_the_embeddings_lack(name: str, in_config: bool, tmp_p
     assert model.filler_ids[0] == tokenizer.eos_token_id
     sentences = model.tokenize(["The film wasn't good!", "slow", "My uncle's script felt slow"])
     result = model.run(sentences, [1], predict=True)
-    assert result.logits is not None
-    for logits, sentence in zip(result.logits, sentences, strict=True):
+    assert result.scores is not None
+    for logits, sentence in zip(result.scores, sentences, strict=True):
         assert_close(logits, states_and_logits(plain, sentence.input_ids)[1])
     upper = UpperLayers(model, 1)
     attribution = IntegratedAttribution(
         upper, baseline="padding", steps=16, max_steps=16, completeness=1.0, batch_tokens=4096
     )
     for index, found in next(attribution.batches(sentences)):
-        assert found.probability == pytest.approx(float(result.logits[index].softmax(0).max()), abs=1e-5)
+        assert found.confidence == pytest.approx(float(result.scores[index].softmax(0).max()), abs=1e-5)
         start = upper.states(upper.inputs([sentences[index]._replace(input_ids=filled(model, sentences[index]))]))
-        logits = upper.logits(start, upper.inputs([sentences[index]]))[0]
-        assert found.difference == pytest.approx(float((result.logits[index] - logits)[found.target]), abs=1e-4)
+        logits = upper.scores(start, upper.inputs([sentences[index]]))[0]
+        assert found.difference == pytest.approx(float((result.scores[index] - logits)[found.target]), abs=1e-4)
 
 
 def filled(model: LanguageModel, sentence: TokenizedSentence) -> list[int]:

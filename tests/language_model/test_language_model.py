@@ -149,8 +149,8 @@ def assert_as_naive(ours: LanguageModel, model: Any, tokenizer: Any, texts: list
     rows = [row for item in expected for row in item.rows]
     for layer in layers:
         assert_close(result.hidden[layer], torch.stack([row.states[layer] for row in rows]))
-    if result.logits is not None:
-        for logits, item in zip(result.logits, expected, strict=True):
+    if result.scores is not None:
+        for logits, item in zip(result.scores, expected, strict=True):
             if item.logits is None:
                 assert logits.isnan().all()
             else:
@@ -182,7 +182,7 @@ def test_the_tokenizers_side_of_padding_changes_nothing(
     assert result.row_counts == expected.row_counts
     for layer in layers:
         assert torch.equal(result.hidden[layer], expected.hidden[layer])
-    assert torch.equal(result.logits.nan_to_num(), expected.logits.nan_to_num())  # type: ignore[union-attr]
+    assert torch.equal(result.scores.nan_to_num(), expected.scores.nan_to_num())  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("unit", ["word", "token"])
@@ -340,7 +340,7 @@ def test_a_decoders_prediction_is_that_of_its_last_token(name: str, pad: bool, t
     bodies = [[5, 9, 7], [5], [5, 9, end], [5, 0], [0, 5, 9, 7, 8], [end, 5, 0, 0], [0]]
     sentences = [ours.tokenize([""])[0]._replace(input_ids=ids, sentence_token=len(ids) - 1) for ids in bodies]
     for batch in (sentences, sentences[3:4]):
-        logits = ours.run(batch, [], predict=True).logits
+        logits = ours.run(batch, [], predict=True).scores
         assert logits is not None
         for row, sentence in zip(logits, batch, strict=True):
             with torch.no_grad():
@@ -357,8 +357,8 @@ def test_a_batch_that_uses_every_id_is_predicted_one_by_one(language_model: Load
     sentences = [blank, *(blank._replace(input_ids=ids, sentence_token=len(ids) - 1) for ids in parts)]
     result = ours.run(sentences, [1], predict=True)
     assert result.row_counts == [0] + [1] * len(parts)
-    assert result.logits is not None and result.logits[0].isnan().all()
-    for logits, state, ids in zip(result.logits[1:], result.hidden[1], parts, strict=True):
+    assert result.scores is not None and result.scores[0].isnan().all()
+    for logits, state, ids in zip(result.scores[1:], result.hidden[1], parts, strict=True):
         with torch.no_grad():
             output = model(torch.tensor([ids]), output_hidden_states=True)
         assert_close(logits, output.logits[0])
@@ -370,10 +370,10 @@ def test_sentences_without_rows_are_skipped(name: str, language_model: Load) -> 
     ours = language_model(name)
     sentences = ours.tokenize(["", "   "])
     result = ours.run(sentences[:1], [1], predict=True)
-    assert result.logits is not None and result.logits.shape == (1, 2)
+    assert result.scores is not None and result.scores.shape == (1, 2)
     rows = 0 if name in ("gpt2", "qwen2") else 1
     assert result.row_counts == [rows] and result.hidden[1].shape == (rows, ours.width(1))
-    assert bool(result.logits.isnan().all()) == (rows == 0)
+    assert bool(result.scores.isnan().all()) == (rows == 0)
     nothing = ours.run([], [1], predict=True)
     assert nothing.hidden[1].shape == (0, ours.width(1)) and nothing.row_counts == []
     assert all(row_layout(sentence, "last").words in ([], [-1]) for sentence in sentences)
@@ -417,7 +417,7 @@ def test_states_keep_the_models_type(model_folder: Folder) -> None:
     model, tokenizer = plain(model_folder("llama"))
     ours = LanguageModel(model.to(torch.bfloat16), tokenizer, model_id="bf16")
     result = ours.run(ours.tokenize(TEXTS), [0, 4], "mean", predict=True)
-    assert ours.is_decoder and result.logits is not None and result.logits.dtype == torch.float32
+    assert ours.is_decoder and result.scores is not None and result.scores.dtype == torch.float32
     assert {state.dtype for state in result.hidden.values()} == {torch.bfloat16}
 
 

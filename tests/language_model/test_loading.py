@@ -54,11 +54,11 @@ def test_settings_that_change_no_state_change_nothing(
     sentences = ours.tokenize(TEXTS)
     result, expected = (model.run(sentences, [0, 1], predict=True) for model in (ours, reference))
     tolerance = 1e-5 if "output_attentions" in settings else 0.0
-    assert torch.allclose(result.logits, expected.logits, atol=tolerance)  # type: ignore[arg-type]
+    assert torch.allclose(result.scores, expected.scores, atol=tolerance)  # type: ignore[arg-type]
     assert all(torch.allclose(result.hidden[layer], expected.hidden[layer], atol=tolerance) for layer in (0, 1))
     upper = UpperLayers(ours, 1)
     inputs = upper.inputs(sentences)
-    assert torch.allclose(upper.logits(upper.states(inputs), inputs), result.logits, atol=1e-5)  # type: ignore[arg-type]
+    assert torch.allclose(upper.scores(upper.states(inputs), inputs), result.scores, atol=1e-5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ function explanationCard(explanation) {
   const wrong = data.classes && label !== null && label !== prediction;
   const head = make("p", { className: "verdict" },
     make("a", { href: "#explanation-" + id, className: "number", textContent: id }), " ",
-    make("span", { className: "quiet", textContent: "predicted " }),
-    bdi(target, "prediction"), " " + percent(explanation.probability, 1));
+    make("span", { className: "quiet", textContent: explanation.probability === null ? "score of " : "predicted " }),
+    bdi(target, "prediction"),
+    " " + (explanation.probability === null ? explanation.score.toPrecision(3) : percent(explanation.probability, 1)));
   if (data.classes) head.querySelector(".prediction").style.setProperty("--hue", colour(prediction));
   if (wrong) head.append(" ", make("span", { className: "wrong" }, "wrong: labelled ", bdi(labelName(label))));
   else if (label !== null && !data.classes) head.append(make("span", { className: "quiet" }, ", labelled ", bdi(labelName(label))));
