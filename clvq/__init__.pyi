@@ -343,6 +343,7 @@ def train(
         "clvq", "kmeans", "random", "agglomerative", "ridge-kmeans", "gradient-kmeans", "vqvae", "sae", "crosslayer-sae"
     ] = "clvq",
     metric: Literal["euclidean", "sensitivity"] = "euclidean",
+    predict: Literal["state", "update"] = "state",
     preset: Literal["default", "paper"] = "default",
     codebook_size: int = 400,
     top_k: int = 5,
@@ -405,6 +406,8 @@ def train(
         metric: Distances between states and codes. euclidean: as the states are; sensitivity: steps
             that change what the language model predicts count more, as its gradients over a sample of
             the training sentences say.
+        predict: What the decoder predicts. state: the output layer's state; update: what the layers
+            between add to the input layer's state, to which it is then added.
         preset: Source of the settings that are not given: the defaults of clvq, or the published
             settings.
         codebook_size: Number of codes in the codebook (K).

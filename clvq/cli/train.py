@@ -19,6 +19,7 @@ from clvq.cli.run_folder import Run
 from clvq.config import DEMO, UNUSED, ExtractConfig, TrainConfig
 from clvq.errors import ClvqError
 from clvq.progress import Report
+from clvq.training.updates import of_update
 from clvq.training.verdict import training_verdict
 
 if TYPE_CHECKING:
@@ -83,8 +84,9 @@ def _of_language_model(given: dict[str, Any]) -> dict[str, Any]:
 def _default_name(config: TrainConfig) -> str:
     preset = "-paper" if config.preset == "paper" else ""
     method = "" if config.method == "clvq" else f"-{config.method}"
+    predict = "" if config.predict == "state" else f"-{config.predict}"
     metric = "" if config.metric == "euclidean" else f"-{config.metric}"
-    return f"L{config.input_layer}-L{config.output_layer}{preset}{method}{metric}"
+    return f"L{config.input_layer}-L{config.output_layer}{preset}{method}{metric}{predict}"
 
 
 def _checked_name(name: str) -> str:
@@ -106,7 +108,8 @@ def _checked_name(name: str) -> str:
 
 def _document(checkpoint: Checkpoint) -> dict[str, Any]:
     kept = ("settings", "results", "provenance", "weights_checksum")
-    return {"path": str(checkpoint.path), **{key: checkpoint.config[key] for key in kept}}
+    document = {"path": str(checkpoint.path), **{key: checkpoint.config[key] for key in kept}}
+    return {**document, "fvu_of_update": of_update(checkpoint.results)}
 
 
 def _shown(checkpoint: Checkpoint) -> list[RenderableType]:
@@ -148,6 +151,9 @@ def _dictionary(results: dict[str, Any]) -> Table:
     return dictionary
 
 
+_SENTENCE_ROWS = "this model, sentence rows"
+
+
 def _reconstruction(checkpoint: Checkpoint) -> Table:
     """The model's FVU beside what it must beat, and what it must not survive."""
     figures, standards = checkpoint.results["evaluation"], checkpoint.results["yardsticks"]
@@ -159,7 +165,7 @@ def _reconstruction(checkpoint: Checkpoint) -> Table:
             ("ridge map, no codes", standards["ridge"], ""),
             ("mean output of a k-means code", standards["mean_per_code"], ""),
             ("copy of the input layer", standards["copy"], ""),
-            ("this model, sentence rows", figures["fvu_sentence_rows"], ""),
+            (_SENTENCE_ROWS, figures["fvu_sentence_rows"], ""),
             ("with a word's own code made the mean", figures["fvu_own_code_mean"], ""),
             ("with codes shuffled among words", figures["fvu_codes_shuffled"], ""),
         ],
@@ -173,20 +179,26 @@ def _sae_reconstruction(checkpoint: Checkpoint) -> Table:
         [
             ("this model", figures["fvu"], "bold"),
             ("mean of a k-means code", checkpoint.results["yardsticks"]["mean_per_code"], ""),
-            ("this model, sentence rows", figures["fvu_sentence_rows"], ""),
+            (_SENTENCE_ROWS, figures["fvu_sentence_rows"], ""),
         ],
     )
 
 
 def _bars(checkpoint: Checkpoint, rows: list[tuple[str, float | None, str]]) -> Table:
-    """FVU figures as lengths; says of which layer, where that is not the output layer."""
+    """FVU figures as lengths, and those of the update where there is one; says of which layer, where that is not the
+    output layer."""
+    factor = checkpoint.results.get("update_factor")
     target = checkpoint.settings.target_layer
     layer = "" if target == checkpoint.output_layer else f"layer {target} in "
     sentences = number(checkpoint.results["evaluation_sentences"])
-    bars = table("FVU", title=f"Reconstruction of {layer}{sentences} evaluation sentences")
+    bars = table(
+        "FVU", *(["update"] if factor else []), title=f"Reconstruction of {layer}{sentences} evaluation sentences"
+    )
     bars.add_column(Text("0 is perfect, 1 the mean", style="dim"), width=BAR_WIDTH)
     for name, value, style in rows:
-        bars.add_row(Text(name), number(value), Bar(value), style=style)
+        of_words = factor is not None and value is not None and name != _SENTENCE_ROWS
+        update = [number(factor * value) if of_words else ""] if factor else []
+        bars.add_row(Text(name), number(value), *update, Bar(value), style=style)
     return bars
 
 

@@ -13,6 +13,7 @@ Method = Literal[
 Metric = Literal["euclidean", "sensitivity"]
 Initialization = Literal["spherical", "kmeans", "random"]
 DecoderMemory = Literal["quantized", "encoder"]
+Predicted = Literal["state", "update"]
 Preset = Literal["default", "paper"]
 Yardsticks = Literal["basic", "full"]
 
@@ -35,6 +36,11 @@ class TrainConfig(Settings):
         "euclidean",
         "Distances between states and codes. euclidean: as the states are; sensitivity: steps that change what the "
         "language model predicts count more, as its gradients over a sample of the training sentences say.",
+    )
+    predict: Predicted = stated(
+        "state",
+        "What the decoder predicts. state: the output layer's state; update: what the layers between add to the input "
+        "layer's state, to which it is then added.",
     )
     preset: Preset = stated(
         "default", "Source of the settings that are not given: the defaults of clvq, or the published settings."
@@ -121,6 +127,12 @@ class TrainConfig(Settings):
             "--method gradient-kmeans has k-means codes in that metric.",
         )
 
+        self.require(
+            self.predict == "state" or self.method not in _ALONE,
+            f"--predict {self.predict} cannot be used with --method {self.method}, which has no decoder from one layer "
+            "to another. Use --predict state.",
+        )
+
     @property
     def uses_sensitivity(self) -> bool:
         """Whether codes are compared in the metric of the model's own sensitivity."""
@@ -140,6 +152,8 @@ class TrainConfig(Settings):
         return PAPER if named.get("preset") == "paper" and "preset" not in cls.unused(**named) else {}
 
 
+_ALONE = ("vqvae", "sae", "crosslayer-sae")
+"""Methods without a decoder that could predict an update."""
 _WITH_METRIC = ("clvq", "vqvae")
 """Methods whose codes can be learned in either metric."""
 

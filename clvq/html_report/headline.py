@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from clvq.artifacts import model_title, short_name
 from clvq.concepts.records import TWIN_COSINE, CodebookFigures, twins
 from clvq.html_report.gathered import Material
+from clvq.training.updates import of_update
 
 _BASELINES = {
     "kmeans": "A baseline: frozen k-means codes. ",
@@ -19,6 +20,15 @@ _BASELINES = {
     "sae": "A baseline: a TopK sparse autoencoder. ",
     "crosslayer-sae": "A baseline: a TopK sparse autoencoder from the input to the output layer. ",
 }
+
+
+_STANDARDS = {
+    "frozen_kmeans": ("Frozen k-means", "the same decoder on codes that are not trained"),
+    "ridge": ("Ridge map", "a linear map of the states themselves, without codes"),
+    "mean_per_code": ("Mean of a k-means code", "every word gets the mean of its cluster"),
+    "copy": ("Copy", "the lower layer taken for the higher"),
+}
+"""Of each yardstick, its name and meaning."""
 
 
 class Headline(NamedTuple):
@@ -123,12 +133,7 @@ def ladders(results: dict[str, Any]) -> list[Ladder]:
     groups: list[tuple[str, list[tuple[str, str, float | None]]]] = [
         (
             "What it must beat",
-            [
-                ("Frozen k-means", "the same decoder on codes that are not trained", standards.get("frozen_kmeans")),
-                ("Ridge map", "a linear map of the states themselves, without codes", standards["ridge"]),
-                ("Mean of a k-means code", "every word gets the mean of its cluster", standards["mean_per_code"]),
-                ("Copy", "the lower layer taken for the higher", standards["copy"]),
-            ],
+            [(name, meaning, standards.get(key)) for key, (name, meaning) in _STANDARDS.items()],
         ),
         (
             "What it must not survive",
@@ -142,19 +147,23 @@ def ladders(results: dict[str, Any]) -> list[Ladder]:
             ],
         ),
     ]
-    own = ("This model", "predicts from the codes alone", figures["fvu"])
-    widest = max([1.0, *(value for _, group in groups for *_, value in [own, *group] if value is not None)])
+    own = ("This model", "predicts from the codes alone")
+    shown = [(name, [(*own, figures["fvu"]), *group]) for name, group in groups]
+    if between := of_update(results):
+        others = [(name, meaning, between.get(key)) for key, (name, meaning) in _STANDARDS.items()]
+        shown.append(("The update from the lower layer to the higher", [(*own, between["fvu"]), *others]))
+    widest = max([1.0, *(value for _, group in shown for *_, value in group if value is not None)])
     return [
         Ladder(
             title,
             [
                 Rung(name, meaning, value, place == 0, 100 * max(value, 0.0) / widest)
-                for place, (name, meaning, value) in enumerate([own, *group])
+                for place, (name, meaning, value) in enumerate(group)
                 if value is not None
             ],
             100 / widest,
         )
-        for title, group in groups
+        for title, group in shown
     ]
 
 

@@ -69,7 +69,8 @@ class ClvqVae(HubModel):
     Takes hidden states as the language model makes them: `input_scale` and `output_scale` (multiplied in, divided out)
     are stored with the weights. `encoder="identity"` leaves the input as it is (frozen k-means codes), "affine" maps it
     to a space of `code_width` dimensions, in which the codes lie. `metric` "sensitivity" compares rows and codes after
-    the map `quantizer.metric_map`, which is stored with the weights; the codes themselves are like inputs.
+    the map `quantizer.metric_map`, which is stored with the weights; the codes themselves are like inputs. With
+    `predict="update"` the decoder gives what the layers between add to the input, and the input is added to it.
     """
 
     def __init__(
@@ -89,12 +90,19 @@ class ClvqVae(HubModel):
         decoder_memory: str = "quantized",
         code_width: int | None = None,
         metric: str = "euclidean",
+        predict: str = "state",
     ) -> None:
         super().__init__()
         width = input_width if code_width is None else code_width
         if decoder_layers and width % decoder_heads:
             layer = "output" if width != input_width else "input"
             raise ClvqError(f"The {layer} layer's width {width} is not divisible by {decoder_heads} decoder heads.")
+        if predict == "update" and input_width != output_width:
+            raise ClvqError(
+                f"The layers have widths {input_width} and {output_width}, so there is no update from one to the other."
+                " Use --predict state."
+            )
+        self.predicts_update = predict == "update"
         self.encoder = _encoder(encoder, input_width, width)
         self.quantizer = VectorQuantizer(
             codebook_size,
@@ -135,13 +143,17 @@ class ClvqVae(HubModel):
         return _scatter(straight_through(z_e[mask], rows.codes), mask), _scatter(rows.indices, mask, fill=-1)
 
     def decode(self, z_q: Tensor, mask: Tensor | None = None, z_e: Tensor | None = None) -> Tensor:
-        """Predict hidden states of the output layer `[B, T, E]` from `z_q [B, T, D]`. A decoder with
+        """Predict hidden states of the output layer `[B, T, E]`, or their update, from `z_q [B, T, D]`. A decoder with
         `decoder_memory="encoder"` needs `z_e` as well."""
         mask = _row_mask(z_q, mask)
         if self.decoder.sees_encoder and z_e is None:
             raise ClvqError("This decoder attends to the encoder's output: decode(z_q, mask, z_e) needs z_e.")
         rows = self.decoder(z_q[mask], Layout.of_mask(mask), None if z_e is None else z_e[mask])
         return _scatter(rows / self.output_scale, mask)
+
+    def completed(self, decoded: Tensor, inputs: Tensor) -> Tensor:
+        """Return the scaled output rows `[N, E]` that the decoder's output stands for, given the scaled inputs."""
+        return decoded + inputs * (self.output_scale / self.input_scale) if self.predicts_update else decoded
 
     def assign(self, hidden_states: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the nearest code of each row `[B, T]`, or -1, for hidden states `[B, T, D]` and a mask `[B, T]`."""
@@ -158,7 +170,10 @@ class ClvqVae(HubModel):
         mask = _row_mask(hidden_states, mask)
         z_e = _scatter(self.encode(hidden_states[mask]), mask)
         z_q, indices = self.quantize(z_e, mask)
-        return ClvqOutput(self.decode(z_q, mask, z_e), z_e, z_q, indices)
+        prediction = self.decode(z_q, mask, z_e)
+        if self.predicts_update:
+            prediction = prediction + _scatter(hidden_states[mask].to(prediction.dtype), mask)
+        return ClvqOutput(prediction, z_e, z_q, indices)
 
 
 def _encoder(name: str, width: int, code_width: int) -> nn.Module:

@@ -133,6 +133,8 @@ def architecture(settings: TrainConfig, input_width: int, output_width: int, enc
     shared = ("codebook_size", "top_k", "temperature", "temperature_unit", "ema_decay", "decoder_layers",
               "decoder_heads", "feed_forward", "dropout", "decoder_memory")  # fmt: skip
     values = {name: getattr(settings, name) for name in shared}
+    if settings.predict == "update":
+        values["predict"] = settings.predict
     if encoder != "residual":
         values["top_k"] = 1
     return {"input_width": input_width, "output_width": output_width, "encoder": encoder, **values}
@@ -215,6 +217,7 @@ def _described(path: Path) -> str:
     settings, fvu = checkpoint.settings, checkpoint.results["evaluation"]["fvu"]
     figure = "" if fvu is None else f", FVU {fvu:.3f}"
     method = "" if settings.method == "clvq" else f" ({settings.method})"
+    method += "" if settings.predict == "state" else f" ({settings.predict})"
     method += "" if settings.metric == "euclidean" else f" ({settings.metric} metric)"
     kind = "codes" if checkpoint.has_codes else "latents"
     return f"{path.name}{method}: {checkpoint.span}, {checkpoint.size} {kind}, seed {settings.seed}{figure}"

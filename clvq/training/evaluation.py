@@ -52,21 +52,27 @@ class TrainingMeans:
 
     words: Tensor
     sentences: Tensor
+    updates: Tensor | None = None
+    """Of words: the output layer less the input layer; None for layers of different widths, and for the same layer."""
 
     @classmethod
     def of_rows(cls, rows: PairRows, progress: Report = silent) -> TrainingMeans:
         sums: dict[bool, Tensor] = {}
         counts = {True: 0, False: 0}
-        done = 0
+        done, between = 0, None
         for indices in rows.batches(512):
             batch = rows.read(indices)
+            if batch.inputs.shape == batch.targets.shape and rows.pair.layers[0] != rows.pair.layers[1]:
+                steps = rows.pair.updates(batch)[batch.is_word].sum(dim=0, dtype=torch.float64)
+                between = steps if between is None else between + steps
             for of_words in (True, False):
                 targets = batch.targets[batch.is_word == of_words]
                 sums[of_words] = sums.get(of_words, 0.0) + targets.sum(dim=0, dtype=torch.float64)
                 counts[of_words] += len(targets)
             done += len(indices)
             progress(Progress("means", done, len(rows), "sentences"))
-        return cls(*((sums[which] / max(counts[which], 1)).float() for which in (True, False)))
+        words, sentences = ((sums[which] / max(counts[which], 1)).float() for which in (True, False))
+        return cls(words, sentences, None if between is None else (between / max(counts[True], 1)).float())
 
 
 class _Assigned(NamedTuple):
@@ -150,7 +156,7 @@ def _assign(model: ClvqVae, rows: PairRows, batch_sentences: int) -> _Assigned:
 def _decode(model: ClvqVae, batch: PairBatch, z_q: Tensor) -> Tensor:
     """Predict target rows `[N, E]` from the codes `z_q [N, D]` of a batch's rows."""
     z_e = model.encoder(batch.inputs) if model.decoder.sees_encoder else None
-    return model.decoder(z_q, Layout.of_mask(batch.mask), z_e)
+    return model.completed(model.decoder(z_q, Layout.of_mask(batch.mask), z_e), batch.inputs)
 
 
 def _reliance(
@@ -182,6 +188,22 @@ def _reliance(
         done += len(indices)
         progress(Progress("bottleneck reliance", done, len(rows), "sentences"))
     return _Reliance(shuffled.fvu, replaced.fvu)
+
+
+def update_factor(rows: PairRows, means: TrainingMeans) -> float | None:
+    """Return by what an FVU over the words of `rows` is multiplied to be that of the update (clvq.training.updates).
+
+    None where there is no update (widths differ, or the input layer itself is predicted), or where it does not vary.
+    """
+    if means.updates is None:
+        return None
+    states, updates = ExplainedVariance(means.words), ExplainedVariance(means.updates)
+    for indices in rows.batches(256):
+        batch = rows.read(indices)
+        targets, steps = batch.targets[batch.is_word], rows.pair.updates(batch)[batch.is_word]
+        states.add(targets, targets)
+        updates.add(steps, steps)
+    return float(states.squares / updates.squares) if updates.squares > 0 else None
 
 
 def count_sentences(attested: Tensor, codes: Tensor, is_word: Tensor, mask: Tensor) -> None:

@@ -38,6 +38,11 @@ class TrainingRows:
         """
         layers = (config.input_layer, config.target_layer)
         stored = [store.layer(layer) for layer in layers]
+        if config.predict == "update" and stored[0].width != stored[1].width:
+            raise ClvqError(
+                f"Layers {layers[0]} and {layers[1]} have widths {stored[0].width} and {stored[1].width}, so there is "
+                "no update from one to the other. Use --predict state."
+            )
         scales = (stored[0].scale, stored[1].scale) if config.layer_scale == "unit" else (1.0, 1.0)
         pair = LayerPair(layers, scales, pick_device(config.device))
         training, selection = split_by_text(store, "train")

@@ -6,6 +6,7 @@ from typing import Any
 
 from clvq.artifacts import model_title
 from clvq.config import LATENT_METHODS
+from clvq.training.updates import of_update
 from clvq.training.verdict import training_verdict
 
 TITLES = {
@@ -77,9 +78,17 @@ values, indices = model.encode(hidden_states)   # [N, D] -> [N, k], [N, k]""",
 }
 
 
+_UPDATE = " What is decoded is the update between the two layers, to which the input is added."
 _SENSITIVE = (
     " Distances are those of the language model's own sensitivity:\nsteps that change what it predicts count more."
 )
+
+
+_OF_UPDATE = {
+    "fvu": "words of the evaluation split", "frozen_kmeans": "frozen k-means codes", "ridge": "a ridge map",
+    "mean_per_code": "the mean output per k-means code", "copy": "a copy of the input layer",
+}  # fmt: skip
+"""Of a figure of `of_update`, its name."""
 
 
 def title(method: str, metric: str) -> str:
@@ -104,6 +113,8 @@ def model_card(config: dict[str, Any]) -> str:
         k=config.get("k"),
         latents=config.get("latents"),
     )
+    if config.get("predict") == "update":
+        about += _UPDATE
     if "metric" in config:
         about += _SENSITIVE
     name = title(method, settings.get("metric", "euclidean"))
@@ -138,6 +149,8 @@ def figures_shown(config: dict[str, Any]) -> list[tuple[str, str]]:
     results = config["results"]
     has_codes = config["settings"].get("method", "clvq") not in LATENT_METHODS
     rows = _code_rows(config, results) if has_codes else _sae_rows(results)
+    measured = of_update(results)
+    rows += [(f"FVU of the update, {name}", measured[key]) for key, name in _OF_UPDATE.items() if key in measured]
     return [(name, _shown(value)) for name, value in rows]
 
 

@@ -46,6 +46,10 @@ class LayerPair(NamedTuple):
     device: torch.device = torch.device("cpu")
     """Where rows are read to."""
 
+    def updates(self, batch: PairBatch) -> Tensor:
+        """Return `[N, E]` what is between the two layers of equal width, in units of the scaled target layer."""
+        return batch.targets - batch.inputs * (self.scales[1] / self.scales[0])
+
 
 @dataclass(frozen=True)
 class PairRows:

@@ -31,7 +31,7 @@ from clvq.training.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from clvq.training.evaluation import Evaluation, evaluate
+from clvq.training.evaluation import Evaluation, evaluate, update_factor
 from clvq.training.frozen_codes import FROZEN_CODES, kmeans_codes
 from clvq.training.job import Job, TrainingRows
 from clvq.training.processes import Processes
@@ -178,6 +178,8 @@ class _Training:
     def _write(
         self, model: ClvqVae | TopKSae, arguments: dict[str, Any], figures: dict[str, Any], position: Position
     ) -> None:
+        factor = update_factor(self.rows.evaluation, self.rows.means)
+        figures = {**figures, "update_factor": factor}
         results = {**figures, "target_layer": self.config.target_layer, **self.rows.counts(), **_outcome(position)}
         write_checkpoint(self.path, model, arguments, self.config, self._provenance(), results)
 

@@ -49,7 +49,7 @@ class Trainer(TrainingLoop[ClvqVae]):
         codes, indices = model.quantizer(z_e)
         with torch.autocast("cuda", torch.bfloat16, enabled=z_e.is_cuda):
             prediction = model.decoder(straight_through(z_e, codes), Layout.of_mask(batch.mask), z_e)
-        reconstruction = reconstruction_loss(prediction.float(), batch.targets)
+        reconstruction = reconstruction_loss(model.completed(prediction.float(), batch.inputs), batch.targets)
         commitment = commitment_loss(model.quantizer.mapped(z_e), model.quantizer.mapped(codes))
         # Each process weighs by its rows: the gradients' sum is then that of one process with the whole batch.
         count = torch.tensor(float(len(z_e)), device=z_e.device)

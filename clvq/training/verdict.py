@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from clvq.config import LATENT_METHODS
+from clvq.training.updates import of_update
 
 ALIKE = 0.01
 """FVU figures that differ by less than this share of the model's own are said to be alike."""
@@ -62,10 +63,15 @@ def _explained(config: dict[str, Any], fvu: float) -> str:
     has_codes = settings.get("method", "clvq") not in LATENT_METHODS
     parts = f"{config['codebook_size']:,} codes" if has_codes else f"{config['k']} of {config['latents']:,} directions"
     target = results.get("target_layer", settings["output_layer"])
+    what = f"layer {target}"
+    measured = f"FVU {fvu:.3f}"
+    if settings.get("predict") == "update" and (update := of_update(results).get("fvu")) is not None:
+        fvu, what = update, f"the update from layer {settings['input_layer']} to {target}"
+        measured = f"FVU {fvu:.3f}; of the layer itself {results['evaluation']['fvu']:.3f}"
     on = f"On {results['evaluation_sentences']:,} evaluation sentences"
     if fvu >= 1:
-        return f"{on}, {parts} predict layer {target} no better than its mean does (FVU {fvu:.3f})."
-    return f"{on}, {parts} explain {1 - fvu:.0%} of the variance of layer {target} (FVU {fvu:.3f})."
+        return f"{on}, {parts} predict {what} no better than its mean does ({measured})."
+    return f"{on}, {parts} explain {1 - fvu:.0%} of the variance of {what} ({measured})."
 
 
 def _compared(fvu: float, standards: dict[str, float | None]) -> tuple[list[str], list[str], list[str]]:

@@ -197,3 +197,22 @@ def test_the_sensitivity_metric_through_the_commands(clvq: Clvq, own: Path, bert
     assert refused.code == 1
     assert "--metric sensitivity can be used with --method clvq or vqvae, not with kmeans." in refused.message
     assert not (own / "x").exists()
+
+
+def test_the_update_is_shown_beside_the_state(clvq: Clvq, own: Path) -> None:
+    trained = clvq("train", "--run", own, *PAIR, "--predict", "update")
+    assert trained.code == 0, trained.err
+    document = clvq("train", "--run", own, *PAIR, "--predict", "update", "--json").document
+    assert document["path"].endswith("L1-L3-update")
+    of_state, of_update = document["results"]["evaluation"]["fvu"], document["fvu_of_update"]
+    assert of_update["ridge"] / document["results"]["yardsticks"]["ridge"] == pytest.approx(of_update["fvu"] / of_state)
+    assert re.search(rf"^this model +{of_state:.3f} +{of_update['fvu']:.3f} ", trained.out, re.M)
+    assert re.search(rf"^copy of the input layer +[0-9.]+ +{of_update['copy']:.3f} ", trained.out, re.M)
+    sae = clvq("train", "--run", own, "--method", "sae", *PAIR, "--json").document
+    assert sae["fvu_of_update"] == {}
+    ended = clvq("report", "L1-L3-update", "--run", own, "--output", own / "report.html")
+    assert ended.code == 0, ended.err
+    page = (own / "report.html").read_text()
+    assert "The update from the lower layer to the higher" in page and f"{of_update['ridge']:.3f}" in page
+    refused = clvq("train", "--run", own, *PAIR, "--predict", "update", "--method", "sae", "--name", "x")
+    assert (refused.code, "--predict update cannot be used with --method sae" in refused.message) == (1, True)
