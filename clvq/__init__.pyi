@@ -83,8 +83,9 @@ def codebook(
         concepts = clvq.codebook("run/L4-L8").concepts
         print(concepts[0].code, [word.word for word in concepts[0].top_words])
 
-    ArtifactError where the activations are missing or a file is damaged; MismatchError where the activations are not
-    those that the checkpoint was trained on; ClvqError where the checkpoint's folder cannot be written.
+    Stored concepts need no activations. ArtifactError where there are neither, or a file is damaged; MismatchError
+    where new ones are needed and the activations are not those that the checkpoint was trained on; ClvqError where the
+    checkpoint's folder cannot be written.
 
     Args:
         checkpoint: A checkpoint, or its folder.

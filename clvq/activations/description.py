@@ -37,6 +37,9 @@ class Description:
         self.provenance: dict[str, Any] = self.manifest["provenance"]
         self.label_names: list[str] | None = self.manifest["label_names"]
         self.has_predictions: bool = self.manifest["has_predictions"]
+        self.target: dict[str, Any] | None = self.manifest.get("target")
+        """What was asked of the model, as `Target.as_json` says it, and the `unit` of a score; None without an answer,
+        and in a store of an earlier clvq."""
         self.keep_sinks: bool = self.settings["keep_sinks"]
 
     def as_json(self, layers: tuple[int, ...]) -> dict[str, Any]:

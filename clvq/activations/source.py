@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clvq.activations.store import ActivationStore
+from clvq.activations.description import Description
 from clvq.artifacts import RANDOMIZED
 from clvq.device import Runtime
 from clvq.errors import MismatchError
@@ -17,21 +17,23 @@ from clvq.progress import Report, silent
 
 
 def source_model(
-    store: ActivationStore,
+    store: Description,
     runtime: Runtime,
     progress: Report = silent,
     *,
+    by: Path,
     made: Mapping[str, Any] | None = None,
-    by: Path | None = None,
 ) -> LanguageModel:
     """Return the language model that the states of a store are of, with what it predicts.
 
-        model = source_model(ActivationStore("run/activations"), Runtime(device="cpu"))
+        store = ActivationStore("run/activations")
+        model = source_model(store, Runtime(device="cpu"), by=store.path)
 
-    `made` is what an artifact made of the store says of its model, and `by` where that artifact is; without them the
-    store itself is asked. ClvqError where the model is not found, MismatchError where what is there is another model.
+    `by` is where the artifact lies that asks for it, the store or one that was made of it, and `made` what that
+    artifact says of the model; without it the store is asked. ClvqError where the model is not found, MismatchError
+    where what is there is another model.
     """
-    made, by = made or store.provenance["model"], by or store.path
+    made = made or store.provenance["model"]
     # The store is told of a new place when layers are added.
     place = {**made, "folder": store.provenance["model"].get("folder", made.get("folder"))}
     model = LanguageModel.load(

@@ -9,8 +9,7 @@ Splits are `train` and `eval`. Rows stand in the order of the sentences, and wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,9 +18,10 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from clvq.activations.description import Description, StoredLayer
 from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS
 from clvq.errors import ArtifactError, ClvqError, MismatchError
-from clvq.language_model.rows import WORD, as_stored, sink_rows
+from clvq.language_model.rows import WORD
 from clvq.notebook import Shown, data_frame
 from clvq.progress import Progress, Report, silent
 from clvq.storage import check_file, child, fingerprint, read_tensors
@@ -40,18 +40,6 @@ class SentenceRows(NamedTuple):
     starts: list[int]
     ends: list[int]
     flags: list[int]
-
-
-@dataclass(frozen=True)
-class StoredLayer:
-    """What the manifest says of one layer."""
-
-    index: int
-    width: int
-    scale: float
-    """Multiply by this and the mean squared norm of a training row is `width`."""
-    median_norm: float
-    fingerprint: str
 
 
 class LayerRows:
@@ -82,7 +70,7 @@ class LayerRows:
         yield from ((int(first), shard) for first, shard in zip(self._first, self._shards, strict=False))
 
 
-class ActivationStore(Shown):
+class ActivationStore(Description, Shown):
     """A finished store. `ActivationStore(path)` checks the manifest; shards are checked when a layer is first opened.
 
     Raises ArtifactError for a store that is missing, unfinished, damaged, foreign or from a newer clvq.
@@ -90,15 +78,7 @@ class ActivationStore(Shown):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.manifest = _read_manifest(self.path)
-        self.settings: dict[str, Any] = self.manifest["settings"]
-        self.provenance: dict[str, Any] = self.manifest["provenance"]
-        self.label_names: list[str] | None = self.manifest["label_names"]
-        self.has_predictions: bool = self.manifest["has_predictions"]
-        self.target: dict[str, Any] | None = self.manifest.get("target")
-        """What was asked of the model, as `Target.as_json` says it, and the `unit` of a score; None without an answer,
-        and in a store of an earlier clvq."""
-        self.keep_sinks: bool = self.settings["keep_sinks"]
+        super().__init__(_read_manifest(self.path))
         self._checked: set[Path] = set()
 
     def _title(self) -> str:
@@ -122,16 +102,6 @@ class ActivationStore(Shown):
             for index, sentence in enumerate(self.sentences(split))
         )  # fmt: skip
         return data_frame(rows, columns).astype({"label": "Int64", "prediction": "Int64"})
-
-    @property
-    def layers(self) -> dict[int, StoredLayer]:
-        names = ("index", "width", "scale", "median_norm", "fingerprint")
-        return {int(key): StoredLayer(**{n: value[n] for n in names}) for key, value in self.manifest["layers"].items()}
-
-    @property
-    def fingerprint(self) -> str:
-        """Identifies the rows: texts, labels, spans and flags of every split."""
-        return str(self.manifest["rows_fingerprint"])
 
     def layer(self, index: int) -> StoredLayer:
         if index not in self.layers:
@@ -190,22 +160,6 @@ class ActivationStore(Shown):
         flags = self.flags(split)
         norms = {} if self.keep_sinks else {layer: self.rows(split, layer).norms() for layer in layers}
         return self._sinks(flags, norms)
-
-    def as_stored(self, rows: Mapping[int, Tensor]) -> dict[int, Tensor]:
-        """Fresh rows `[R, D]` of layers, as this store has them, in 32 bits."""
-        return {layer: as_stored(values, self.settings["dtype"]) for layer, values in rows.items()}
-
-    def sinks_among(self, flags: np.ndarray, stored: Mapping[int, Tensor]) -> np.ndarray:
-        """`[R]` bool: attention sinks at any of the layers among fresh rows `as_stored`. Like `sinks`."""
-        norms = {layer: torch.linalg.vector_norm(rows, dim=1).cpu().numpy() for layer, rows in stored.items()}
-        return self._sinks(flags, norms)
-
-    def _sinks(self, flags: np.ndarray, norms: Mapping[int, np.ndarray]) -> np.ndarray:
-        sinks = np.zeros(len(flags), bool)
-        if not self.keep_sinks:
-            for layer, values in norms.items():
-                sinks |= sink_rows(flags, values, self.layer(layer).median_norm)
-        return sinks
 
     def _parquet(self, split: str) -> pq.ParquetFile:
         entry = self.manifest["splits"][split]

@@ -43,6 +43,7 @@ def train(
     used unless --model and --dataset are given.
     """
     import clvq
+    from clvq.concepts.directions import concept_space
     from clvq.html_report.gathered import command as command_for
     from clvq.training.processes import Processes
 
@@ -61,6 +62,10 @@ def train(
         run / ACTIVATIONS_FOLDER, path=path, overwrite=overwrite, progress=report, **_training_settings(given),
         **_of_language_model(of_extraction),
     )  # fmt: skip
+    if processes.is_leader:  # so that a copy of the folder has what the other commands need
+        clvq.codebook(checkpoint, progress=report)
+        concept_space(checkpoint, progress=report)
+    processes.wait()
     hint = f"Next: {command_for('codebook', checkpoint)}"
     if "yardsticks" not in UNUSED[config.method] and "frozen_kmeans" not in checkpoint.results["yardsticks"]:
         hint += "\nThe same command with --yardsticks full also trains frozen k-means codes to compare with."
@@ -173,12 +178,14 @@ def _reconstruction(checkpoint: Checkpoint) -> Table:
 
 
 def _sae_reconstruction(checkpoint: Checkpoint) -> Table:
-    figures = checkpoint.results["evaluation"]
+    figures, standards = checkpoint.results["evaluation"], checkpoint.results["yardsticks"]
+    across = (("ridge", "ridge map, no latents"), ("copy", "copy of the input layer"))  # of the output layer alone
     return _bars(
         checkpoint,
         [
             ("this model", figures["fvu"], "bold"),
-            ("mean of a k-means code", checkpoint.results["yardsticks"]["mean_per_code"], ""),
+            *((name, standards[key], "") for key, name in across if standards[key] is not None),
+            ("mean of a k-means code", standards["mean_per_code"], ""),
             (_SENTENCE_ROWS, figures["fvu_sentence_rows"], ""),
         ],
     )

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from clvq.activations.store import ActivationStore
 from clvq.artifacts import ASSIGNMENTS_NAME, CODEBOOK, stamp
 from clvq.concepts.assignments import SplitText, read_text
 from clvq.concepts.catalogue import FALSE_DISCOVERIES, SPLIT, Catalogue, word_counts
@@ -107,8 +106,9 @@ def codebook(checkpoint: Checkpoint | str | Path, *, overwrite: bool = False, pr
         concepts = clvq.codebook("run/L4-L8").concepts
         print(concepts[0].code, [word.word for word in concepts[0].top_words])
 
-    ArtifactError where the activations are missing or a file is damaged; MismatchError where the activations are not
-    those that the checkpoint was trained on; ClvqError where the checkpoint's folder cannot be written.
+    Stored concepts need no activations. ArtifactError where there are neither, or a file is damaged; MismatchError
+    where new ones are needed and the activations are not those that the checkpoint was trained on; ClvqError where the
+    checkpoint's folder cannot be written.
 
     Args:
         checkpoint: A checkpoint, or its folder.
@@ -116,19 +116,21 @@ def codebook(checkpoint: Checkpoint | str | Path, *, overwrite: bool = False, pr
     """
     if not isinstance(checkpoint, Checkpoint):
         checkpoint = read_checkpoint(checkpoint)
-    store = checkpoint.store()
-    stored = None if overwrite else _stored(checkpoint, store)
+    if checkpoint.has_activations:
+        checkpoint.store()  # others than its own are refused
+    stored = None if overwrite else _stored(checkpoint)
     if stored is None:
+        store = checkpoint.store()
         with locked(checkpoint.path):
             _write(Catalogue.read(checkpoint, store, progress))
-        stored = _stored(checkpoint, store)
+        stored = _stored(checkpoint)
         assert stored is not None
     return stored
 
 
-def _stored(checkpoint: Checkpoint, store: ActivationStore) -> Codebook | None:
+def _stored(checkpoint: Checkpoint) -> Codebook | None:
     """Return what the folder holds, verified; None where nothing is there or it was made of other weights or rows."""
-    made_of = {"checkpoint": checkpoint.fingerprint, "rows": store.fingerprint}
+    made_of = {"checkpoint": checkpoint.fingerprint, "rows": checkpoint.config["provenance"]["rows"]}
     body = CODEBOOK.inspect(checkpoint.path, made_of).usable()
     if body is None:
         return None

@@ -103,6 +103,19 @@ class Settings:
         """Return the values that the preset among those named gives to the other settings."""
         return {}
 
+    def as_options(self) -> list[str]:
+        """Return the options of the command line that give these settings, those with their default left out."""
+        words: list[str] = []
+        for item in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, item.name)
+            if value == item.default or not item.metadata["option"]:
+                continue
+            if isinstance(value, bool):
+                words.append(flag(item.name) if value else flag(f"no_{item.name}"))
+            else:
+                words += [flag(item.name), ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+        return words
+
     def deciding(self) -> dict[str, Any]:
         """Return the settings that decide the result, JSON-ready."""
         values = self.as_json()

@@ -56,7 +56,6 @@ def explain(
     config = ExplainConfig.resolve(**settings)
     if not isinstance(checkpoint, Checkpoint):
         checkpoint = read_checkpoint(checkpoint)
-    store = checkpoint.store()
     if texts is not None:
         meaningless = sorted(name for name in _OF_THE_SPLIT if getattr(config, name) is not None)
         if meaningless:
@@ -65,12 +64,12 @@ def explain(
                 "Leave out one of the two."
             )
         given = _checked([texts] if isinstance(texts, str) else texts)
-        explainer = Explainer(checkpoint, store, config, progress)
+        explainer = Explainer(checkpoint, checkpoint.description(), config, progress)
         tokenized = explainer.tokenize(given)
         explainer.refuse_unreadable(tokenized)
         concepts = codebook(checkpoint, progress=progress)
         return _explain_texts(explainer, concepts, given, tokenized, progress)
-    split = StoredSplit(checkpoint, store, config, progress)
+    split = StoredSplit(checkpoint, checkpoint.store(), config, progress)
     stored = None if overwrite else split.finished()
     if stored is not None:
         progress(Progress("explain", note=f"{EXPLANATIONS.records_path(checkpoint.path)} is up to date."))

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clvq.activations.description import Description
 from clvq.activations.source import source_model
-from clvq.activations.store import ActivationStore
 from clvq.config import ExplainConfig
 from clvq.device import Runtime
 from clvq.errors import ClvqError
@@ -35,7 +35,7 @@ class Explainer:
     """The model of a checkpoint, ready to be asked why."""
 
     def __init__(
-        self, checkpoint: Checkpoint, store: ActivationStore, config: ExplainConfig, progress: Report = silent
+        self, checkpoint: Checkpoint, store: Description, config: ExplainConfig, progress: Report = silent
     ) -> None:
         self.checkpoint, self.store, self.config = checkpoint, store, config
         self.model = language_model_of(checkpoint, store, Runtime.of_settings(config), progress)
@@ -141,7 +141,7 @@ class Explainer:
 
 
 def language_model_of(
-    checkpoint: Checkpoint, store: ActivationStore, runtime: Runtime, progress: Report = silent
+    checkpoint: Checkpoint, store: Description, runtime: Runtime, progress: Report = silent
 ) -> LanguageModel:
     """Return the language model that the checkpoint was made from, wherever it is now.
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clvq.activations.description import Description
 from clvq.activations.store import ActivationStore
-from clvq.artifacts import ACTIVATIONS_FOLDER, CARD_NAME, CHECKPOINT, TRAINING_FOLDER, WEIGHTS_NAME
-from clvq.config import LATENT_METHODS, TrainConfig
+from clvq.artifacts import (
+    ACTIVATIONS,
+    ACTIVATIONS_FOLDER,
+    CARD_NAME,
+    CHECKPOINT,
+    TRAINING_FOLDER,
+    UNFINISHED_ACTIVATIONS,
+    WEIGHTS_NAME,
+)
+from clvq.config import LATENT_METHODS, ExtractConfig, TrainConfig
 from clvq.config.settings import advice
 from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.models.clvq_vae import ClvqVae
@@ -78,9 +88,27 @@ class Checkpoint(Shown):
 
         ArtifactError where there are none, MismatchError where they are others.
         """
-        store = ActivationStore(self.path.parent / ACTIVATIONS_FOLDER)
+        folder = self.path.parent / ACTIVATIONS_FOLDER
+        if "activations" in self.config and not self.has_activations:
+            raise ArtifactError(f"{folder} holds no activations. {self._extraction()}")
+        store = ActivationStore(folder)
         self.check_store(store)
         return store
+
+    def description(self) -> Description:
+        """Return what the activations that this was trained on say of themselves; they need not be there.
+
+        Where they are there, they are asked: they say where a model is now that was moved since. ArtifactError or
+        MismatchError as `store` then, and for a checkpoint of an earlier clvq, which did not keep what they say.
+        """
+        alone = "activations" in self.config and not self.has_activations
+        return Description(self.config["activations"]) if alone else self.store()
+
+    @property
+    def has_activations(self) -> bool:
+        """Whether activations lie beside this checkpoint, whole or not, its own or not."""
+        folder = self.path.parent / ACTIVATIONS_FOLDER
+        return ACTIVATIONS.exists(folder) or UNFINISHED_ACTIVATIONS.exists(folder)
 
     def check_store(self, store: ActivationStore) -> None:
         """Raise MismatchError that names the differences between a store and the one that this was trained on."""
@@ -93,6 +121,12 @@ class Checkpoint(Shown):
                 raise MismatchError(
                     f"{self.path} was trained on other states of layer {layer} than {store.path} holds now. {remedy}"
                 )
+
+    def _extraction(self) -> str:
+        """Say how the activations that this was trained on are made again."""
+        settings = {**self.config["activations"]["settings"], "layers": [self.input_layer, self.output_layer]}
+        options = ExtractConfig.from_json(settings).as_options()
+        return f"Make them again: `{shlex.join(['clvq', 'extract', *options, '--run', str(self.path.parent)])}`."
 
     @property
     def title(self) -> str:
@@ -146,6 +180,7 @@ def write_checkpoint(
     architecture: dict[str, Any],
     settings: TrainConfig,
     provenance: dict[str, Any],
+    activations: dict[str, Any],
     results: dict[str, Any],
 ) -> Checkpoint:
     """Write the weights, the model card, and config.json last: config.json marks the checkpoint as finished."""
@@ -155,6 +190,7 @@ def write_checkpoint(
         "settings": settings.as_json(),
         "weights_checksum": file_checksum(path / WEIGHTS_NAME),
         "provenance": provenance,
+        "activations": activations,
         "results": results,
     }
     write_text(path / CARD_NAME, model_card(config))

@@ -60,7 +60,7 @@ def sensitivity(store: ActivationStore, layer: int, runtime: Runtime, progress: 
     }
     stored = artifact.read(store.path, made_of)
     if stored is None:
-        upper = UpperLayers(source_model(store, runtime, progress), layer)
+        upper = UpperLayers(source_model(store, runtime, progress, by=store.path), layer)
         stored = {"sensitivity": _estimated(store, upper, runtime.batch_tokens, progress)}
         artifact.write(store.path, stored, made_of)
     return stored["sensitivity"]

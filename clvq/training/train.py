@@ -181,7 +181,8 @@ class _Training:
         factor = update_factor(self.rows.evaluation, self.rows.means)
         figures = {**figures, "update_factor": factor}
         results = {**figures, "target_layer": self.config.target_layer, **self.rows.counts(), **_outcome(position)}
-        write_checkpoint(self.path, model, arguments, self.config, self._provenance(), results)
+        described = self.store.as_json((self.config.input_layer, self.config.output_layer))
+        write_checkpoint(self.path, model, arguments, self.config, self._provenance(), described, results)
 
     def _yardsticks(self) -> Yardsticks:
         """A copy or a linear map of a layer predicts that layer itself: not what its codes are measured against."""

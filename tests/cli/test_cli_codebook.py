@@ -363,10 +363,15 @@ def _edited(run: Path) -> None:
     (run / "activations" / "manifest.json").write_text(json.dumps({**body, "self_fingerprint": fingerprint(body)}))
 
 
+def _without_concepts_and_activations(run: Path) -> None:
+    shutil.rmtree(run / "activations")
+    (run / "L1-L3" / "codebook.json").unlink()
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda run: shutil.rmtree(run / "activations"), "holds no activations"),
+        (_without_concepts_and_activations, "holds no activations"),
         (_edited, "was trained on other rows than"),
         (lambda run: (run / "L1-L3" / "concepts.jsonl").write_text("{}\n"), "concepts.jsonl is not the file"),
         (lambda run: (run / "L1-L3" / "concepts.jsonl").unlink(), "concepts.jsonl cannot be read"),

@@ -128,4 +128,4 @@ def test_a_retrained_checkpoint_keeps_nothing_of_the_earlier_one(clvq: Clvq, cop
     assert clvq("report", "L1-L3", "--run", copied).code == 0
     page = (copied / "report.html").read_text(encoding="utf-8")
     for name, shown in SHOWS.items():
-        assert shown not in page, name
+        assert (shown in page) == (name == "codebook.json"), name  # which the command makes anew
