@@ -7,7 +7,11 @@ from rich.text import Text
 
 from clvq.cli.faithfulness_view import Intervals, interval
 from clvq.cli.output import heading, number, percent, plain
-from clvq.interventions.bench_records import REFERENCES, BenchResults
+from clvq.interventions.bench_records import REFERENCES, STATES, BenchResults
+
+SHOWN_CODES = 20
+"""Of SCR and TPP the number of codes that is shown."""
+_CODES = {"probing": "accuracy", "tpp": "TPP", "scr": "SCR"}
 
 
 def shown(results: BenchResults) -> list[RenderableType]:
@@ -34,8 +38,30 @@ def shown(results: BenchResults) -> list[RenderableType]:
             for line in results.differences
         ]
         blocks += [Intervals("Paired differences of", ["error", "p (Holm)"], lines), ""]
-    blocks += [Text(plain(sentence), style="dim") for sentence in results.lacking]
-    return blocks
+    return [*blocks, *_probes(results), *(Text(plain(sentence), style="dim") for sentence in results.lacking)]
+
+
+def _probes(results: BenchResults) -> list[RenderableType]:
+    """Return what few codes tell of a text, and what taking them out does to probes."""
+    measured = [row.key for row in results.rows if row.measure in _CODES and row.part == "all" and row.k]
+    columns = [(measure, k) for measure, part, k in dict.fromkeys(measured) if measure == "probing" or k == SHOWN_CODES]
+    if not columns:
+        return []
+    methods = [group.name for group in results.groups]
+    rows = [
+        (_called(results, method), [_figure(results, method, measure, "all", k) for measure, k in columns])
+        for method in methods
+    ]
+    states = [_figure(results, STATES, "probing"), *["-"] * (len(columns) - 1)]
+    tasks = {row.measure: row.count for row in results.rows if row.part == "all" and row.measure in _CODES}
+    detail = ", ".join(f"{_CODES[measure]} over {number(count)}" for measure, count in tasks.items())
+    heads = [f"{_CODES[measure]}, {number(k)} {'code' if k == 1 else 'codes'}" for measure, k in columns]
+    return [
+        heading("Codes of texts", f"means over tasks: {detail}"),
+        "",
+        Intervals("What codes tell of a text", heads, [*rows, ("a probe of the whole state", states)]),
+        "",
+    ]
 
 
 def _called(results: BenchResults, method: str) -> str:

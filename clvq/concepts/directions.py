@@ -75,6 +75,16 @@ class ConceptSpace(ABC):
         """Return unit vectors `[..., D]` of the concepts as the method stores them, without subtracting the mean: of
         its codes, or of the `c_i` where the codes lie in another space than the states."""
 
+    @property
+    @abstractmethod
+    def atoms(self) -> Tensor:
+        """[K, D] what a concept that is active by 1 adds to a word's state: `c_i - mu`, or a latent's direction."""
+
+    @abstractmethod
+    def activations(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how active each word's concepts are `[N, k]`, from rows `[N, D]`, and which they are `[N, k]`: a
+        word's code is active by 1, its latents by their values."""
+
     def directions(self, codes: Tensor) -> Tensor:
         """Return the unit vectors `u_i` `[..., D]`; zeros for a concept without training rows."""
         return functional.normalize(self.deviations(codes), dim=-1)
@@ -126,6 +136,13 @@ class CodeSpace(ConceptSpace):
     def raw_directions(self, codes: Tensor) -> Tensor:
         return self._raw[codes]
 
+    @property
+    def atoms(self) -> Tensor:
+        return self._deviations
+
+    def activations(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        return rows.new_ones(len(rows), 1), self.codes(rows)[:, None]
+
 
 class SaeSpace(CodeSpace):
     """Of a sparse autoencoder: above rank 1 a word's concepts are what its strongest latents span, k at most."""
@@ -133,6 +150,8 @@ class SaeSpace(CodeSpace):
     def __init__(self, model: TopKSae, sums: Mapping[str, Tensor]) -> None:
         super().__init__(model, sums)
         self._raw = model.input_directions
+        self._atoms = model.atoms
+        self._encode = model.encode
         self._span = model.basis
 
     def basis(self, rows: Tensor, rank: int = 1) -> Tensor:
@@ -140,6 +159,15 @@ class SaeSpace(CodeSpace):
 
     def raw_basis(self, rows: Tensor, rank: int = 1) -> Tensor:
         return self._span(rows)[:, :, :rank]
+
+    @property
+    def atoms(self) -> Tensor:
+        return self._atoms
+
+    @torch.no_grad()
+    def activations(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        latents = self._encode(rows)
+        return latents.values, latents.indices
 
 
 def orthonormal(directions: Tensor) -> Tensor:

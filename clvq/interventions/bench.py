@@ -18,21 +18,25 @@ import numpy as np
 
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import BENCH
-from clvq.concepts.directions import concept_space
+from clvq.concepts.assignments import read_text
+from clvq.concepts.directions import ConceptSpace, concept_space
 from clvq.config import DEMO, BenchConfig
 from clvq.config.signatures import takes
 from clvq.device import Runtime
 from clvq.errors import ClvqError
 from clvq.explanations.explainer import language_model_of
-from clvq.interventions.bench_records import BenchResults, BenchRow
+from clvq.interventions.bench_records import STATES, BenchResults, BenchRow
+from clvq.interventions.code_probes import SPLITS, CodeProbes, Scores
 from clvq.interventions.counterfactuals import Counterfactuals, demo_counterfactuals, read_counterfactuals
 from clvq.interventions.faithfulness import refuse_unlike
 from clvq.interventions.files import kept
 from clvq.interventions.notebook import bench_html, bench_lines
 from clvq.interventions.pair_effects import PairReader
 from clvq.interventions.pair_scores import pair_differences, pair_rows
+from clvq.interventions.probe_rows import probe_rows
 from clvq.interventions.sentence_effects import groups_of
 from clvq.interventions.tables import seeds_of
+from clvq.interventions.text_codes import text_codes, text_states
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.notebook import Shown, data_frame
 from clvq.progress import Progress, Report, silent
@@ -133,6 +137,24 @@ def _counterfactuals(store: ActivationStore, config: BenchConfig) -> Counterfact
     return demo_counterfactuals()
 
 
+def _probes(
+    store: ActivationStore, layer: int, known: Counterfactuals, config: BenchConfig, progress: Report
+) -> tuple[CodeProbes, list[str]]:
+    """Return the tasks of the corpus, and a sentence for each measure that it has none of."""
+    texts = {
+        split: text_states(store, split, layer, read_text(store, split, progress), known.known, progress)
+        for split in SPLITS
+    }
+    probes = CodeProbes(texts, config.seed)
+    progress(Progress("bench", note=f"{len(probes.tasks)} classes of texts to read from codes."))
+    return probes, list(probes.lacking())
+
+
+def _scores(probes: CodeProbes, store: ActivationStore, layer: int, space: ConceptSpace, progress: Report) -> Scores:
+    codes = {split: text_codes(store, split, layer, space, probes.texts[split], progress) for split in SPLITS}
+    return probes.of_codes(codes, space.atoms.double().cpu().numpy() * store.layer(layer).scale)
+
+
 def _measured(
     checkpoints: Sequence[Checkpoint],
     store: ActivationStore,
@@ -143,17 +165,21 @@ def _measured(
     model = language_model_of(checkpoints[0], store, Runtime.of_settings(config), progress)
     reader = PairReader(UpperLayers(model, checkpoints[0].input_layer), store, config.batch_tokens)
     clean = reader.read(known.pairs, progress)
+    probes, lacking = _probes(store, checkpoints[0].input_layer, known, config, progress)
     estimates: dict[str, np.ndarray] = {}
     edited: dict[str, float] = {}
+    of_codes: list[BenchRow] = []
     groups = groups_of(checkpoints)
     for group in groups:
-        of_seeds = []
+        of_seeds, scores = [], []
         for checkpoint in group.checkpoints:
-            progress(Progress("bench", note=f"Estimating effects with the concepts of {checkpoint.path}."))
+            progress(Progress("bench", note=f"Reading the concepts of {checkpoint.path}."))
             space = concept_space(checkpoint, device=model.device, progress=progress)
             of_seeds.append(reader.estimates(clean, space, config.rank, progress))
+            scores.append(_scores(probes, store, checkpoint.input_layer, space, progress))
         estimates[group.name] = np.stack([one.effects for one in of_seeds])
         edited[group.name] = float(np.mean([one.edited > 0 for one in of_seeds]))
+        of_codes += probe_rows(group.name, scores, config.seed)
     references = {
         "oracle": clean.effects,
         "mean change": clean.mean_effects(),
@@ -172,7 +198,7 @@ def _measured(
         originals=len(set(clean.originals.tolist())),
         left_out=len(known.pairs) - len(clean.pairs),
         edited=edited,
-        rows=rows,
+        rows=[*rows, *of_codes, *probe_rows(STATES, [probes.of_states()], config.seed)],
         differences=pair_differences(clean.effects, estimates, clean.pairs, clean.originals, config.seed),
-        lacking=[],
+        lacking=lacking,
     )

@@ -14,6 +14,9 @@ REFERENCES = {
     "mean change": "mean effect of the same change",
     "no change": "no effect at all",
 }
+STATES = "states"
+"""The method of probes that read the whole state of a text, not its codes."""
+
 """What checkpoints are compared with, the best first. They use no codes."""
 
 MEASURES = {
@@ -21,9 +24,9 @@ MEASURES = {
     "norm": "difference of the sizes of the two effects",
     "cosine": "cosine distance of the two effects",
     "order": "agreement of the order of true and estimated effects",
-    "probing": "accuracy of a probe on k codes",
-    "scr": "spurious correlation removed",
-    "tpp": "effect on the class's own probe less the others'",
+    "probing": "accuracy of a probe that reads k codes",
+    "scr": "share of a spurious correlation that goes with k codes",
+    "tpp": "fall of the class's own probe without k codes, less that of others",
 }
 
 
@@ -32,7 +35,7 @@ class BenchRow(Record):
     """A figure of a checkpoint, of the mean over its seeds, or of a reference."""
 
     method: str
-    """Name of a checkpoint (the first one of its seeds), or a key of REFERENCES."""
+    """Name of a checkpoint (the first one of its seeds), a key of REFERENCES, or STATES."""
     measure: str
     """A key of MEASURES."""
     part: str

@@ -51,12 +51,17 @@ class CrosslayerSae(TopKSae):
         return functional.normalize(self.weights.detach(), dim=1)
 
     @property
+    def atoms(self) -> Tensor:
+        """[M, D] the shortest step of the input layer's hidden states that raises a latent by 1."""
+        weights = self.weights.detach()
+        squares = weights.square().sum(dim=1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
+        return weights / squares / self.input_scale
+
+    @property
     def codebook(self) -> Tensor:
         """[M, D] the state nearest to the bias at which each latent has its usual strength, in units of the scaled
         input layer."""
-        weights = self.weights.detach()
-        squares = weights.square().sum(dim=1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
-        return self.bias.detach() + self.strength[:, None] * weights / squares
+        return self.bias.detach() + self.strength[:, None] * self.atoms * self.input_scale
 
     def reconstruct(self, hidden_states: Tensor) -> Tensor:
         """Predict hidden states of the output layer `[N, E]` from those of the input layer `[N, D]`."""

@@ -80,6 +80,11 @@ class TopKSae(nn.Module):
         """[M, D] unit vectors of the latents at the input layer."""
         return self.directions.detach()
 
+    @property
+    def atoms(self) -> Tensor:
+        """[M, D] what a latent of 1 adds to the input layer's hidden states."""
+        return self.directions.detach() / self.input_scale
+
     def encode(self, hidden_states: Tensor) -> Latents:
         """Encode hidden states of the input layer `[N, D]` as latents."""
         return self.strongest(self.preactivations(self.encoder(hidden_states) * self.input_scale))

@@ -24,7 +24,7 @@ from clvq.interventions.pair_scores import distances, order
 from clvq.language_model.rows import row_layout
 
 JUDGEMENTS = {"Positive": ("good", "wonderful"), "Negative": ("slow", "boring")}
-FEW = 8
+FEW = 10
 """Fewer codes than word types."""
 SUBJECTS = {"film": ("film", "movie"), "acting": ("acting", "story")}
 
