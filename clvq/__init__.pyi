@@ -9,7 +9,7 @@ Names are imported when they are first used: `import clvq` costs no torch. Type 
 `__init__.pyi`, which scripts/python_stub.py makes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -95,7 +95,7 @@ def codebook(
 
 def explain(
     checkpoint: Checkpoint | str | Path,
-    texts: str | Sequence[str] | None = None,
+    texts: str | Mapping[str, str] | Sequence[str | Mapping[str, str]] | None = None,
     *,
     overwrite: bool = False,
     progress: Report | bool | None = None,
@@ -123,7 +123,8 @@ def explain(
 
     Args:
         checkpoint: A checkpoint, or its folder.
-        texts: One text or several. None explains the evaluation split.
+        texts: One text or several. None explains the evaluation split. Where the model reads several parts (pairs of
+            texts, a prompt with other columns), a text is a dictionary: {"text": "...", "text_pair": "..."}.
         overwrite: Explain the evaluation split again.
         progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
         baseline: Start of the integrated gradients: the states of a text of padding, or zeros.
@@ -156,6 +157,11 @@ def extract(
     eval_dataset: str | None = None,
     eval_split: str | None = None,
     text_column: str | None = None,
+    text_pair_column: str | None = None,
+    prompt: str | None = None,
+    chat: bool = False,
+    rows_from: str | None = None,
+    keep_prompt: bool = False,
     label_column: str | None = None,
     label_map: str | None = None,
     delimiter: str | None = None,
@@ -201,6 +207,17 @@ def extract(
             split is held out].
         text_column: Column of the corpus with the text; text.en is the field en inside the column text
             [recognised by its name].
+        text_pair_column: Column with the second text of each sentence, for a model of sentence pairs,
+            or for {text_pair} in a prompt [for a prompt with {text_pair}: recognised by its name].
+        prompt: Prompt that texts are put into, or a file that holds it: {text} stands for the text,
+            {text_pair} for the second text, and the name of any other column in braces for its value.
+            The words of the prompt get no rows, and a long text is cut, never the prompt. The line end
+            at the end of a file does not count.
+        chat: Put the prompt through the tokenizer's chat template, as a message of the user. What
+            stands above a line of three hyphens (---) in the prompt is the system message.
+        rows_from: Which of several texts have words that get rows, separated by commas: text, text_pair
+            or other columns in the prompt [text and text_pair].
+        keep_prompt: Give the words of the prompt rows too; they count like words of the text.
         label_column: Column of the corpus with the label; none: the corpus has no labels [recognised by
             its name].
         label_map: The class of each value in the label column, such as neg=0,pos=1. A class is given by

@@ -25,7 +25,7 @@ HEAD = '''\
 # Made by scripts/python_stub.py from the functions and the settings classes.
 """{doc}"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 

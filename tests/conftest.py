@@ -22,7 +22,10 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Folder of the tiny classifier of an architecture, a key of one of the tables of `tiny_models`."""
-    builders = {**tiny_models.BUILDERS, **tiny_models.PADDING_READERS, **tiny_models.OTHER_ENCODERS}
+    builders = {
+        **tiny_models.BUILDERS, **tiny_models.PADDING_READERS, **tiny_models.OTHER_ENCODERS,
+        **tiny_models.OTHER_DECODERS,
+    }  # fmt: skip
 
     @cache
     def folder(name: str) -> Path:

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from tokenizers import pre_tokenizers, trainers
 from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
+    AutoTokenizer,
     BertConfig,
     BertTokenizer,
     ConvBertConfig,
@@ -27,6 +29,8 @@ from transformers import (
     DistilBertConfig,
     ElectraConfig,
     FNetConfig,
+    GemmaConfig,
+    GemmaTokenizer,
     GPT2Config,
     GPT2Tokenizer,
     LlamaConfig,
@@ -194,6 +198,48 @@ def tiny_qwen2(path: Path | str, *, layers: int = 3, head: bool = True, labels: 
     return _save(path, config, tokenizer, head)
 
 
+def tiny_gemma(path: Path | str, *, layers: int = 3, head: bool = True, labels: int = 2) -> Path:
+    """BPE whose spaces are letters, BOS before each text, and padding on the left."""
+    tokenizer = _spaced()
+    config = GemmaConfig(
+        **_sizes(tokenizer, layers, labels),
+        num_key_value_heads=1,
+        head_dim=8,
+        intermediate_size=48,
+        max_position_embeddings=64,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return _save(path, config, tokenizer, head)
+
+
+CHAT_TEMPLATES = {
+    "qwen2": "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
+    "gemma": "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('System role not "
+    "supported') }}{% endif %}{{ '<start_of_turn>' + m['role'] + '\\n' + m['content'] | trim + '<end_of_turn>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}",
+}
+"""As Qwen2's and Gemma's own: the one keeps white space and takes a system message, the other does neither."""
+
+
+def with_chat(folder: Path, kind: str) -> Path:
+    """Gives the tokenizer of a folder a chat template, a key of CHAT_TEMPLATES."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = CHAT_TEMPLATES[kind]
+    marks = {"qwen2": ["<|im_start|>", "<|im_end|>"], "gemma": ["<start_of_turn>", "<end_of_turn>"]}[kind]
+    tokenizer.add_special_tokens({"additional_special_tokens": marks})
+    tokenizer.save_pretrained(folder)
+    architecture = AutoConfig.from_pretrained(folder).architectures[0]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        model = getattr(transformers, architecture).from_pretrained(folder)
+        model.resize_token_embeddings(len(tokenizer))
+    model.save_pretrained(folder)
+    return folder
+
+
 def with_next_token(folder: Path) -> Path:
     """Replaces the model of a folder by one of its architecture with the head that predicts the next token."""
     with torch.random.fork_rng(devices=[]):
@@ -215,6 +261,7 @@ BUILDERS: dict[str, Callable[..., Path]] = {
     "qwen2": tiny_qwen2,
 }
 DECODERS = ("gpt2", "llama", "qwen2")
+OTHER_DECODERS: dict[str, Callable[..., Path]] = {"gemma": tiny_gemma}
 
 
 def like_bert(kind: Any, **settings: Any) -> Callable[..., Path]:
@@ -292,6 +339,19 @@ def _metaspace() -> Any:
     first = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     vocabulary = {token: number for number, token in enumerate([*first, *model["vocab"]])}
     return LlamaTokenizer(vocab=vocabulary, merges=[tuple(pair) for pair in model["merges"]], add_bos_token=True)
+
+
+@cache
+def _spaced() -> Any:
+    untrained = GemmaTokenizer()
+    backend = untrained.backend_tokenizer
+    backend.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
+    trainer = trainers.BpeTrainer(vocab_size=120, special_tokens=[], show_progress=False)
+    model = _trained(untrained, trainer)
+    first = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    vocabulary = {token: number for number, token in enumerate([*first, *model["vocab"]])}
+    tokenizer = GemmaTokenizer(vocab=vocabulary, merges=[tuple(pair) for pair in model["merges"]], add_bos_token=True)
+    return tokenizer
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from clvq.activations.inputs import model_name, refuse_other_settings
 from clvq.activations.store import ActivationStore, SentenceRows
-from clvq.activations.windows import Window, WindowStates, windows
+from clvq.activations.windows import Window, WindowStates, shown_text, windows
 from clvq.activations.writer import ExtractionJob, StoreWriter, clear, drop_unfinished
 from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS
 from clvq.config import ExtractConfig
@@ -24,6 +24,7 @@ from clvq.config.signatures import takes
 from clvq.corpus.splits import SPLITS, Corpus, CorpusSettings, Sentence, load_corpus
 from clvq.corpus.taken import TakenColumns
 from clvq.errors import ClvqError, MismatchError
+from clvq.language_model.input_format import InputFormat
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import SENTENCE, WORD
 from clvq.language_model.targets import Asked
@@ -75,6 +76,7 @@ def extract(
             max_length=config.max_length,
             randomized=config.randomize_model,
             asked=Asked.of_settings(config.as_json()),
+            format_of=_format_of(path, config, store, overwrite),
             progress=progress,
         )
         model.check_layers(config.layers)
@@ -229,7 +231,8 @@ class _Extraction:
         for split in SPLITS:
             total, done = self.source.sentence_count(split), self.writer.sentences_done(split)
             sentences: Iterable[Sentence | SentenceRows] = self.source.sentences(split)
-            texts = [s.text for s in islice(sentences, 0, None, max(1, total // ESTIMATE_SENTENCES))]
+            sampled_sentences = islice(sentences, 0, None, max(1, total // ESTIMATE_SENTENCES))
+            texts = [shown_text(sentence, self.job.model) for sentence in sampled_sentences]
             sampled += texts
             sample = self.job.model.tokenize(texts, self.job.config.unit, self.job.config.words)
             rows = sum(len(sentence.words) + 1 for sentence in sample) / max(len(sample), 1)
@@ -243,6 +246,21 @@ class _Extraction:
                 f"About {size_text(needed)} would be written to {self.job.path}, but its disk has "
                 f"{size_text(free)} free. Use --dtype float16, --max-sentences, fewer --layers, or another --run."
             )
+
+
+def _format_of(
+    path: Path, config: ExtractConfig, store: ActivationStore | None, overwrite: bool
+) -> Callable[[Any, str], InputFormat]:
+    """What says how texts are put before the model: what is stored of it, or else what `config` asks for."""
+    stored: dict[str, Any] | None = None
+    if store is not None:
+        stored = store.provenance["model"]
+    elif not overwrite and UNFINISHED_ACTIVATIONS.exists(path):
+        stored = UNFINISHED_ACTIVATIONS.read(path)
+    if stored is not None:
+        kept = InputFormat.from_json(stored.get("input_format"))
+        return lambda _tokenizer, _model: kept
+    return lambda tokenizer, model: InputFormat.of(config, tokenizer, model)
 
 
 def _source(job: ExtractionJob) -> Corpus | ActivationStore:
@@ -284,4 +302,5 @@ def _counts(window: Window, rows: list[SentenceRows]) -> dict[str, int]:
         "words_truncated": sum(sentence.truncated_words for sentence in tokenized),
         "words_dropped_by_tokenizer": sum(sentence.dropped_words for sentence in tokenized),
         "special_tokens_left_out": sum(sentence.left_out_tokens for sentence in tokenized),
+        "prompt_tokens": sum(len(sentence.fixed_tokens) for sentence in tokenized),
     }

@@ -10,6 +10,7 @@ from clvq.activations.description import Description
 from clvq.artifacts import RANDOMIZED
 from clvq.device import Runtime
 from clvq.errors import MismatchError
+from clvq.language_model.input_format import InputFormat
 from clvq.language_model.location import locate
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.targets import Asked
@@ -43,6 +44,7 @@ def source_model(
         trust_remote_code=runtime.trust_remote_code,
         max_length=store.settings["max_length"],
         next_token=True,
+        format_of=lambda _tokenizer, _model: InputFormat.from_json(made.get("input_format")),
         randomized=made["fingerprint"].startswith(RANDOMIZED),
         asked=Asked.of_settings(store.settings),
         progress=progress,

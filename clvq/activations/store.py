@@ -148,7 +148,7 @@ class ActivationStore(Description, Shown):
         return np.concatenate(parts).astype(np.int64) if parts else np.zeros(0, np.int64)
 
     def flags(self, split: str) -> np.ndarray:
-        """[rows] uint8: WORD, SENTENCE, FIRST."""
+        """[rows] uint8: WORD, SENTENCE, FIRST, PROMPT."""
         parts = [
             batch.column("flags").flatten().to_numpy(zero_copy_only=False)
             for batch in self._parquet(split).iter_batches(columns=["flags"])

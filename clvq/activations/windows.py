@@ -17,6 +17,7 @@ from clvq.activations.store import SentenceRows
 from clvq.activations.writer import ExtractionJob
 from clvq.artifacts import UNFINISHED_WINDOW
 from clvq.corpus.splits import Sentence
+from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import RowLayout, row_layout
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.storage import fingerprint
@@ -45,6 +46,7 @@ def windows(job: ExtractionJob, sentences: Iterable[Sentence | SentenceRows], do
     pairs: list[Pair] = []
     tokens = 0
     while block := list(islice(rest, 64)):
+        block = [sentence._replace(text=shown_text(sentence, model)) for sentence in block]
         tokenized = model.tokenize([sentence.text for sentence in block], config.unit, config.words)
         for pair in zip(block, tokenized, strict=True):
             pairs.append(pair)
@@ -54,6 +56,11 @@ def windows(job: ExtractionJob, sentences: Iterable[Sentence | SentenceRows], do
                 pairs, tokens = [], 0
     if pairs:
         yield Window(pairs, config.pooling)
+
+
+def shown_text(sentence: Sentence | SentenceRows, model: LanguageModel) -> str:
+    """Return the text of a sentence as it is stored; that of a store is already."""
+    return sentence.text if isinstance(sentence, SentenceRows) else model.input_format.shown(sentence.text)
 
 
 class Window:

@@ -69,6 +69,11 @@ class ExtractionJob:
         return sorted(set(self.config.layers) - set(self.store.layers if self.store else ()))
 
     @property
+    def input_format(self) -> dict[str, Any] | None:
+        """What stands around the texts, for the record; None where that is nothing."""
+        return None if self.model.input_format.is_plain else self.model.input_format.as_json()
+
+    @property
     def predicts(self) -> bool:
         """Whether predictions are stored too."""
         return self.store is None and self.model.target is not None
@@ -87,6 +92,7 @@ class StoreWriter:
             "settings": job.config.deciding(),
             "batch_tokens": job.config.batch_tokens,
             "sources": sources(job.config),
+            "input_format": job.input_format,
             "layers": job.layers,
             "splits": {split: {"sentences": 0, "shards": [], "counts": {}} for split in SPLITS},
         }
@@ -149,6 +155,8 @@ class StoreWriter:
                 **summary.figures(),
             }
             self._warn_of_mismatch(split, splits[split])
+        if self.job.input_format is not None:
+            digests.append(fingerprint(self.job.input_format))
         asked, described = self.job.model.target, None
         if asked is not None:
             described = {**asked.as_json(), "unit": splits["eval"]["score_deviation"]}
@@ -168,6 +176,7 @@ class StoreWriter:
                     "num_layers": self.job.model.num_layers,
                     "max_length": self.job.model.max_length,
                     "no_head_reason": None if asked is not None else self.job.model.no_head_reason,
+                    "input_format": self.job.input_format,
                 },
                 "corpus": corpus.provenance,
                 "sources": self.record["sources"],

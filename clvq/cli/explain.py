@@ -40,6 +40,11 @@ def explain(
     header: Annotated[
         bool | None, "Whether the first line of --file holds the names of the columns, as for clvq extract."
     ] = None,
+    part: Annotated[
+        list[str] | None,
+        "Another part that the model reads beside each text, as NAME=VALUE: text_pair=... for a model of sentence "
+        "pairs, and any other column of the prompt; once for each part.",
+    ] = None,
     html: Annotated[Path | None, "Also write the result to this file, as an HTML page."] = None,
     overwrite: Annotated[bool, "Explain the evaluation split again."] = False,
     **given: Any,
@@ -63,7 +68,11 @@ def explain(
         )
     if text is not None and checkpoint is None:
         _refuse_checkpoint_names(run, text)
-    explanations = clvq.explain(named_checkpoint(run, checkpoint), texts, overwrite=overwrite, progress=report, **given)
+    if part is not None and texts is None:
+        raise UsageError("--part is for texts, and none are given.")
+    explanations = clvq.explain(
+        named_checkpoint(run, checkpoint), _with_parts(texts, part), overwrite=overwrite, progress=report, **given
+    )
     if html is not None:
         from clvq.explanations.page import explanations_page
 
@@ -71,6 +80,19 @@ def explain(
         report(Progress("explain", note=f"The page is {html}."))
     hint = None if texts else f"Next: clvq report{run_option(run)}"
     return Result(_document(explanations), shown(explanations, stored=texts is None), hint)
+
+
+def _with_parts(texts: list[str] | None, parts: list[str] | None) -> list[str] | list[dict[str, str]] | None:
+    """The texts, each with the other parts that are given for all of them."""
+    if texts is None or parts is None:
+        return texts
+    values: dict[str, str] = {}
+    for part in parts:
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip() or name.strip() in ("text", *values):
+            raise UsageError(f"--part is NAME=VALUE, once for each part beside the text; it is {part!r}.")
+        values[name.strip()] = value
+    return [{"text": text, **values} for text in texts]
 
 
 def _refuse_checkpoint_names(run: Path, texts: list[str]) -> None:

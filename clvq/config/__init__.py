@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from clvq.config.bench import BenchConfig
+from clvq.config.prompts import TEXT, TEXT_PAIR, Prompt, read_prompt
 from clvq.config.settings import (
     ABOVE_ZERO,
     DEVICE,
@@ -20,6 +21,7 @@ from clvq.config.settings import (
     Bounds,
     Settings,
     differences,
+    flag,
     stated,
 )
 from clvq.config.training import LATENT_METHODS, PAPER, UNUSED, TrainConfig
@@ -73,6 +75,28 @@ class ExtractConfig(Settings):
         None,
         "Column of the corpus with the text; text.en is the field en inside the column text [recognised by its name].",
     )
+    text_pair_column: str | None = stated(
+        None,
+        "Column with the second text of each sentence, for a model of sentence pairs, or for {text_pair} in a prompt "
+        "[for a prompt with {text_pair}: recognised by its name].",
+    )
+    prompt: str | None = stated(
+        None,
+        "Prompt that texts are put into, or a file that holds it: {text} stands for the text, {text_pair} for the "
+        "second text, and the name of any other column in braces for its value. The words of the prompt get no rows, "
+        "and a long text is cut, never the prompt. The line end at the end of a file does not count.",
+    )
+    chat: bool = stated(
+        False,
+        "Put the prompt through the tokenizer's chat template, as a message of the user. What stands above a line of "
+        "three hyphens (---) in the prompt is the system message.",
+    )
+    rows_from: str | None = stated(
+        None,
+        "Which of several texts have words that get rows, separated by commas: text, text_pair or other columns in the "
+        "prompt [text and text_pair].",
+    )
+    keep_prompt: bool = stated(False, "Give the words of the prompt rows too; they count like words of the text.")
     label_column: str | None = stated(
         None, "Column of the corpus with the label; none: the corpus has no labels [recognised by its name]."
     )
@@ -141,6 +165,34 @@ class ExtractConfig(Settings):
             self.unit == "word" or self.words == "text",
             f"--words {self.words} has no meaning with --unit token: no words are looked for.",
         )
+        if self.prompt is not None:
+            object.__setattr__(self, "prompt", read_prompt(self.prompt))
+        for name in ("chat", "keep_prompt"):
+            self.require(self.prompt is not None or not getattr(self, name), f"{flag(name)} is for a --prompt.")
+        parts = self.parts
+        self.require(
+            self.text_pair_column is None or TEXT_PAIR in parts,
+            "--text-pair-column is given, but --prompt has no {text_pair}: say where the second text goes.",
+        )
+        self.require(
+            bool(self.parts_with_rows) and set(self.parts_with_rows) <= set(parts),
+            f"--rows-from takes {', '.join(parts)}, separated by commas; it is {self.rows_from!r}.",
+        )
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What makes up a text, in the order in which the model reads it: TEXT, TEXT_PAIR, or other columns."""
+        if self.prompt is None:
+            return (TEXT,) if self.text_pair_column is None else (TEXT, TEXT_PAIR)
+        system, user = Prompt.parse(self.prompt, self.chat)
+        return (*(system.fields if system is not None else ()), *user.fields)
+
+    @property
+    def parts_with_rows(self) -> tuple[str, ...]:
+        """Those whose words have rows."""
+        if self.rows_from is None:
+            return tuple(part for part in self.parts if part in (TEXT, TEXT_PAIR))
+        return _listed(self.rows_from)
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from clvq.config.prompts import TEXT, TEXT_PAIR
 from clvq.corpus.files import NUMBER
+from clvq.corpus.parts import join_parts
 from clvq.corpus.tables import Table
-from clvq.corpus.usual_names import LABEL_COLUMNS, TEXT_COLUMNS
+from clvq.corpus.usual_names import LABEL_COLUMNS, TEXT_COLUMNS, TEXT_PAIR_COLUMNS
 from clvq.errors import ClvqError
 
 RawLabel = int | str | None  # a number, a name, or none
@@ -29,25 +31,39 @@ class Hints:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What makes up a text, by its placeholders, in the order in which the model reads it."""
+
+    names: tuple[str, ...] = (TEXT,)
+    """TEXT, TEXT_PAIR, or columns."""
+    pair_column: str | None = None
+    """The column that TEXT_PAIR stands for; None: the one with a usual name."""
+
+
+@dataclass(frozen=True)
 class Rows:
-    """The text column and the label column of a table."""
+    """The columns of a table that make up the text, and the label column."""
 
     table: Table
     text: str
     label: str | None
     hints: Hints = Hints()
+    parts: tuple[tuple[str, str], ...] = ()
+    """Each placeholder with its column, where a text has several parts; its own column is among them."""
 
     @classmethod
-    def choose(cls, table: Table, text: str | None, label: str | None, hints: Hints = Hints()) -> Rows:
+    def choose(
+        cls, table: Table, text: str | None, label: str | None, hints: Hints = Hints(), parts: Parts = Parts()
+    ) -> Rows:
         """Return the named columns, which must exist, or else those with a usual name; a label `none` is none.
 
         A name such as `text.en` is the entry `en` of the objects in the column `text`.
         """
-        columns = table.columns
+        columns, pair = table.columns, parts.pair_column
         label = "" if label == "none" and label not in columns.names else label
         if not columns.names:
             raise ClvqError(f"{table.origin} is empty: it holds no rows.")
-        for kind, name in (("text", text), ("label", label)):
+        for kind, name in (("text", text), ("text-pair", pair), ("label", label)):
             if name and name not in columns.reachable:
                 raise _no_column(table, kind, f"no column {name!r}")
         if label is None:
@@ -59,19 +75,44 @@ class Rows:
             if len(strings) != 1:
                 raise _no_column(table, "text", "no text column with a usual name")
             text = strings[0]
-        return cls(table, text, label or None, hints)
+        if parts.names == (TEXT,):
+            return cls(table, text, label or None, hints)
+        column_of = {TEXT: text}
+        if TEXT_PAIR in parts.names:
+            pair = pair if pair is not None else _by_name(columns.names, TEXT_PAIR_COLUMNS, text)
+            if pair is None:
+                raise _no_column(table, "text-pair", "no second text column with a usual name")
+            column_of[TEXT_PAIR] = pair
+        for name in parts.names:
+            if name not in column_of and name not in columns.reachable:
+                raise ClvqError(
+                    f"--prompt has {{{name}}}, but {table.origin} has no such column. It has: "
+                    f"{', '.join(columns.reachable)}. {{text}} stands for the text column, {text!r}."
+                )
+        return cls(table, text, label or None, hints, tuple((name, column_of.get(name, name)) for name in parts.names))
 
     @classmethod
     def like(cls, table: Table, other: Rows) -> Rows:
         """The columns that another split uses, where they are here too, else by usual names."""
         names = table.columns.reachable
         label = other.label if other.label in names else None if other.label else ""
-        return cls.choose(table, other.text if other.text in names else None, label, other.hints)
+        pair = dict(other.parts).get(TEXT_PAIR)
+        parts = Parts(tuple(name for name, _ in other.parts) or (TEXT,), pair if pair in names else None)
+        return cls.choose(table, other.text if other.text in names else None, label, other.hints, parts)
 
     def read(self) -> Iterator[tuple[str | None, RawLabel]]:
-        """Yield each row's text, or None where it has none, and its label as it stands."""
-        for number, (text, label) in enumerate(self.table.values([self.text, self.label]), 1):
-            yield self.as_text(text, number), self._as_label(label, number) if self.label else None
+        """Yield each row's text, or None where it has none, and its label as it stands.
+
+        Of several parts the text and the second text must be there; any other may be empty.
+        """
+        columns = self.part_columns
+        for number, (*values, label) in enumerate(self.table.values([*columns, self.label]), 1):
+            yield self.as_text(values, number), self._as_label(label, number) if self.label else None
+
+    @property
+    def part_columns(self) -> list[str]:
+        """The columns that make up a text, in their order."""
+        return [column for _, column in self.parts] or [self.text]
 
     def has_labels(self) -> bool:
         """Whether one of the first rows has a label."""
@@ -79,7 +120,7 @@ class Rows:
 
     def like_labels(self, classes: int) -> list[str]:
         """Return the other columns that may be labels: few values at the start, or as few as classes, and no lists."""
-        columns = [name for name in self.table.columns.names if name != self.text]
+        columns = [name for name in self.table.columns.names if name not in self.part_columns]
         first = list(islice(self.table.values(columns), _HEAD)) if columns else []
         names = []
         for name, values in zip(columns, zip(*first, strict=True), strict=False):
@@ -95,8 +136,19 @@ class Rows:
             "VALUE=CLASS,..., or name another column with --label-column (none: no labels)."
         )
 
-    def as_text(self, value: Any, number: int) -> str | None:
-        """Return the text that a value of the text column is, or None. ClvqError where it is none; row `number`."""
+    def as_text(self, values: Sequence[Any], number: int) -> str | None:
+        """Return the text that values of `part_columns` are, or None. ClvqError where one is no text; row `number`."""
+        placeholders = [name for name, _ in self.parts] or [TEXT]
+        texts = []
+        for name, column, value in zip(placeholders, self.part_columns, values, strict=True):
+            text = self._part(value, column, number)
+            if text is None and name in (TEXT, TEXT_PAIR):
+                return None
+            texts.append(text or "")
+        return join_parts(texts)
+
+    def _part(self, value: Any, column: str, number: int) -> str | None:
+        """The text that a value of a column is, or None."""
         if isinstance(value, str):
             return value
         if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -104,22 +156,26 @@ class Rows:
         if isinstance(value, list) and all(isinstance(token, str) for token in value):
             if self.hints.join_tokens:
                 return " ".join(value)
-            raise self._no_text("a list of tokens", number, "Read them joined by spaces with --words whitespace")
-        if isinstance(value, dict):
-            inner = [name for name in self.table.columns.nested if name.startswith(f"{self.text}.")]
-            advice = (
-                f"Name an entry of it with --text-column: {', '.join(inner)}" if inner else "Write texts to the file"
+            raise self._no_text(
+                "a list of tokens", column, number, "Read them joined by spaces with --words whitespace"
             )
-            raise self._no_text("an object", number, advice)
+        if isinstance(value, dict):
+            inner = [name for name in self.table.columns.nested if name.startswith(f"{column}.")]
+            option = "--text-column" if column == self.text else "--text-pair-column or in the prompt"
+            advice = f"Name an entry of it with {option}: {', '.join(inner)}" if inner else "Write texts to the file"
+            raise self._no_text("an object", column, number, advice)
         if isinstance(value, list | bytes):
-            raise self._no_text(f"a {type(value).__name__}", number, "Lists, other than of tokens, cannot be texts")
+            raise self._no_text(
+                f"a {type(value).__name__}", column, number, "Lists, other than of tokens, cannot be texts"
+            )
         return str(value)
 
-    def _no_text(self, kind: str, number: int, advice: str) -> ClvqError:
-        others = [name for name in self.table.columns.names if name not in (self.text, self.label)]
-        other = f", or name another column with --text-column: {', '.join(others)}" if others else ""
+    def _no_text(self, kind: str, column: str, number: int, advice: str) -> ClvqError:
+        others = [name for name in self.table.columns.names if name not in (*self.part_columns, self.label)]
+        names_it = others and column == self.text
+        other = f", or name another column with --text-column: {', '.join(others)}" if names_it else ""
         return ClvqError(
-            f"{self.table.origin} has {kind}, not a text, in row {number} of the column {self.text!r}. {advice}{other}."
+            f"{self.table.origin} has {kind}, not a text, in row {number} of the column {column!r}. {advice}{other}."
         )
 
     def _as_label(self, value: Any, number: int) -> RawLabel:

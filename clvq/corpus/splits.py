@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clvq.config import ExtractConfig, Quoting, WordMethod
-from clvq.corpus.columns import Hints, Rows
+from clvq.config.prompts import TEXT, TEXT_PAIR
+from clvq.corpus.columns import Hints, Parts, Rows
 from clvq.corpus.delimited import FileOptions
 from clvq.corpus.files import LINES
 from clvq.corpus.labels import LabelIds, number_labels, parse_label_map
@@ -42,6 +43,9 @@ class CorpusSettings:
     eval_dataset: str | None = None
     eval_split: str | None = None
     text_column: str | None = None
+    text_pair_column: str | None = None
+    parts: tuple[str, ...] = (TEXT,)
+    """What makes up a text; see `columns.Parts`."""
     label_column: str | None = None
     """An empty name, or `none`, reads no labels."""
     label_map: str | None = None
@@ -61,7 +65,8 @@ class CorpusSettings:
 
     @property
     def file_options(self) -> FileOptions:
-        columns = tuple(name for name in (self.text_column, self.label_column) if name)
+        named = (self.text_column, self.text_pair_column, self.label_column, *self.parts)
+        columns = tuple(name for name in named if name and name not in (TEXT, TEXT_PAIR))
         return FileOptions(self.delimiter, self.quoting, self.header, columns)
 
     @classmethod
@@ -181,7 +186,8 @@ def _open_splits(settings: CorpusSettings) -> tuple[_OpenSplit, _OpenSplit | Non
         raise ClvqError(f"--delimiter, --quoting and --header are for {' '.join(LINES)} files, not {source.origin}.")
     split = settings.split or _default_split(source, ("train",))
     hints = Hints(frozenset(parse_label_map(settings.label_map)), settings.words == "whitespace")
-    train = Rows.choose(source.table(split), settings.text_column, settings.label_column, hints)
+    parts = Parts(settings.parts, settings.text_pair_column)
+    train = Rows.choose(source.table(split), settings.text_column, settings.label_column, hints, parts)
     if settings.eval_dataset is not None:
         eval_split = settings.eval_split or _default_split(eval_source, (*EVALUATION_SPLITS, "train"))
     else:
@@ -199,6 +205,8 @@ def _open_splits(settings: CorpusSettings) -> tuple[_OpenSplit, _OpenSplit | Non
 def _open_split(source: Source, split: str, rows: Rows, settings: CorpusSettings) -> _OpenSplit:
     """Mixes a stream of which only the beginning is taken, since it is often sorted by class."""
     origin = {**source.provenance, "split": split, "text_column": rows.text, "label_column": rows.label}
+    if rows.parts:
+        origin["part_columns"] = dict(rows.parts)
     if rows.table.layout is not None:
         origin["layout"] = rows.table.layout.as_json()
     if "files" in origin:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any, Protocol
 
+from clvq.corpus.parts import SEPARATOR
+
 EXAMPLES = 3
 _LONGEST = 60  # characters of a text in a note
 
@@ -30,6 +32,8 @@ class TakenColumns:
     """Of the same sentences, as they stand in the corpus where that is known."""
     label_map: dict[str, str]
     """For each value in the corpus the number of its class, with its name."""
+    part_columns: dict[str, str]
+    """Of a text of several parts, each with its column, in their order; else empty."""
     layout: dict[str, Any] | None
     """How the file is read as a table; None for other files."""
 
@@ -55,6 +59,7 @@ class TakenColumns:
             provenance["label_column"],
             tuple(None if s.label is None else values.get(s.label, str(s.label)) for s in first),
             {value: named(number) for value, number in numbers.items()},
+            provenance.get("part_columns", {}),
             provenance.get("layout"),
         )
 
@@ -64,7 +69,10 @@ class TakenColumns:
     def lines(self) -> list[str]:
         """Return what to tell people, a line each."""
         texts = ", ".join(repr(t if len(t) <= _LONGEST else f"{t[: _LONGEST - 3]}...") for t in self.texts)
-        lines = [f"Texts are the column {self.text_column!r}: {texts}."]
+        columns = f"the column {self.text_column!r}"
+        if self.part_columns:
+            columns = "the columns " + f" {SEPARATOR} ".join(map(repr, self.part_columns.values()))
+        lines = [f"Texts are {columns}: {texts}."]
         if self.layout is not None:
             quotes = "enclose fields" if self.layout["quoting"] == "quoted" else "are read as they stand"
             header = "names the columns" if self.layout["header"] else "is data"

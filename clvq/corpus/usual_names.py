@@ -3,6 +3,9 @@
 TEXT_COLUMNS = (
     "text", "sentence", "review", "content", "document", "comment", "tweet", "utterance", "article", "title",
 )  # fmt: skip
+TEXT_PAIR_COLUMNS = (
+    "text_pair", "sentence2", "hypothesis", "question2", "text2", "text_b", "passage", "answer", "response",
+)  # fmt: skip
 LABEL_COLUMNS = ("label", "labels", "sentiment", "class", "category", "target", "emotion", "intent", "topic")
 
 HEADER_NAMES = {*TEXT_COLUMNS, *LABEL_COLUMNS, "id", "idx", "index"}

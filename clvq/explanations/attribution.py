@@ -10,7 +10,7 @@ all tokens is `F(x) - F(b)` (completeness); how far it is from that tells whethe
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from captum.attr import IntegratedGradients
@@ -103,7 +103,7 @@ class IntegratedAttribution:
         left, steps = torch.arange(len(batch)), self.steps
         while len(left):
             kept = left.to(states.device)
-            part = Inputs(inputs.input_ids[kept], inputs.attention_mask[kept], inputs.pad)
+            part = inputs.at(kept)
             tokens = self._integrate(states[kept], baselines[kept], part, targets[kept], steps)
             explained = differences[kept]
             errors = (tokens.sum(dim=1) - explained).abs() / explained.abs().clamp_min(_NO_DIFFERENCE)
@@ -134,17 +134,20 @@ class IntegratedAttribution:
         )
         return values.float().sum(dim=2) * inputs.attention_mask
 
-    def _targets(self, states: Tensor, input_ids: Tensor, attention_mask: Tensor, pad: int, targets: Tensor) -> Tensor:
-        """[B] the numbers that are explained."""
-        return self._target.explained(self.upper.scores(states, Inputs(input_ids, attention_mask, pad)), targets)
+    def _targets(self, states: Tensor, *inputs_and_targets: Any) -> Tensor:
+        """[B] the numbers that are explained; captum hands on the fields of `Inputs` and the targets one by one."""
+        *inputs, targets = inputs_and_targets
+        return self._target.explained(self.upper.scores(states, Inputs(*inputs)), targets)
 
     def _baselines(self, states: Tensor, inputs: Inputs) -> Tensor:
         """[B, T, D] where the integral starts: zeros, or the states of a text of padding of the same length, in
-        which the special tokens stay."""
+        which the special tokens and those of the prompt stay."""
         if self.baseline == "zero":
             return torch.zeros_like(states)
-        special = torch.isin(inputs.input_ids, self._special)
-        return self.upper.states(inputs._replace(input_ids=inputs.input_ids.where(special, self._filler)))
+        stays = torch.isin(inputs.input_ids, self._special)
+        if inputs.fixed is not None:
+            stays |= inputs.fixed
+        return self.upper.states(inputs._replace(input_ids=inputs.input_ids.where(stays, self._filler)))
 
 
 def _filler(upper: UpperLayers) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clvq.artifacts import EXPLANATIONS
 from clvq.concepts.codebook import Codebook, codebook
 from clvq.config import ExplainConfig
+from clvq.config.prompts import TEXT
 from clvq.config.signatures import takes
 from clvq.errors import ClvqError
 from clvq.explanations.explainer import Explainer
@@ -32,7 +33,7 @@ _OF_THE_SPLIT = {"limit", "rationale_column"}
 @takes(ExplainConfig)
 def explain(
     checkpoint: Checkpoint | str | Path,
-    texts: str | Sequence[str] | None = None,
+    texts: str | Mapping[str, str] | Sequence[str | Mapping[str, str]] | None = None,
     *,
     overwrite: bool = False,
     progress: Report = silent,
@@ -50,7 +51,8 @@ def explain(
 
     Args:
         checkpoint: A checkpoint, or its folder.
-        texts: One text or several. None explains the evaluation split.
+        texts: One text or several. None explains the evaluation split. Where the model reads several parts (pairs of
+            texts, a prompt with other columns), a text is a dictionary: {"text": "...", "text_pair": "..."}.
         overwrite: Explain the evaluation split again.
     """
     config = ExplainConfig.resolve(**settings)
@@ -63,8 +65,9 @@ def explain(
                 f"--{meaningless[0].replace('_', '-')} is for the evaluation split, and texts are given. "
                 "Leave out one of the two."
             )
-        given = _checked([texts] if isinstance(texts, str) else texts)
+        parts = _checked([texts] if isinstance(texts, str | Mapping) else texts)
         explainer = Explainer(checkpoint, checkpoint.description(), config, progress)
+        given = [explainer.model.input_format.joined(text) for text in parts]
         tokenized = explainer.tokenize(given)
         explainer.refuse_unreadable(tokenized)
         concepts = codebook(checkpoint, progress=progress)
@@ -80,14 +83,16 @@ def explain(
     return finished
 
 
-def _checked(texts: Sequence[str]) -> list[str]:
-    """Return the texts without halves of Unicode characters. ClvqError where there is no text, or a blank one."""
+def _checked(texts: Sequence[str | Mapping[str, str]]) -> list[dict[str, str]]:
+    """Return the parts of each text, without halves of Unicode characters. ClvqError where there is no text, or a
+    blank one."""
     if not texts:
         raise ClvqError("No text is given to explain.")
-    for number, text in enumerate(texts, 1):
-        if not text.strip():
+    parts = [{TEXT: text} if isinstance(text, str) else dict(text) for text in texts]
+    for number, text in enumerate(parts, 1):
+        if not text.get(TEXT, "").strip():
             raise ClvqError(f"Text {number} of {len(texts)} is empty: there is nothing to explain. Leave it out.")
-    return [_SURROGATE.sub("\ufffd", text) for text in texts]
+    return [{name: _SURROGATE.sub("\ufffd", value) for name, value in text.items()} for text in parts]
 
 
 def _explain_texts(

@@ -28,16 +28,18 @@ def read_rationales(store: ActivationStore, column: str) -> dict[str, list[Span]
     The column holds a part of the text, a list of parts, or such a list as JSON. A text that occurs several times has
     the spans of all its rows. ClvqError where the column is missing, is no such thing, or marks nothing.
     """
-    table, text_column = _evaluation_table(store)
+    if store.settings.get("keep_prompt"):
+        raise ClvqError("--rationale-column cannot be used with activations that were made with --keep-prompt.")
+    table, text_column, part_columns = _evaluation_table(store)
     if column not in table.columns.reachable:
         raise ClvqError(
             f"{table.origin} has no column {column!r} (--rationale-column). "
             f"Its columns are: {', '.join(table.columns.reachable)}."
         )
     spans_of_text: dict[str, set[Span]] = {}
-    rows = Rows(table, text_column, None, Hints(join_tokens=store.settings["words"] == "whitespace"))
-    for number, (value, marked) in enumerate(table.values([text_column, column]), 1):
-        text = rows.as_text(value, number) or ""
+    rows = Rows(table, text_column, None, Hints(join_tokens=store.settings["words"] == "whitespace"), part_columns)
+    for number, (*values, marked) in enumerate(table.values([*rows.part_columns, column]), 1):
+        text = rows.as_text(values, number) or ""
         parts = _parts(marked)
         if parts is None:
             raise ClvqError(
@@ -54,8 +56,8 @@ def read_rationales(store: ActivationStore, column: str) -> dict[str, list[Span]
     return {text: sorted(spans) for text, spans in spans_of_text.items()}
 
 
-def _evaluation_table(store: ActivationStore) -> tuple[Table, str]:
-    """Return the corpus that the evaluation split was read from, and its text column."""
+def _evaluation_table(store: ActivationStore) -> tuple[Table, str, tuple[tuple[str, str], ...]]:
+    """Return the corpus that the evaluation split was read from, its text column, and its parts as `Rows` has them."""
     settings, origin = store.settings, store.provenance["corpus"]
     name = "dataset" if settings["eval_dataset"] is None else "eval_dataset"
     corpus: str = settings[name]
@@ -68,11 +70,11 @@ def _evaluation_table(store: ActivationStore) -> tuple[Table, str]:
         )
     revision = None if "@" in corpus else origin.get("revision")
     file_options = {key: settings.get(key) for key in ("delimiter", "quoting", "header")}
-    options = FileOptions(**file_options, columns=(origin["text_column"],))
+    options = FileOptions(**file_options, columns=(origin["text_column"], *origin.get("part_columns", {}).values()))
     source = open_source(
         corpus, subset=origin["subset"], revision=revision, streaming=settings["streaming"], options=options
     )
-    return source.table(origin["split"]), origin["text_column"]
+    return source.table(origin["split"]), origin["text_column"], tuple(origin.get("part_columns", {}).items())
 
 
 def _parts(value: Any) -> list[str] | None:

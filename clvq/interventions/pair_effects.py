@@ -26,6 +26,7 @@ from torch.nn import functional
 
 from clvq.activations.store import ActivationStore
 from clvq.concepts.directions import ConceptSpace
+from clvq.config.prompts import TEXT
 from clvq.errors import ClvqError
 from clvq.interventions.counterfactuals import Pair
 from clvq.interventions.edits import Move
@@ -116,7 +117,8 @@ class PairReader:
         Pairs of which the model would read a part, or no word, are left out.
         """
         settings = self.store.settings
-        texts = [text for pair in pairs for text in (pair.text, pair.counterfactual)]
+        joined = self.upper.model.input_format.joined
+        texts = [joined({TEXT: text}) for pair in pairs for text in (pair.text, pair.counterfactual)]
         tokenized = self.upper.model.tokenize(texts, settings["unit"], settings["words"])
         kept: list[tuple[Pair, tuple[_Replaced, _Replaced]]] = []
         for pair, old, new in zip(pairs, tokenized[::2], tokenized[1::2], strict=True):

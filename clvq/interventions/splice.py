@@ -156,7 +156,7 @@ class _Splicer:
         captured: dict[int, Tensor] = {}
         base = self.model.base
         with self.model.capturing(sorted(set(self.layers)), lambda state: state, captured, stop=True):
-            base(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, **no_cache(base))
+            base(**inputs.arguments, **no_cache(base))
         return captured
 
     def _reconstruction(self, states: dict[int, Tensor], rows: BatchRows) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, groupby
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from clvq.device import pick_device
 from clvq.errors import ClvqError
 from clvq.language_model.advice import model_code
 from clvq.language_model.batching import Sharing, batches_by_length, try_sharing
+from clvq.language_model.input_format import InputFormat
 from clvq.language_model.loading import explained, load_files, split_revision
 from clvq.language_model.randomized import randomize
 from clvq.language_model.rows import BatchRows, row_layout
@@ -58,6 +59,7 @@ class LanguageModel:
         no_head_reason: str | None = None,
         max_length: int | None = None,
         asked: Asked = NOTHING,
+        input_format: InputFormat | None = None,
     ) -> None:
         """`model` with its classification head; or, and why in `no_head_reason`, the base model alone or with its
         head for the next token, of which `asked` is asked."""
@@ -95,7 +97,11 @@ class LanguageModel:
         """What is asked of the model; None where it has no head that answers."""
         self.num_layers = len(self._sites) - 1
         self.max_length = length_limit(self.base, tokenizer, max_length)
-        self._word_tokenizer = WordTokenizer(tokenizer, max_length=self.max_length, is_decoder=self.is_decoder)
+        self.input_format = input_format or InputFormat()
+        """What stands around the texts that `tokenize` takes."""
+        self._word_tokenizer = WordTokenizer(
+            tokenizer, max_length=self.max_length, is_decoder=self.is_decoder, input_format=self.input_format
+        )
         self.sharing = Sharing.ANY
         """Which sentences may share a forward, found by a trial."""
         self.sharing = try_sharing(self._trial_values, ordinary, self.max_length)
@@ -112,6 +118,7 @@ class LanguageModel:
         next_token: bool = False,
         randomized: bool = False,
         asked: Asked = NOTHING,
+        format_of: Callable[[Any, str], InputFormat] | None = None,
         progress: Report = silent,
     ) -> LanguageModel:
         """Load `model`: a local folder, `user/name`, or `user/name@revision`.
@@ -121,7 +128,8 @@ class LanguageModel:
         beyond what the tokenizer says, not beyond what the model takes. With `next_token` a causal language model
         keeps the head that predicts its next token; hidden states and fingerprint are the same without. So it does
         where something is `asked` of that head. With `randomized` the values of each weight are in a random order, and
-        the fingerprint says so. `progress` is told where not all sentences may share a batch.
+        the fingerprint says so. `format_of` says what stands around texts, from the tokenizer and the model's name;
+        None: nothing. `progress` is told where not all sentences may share a batch.
         """
         name, revision = split_revision(model, revision)
         with explained(name):
@@ -137,7 +145,9 @@ class LanguageModel:
                 no_head_reason=files.no_head_reason,
                 max_length=max_length,
                 asked=asked,
+                input_format=None if format_of is None else format_of(files.tokenizer, name),
             )
+            loaded._refuse_long_prompt()
         if note := loaded.sharing.note(name):
             progress(Progress("model", note=note))
         return loaded
@@ -166,6 +176,19 @@ class LanguageModel:
     def head_reads_padding(self) -> bool:
         """Whether the head finds the last token of a text by the padding behind it."""
         return self.target is not None and not self.target.reads_next_token
+
+    def _refuse_long_prompt(self) -> None:
+        """Raise ClvqError where a prompt leaves no token for the text."""
+        if self.input_format.is_plain:
+            return
+        (empty,) = self._word_tokenizer(
+            [self.input_format.joined(dict.fromkeys(self.input_format.parts, ""))], "token", "text"
+        )
+        if len(empty.input_ids) >= self.max_length:
+            raise ClvqError(
+                f"The prompt alone has {len(empty.input_ids)} tokens, and {self.model_id} takes {self.max_length}: "
+                "nothing is left for the text. Give a shorter --prompt, or a larger --max-length."
+            )
 
     def width(self, layer: int) -> int:
         """Size of the hidden states at `layer`."""
@@ -240,13 +263,13 @@ class LanguageModel:
             scores = torch.full((len(sentences), self.target.count), torch.nan, device=self.device)
         present = [index for index, sentence in enumerate(sentences) if sentence.input_ids]
         if present and (layers or predict):
-            inputs = self.ids([sentences[index].input_ids for index in present], pad)
+            inputs = self.inputs([sentences[index] for index in present], pad)
             rows = BatchRows([layouts[index] for index in present], self.device)
             captured: dict[int, Tensor] = {}
             capturing = self.capturing(layers, rows.gather, captured, stop=not predict)
             with torch.inference_mode(), model_code(self.model_id), capturing:
                 if predict:
-                    answered = self.scores(**inputs, pad=pad if len(present) > 1 else None)
+                    answered = self.scores(inputs, pad if len(present) > 1 else None)
                 else:
                     self.base(**inputs, **no_cache(self.base))
             # Copies made here, outside inference mode, may take part in a later autograd graph.
@@ -255,19 +278,20 @@ class LanguageModel:
                 scores[present] = answered
         return BatchResult(hidden, [len(layout.flags) for layout in layouts], scores)
 
-    def scores(self, input_ids: Tensor, attention_mask: Tensor, pad: int | None) -> Tensor:
+    def scores(self, inputs: Mapping[str, Tensor], pad: int | None) -> Tensor:
         """Return the target's scores `[B, C]` of texts that are padded on the right, in 32 bits.
 
-        `pad` is what stands at padding, for a head that looks for it where no config names it.
+        `inputs` are what `inputs` gives. `pad` is what stands at padding, for a head that looks for it where no config
+        names it.
         """
         assert self.target is not None, "a model without a head has no scores"
         arguments: dict[str, Any] = no_cache(self.model)
-        last = attention_mask.sum(dim=1) - 1
+        last = inputs["attention_mask"].sum(dim=1) - 1
         if self._keeps_last:
             places, last = last.unique(return_inverse=True)  # [P]: batches are of like length, so these are few
             arguments["logits_to_keep"] = places
         with model_code(self.model_id), self.head_padding(pad if self.head_reads_padding else None):
-            output: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask, **arguments).logits
+            output: Tensor = self.model(**inputs, **arguments).logits
         if self.target.reads_next_token:
             output = output[torch.arange(len(output), device=output.device), last]
         return self.target.scores(output.float())
@@ -296,6 +320,16 @@ class LanguageModel:
         ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows])
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
         return {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
+
+    def inputs(self, sentences: Sequence[TokenizedSentence], pad: int = 0) -> dict[str, Tensor]:
+        """What the model takes for sentences `[B, T]`: `ids`, and, where it is told, which of two texts a token is
+        from."""
+        inputs = self.ids([sentence.input_ids for sentence in sentences], pad)
+        if any(sentence.token_types for sentence in sentences):
+            longest = inputs["input_ids"].shape[1]
+            types = [[*sentence.token_types, *[0] * (longest - len(sentence.token_types))] for sentence in sentences]
+            inputs["token_type_ids"] = torch.tensor(types, device=self.device)
+        return inputs
 
     def padding_id(self, sentences: Sequence[TokenizedSentence], predict: bool) -> int | None:
         """Id to pad with; None where only one sentence at a time gives the right prediction.

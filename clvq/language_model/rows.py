@@ -19,7 +19,7 @@ from clvq.language_model.tokenization import TokenizedSentence
 POOLINGS = ("last", "mean", "first")
 
 # Flags of a row; a decoder's last word is WORD | SENTENCE where its row is the last token's.
-WORD, SENTENCE, FIRST = 1, 2, 4
+WORD, SENTENCE, FIRST, PROMPT = 1, 2, 4, 8
 
 SINK_RATIO = 10.0
 """A row whose norm is over so many times its layer's median is an attention sink."""
@@ -31,7 +31,8 @@ class RowLayout(NamedTuple):
     positions: list[list[int]]
     """For each row, the positions in `input_ids` whose mean state it is."""
     flags: list[int]
-    """For each row, WORD + SENTENCE + FIRST; FIRST: a decoder's first token is in the row's state."""
+    """For each row, WORD + SENTENCE + FIRST + PROMPT; FIRST: a decoder's first token is in the row's state; PROMPT: the
+    word is one of the prompt, which has a row only where that was asked for."""
     words: list[int]
     """For each row, its word's index in `TokenizedSentence.words`; -1: a sentence row that is no word's."""
 
@@ -56,6 +57,8 @@ def row_layout(sentence: TokenizedSentence, pooling: str) -> RowLayout:
             positions.insert(index, sentence_row)
             flags.insert(index, SENTENCE)
             words.insert(index, -1)
+    fixed = set(sentence.fixed_tokens)
+    flags = [flag | PROMPT if fixed.issuperset(row) else flag for flag, row in zip(flags, positions, strict=True)]
     flags = [flag | FIRST if sentence.first_token in row else flag for flag, row in zip(flags, positions, strict=True)]
     return RowLayout(positions, flags, words)
 
@@ -68,7 +71,7 @@ class BatchRows:
         self.counts = [len(layout.flags) for layout in layouts]
         """Rows of each sentence."""
         self.flags = np.array([flag for layout in layouts for flag in layout.flags], np.uint8)
-        """`[R]` WORD + SENTENCE + FIRST."""
+        """`[R]` WORD + SENTENCE + FIRST + PROMPT."""
         positions = [(index, row) for index, layout in enumerate(layouts) for row in layout.positions]
         tokens = [(index, token, row) for row, (index, used) in enumerate(positions) for token in used]
         columns = torch.tensor(tokens, dtype=torch.long, device=device).reshape(-1, 3)

@@ -6,12 +6,13 @@ Knows the tokenizer's outputs only: ids, character offsets, and which tokens are
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import regex
 
 from clvq.errors import ClvqError
+from clvq.language_model.input_format import InputFormat, Layout
 from clvq.language_model.words import NON_SPACE, find_words
 
 UNITS = ("word", "token")
@@ -37,16 +38,24 @@ class TokenizedSentence(NamedTuple):
     truncated_words: int
     """Words that the length limit cut away or cut through."""
     left_out_tokens: int
-    """Special tokens in `input_ids` other than the sentence row: they have no row."""
+    """Special tokens in `input_ids` other than the sentence row and the prompt's: they have no row."""
+    fixed_tokens: Sequence[int] = ()
+    """Positions of the prompt's tokens, those of a chat template included; also of a token that has characters of the
+    prompt and of the text."""
+    token_types: Sequence[int] = ()
+    """For models that are told which of two texts a token is from: 0 or 1 `[T]`; else none."""
 
 
 class WordTokenizer:
     """A fast Hugging Face tokenizer with a length limit, giving tokens joined to words."""
 
-    def __init__(self, tokenizer: Any, *, max_length: int, is_decoder: bool) -> None:
+    def __init__(
+        self, tokenizer: Any, *, max_length: int, is_decoder: bool, input_format: InputFormat | None = None
+    ) -> None:
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.is_decoder = is_decoder
+        self.format = input_format or InputFormat()
         self.special_ids = special_ids(tokenizer)
         # SentencePiece-like tokenizers put a "▁" before the text and give it the first letter's offsets.
         vocabulary = tokenizer.get_vocab()
@@ -59,65 +68,77 @@ class WordTokenizer:
         if not texts:
             return []
         # Half of a surrogate pair cannot be encoded; a replacement of the same length keeps every offset.
-        texts = [_SURROGATE.sub("\ufffd", text) for text in texts]
+        layouts = [self.format.layout(_SURROGATE.sub("\ufffd", text)) for text in texts]
+        sequences = zip(*(layout.sequences for layout in layouts), strict=True)
         encoded = self.tokenizer(
-            texts,
+            *map(list, sequences),
+            add_special_tokens=self.format.adds_special,
             padding=False,
             truncation=False,  # cut below, to know which words are lost
             return_offsets_mapping=True,
             return_special_tokens_mask=True,
             return_attention_mask=False,
-            return_token_type_ids=False,
+            return_token_type_ids=self._has_types,
             verbose=False,
         )
-        rows = zip(
-            texts,
-            encoded["input_ids"],
-            encoded["offset_mapping"],
-            encoded["special_tokens_mask"],
-            strict=True,
-        )
-        return [self._sentence(*row, None if unit == "token" else words) for row in rows]
+        sentences = []
+        for number, layout in enumerate(layouts):
+            tokens = _Tokens(
+                encoded["input_ids"][number],
+                encoded["offset_mapping"][number],
+                encoded["special_tokens_mask"][number],
+                encoded.sequence_ids(number) if len(layout.sequences) > 1 else None,
+                encoded["token_type_ids"][number] if self._has_types else None,
+            )
+            sentences.append(self._sentence(layout, tokens, None if unit == "token" else words))
+        return sentences
 
-    def _sentence(
-        self, text: str, ids: list[int], offsets: list[tuple[int, int]], added: list[int], method: str | None
-    ) -> TokenizedSentence:
-        """`added` marks special tokens that are not from the text; `method` None makes every token a word."""
-        starts = [self._start(text, token, span) for token, span in zip(ids, offsets, strict=True)]
+    @property
+    def _has_types(self) -> bool:
+        """Whether the model is told which of two texts a token is from."""
+        two_texts = self.format.literals is None and len(self.format.parts) > 1
+        return two_texts and "token_type_ids" in self.tokenizer.model_input_names
+
+    def _sentence(self, layout: Layout, tokens: _Tokens, method: str | None) -> TokenizedSentence:
+        """One text with its tokens joined to words; `method` None makes every token a word."""
+        ids, added = tokens.ids, tokens.added
+        starts = [self._start(text, token, span) for text, token, span in tokens.read(layout.sequences)]
+        segments = _segments_of_tokens(layout, tokens, starts)
         owners: dict[int, list[int]] = {}  # word -> positions of its tokens, in the uncut sentence
-        if method is None:
-            spans = [
-                (start, max(start, end)) if start is not None else (0, 0)
-                for start, (_, end) in zip(starts, offsets, strict=True)
-            ]
-            owners = {at: [at] for at, start in enumerate(starts) if start is not None and not added[at]}
-            dropped = 0
-        else:
-            spans = find_words(text, method)
-            firsts = [first for first, _ in spans]  # every non-space character is in a word
-            for at, start in enumerate(starts):
-                if start is not None and not added[at]:
-                    owners.setdefault(bisect_right(firsts, start) - 1, []).append(at)
-            dropped = len(spans) - len(owners)
-        kept = self._kept(added)
+        words = _Words(layout, tokens, starts, segments, method)
+        for at, start in enumerate(starts):
+            number = segments[at]
+            if start is not None and not added[at] and number >= 0 and layout.segments[number].has_rows:
+                owners.setdefault(words.owner(at, start, number), []).append(at)
+        dropped = 0 if method is None else len(words.spans) - len(owners)
+        kept = self._kept(added, segments, layout)
         uncut = len(kept) == len(ids)
         new_position = range(len(ids)) if uncut else {old: new for new, old in enumerate(kept)}
         whole = [word for word in sorted(owners) if all(at in new_position for at in owners[word])]
         input_ids = [ids[at] for at in kept]
         special = [bool(added[at]) or ids[at] in self.special_ids for at in kept]
-        if self.is_decoder:
-            sentence_token = len(kept) - 1
-        else:
+        fixed = [new for new, old in enumerate(kept) if not added[old] and _is_fixed(layout, segments[old])]
+        word_tokens = [[new_position[at] for at in owners[word]] for word in whole]
+        if not self.is_decoder:
             sentence_token = next((new for new, old in enumerate(kept) if added[old]), -1)
+        elif fixed and not self.format.keep_prompt:
+            # Behind it stand tokens of the prompt alone.
+            sentence_token = max((positions[-1] for positions in word_tokens), default=-1)
+        else:
+            sentence_token = len(kept) - 1
+        without_row = set(fixed) if not self.format.keep_prompt else set()
+        left_out = {new for new, is_special in enumerate(special) if is_special} - {sentence_token} - without_row
         return TokenizedSentence(
             input_ids=input_ids,
-            words=[spans[word] for word in whole],
-            word_tokens=[[new_position[at] for at in owners[word]] for word in whole],
+            words=[words.spans[word] for word in whole],
+            word_tokens=word_tokens,
             sentence_token=sentence_token,
             first_token=0 if self.is_decoder and kept else -1,
             dropped_words=dropped,
             truncated_words=len(owners) - len(whole),
-            left_out_tokens=sum(special) - (sentence_token >= 0 and special[sentence_token]),
+            left_out_tokens=len(left_out),
+            fixed_tokens=fixed,
+            token_types=[] if tokens.types is None else [tokens.types[at] for at in kept],
         )
 
     def _start(self, text: str, token: int, span: tuple[int, int]) -> int | None:
@@ -130,16 +151,128 @@ class WordTokenizer:
         found = NON_SPACE.search(text, start, end)
         return found.start() if found else None
 
-    def _kept(self, added: list[int]) -> list[int]:
-        """Positions that stay: the special tokens that the tokenizer added, and what fits of the text's beginning, or
-        of its end where the tokenizer truncates on the left."""
+    def _kept(self, added: list[int], segments: list[int], layout: Layout) -> list[int]:
+        """Positions that stay: special tokens that the tokenizer added, tokens of the prompt, and what fits of the
+        text's beginning, or of its end where the tokenizer truncates on the left. Of several parts the longest is cut.
+        """
         excess = max(0, len(added) - self.max_length)
-        own = [at for at, is_added in enumerate(added) if not is_added]
-        if self.tokenizer.truncation_side == "left":
-            cut = set(own[:excess])
-        else:
-            cut = set(own[len(own) - excess :]) if excess else set()
+        if not excess:
+            return list(range(len(added)))
+        own: dict[int, list[int]] = {}
+        for at, is_added in enumerate(added):
+            if not is_added and not _is_fixed(layout, segments[at]):
+                own.setdefault(segments[at], []).append(at)
+        cut: set[int] = set()
+        for number, length in _lengths_cut({part: len(at) for part, at in own.items()}, excess).items():
+            positions = own[number]
+            lost = len(positions) - length
+            from_left = self.tokenizer.truncation_side == "left"
+            cut.update(positions[:lost] if from_left else positions[length:])
         return [at for at in range(len(added)) if at not in cut]
+
+
+class _Tokens(NamedTuple):
+    """What the tokenizer gives for one text `[T]`."""
+
+    ids: list[int]
+    spans: list[tuple[int, int]]
+    """In the token's sequence."""
+    added: list[int]
+    """1 for a special token that is not from the text."""
+    sequences: list[int | None] | None
+    """Which of two sequences a token is from; None where there is one."""
+    types: list[int] | None
+
+    def sequence(self, at: int) -> int:
+        return 0 if self.sequences is None else self.sequences[at] or 0
+
+    def read(self, sequences: list[str]) -> Iterator[tuple[str, int, tuple[int, int]]]:
+        """Yield each token's sequence, id and span."""
+        for at, (token, span) in enumerate(zip(self.ids, self.spans, strict=True)):
+            yield sequences[self.sequence(at)], token, span
+
+
+class _Words:
+    """Where words stand: in the tokenizer's sequences, and in the text that is shown."""
+
+    def __init__(
+        self, layout: Layout, tokens: _Tokens, starts: list[int | None], segments: list[int], method: str | None
+    ) -> None:
+        self.spans: list[tuple[int, int]] = []
+        """`[start, end)` in the text that is shown; with `method` None of every token, (0, 0) for nobody's."""
+        self._by_token = method is None
+        self._segments = layout.segments
+        self._firsts: dict[int, list[int]] = {}
+        self._offset: dict[int, int] = {}
+        if method is None:
+            for start, (_, end), number in zip(starts, tokens.spans, segments, strict=True):
+                self.spans.append((0, 0) if start is None or number < 0 else self._shown(start, end, number))
+            return
+        for number, segment in enumerate(layout.segments):
+            if segment.has_rows:
+                found = find_words(segment.text, method)
+                self._firsts[number] = [segment.start + first for first, _ in found]
+                self._offset[number] = len(self.spans)
+                self.spans += [(segment.shown_at + first, segment.shown_at + end) for first, end in found]
+
+    def owner(self, at: int, start: int, segment: int) -> int:
+        """Return the index of the word of a token, whose first visible character `start` is in that segment."""
+        if self._by_token:
+            return at
+        # Every non-space character of a segment is in a word.
+        return self._offset[segment] + bisect_right(self._firsts[segment], start) - 1
+
+    def _shown(self, start: int, end: int, number: int) -> tuple[int, int]:
+        segment = self._segments[number]
+        end = min(max(start, end), segment.start + len(segment.text))
+        return segment.shown_at + start - segment.start, segment.shown_at + end - segment.start
+
+
+_MIXED = -1
+"""Stands for the segment of a token that has characters of the prompt and of the text: it is the prompt's."""
+
+
+def _segments_of_tokens(layout: Layout, tokens: _Tokens, starts: list[int | None]) -> list[int]:
+    """`[T]` which segment each token is of; _MIXED where a literal's visible characters, or, of a token without any,
+    any of its characters are in it beside others."""
+    if len(layout.segments) == 1:
+        return [0] * len(tokens.ids)
+    numbers = [[n for n, segment in enumerate(layout.segments) if segment.sequence == s] for s in (0, 1)]
+    firsts = [[layout.segments[n].start for n in of_sequence] for of_sequence in numbers]
+    found = []
+    for at, (start, (begin, end)) in enumerate(zip(starts, tokens.spans, strict=True)):
+        if tokens.added[at]:
+            found.append(_MIXED)
+            continue
+        sequence = tokens.sequence(at)
+        first = begin if start is None else start
+        owner = numbers[sequence][max(0, bisect_right(firsts[sequence], first) - 1)]
+        last = numbers[sequence][max(0, bisect_right(firsts[sequence], max(first, end - 1)) - 1)]
+        for number in range(owner + 1, last + 1):
+            segment = layout.segments[number]
+            inside = segment.text[: max(0, end - segment.start)]
+            if segment.is_fixed and inside and (start is None or NON_SPACE.search(inside)):
+                owner = _MIXED
+                break
+        else:
+            # White space that begins in a literal and ends in the text is the literal's, like all of the literal.
+            owner = _MIXED if layout.segments[owner].is_fixed and last != owner else owner
+        found.append(owner)
+    return found
+
+
+def _is_fixed(layout: Layout, segment: int) -> bool:
+    return segment == _MIXED or layout.segments[segment].is_fixed
+
+
+def _lengths_cut(lengths: dict[int, int], excess: int) -> dict[int, int]:
+    """Return how many tokens of each part stay: the longest gives first, and of equal ones the one that was shorter,
+    as in the tokenizers library."""
+    left = dict(lengths)
+    for _ in range(min(excess, sum(lengths.values()))):
+        longest = max(left, key=lambda part: (left[part], -lengths[part], -part))
+        left[longest] -= 1
+    return left
 
 
 def special_ids(tokenizer: Any) -> set[int]:

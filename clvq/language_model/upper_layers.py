@@ -32,6 +32,21 @@ class Inputs(NamedTuple):
     """`[B, T]` 1 for a token, 0 for padding."""
     pad: int
     """What `input_ids` holds at padding; a decoder's classification head finds the last token by it."""
+    token_type_ids: Tensor | None = None
+    """`[B, T]` which of two texts a token is from, for a model that is told."""
+    fixed: Tensor | None = None
+    """`[B, T]` bool: the prompt's tokens; None where there are none."""
+
+    @property
+    def arguments(self) -> dict[str, Tensor]:
+        """What the model is called with."""
+        arguments = {"input_ids": self.input_ids, "attention_mask": self.attention_mask}
+        return arguments if self.token_type_ids is None else {**arguments, "token_type_ids": self.token_type_ids}
+
+    def at(self, indices: Tensor) -> Inputs:
+        """Return some of the sentences, padded as they are."""
+        types, fixed = (None if part is None else part[indices] for part in (self.token_type_ids, self.fixed))
+        return Inputs(self.input_ids[indices], self.attention_mask[indices], self.pad, types, fixed)
 
 
 class UpperLayers:
@@ -75,7 +90,13 @@ class UpperLayers:
         pad = self.model.padding_id([*sentences, *sentences], self.model.head_reads_padding)
         if pad is None:
             raise ClvqError(f"{len(sentences)} texts use every token of {self.model.model_id}: give fewer at a time.")
-        return Inputs(**self.model.ids([sentence.input_ids for sentence in sentences], pad), pad=pad)
+        inputs = self.model.inputs(sentences, pad)
+        fixed = None
+        if any(sentence.fixed_tokens for sentence in sentences):
+            fixed = torch.zeros_like(inputs["input_ids"], dtype=torch.bool)
+            for row, sentence in enumerate(sentences):
+                fixed[row, list(sentence.fixed_tokens)] = True
+        return Inputs(**inputs, pad=pad, fixed=fixed)
 
     @torch.no_grad()
     def states(self, inputs: Inputs) -> Tensor:
@@ -84,7 +105,7 @@ class UpperLayers:
         capturing = self.model.capturing([self.layer], lambda state: state, captured, stop=True)
         with model_code(self.model.model_id), capturing:
             base = self.model.base
-            base(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, **no_cache(base))
+            base(**inputs.arguments, **no_cache(base))
         return captured[self.layer]
 
     def scores(self, states: Tensor, inputs: Inputs) -> Tensor:
@@ -97,7 +118,7 @@ class UpperLayers:
             handle.remove()
 
     def _run(self, inputs: Inputs) -> Tensor:
-        return self.model.scores(*inputs)
+        return self.model.scores(inputs.arguments, inputs.pad)
 
     @contextmanager
     def _passing(self) -> Iterator[None]:
@@ -119,7 +140,8 @@ class UpperLayers:
         """Proves on two short texts, or on one where two cannot share a forward, that the model's own states give its
         own scores, and that other states give the same scores whether the blocks below run or not; only then are they
         passed over."""
-        texts = [text for text in self.model.tokenize(_TRIAL) if text.input_ids]
+        trial = [self.model.input_format.joined(dict.fromkeys(self.model.input_format.parts, text)) for text in _TRIAL]
+        texts = [text for text in self.model.tokenize(trial) if text.input_ids]
         inputs = self.inputs(texts if self.model.sharing is Sharing.ANY else texts[:1])
         kinds: dict[nn.Module, Any] = {}
         handles = [block.register_forward_hook(lambda b, _, output: kinds.update({b: output})) for block in blocks]

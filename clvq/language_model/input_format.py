@@ -1,0 +1,209 @@
+"""How texts are put before a model: alone, in pairs, or in a prompt, with or without a chat template.
+
+An `InputFormat` cuts what the model reads into segments: parts of the text, whose words have rows, and literals of the
+prompt, which stay when a long text is cut. Literals are found once, on the chat template filled with markers, and kept
+with what is made of them, because a template may ask for today's date.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple, Self
+
+from clvq.config import ExtractConfig
+from clvq.config.prompts import TEXT, Prompt
+from clvq.corpus.parts import join_parts, split_parts
+from clvq.errors import ClvqError, first_line
+
+_MARKER = "\ue000{}\ue001"
+_MARKERS = re.compile("\ue000(\\d+)\ue001")
+
+
+class Segment(NamedTuple):
+    """A stretch of what the model reads."""
+
+    text: str
+    sequence: int
+    """0, or 1 for the second text that a tokenizer takes."""
+    start: int
+    """Where it begins in its sequence, in characters."""
+    shown_at: int
+    """Where its words stand in the text that is stored and shown."""
+    has_rows: bool
+    """Whether its words have rows."""
+    is_fixed: bool
+    """Whether it is a literal of the prompt, which is never cut."""
+
+
+class Layout(NamedTuple):
+    """One text as it goes to the tokenizer."""
+
+    sequences: list[str]
+    """One text, or the two of a pair."""
+    segments: list[Segment]
+    """In the order of the sequences, without gaps."""
+
+
+@dataclass(frozen=True)
+class InputFormat:
+    """What stands around a text; the default is nothing."""
+
+    parts: tuple[str, ...] = (TEXT,)
+    """The columns that make up a text, in the order in which the model reads them."""
+    rows_from: tuple[str, ...] = (TEXT,)
+    """Those whose words have rows."""
+    literals: tuple[str, ...] | None = None
+    """What stands before, between and behind the parts in one sequence, chat template included; None: no prompt."""
+    adds_special: bool = True
+    """Whether the tokenizer adds its special tokens; a chat template brings its own."""
+    stripped: tuple[tuple[bool, bool], ...] = ((False, False),)
+    """For each part whether the chat template takes white space away before and behind it. Of a blank part, white space
+    of a literal beside it stays."""
+    keep_prompt: bool = False
+    """Whether words of the literals have rows too."""
+
+    @classmethod
+    def of(cls, config: ExtractConfig, tokenizer: Any, model: str) -> Self:
+        """Return the format that an extraction asks for. ClvqError where `model`'s chat template does not do it."""
+        plain = ((False, False),) * len(config.parts)
+        if config.prompt is None:
+            return cls(config.parts, config.parts_with_rows, stripped=plain)
+        system, user = Prompt.parse(config.prompt, config.chat)
+        shared: dict[str, Any] = {
+            "parts": config.parts,
+            "rows_from": config.parts_with_rows,
+            "keep_prompt": config.keep_prompt,
+        }
+        if not config.chat:
+            return cls(literals=user.literals, stripped=plain, **shared)
+        chat = _Chat(tokenizer, model)
+        return cls(
+            literals=chat.literals(system, user), stripped=chat.stripped(system, user), adds_special=False, **shared
+        )
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any] | None) -> Self:
+        """Return the format that `as_json` gave; of activations that name none, the default."""
+        if values is None:
+            return cls()
+        named: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+        return cls(**{**named, "stripped": tuple((bool(before), bool(behind)) for before, behind in named["stripped"])})
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what identifies the format."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a text goes to the tokenizer as it is."""
+        return self.literals is None and len(self.parts) == 1
+
+    def shown(self, text: str) -> str:
+        """Return a text of the corpus as it is stored: with the prompt where that has rows."""
+        if not self.keep_prompt or self.literals is None:
+            return text
+        parts = split_parts(text, len(self.parts))
+        pieces = [self.literals[0]]
+        for part, literal in zip(parts, self.literals[1:], strict=True):
+            pieces += [part, literal]
+        return join_parts(pieces)
+
+    def joined(self, values: Mapping[str, str]) -> str:
+        """Return the text of a value for each part, as it is stored. ClvqError where one is missing or unknown."""
+        for name in self.parts:
+            if name not in values:
+                raise ClvqError(f"The texts of these activations have the parts {', '.join(self.parts)}: give {name}.")
+        if unknown := [name for name in values if name not in self.parts]:
+            raise ClvqError(f"{unknown[0]!r} is no part of these activations' texts: {', '.join(self.parts)}.")
+        return self.shown(join_parts([values[name] for name in self.parts]))
+
+    def layout(self, text: str) -> Layout:
+        """Return what the tokenizer gets for a text as `shown` or `joined` gives it, cut into segments."""
+        if self.is_plain:
+            return Layout([text], [Segment(text, 0, 0, 0, True, False)])
+        segments: list[Segment] = []
+        pieces = self._pieces(text)
+        shown_at = 0
+        starts = [0, 0]
+        for number, (piece, part) in enumerate(pieces):
+            is_fixed = part is None
+            lead = 0
+            kept = piece
+            if part is not None:
+                before, behind = self.stripped[part]
+                kept = kept.lstrip() if before else kept
+                lead = len(piece) - len(kept)
+                kept = kept.rstrip() if behind else kept
+            sequence = number if self.literals is None else 0
+            has_rows = self.keep_prompt if part is None else self.parts[part] in self.rows_from
+            segments.append(Segment(kept, sequence, starts[sequence], shown_at + lead, has_rows, is_fixed))
+            starts[sequence] += len(kept)
+            if not is_fixed or self.keep_prompt:
+                shown_at += len(piece) + 1  # the separator
+        sequences = ["".join(s.text for s in segments if s.sequence == number) for number in (0, 1)]
+        return Layout(sequences if self.literals is None else sequences[:1], segments)
+
+    def _pieces(self, text: str) -> list[tuple[str, int | None]]:
+        """The stretches of a text with the number of their part; literals have None."""
+        count = len(self.parts)
+        if self.literals is None:
+            return list(zip(split_parts(text, count), range(count), strict=True))
+        parts = split_parts(text, 2 * count + 1)[1::2] if self.keep_prompt else split_parts(text, count)
+        pieces: list[tuple[str, int | None]] = [(self.literals[0], None)]
+        for number, (part, literal) in enumerate(zip(parts, self.literals[1:], strict=True)):
+            pieces += [(part, number), (literal, None)]
+        return pieces
+
+
+class _Chat:
+    """A tokenizer's chat template."""
+
+    def __init__(self, tokenizer: Any, model: str) -> None:
+        self.tokenizer, self.model = tokenizer, model
+        if tokenizer.chat_template is None:
+            raise ClvqError(f"The tokenizer of {model} has no chat template: leave out --chat.")
+
+    def literals(self, system: Prompt | None, user: Prompt) -> tuple[str, ...]:
+        """Return what the template puts before, between and behind the placeholders."""
+        messages = [message for message in (system, user) if message is not None]
+        count = sum(len(message.fields) for message in messages)
+        numbers = iter(range(count))
+        filled = [message.filled([_MARKER.format(next(numbers)) for _ in message.fields]) for message in messages]
+        pieces = _MARKERS.split(self._render(filled))
+        if pieces[1::2] != [str(number) for number in range(count)]:
+            raise ClvqError(f"The chat template of {self.model} does not hold each part of the prompt once, in order.")
+        return tuple(pieces[::2])
+
+    def stripped(self, system: Prompt | None, user: Prompt) -> tuple[tuple[bool, bool], ...]:
+        """Return for each placeholder whether white space before and behind its text is lost."""
+        probe = [] if system is None else [_MARKER.format(0)]
+        plain = self._render([*probe, _MARKER.format(1)])
+        before = self._render([*probe, " " + _MARKER.format(1)]) == plain
+        behind = self._render([*probe, _MARKER.format(1) + " "]) == plain
+        flags: list[tuple[bool, bool]] = []
+        for message in (system, user):
+            last = len(message.fields) - 1 if message is not None else -1
+            flags += [
+                (
+                    before and number == 0 and not message.literals[0].strip(),
+                    behind and number == last and not message.literals[-1].strip(),
+                )
+                for number in range(last + 1)
+                if message is not None
+            ]
+        return tuple(flags)
+
+    def _render(self, contents: list[str]) -> str:
+        roles = ("system", "user")[-len(contents) :]
+        messages = [{"role": role, "content": content} for role, content in zip(roles, contents, strict=True)]
+        try:
+            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        except Exception as error:  # a template is a program, which raises what it likes
+            system = " Some templates take no system message." if len(contents) > 1 else ""
+            raise ClvqError(
+                f"The chat template of {self.model} refuses the prompt: {first_line(error).rstrip('.')}.{system}"
+            ) from error

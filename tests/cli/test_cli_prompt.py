@@ -1,0 +1,179 @@
+"""Prompts and pairs of texts from the command line: what is stored, shown, explained and refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tiny_models
+from running import SMALL, Clvq
+
+from clvq.activations.store import ActivationStore
+from clvq.corpus.parts import SEPARATOR
+from clvq.language_model.rows import PROMPT, WORD
+
+PROMPT_TEXT = "Verdict on {title}: {text}\nReview zzz:"
+PROMPT_WORDS = {"Verdict", "on", "Review", "zzz", "user", "assistant", "model", "Judge"}
+
+
+@pytest.fixture(scope="module")
+def titled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sentences with a title, a second text and a label."""
+    path = tmp_path_factory.mktemp("corpus") / "titled.jsonl"
+    texts = tiny_models.made_sentences()[::5]
+    lines = [
+        {"text": text, "title": f"Titled {n % 7}", "hypothesis": texts[-n], "label": n % 2}
+        for n, text in enumerate(texts)
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def llama(model_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = shutil.copytree(model_folder("llama"), tmp_path_factory.mktemp("llama") / "model")
+    return tiny_models.with_next_token(Path(folder))
+
+
+@pytest.fixture(scope="module")
+def prompted(llama: Path, titled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with a checkpoint over prompted texts; shared, so tests copy it."""
+    import clvq
+
+    run = tmp_path_factory.mktemp("prompted") / "run"
+    clvq.extract(
+        run / "activations",
+        model=str(llama),
+        dataset=str(titled),
+        layers=(1, 3),
+        prompt=PROMPT_TEXT,
+        label_column="none",
+    )
+    clvq.train(
+        run / "activations", path=run / "L1-L3", input_layer=1, output_layer=3, epochs=1, codebook_size=12, top_k=3,
+        decoder_layers=1,
+    )  # fmt: skip
+    return run
+
+
+def words_of(store: ActivationStore) -> set[str]:
+    return {
+        sentence.text[start:end]
+        for split in ("train", "eval")
+        for sentence in store.sentences(split)
+        for start, end, flag in zip(sentence.starts, sentence.ends, sentence.flags, strict=True)
+        if flag & WORD
+    }
+
+
+def test_only_words_of_the_text_are_stored(prompted: Path, titled: Path) -> None:
+    store = ActivationStore(prompted / "activations")
+    texts = {json.loads(line)["text"] for line in titled.read_text().splitlines()}
+    words = words_of(store)
+    assert words
+    assert not words & PROMPT_WORDS
+    assert "Titled" not in words
+    for sentence in store.sentences("train"):
+        title, text = sentence.text.split(SEPARATOR)
+        assert title.startswith("Titled")
+        assert text in texts
+        assert not any(flag & PROMPT for flag in sentence.flags)
+        assert all(start > len(title) for start in sentence.starts)
+    counts = store.manifest["splits"]["train"]["counts"]
+    assert counts["prompt_tokens"] > 0
+
+
+def test_no_word_of_the_prompt_reaches_a_concept_or_an_explanation(clvq: Clvq, prompted: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(prompted, tmp_path / "run")
+    book = clvq("codebook", "--run", run, "--json")
+    assert book.code == 0, book.err
+    for line in (run / "L1-L3" / "concepts.jsonl").read_text().splitlines():
+        concept = json.loads(line)
+        words = {word["word"] for word in concept["top_words"]} | {one["word"] for one in concept["examples"]}
+        assert not words & PROMPT_WORDS
+    quick = ("--run", run, "--steps", "2", "--completeness", "0.9", "--json")
+    ended = clvq("explain", *quick)
+    assert ended.code == 0, ended.err
+    assert not {word["text"] for one in ended.document["sentences"] for word in one["words"]} & PROMPT_WORDS
+    own = clvq("explain", "The film is slow", "--part", "title=Own", *quick)
+    assert own.code == 0, own.err
+    (sentence,) = own.document["sentences"]
+    assert [word["text"] for word in sentence["words"]] == ["The", "film", "is", "slow"]
+    assert sentence["text"] == f"Own{SEPARATOR}The film is slow"
+    lacking = clvq("explain", "The film is slow", *quick)
+    assert lacking.code == 1
+    assert "have the parts title, text: give title" in lacking.message
+
+
+def test_the_prompt_decides_what_a_run_is(clvq: Clvq, prompted: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(prompted, tmp_path / "run")
+    other = clvq("extract", "--run", run, "--prompt", "{title}: {text}")
+    assert other.code == 1
+    assert "prompt ('Verdict on" in other.message
+    added = clvq("extract", "--run", run, "--layers", "2", "--json")
+    assert added.code == 0, added.err
+    assert added.document["settings"]["prompt"] == PROMPT_TEXT
+    assert added.document["provenance"]["model"]["input_format"]["literals"][0] == "Verdict on "
+    made = json.loads((run / "L1-L3" / "config.json").read_text())["provenance"]["model"]
+    assert made["input_format"] == added.document["provenance"]["model"]["input_format"]
+
+
+@pytest.mark.parametrize("name", ["qwen2", "gemma"])
+def test_a_chat(name: str, clvq: Clvq, model_folder: Callable[[str], Path], titled: Path, tmp_path: Path) -> None:
+    model = tiny_models.with_chat(Path(shutil.copytree(model_folder(name), tmp_path / name)), name)
+    prompt = "{text}\nJudge" if name == "gemma" else "Judge\n---\n{text}"
+    arguments = ("--model", model, "--dataset", titled, "--layers", "1", "--prompt", prompt, "--chat")
+    ended = clvq("extract", "--run", tmp_path / "run", *arguments, "--label-column", "none")
+    assert ended.code == 0, ended.err
+    assert not words_of(ActivationStore(tmp_path / "run" / "activations")) & PROMPT_WORDS
+    kept = clvq("extract", "--run", tmp_path / "kept", *arguments, "--label-column", "none", "--keep-prompt")
+    assert kept.code == 0, kept.err
+    words = words_of(ActivationStore(tmp_path / "kept" / "activations"))
+    assert {"Judge", "user"} <= words
+
+
+def test_pairs_of_texts(clvq: Clvq, bert: Path, titled: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    ended = clvq(
+        "extract",
+        "--model",
+        bert,
+        "--dataset",
+        titled,
+        "--text-pair-column",
+        "hypothesis",
+        "--layers",
+        "1,3",
+        "--run",
+        run,
+    )
+    assert ended.code == 0, ended.err
+    assert f"Texts are the columns 'text' {SEPARATOR} 'hypothesis'" in ended.message
+    assert clvq("train", "--run", run, "--input-layer", 1, "--output-layer", 3, "--epochs", 1, *SMALL).code == 0
+    own = clvq("explain", "The film is slow", "--part", "text_pair=It is good", "--run", run, "--json")
+    assert own.code == 0, own.err
+    words = [word["text"] for word in own.document["sentences"][0]["words"]]
+    assert words == ["The", "film", "is", "slow", "It", "is", "good"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--prompt", "It was"), "has no {text}, and there is no such file"),
+        (("--prompt", "{text} {author}"), "--prompt has {author}, but"),
+        (("--prompt", "{text}", "--chat"), "has no chat template: leave out --chat"),
+        (("--prompt", "film " * 90 + "{text}"), "nothing is left for the text"),
+        (("--prompt", "{text}", "--rows-from", "title"), "--rows-from takes text"),
+        (("--text-pair-column", "premise"), "has no column 'premise'. Name one of its columns with --text-pair-column"),
+    ],
+)
+def test_bad_input(
+    options: tuple[str, ...], message: str, clvq: Clvq, llama: Path, titled: Path, tmp_path: Path
+) -> None:
+    ended = clvq("extract", "--model", llama, "--dataset", titled, "--layers", "1", "--run", tmp_path / "run", *options)
+    assert ended.code == 1
+    assert message in ended.message
+    assert not list((tmp_path / "run").rglob("*.safetensors"))
