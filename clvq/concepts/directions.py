@@ -76,14 +76,14 @@ class ConceptSpace(ABC):
         its codes, or of the `c_i` where the codes lie in another space than the states."""
 
     @property
-    @abstractmethod
     def atoms(self) -> Tensor:
         """[K, D] what a concept that is active by 1 adds to a word's state: `c_i - mu`, or a latent's direction."""
+        return self.deviations(torch.arange(len(self.usage)))
 
-    @abstractmethod
     def activations(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return how active each word's concepts are `[N, k]`, from rows `[N, D]`, and which they are `[N, k]`: a
         word's code is active by 1, its latents by their values."""
+        return rows.new_ones(len(rows), 1), self.codes(rows)[:, None]
 
     def directions(self, codes: Tensor) -> Tensor:
         """Return the unit vectors `u_i` `[..., D]`; zeros for a concept without training rows."""
@@ -135,13 +135,6 @@ class CodeSpace(ConceptSpace):
 
     def raw_directions(self, codes: Tensor) -> Tensor:
         return self._raw[codes]
-
-    @property
-    def atoms(self) -> Tensor:
-        return self._deviations
-
-    def activations(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        return rows.new_ones(len(rows), 1), self.codes(rows)[:, None]
 
 
 class SaeSpace(CodeSpace):
