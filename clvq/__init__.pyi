@@ -171,6 +171,7 @@ def extract(
     layers: int | Sequence[int] = (),
     max_sentences: int | None = None,
     max_length: int | None = None,
+    label_words: str | None = None,
     target: str | None = None,
     against: str | None = None,
     unit: Literal["word", "token"] = "word",
@@ -234,6 +235,9 @@ def extract(
         layers: Layers to store, numbered as in hidden_states: 0 is the embeddings.
         max_sentences: Largest number of sentences of each split, drawn at random [all sentences].
         max_length: Largest number of tokens of a sentence [the model's limit].
+        label_words: With a causal language model: the word that stands for each label, such as
+            'negative=" bad",positive=" good"'; a leading space counts. The likeliest word behind the
+            text is the prediction. A word can have several tokens.
         target: With a causal language model: the next token whose logit is asked for after each text,
             such as ' good'; a leading space counts [the likeliest token].
         against: With --target: another token, whose logit is subtracted from that of the first [none].

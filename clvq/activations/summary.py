@@ -18,6 +18,7 @@ class SplitSummary:
         self._right = self._judged = 0
         self._labels: dict[int, int] = {}
         self._scores: list[float] = []
+        self._held = self._asked = 0.0
 
     def over(self, parts: Iterable[list[SentenceRows]]) -> Iterator[list[SentenceRows]]:
         """Pass the sentences on, taking note of each."""
@@ -27,12 +28,20 @@ class SplitSummary:
                 self._chain = fingerprint([self._chain, row.text, row.label, row.starts, row.ends, row.flags])
                 if row.prediction is None and row.probabilities:
                     self._scores += row.probabilities
+                if row.prediction is not None and row.probabilities:
+                    self._asked += 1
+                    self._held += min(1.0, sum(row.probabilities))
                 if row.label is not None:
                     self._labels[row.label] = self._labels.get(row.label, 0) + 1
                     if row.prediction is not None:
                         self._judged += 1
                         self._right += row.prediction == row.label
             yield rows
+
+    @property
+    def held(self) -> float | None:
+        """Mean over sentences of the probability that all answers hold together; None without predictions."""
+        return self._held / self._asked if self._asked else None
 
     def digest(self) -> str:
         """Return what identifies the rows, wherever shards end."""

@@ -27,7 +27,7 @@ from clvq.corpus.splits import SPLITS, Corpus
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import sink_rows
-from clvq.language_model.targets import ClassTarget
+from clvq.language_model.targets import ClassTarget, LabelWordTarget
 from clvq.progress import Progress, Report
 from clvq.storage import (
     atomic_path,
@@ -50,6 +50,10 @@ SENTENCE_SCHEMA = pa.schema(
         ("flags", pa.list_(pa.uint8())),
     ]
 )
+
+
+SMALL_SHARE = 0.5
+"""Of the probability: where label words hold less together, a warning says so."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,9 @@ class StoreWriter:
                 "corpus_counts": corpus.counts[split],
                 **summary.figures(),
             }
+            if self.job.model.target is not None and self.job.model.target.kind == LabelWordTarget.kind:
+                splits[split]["label_words_share"] = summary.held
+                self._warn_of_small_share(split, summary.held)
             self._warn_of_mismatch(split, splits[split])
         if self.job.input_format is not None:
             digests.append(fingerprint(self.job.input_format))
@@ -189,6 +196,14 @@ class StoreWriter:
             "splits": splits,
             "layers": {},
         }
+
+    def _warn_of_small_share(self, split: str, share: float | None) -> None:
+        if share is not None and share < SMALL_SHARE:
+            note = (
+                f"Warning: on {split} the label words hold {share:.1%} of the probability together, so the model "
+                "mostly expects other words there. Do they fit behind the prompt, with their leading spaces?"
+            )
+            self.job.progress(Progress("extract", note=note))
 
     def _warn_of_mismatch(self, split: str, figures: dict[str, Any]) -> None:
         accuracy, majority = figures["accuracy"], figures["majority"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from clvq.config.bench import BenchConfig
-from clvq.config.prompts import TEXT, TEXT_PAIR, Prompt, read_prompt
+from clvq.config.prompts import TEXT, TEXT_PAIR, Prompt, parse_label_words, read_prompt, written_label_words
 from clvq.config.settings import (
     ABOVE_ZERO,
     DEVICE,
@@ -126,6 +126,12 @@ class ExtractConfig(Settings):
         None, "Largest number of sentences of each split, drawn at random [all sentences].", Bounds(at_least=2)
     )
     max_length: int | None = stated(None, "Largest number of tokens of a sentence [the model's limit].")
+    label_words: str | None = stated(
+        None,
+        "With a causal language model: the word that stands for each label, such as "
+        """'negative=" bad",positive=" good"'; a leading space counts. The likeliest word behind the text is the """
+        "prediction. A word can have several tokens.",
+    )
     target: str | None = stated(
         None,
         "With a causal language model: the next token whose logit is asked for after each text, such as ' good'; a "
@@ -165,6 +171,12 @@ class ExtractConfig(Settings):
             self.unit == "word" or self.words == "text",
             f"--words {self.words} has no meaning with --unit token: no words are looked for.",
         )
+        self.require(
+            self.label_words is None or self.target is None,
+            "--label-words and --target ask a model for two different things. Give one of them.",
+        )
+        if self.label_words is not None:
+            object.__setattr__(self, "label_words", written_label_words(parse_label_words(self.label_words)))
         if self.prompt is not None:
             object.__setattr__(self, "prompt", read_prompt(self.prompt))
         for name in ("chat", "keep_prompt"):

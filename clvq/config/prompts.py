@@ -14,7 +14,7 @@ TEXT, TEXT_PAIR = "text", "text_pair"
 """Placeholders that stand for the text column and for the column of the second text, whatever their names."""
 
 _SYSTEM_END = re.compile(r"^---[ \t]*\r?\n", re.MULTILINE)
-_WORD = re.compile(r'\s*([^=,"]+?)\s*=(?:"((?:[^"\\]|\\.)*)"\s*|([^,]*))(?:,|$)', re.DOTALL)
+_WORD = re.compile(r'\s*([^=,"]+?)\s*=(?:"((?:[^"\\]|\\.)*)"\s*|([^,"]*))(?:,|$)', re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from clvq.device import pick_device
 from clvq.errors import ClvqError
 from clvq.language_model.advice import model_code
 from clvq.language_model.batching import Sharing, batches_by_length, try_sharing
+from clvq.language_model.continuations import ALONE, extended, longest
 from clvq.language_model.input_format import InputFormat
 from clvq.language_model.loading import explained, load_files, split_revision
 from clvq.language_model.randomized import randomize
@@ -96,7 +97,9 @@ class LanguageModel:
         self.target = self._target_of(asked)
         """What is asked of the model; None where it has no head that answers."""
         self.num_layers = len(self._sites) - 1
-        self.max_length = length_limit(self.base, tokenizer, max_length)
+        continuations = ALONE if self.target is None else self.target.continuations
+        # What stands behind a text when the model is asked has to fit too.
+        self.max_length = length_limit(self.base, tokenizer, max_length) - longest(continuations)
         self.input_format = input_format or InputFormat()
         """What stands around the texts that `tokenize` takes."""
         self._word_tokenizer = WordTokenizer(
@@ -266,12 +269,17 @@ class LanguageModel:
             inputs = self.inputs([sentences[index] for index in present], pad)
             rows = BatchRows([layouts[index] for index in present], self.device)
             captured: dict[int, Tensor] = {}
-            capturing = self.capturing(layers, rows.gather, captured, stop=not predict)
+            # What stands behind the texts makes another batch of them; states are always those of the texts alone.
+            apart = predict and self.target is not None and self.target.continuations != ALONE
+            capturing = self.capturing(layers, rows.gather, captured, stop=apart or not predict)
             with torch.inference_mode(), model_code(self.model_id), capturing:
-                if predict:
+                if predict and not apart:
                     answered = self.scores(inputs, pad if len(present) > 1 else None)
                 else:
                     self.base(**inputs, **no_cache(self.base))
+            if apart:
+                with torch.inference_mode(), model_code(self.model_id):
+                    answered = self.scores(inputs, pad)
             # Copies made here, outside inference mode, may take part in a later autograd graph.
             hidden = {layer: captured[layer].clone() for layer in layers}
             if scores is not None:
@@ -287,6 +295,8 @@ class LanguageModel:
         assert self.target is not None, "a model without a head has no scores"
         arguments: dict[str, Any] = no_cache(self.model)
         last = inputs["attention_mask"].sum(dim=1) - 1
+        if self.target.continuations != ALONE:
+            return self.target.scores(self._logits_behind(extended(inputs, self.target.continuations, pad or 0), last))
         if self._keeps_last:
             places, last = last.unique(return_inverse=True)  # [P]: batches are of like length, so these are few
             arguments["logits_to_keep"] = places
@@ -295,6 +305,20 @@ class LanguageModel:
         if self.target.reads_next_token:
             output = output[torch.arange(len(output), device=output.device), last]
         return self.target.scores(output.float())
+
+    def _logits_behind(self, inputs: Mapping[str, Tensor], last: Tensor) -> Tensor:
+        """Logits `[B, M, K + 1, V]` at the last tokens `[B]` of texts and behind them, of `extended` inputs, in 32
+        bits."""
+        assert self.target is not None
+        arguments: dict[str, Any] = no_cache(self.model)
+        steps = last[:, None] + torch.arange(longest(self.target.continuations) + 1, device=last.device)  # [B, K + 1]
+        if self._keeps_last:
+            arguments["logits_to_keep"], steps = steps.unique(return_inverse=True)
+        with model_code(self.model_id):
+            output: Tensor = self.model(**inputs, **arguments).logits
+        by_text = output.reshape(len(self.target.continuations), len(last), *output.shape[1:]).transpose(0, 1)
+        text = torch.arange(len(last), device=last.device)
+        return by_text.transpose(1, 2)[text[:, None], steps].transpose(1, 2).float()
 
     def _groups(self, sentences: Sequence[TokenizedSentence], pad: int | None) -> list[list[TokenizedSentence]]:
         """The sentences in their order, cut into those that share a forward."""

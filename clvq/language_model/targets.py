@@ -21,7 +21,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from clvq.config.prompts import parse_label_words
 from clvq.errors import ClvqError
+from clvq.language_model.continuations import ALONE, Continuation, continuations_of, places_of
 
 
 class Target(ABC):
@@ -31,6 +33,8 @@ class Target(ABC):
     """What the answer is, in words: "class", "next token" and so on."""
     reads_next_token: ClassVar[bool] = False
     """Whether the model's output that counts is that of the next token after the last one, over the vocabulary."""
+    continuations: tuple[Continuation, ...] = ALONE
+    """What stands behind a text when the model is asked, where that takes more than its next token."""
     unit: float | None = None
     """Standard deviation of the clean scores of the evaluation split; None of a choice, and before these are known."""
     is_choice: ClassVar[bool]
@@ -218,32 +222,45 @@ class NextTokenTarget(Choice):
 class LabelWordTarget(Choice):
     """The label whose word is the likeliest next one, of a causal language model.
 
-    Scores are log-probabilities of the words, over the whole vocabulary; each word is one token. The probabilities
-    that are shown and compared are those among the label words.
+    Scores are log-probabilities of the words, over the whole vocabulary; that of a word of several tokens is the sum
+    over its tokens, each behind those before it. The probabilities that are shown and compared are those among the
+    label words. Activations keep those over the whole vocabulary, whose sum is what the label words hold together.
     """
 
     kind = "label word"
     reads_next_token = True
     words: tuple[tuple[str, str], ...]
     """For each label its name and its word."""
-    tokens: tuple[int, ...]
-    """The token that each word is."""
+    tokens: tuple[Continuation, ...]
+    """The tokens that each word is."""
+    continuations: tuple[Continuation, ...] = ALONE
 
     @classmethod
     def of(cls, words: Mapping[str, str], tokenizer: Any) -> LabelWordTarget:
-        """Return the target for words by label. ClvqError: a word that is not one token, or the word of two labels."""
-        tokens = tuple(token_id(tokenizer, word) for word in words.values())
+        """Return the target for words by label. ClvqError: a word that the tokenizer does not know, or the word of two
+        labels."""
+        tokens = tuple(tuple(known_tokens(tokenizer, word)) for word in words.values())
         if len(set(tokens)) < len(tokens):
             listed = ", ".join(map(repr, words.values()))
             raise ClvqError(f"Two labels have the same label word: {listed}. Give each its own.")
-        return cls(tuple(words.items()), tokens)
+        return cls(tuple(words.items()), tokens, continuations_of(tokens))
 
     @property
     def names(self) -> list[str]:
         return [label for label, _ in self.words]
 
     def scores(self, output: Tensor) -> Tensor:
-        return output.log_softmax(dim=1)[:, list(self.tokens)]
+        """Return `[B, C]` from logits `[B, V]` of the next token, or `[B, M, K + 1, V]` of those at and behind it."""
+        chances = output.log_softmax(dim=-1)
+        if output.dim() == 2:
+            chances = chances[:, None, None]
+        words = [places_of(word, self.continuations) for word in self.tokens]
+        return torch.stack(
+            [torch.stack([chances[:, m, step, token] for m, step, token in word]).sum(dim=0) for word in words], dim=1
+        )
+
+    def stored(self, scores: Tensor) -> Tensor:
+        return scores.exp()
 
     def as_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "words": dict(self.words)}
@@ -352,7 +369,9 @@ class Asked:
     @classmethod
     def of_settings(cls, settings: Mapping[str, Any]) -> Asked:
         """Return what the settings of an extraction ask, as an activation store holds them too."""
-        return cls(settings.get("target"), settings.get("against"))
+        words = settings.get("label_words")
+        label_words = () if words is None else tuple(parse_label_words(words).items())
+        return cls(settings.get("target"), settings.get("against"), label_words)
 
     def target(self, tokenizer: Any, vocabulary: int) -> Target:
         """Return the target of a model with this tokenizer and as many logits. ClvqError: a word is not one token."""
@@ -379,6 +398,14 @@ def word_tokens(tokenizer: Any, word: str) -> list[int]:
     if not word.strip() or behind[: len(before)] != before or len(behind) == len(before):
         raise ClvqError(f"{word!r} is no word that this model's tokenizer could give next.")
     return behind[len(before) :]
+
+
+def known_tokens(tokenizer: Any, word: str) -> list[int]:
+    """Return `word_tokens`. ClvqError where the tokenizer does not know one of them."""
+    ids = word_tokens(tokenizer, word)
+    if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in ids:
+        raise ClvqError(f"The tokenizer of this model does not know {word!r}. Give another word.")
+    return ids
 
 
 def token_id(tokenizer: Any, word: str) -> int:

@@ -7,9 +7,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny_models
+import torch
 from running import SMALL, Clvq
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from clvq.activations.store import ActivationStore
 from clvq.corpus.parts import SEPARATOR
@@ -171,6 +174,74 @@ def test_pairs_of_texts(clvq: Clvq, bert: Path, titled: Path, tmp_path: Path) ->
     ],
 )
 def test_bad_input(
+    options: tuple[str, ...], message: str, clvq: Clvq, llama: Path, titled: Path, tmp_path: Path
+) -> None:
+    ended = clvq("extract", "--model", llama, "--dataset", titled, "--layers", "1", "--run", tmp_path / "run", *options)
+    assert ended.code == 1
+    assert message in ended.message
+    assert not list((tmp_path / "run").rglob("*.safetensors"))
+
+
+LABELLED = ("--prompt", "{text} Review:", "--label-words", 'negative=" boring and slow",positive=" good"')
+
+
+def test_label_words(clvq: Clvq, llama: Path, titled: Path, tmp_path: Path) -> None:
+    """The five commands and the report on a prompted model; predictions are those of a loop."""
+    run = tmp_path / "run"
+    arguments = ("--model", llama, "--dataset", titled, "--layers", "1,3", "--max-length", 40)
+    ended = clvq("extract", "--run", run, *arguments, *LABELLED, "--json")
+    assert ended.code == 0, ended.err
+    assert "of the probability together, so the model mostly expects other words" in ended.message
+    document = ended.document
+    assert document["settings"]["label_words"] == LABELLED[-1]
+    assert document["label_names"] == ["negative", "positive"]
+    tokenizer = AutoTokenizer.from_pretrained(llama)
+    model = AutoModelForCausalLM.from_pretrained(llama, dtype=torch.float32).eval()
+    store = ActivationStore(run / "activations")
+    held, right = [], []
+    for sentence in store.sentences("eval"):
+        scores = []
+        for word in (" boring and slow", " good"):
+            prompt, whole = (tokenizer(f"{sentence.text} Review:{behind}")["input_ids"] for behind in ("", word))
+            with torch.no_grad():
+                chances = model(torch.tensor([whole])).logits[0].log_softmax(dim=1)
+            scores.append(sum(float(chances[at - 1, whole[at]]) for at in range(len(prompt), len(whole))))
+        assert sentence.probabilities is not None
+        assert np.log(sentence.probabilities) == pytest.approx(scores, abs=1e-4)
+        assert sentence.prediction == int(np.argmax(scores))
+        held.append(sum(np.exp(scores)))
+        right.append(sentence.prediction == sentence.label)
+    assert document["splits"]["eval"]["label_words_share"] == pytest.approx(np.mean(held), rel=1e-3)
+    assert document["splits"]["eval"]["accuracy"] == pytest.approx(np.mean(right))
+    shown = clvq("extract", "--run", run)
+    assert "share of the label words" in shown.out
+    train = ("--run", run, "--input-layer", 1, "--output-layer", 3, "--epochs", 1, *SMALL)
+    for command in (
+        ("train", *train), ("codebook", "--run", run),
+        ("explain", "--run", run, "--steps", 2, "--completeness", 0.9, "--limit", 12),
+        ("faithfulness", "--run", run, "--draws", 1, "--limit", 12), ("report", "--run", run),
+    ):  # fmt: skip
+        ended = clvq(*command)
+        assert ended.code == 0, (command, ended.err)
+    own = clvq("explain", "The film is slow", "--run", run, "--json")
+    assert own.document["sentences"][0]["target"] in ("negative", "positive")
+    assert own.document["sentences"][0]["text"] == "The film is slow"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--label-words", "negative= bad"), "two or more"),
+        (("--label-words", "negative= bad,positive= bad"), "have the same word"),
+        (("--label-words", "negative=,positive= bad"), "is empty"),
+        (
+            ("--label-words", "good= good,fine= fine", "--label-column", "title"),
+            "are not the classes of the model: good",
+        ),
+        (("--label-words", "a= good,b= bad", "--target", " good"), "--label-words and --target"),
+    ],
+)
+def test_bad_label_words(
     options: tuple[str, ...], message: str, clvq: Clvq, llama: Path, titled: Path, tmp_path: Path
 ) -> None:
     ended = clvq("extract", "--model", llama, "--dataset", titled, "--layers", "1", "--run", tmp_path / "run", *options)

@@ -44,7 +44,8 @@ def test_label_words_are_scored_by_their_log_probabilities(folder: Path) -> None
     assert torch.allclose(scores(model), expected, atol=1e-5)
     assert model.label_names == ["bad", "good"]
     assert model.target is not None and model.target.as_json() == {"kind": "label word", "words": dict(WORDS)}
-    assert torch.allclose(model.target.stored(expected), expected.exp() / expected.exp().sum(dim=1, keepdim=True))
+    assert torch.allclose(model.target.stored(expected), expected.exp())
+    assert torch.allclose(model.target.compared(expected).exp().sum(dim=1), torch.ones(len(TEXTS)))
 
 
 @pytest.mark.parametrize("against", [None, " very"])

@@ -1,0 +1,95 @@
+"""Tokens behind a text: how a model is asked for words of several tokens, all of them in one forward.
+
+The probability of a word of tokens `w1 ... wk` is the product of `P(wi | text, w1 ... wi-1)`. So the model reads each
+text once for every beginning of a word that is no beginning of a longer one: these are the continuations. Of `B` texts
+`[B, T]` and `M` continuations of at most `K` tokens it reads `[M * B, T + K]`, the first continuation of all texts
+first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+Continuation = tuple[int, ...]
+
+ALONE: tuple[Continuation, ...] = ((),)
+"""Nothing stands behind the text."""
+
+
+class Place(NamedTuple):
+    """Where a token of a word is predicted."""
+
+    continuation: int
+    step: int
+    """How many tokens of the continuation stand before it."""
+    token: int
+
+
+def continuations_of(words: Sequence[Continuation]) -> tuple[Continuation, ...]:
+    """Return what must stand behind a text so that every token of every word is predicted once at least.
+
+    continuations_of([(5,), (7, 8), (7, 9, 4)])     # ((7, 9),)
+    """
+    beginnings = sorted({word[:-1] for word in words}, key=lambda beginning: (-len(beginning), beginning))
+    kept: list[Continuation] = []
+    for beginning in beginnings:
+        if not any(longer[: len(beginning)] == beginning for longer in kept):
+            kept.append(beginning)
+    return tuple(kept)
+
+
+def places_of(word: Continuation, continuations: Sequence[Continuation]) -> list[Place]:
+    """Return where each token of a word is predicted."""
+    number = next(n for n, longer in enumerate(continuations) if longer[: len(word) - 1] == word[:-1])
+    return [Place(number, step, token) for step, token in enumerate(word)]
+
+
+def longest(continuations: Sequence[Continuation]) -> int:
+    """Return K, the most tokens that stand behind a text."""
+    return max(map(len, continuations))
+
+
+def extended(inputs: Mapping[str, Tensor], continuations: Sequence[Continuation], pad: int) -> dict[str, Tensor]:
+    """Return what the model reads `[M * B, T + K]`, padded on the right: `inputs` `[B, T]` with each continuation."""
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    rows, extra = len(ids), longest(continuations)
+    lengths = mask.sum(dim=1)
+    wider = {
+        "input_ids": torch.cat([ids, ids.new_full((rows, extra), pad)], dim=1).repeat(len(continuations), 1),
+        "attention_mask": torch.cat([mask, mask.new_zeros(rows, extra)], dim=1).repeat(len(continuations), 1),
+    }
+    row = torch.arange(rows, device=ids.device)
+    for number, continuation in enumerate(continuations):
+        for step, token in enumerate(continuation):
+            wider["input_ids"][number * rows + row, lengths + step] = token
+            wider["attention_mask"][number * rows + row, lengths + step] = 1
+    return wider
+
+
+def states_behind(states: Tensor, attention_mask: Tensor, continuations: Sequence[Continuation]) -> Tensor:
+    """Return the states `[B, M, K, D]` behind each text, from those `[M * B, T + K, D]` of what `extended` gives."""
+    rows, lengths = len(attention_mask), attention_mask.sum(dim=1)
+    steps = lengths[:, None] + torch.arange(longest(continuations), device=states.device)  # [B, K]
+    by_text = states.reshape(len(continuations), rows, *states.shape[1:]).transpose(0, 1)  # [B, M, T + K, D]
+    index = steps[:, None, :, None].expand(-1, len(continuations), -1, states.shape[-1])
+    return by_text.gather(2, index)
+
+
+def extended_states(states: Tensor, behind: Tensor, attention_mask: Tensor) -> Tensor:
+    """Return states `[M * B, T + K, D]` for what `extended` gives: `states` `[B, T, D]` of the texts, and those behind.
+
+    Differentiable in `states`. What stands at padding has no influence.
+    """
+    rows, count, extra, width = behind.shape
+    lengths = attention_mask.sum(dim=1)
+    steps = lengths[:, None] + torch.arange(extra, device=states.device)  # [B, K]
+    wide = torch.cat([states, states.new_zeros(rows, extra, width)], dim=1)
+    parts = [
+        wide.scatter(1, steps[:, :, None].expand(-1, -1, width), behind[:, number].to(wide.dtype))
+        for number in range(count)
+    ]
+    return torch.cat(parts)
