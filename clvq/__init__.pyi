@@ -9,12 +9,15 @@ Names are imported when they are first used: `import clvq` costs no torch. Type 
 `__init__.pyi`, which scripts/python_stub.py makes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from clvq.activations.store import ActivationStore as ActivationStore
+from clvq.concepts.assign import AssignedText
 from clvq.concepts.codebook import Codebook as Codebook
+from clvq.concepts.vectorizer import ConceptVectorizer as ConceptVectorizer
+from clvq.config import AssignConfig as AssignConfig
 from clvq.config import BenchConfig as BenchConfig
 from clvq.config import ExplainConfig as ExplainConfig
 from clvq.config import ExtractConfig as ExtractConfig
@@ -32,6 +35,38 @@ from clvq.training.checkpoint import Checkpoint as Checkpoint
 from clvq.training.checkpoint import read_checkpoint as read_checkpoint
 
 __version__: str
+
+def assign(
+    checkpoint: Checkpoint | str | Path,
+    texts: str | Iterable[str | Mapping[str, str]],
+    *,
+    progress: Report | bool | None = None,
+    batch_tokens: int = 4096,
+    model: str | None = None,
+    device: str | None = None,
+    trust_remote_code: bool = False,
+) -> Iterator[AssignedText]:
+    """Yield each text with the code of every word, in the order of the texts.
+
+        for text in clvq.assign("run/L4-L8", ["a slow , lifeless film"]):
+            print([(word.text, word.code, word.concept) for word in text.words])
+
+    Texts are read as they are needed, so that a corpus of any size takes the memory of a thousand texts. Words, rows
+    and codes are made as they were in the activations that the checkpoint was trained on; the activations themselves
+    need not be there. ClvqError where the model is not found; MismatchError where it is another one; ArtifactError for
+    a checkpoint without concepts and without activations to make them of.
+
+    Args:
+        checkpoint: A checkpoint, or its folder.
+        texts: One text, or any number of them. Where the model reads several parts (pairs of texts, a prompt with other
+            columns), a text is a dictionary: {"text": "...", "text_pair": "..."}.
+        progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
+        batch_tokens: Number of tokens in a batch of the language model, padding included.
+        model: Folder or hub id where the language model is now, if it was moved. It must be the model
+            that the checkpoint was made from [where it was].
+        device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
+        trust_remote_code: Allow Python code that comes with a hub model to run.
+    """
 
 def bench(
     checkpoints: Checkpoint | str | Path | Sequence[Checkpoint | str | Path],

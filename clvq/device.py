@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from clvq.config import BenchConfig, ExplainConfig, FaithfulnessConfig
+from clvq.config import AssignConfig, BenchConfig, ExplainConfig, FaithfulnessConfig
 from clvq.errors import ClvqError, first_line
 
 
@@ -24,7 +24,7 @@ class Runtime:
     """Where the model is, if it is not where it was."""
 
     @classmethod
-    def of_settings(cls, settings: BenchConfig | ExplainConfig | FaithfulnessConfig) -> Runtime:
+    def of_settings(cls, settings: AssignConfig | BenchConfig | ExplainConfig | FaithfulnessConfig) -> Runtime:
         """Return the part of a command's settings that says how the language model is run."""
         return cls(settings.device, settings.batch_tokens, settings.trust_remote_code, settings.model)
 

@@ -25,7 +25,7 @@ HEAD = '''\
 # Made by scripts/python_stub.py from the functions and the settings classes.
 """{doc}"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -40,6 +40,7 @@ def stub() -> str:
     functions = [getattr(clvq, name) for name in clvq.__all__ if hasattr(getattr(clvq, name), "__signature__")]
     names = sorted((f"clvq.{clvq._HOMES[name]}", name) for name in clvq.__all__ if getattr(clvq, name) not in functions)
     lines = [f"from {module} import {name} as {name}" for module, name in names]
+    lines.append("from clvq.concepts.assign import AssignedText")  # what a function gives that has no public name
     imports = "\n".join(sorted([*lines, "from clvq.progress import Report"]))
     head = HEAD.format(doc=clvq.__doc__, imports=imports)
     return formatted("\n".join([head, *map(definition, functions)]))

@@ -94,11 +94,15 @@ UNFINISHED_ACTIVATIONS = Artifact(
 )
 CHECKPOINT = Artifact("config.json", "clvq-checkpoint", 1, "The checkpoint is", "train")
 CODEBOOK = Artifact(
-    "codebook.json", "clvq-codebook", 1, "The catalogue of concepts is", "codebook",
+    "codebook.json", "clvq-codebook", 2, "The catalogue of concepts is", "codebook",
     {"checkpoint": _weights, "rows": _rows}, "concepts.jsonl", "concepts_checksum",
 )  # fmt: skip
+NAMES = Artifact("names.json", "clvq-names", 1, "The names of concepts are", "codebook")
+"""Names that readers gave to concepts, by fingerprint of the weights: nothing that can be made again."""
 ASSIGNMENTS_NAME = "assignments.safetensors"
 """Beside CODEBOOK, which vouches for it under `assignments_checksum`."""
+QUANTILES = "distance_quantiles"
+"""Key in it, beside the splits: quantiles of the distances of each code's words."""
 EXPLANATIONS = Artifact(
     "explanations.json", "clvq-explanations", 1, "The explanations are", "explain",
     {"checkpoint": _weights, "rows": _rows, "codebook": _concepts}, "explanations.jsonl", "explanations_checksum",

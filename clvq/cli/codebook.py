@@ -34,6 +34,9 @@ def codebook(
     run: Run = DEFAULT_RUN,
     checkpoint: Named = None,
     code: Annotated[int | None, "Show the concept of this code in full."] = None,
+    rename: Annotated[
+        str | None, "With --code: name its concept so wherever it is shown; an empty name brings back the made one."
+    ] = None,
     search: Annotated[
         str | None, "Show the concepts with words that match a regular expression like '^awful$'."
     ] = None,
@@ -62,6 +65,8 @@ def codebook(
     from clvq.concepts.codebook import codebook as catalogue
 
     views = {"--code": code, "--search": search, "--export": export, "--against": against, "--flow": flow}
+    if rename is not None and code is None:
+        raise UsageError("--rename is for one concept: say which with --code.")
     _refuse_several([name for name, value in views.items() if value is not None], sort, label, limit)
     if search is not None:
         concept_search.compiled(search)
@@ -69,6 +74,8 @@ def codebook(
         concept_export.checked_path(export, overwrite=overwrite)
     other = None if (named := against or flow) is None else named_checkpoint(run, named)
     book = catalogue(named_checkpoint(run, checkpoint), overwrite=overwrite and export is None, progress=report)
+    if rename is not None and code is not None:
+        book.rename(code, rename)
     if code is not None:
         return _one(book, code)
     if search is not None:
@@ -84,7 +91,9 @@ def codebook(
 def _one(book: Codebook, code: int) -> Result:
     """--code: one concept in full."""
     concept = book.concept(code)
-    return Result(_document(book, concept=concept.as_json()), codebook_tables.one_concept(book, concept))
+    return Result(
+        _document(book, name=book.name(code), concept=concept.as_json()), codebook_tables.one_concept(book, concept)
+    )
 
 
 def _found(book: Codebook, pattern: str, limit: int | None) -> Result:

@@ -61,9 +61,11 @@ def class_name(codebook: Codebook, number: int | None) -> str:
     return names[number] if names and number < len(names) else f"class {number}"
 
 
-def words_of(concept: Concept, most: int = 20) -> Text:
-    """Return the top words in one line; a concept of sentence rows says so."""
+def words_of(concept: Concept, most: int = 20, name: str = "") -> Text:
+    """Return the name that a reader gave, if any, and the top words in one line; a concept of sentence rows says so."""
     text = Text(overflow="ellipsis", no_wrap=True)
+    if name:
+        text.append(f"{_one_line(name)}: ", style="bold")
     if concept.of_sentence_rows:
         text.append(f"({number(concept.sentence_rows)} sentence rows) ", style="dim")
     return text.append(" ".join(_one_line(entry.word) for entry in concept.top_words[:most]))
@@ -124,7 +126,7 @@ class ConceptTable:
             cells: list[RenderableType] = [str(concept.code), number(concept.words)]
             if wide:
                 cells.append(number(concept.sentences))
-            cells.append(words_of(concept))
+            cells.append(words_of(concept, name=self.codebook.given_names.get(concept.code, "")))
             if self.kind:
                 cells += self._classes(concept.labels if self.kind == "label" else concept.predictions)
             listing.add_row(*cells, number(concept.spread, 2))
@@ -175,7 +177,7 @@ def one_concept(codebook: Codebook, concept: Concept) -> list[RenderableType]:
     if concept.words:
         about += f", {concept.share:.2%} of all words"
     parts: list[RenderableType] = [
-        title(codebook, f"Concept {concept.code} of"),
+        title(codebook, f"Concept {concept.code} ({codebook.name(concept.code)}) of"),
         Text(f"{about}; spread {concept.spread:.2f} (0 is a point, 1 as wide as all words)", style="dim"),
     ]
     if concept.top_words:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +13,8 @@ from clvq.cli.explain_view import shown
 from clvq.cli.options import command
 from clvq.cli.output import Result
 from clvq.cli.run_folder import Named, Run, checkpoint_paths, named_checkpoint, run_option
-from clvq.config import ExplainConfig, Quoting
-from clvq.errors import ClvqError
+from clvq.cli.texts import Delimiter, FileQuoting, GivenTexts, Header, Parts, TextColumn, TextFile, parts_of
+from clvq.config import ExplainConfig
 from clvq.explanations.records import TOP_WORDS
 from clvq.progress import Progress, Report
 from clvq.storage import write_text
@@ -31,20 +30,12 @@ def explain(
     *,
     run: Run = DEFAULT_RUN,
     checkpoint: Named = None,
-    file: Annotated[
-        Path | None, "File with texts to explain: .txt (one text per line), .jsonl, .json, .csv, .tsv or .parquet."
-    ] = None,
-    text_column: Annotated[str | None, "Column of --file with the text [recognised by its name]."] = None,
-    delimiter: Annotated[str | None, "Separator of the fields in --file, as for clvq extract [recognised]."] = None,
-    quoting: Annotated[Quoting | None, "Meaning of double quotes in --file, as for clvq extract [recognised]."] = None,
-    header: Annotated[
-        bool | None, "Whether the first line of --file holds the names of the columns, as for clvq extract."
-    ] = None,
-    part: Annotated[
-        list[str] | None,
-        "Another part that the model reads beside each text, as NAME=VALUE: text_pair=... for a model of sentence "
-        "pairs, and any other column of the prompt; once for each part.",
-    ] = None,
+    file: TextFile = None,
+    text_column: TextColumn = None,
+    delimiter: Delimiter = None,
+    quoting: FileQuoting = None,
+    header: Header = None,
+    part: Parts = None,
     html: Annotated[Path | None, "Also write the result to this file, as an HTML page."] = None,
     overwrite: Annotated[bool, "Explain the evaluation split again."] = False,
     **given: Any,
@@ -56,23 +47,19 @@ def explain(
     """
     import clvq
 
-    if text is not None and file is not None:
-        raise UsageError("Texts and --file are given. Give one of the two.")
-    layout = {"text_column": text_column, "delimiter": delimiter, "quoting": quoting, "header": header}
-    if file is None and (unused := [name for name, value in layout.items() if value is not None]):
-        raise UsageError(f"--{unused[0].replace('_', '-')} is given without --file.")
-    texts = _texts(text, file, layout, report)
+    given_texts = GivenTexts(text, file, text_column, delimiter, quoting, header)
+    texts = None if given_texts.none else given_texts.filled(report)
     if overwrite and texts is not None:
         raise UsageError(
             "--overwrite is for the stored evaluation split, and texts are given. Leave out one of the two."
         )
     if text is not None and checkpoint is None:
         _refuse_checkpoint_names(run, text)
-    if part is not None and texts is None:
+    parts = parts_of(part)
+    if parts and texts is None:
         raise UsageError("--part is for texts, and none are given.")
-    explanations = clvq.explain(
-        named_checkpoint(run, checkpoint), _with_parts(texts, part), overwrite=overwrite, progress=report, **given
-    )
+    whole = texts if texts is None or not parts else [{"text": text, **parts} for text in texts]
+    explanations = clvq.explain(named_checkpoint(run, checkpoint), whole, overwrite=overwrite, progress=report, **given)
     if html is not None:
         from clvq.explanations.page import explanations_page
 
@@ -80,19 +67,6 @@ def explain(
         report(Progress("explain", note=f"The page is {html}."))
     hint = None if texts else f"Next: clvq report{run_option(run)}"
     return Result(_document(explanations), shown(explanations, stored=texts is None), hint)
-
-
-def _with_parts(texts: list[str] | None, parts: list[str] | None) -> list[str] | list[dict[str, str]] | None:
-    """The texts, each with the other parts that are given for all of them."""
-    if texts is None or parts is None:
-        return texts
-    values: dict[str, str] = {}
-    for part in parts:
-        name, equals, value = part.partition("=")
-        if not equals or not name.strip() or name.strip() in ("text", *values):
-            raise UsageError(f"--part is NAME=VALUE, once for each part beside the text; it is {part!r}.")
-        values[name.strip()] = value
-    return [{"text": text, **values} for text in texts]
 
 
 def _refuse_checkpoint_names(run: Path, texts: list[str]) -> None:
@@ -125,53 +99,3 @@ def _document(explanations: Explanations) -> dict[str, Any]:
             if concept.code in codes
         ],
     }
-
-
-def _texts(text: list[str] | None, file: Path | None, of_file: dict[str, Any], report: Report) -> list[str] | None:
-    """The texts that are given, or None; blank lines of a file or of standard input are no texts."""
-    if file is not None:
-        return _filled(_of_file(file, **of_file), str(file), report)
-    if text is None:
-        return None
-    if "-" not in text:
-        return text
-    if len(text) > 1:
-        raise UsageError("- reads the texts from standard input, so it stands alone.")
-    return _filled(_of_standard_input(), "standard input", report)
-
-
-def _of_file(file: Path, text_column: str | None, **layout: Any) -> list[str]:
-    from clvq.corpus.columns import Rows
-    from clvq.corpus.delimited import FileOptions
-    from clvq.corpus.sources import open_source
-
-    if not file.is_file():
-        raise ClvqError(f"There is no file {file}. Check --file.")
-    options = FileOptions(**layout, columns=() if text_column is None else (text_column,))
-    table = open_source(str(file), options=options).table("train")
-    return [text or "" for text, _ in Rows.choose(table, text_column, "").read()]
-
-
-def _of_standard_input() -> list[str]:
-    """One text a line."""
-    if sys.stdin is None:
-        raise ClvqError("Standard input is closed. Give the texts on the command line, or with --file.")
-    try:
-        return sys.stdin.buffer.read().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise ClvqError(
-            f"Standard input, line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8. "
-            "Convert it, for example with: iconv -f latin1 -t utf-8"
-        ) from error
-
-
-def _filled(texts: list[str], source: str, report: Report) -> list[str]:
-    """The texts that are not blank; a line's end at the end of the input is no blank text."""
-    texts = texts[:-1] if texts and not texts[-1] else texts
-    filled = [text for text in texts if text.strip()]
-    if not filled:
-        raise ClvqError(f"{source} holds no text to explain.")
-    if len(filled) < len(texts):
-        report(Progress("explain", note=f"{len(texts) - len(filled)} blank texts of {source} are left out."))
-    return filled

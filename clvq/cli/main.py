@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 import clvq
+from clvq.cli.assign import assign
 from clvq.cli.bench import bench
 from clvq.cli.codebook import codebook
 from clvq.cli.explain import explain
@@ -32,6 +33,7 @@ app.command()(extract)
 app.command()(train)
 app.command()(codebook)
 app.command()(explain)
+app.command()(assign)
 app.command()(faithfulness)
 app.command()(bench)
 app.command()(report)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import xxhash
+from torch import Tensor
 
 from clvq.activations.store import ActivationStore, gather
 from clvq.device import pick_device
@@ -62,6 +63,18 @@ def load_model(checkpoint: Checkpoint) -> ClvqVae | TopKSae:
 
 
 @torch.no_grad()
+def codes_and_distances(model: ClvqVae | TopKSae, scaled: Tensor) -> tuple[np.ndarray, np.ndarray, Tensor]:
+    """Return codes `[N]`, squared distances `[N]` and the encoder's output `[N, W]` of scaled input rows `[N, D]`.
+
+    The distances are between that output and the codes.
+    """
+    z_e = model.encoder(scaled)
+    nearest = model.nearest(z_e)
+    gaps = model.codebook[nearest].sub_(z_e)
+    return nearest.cpu().numpy(), torch.linalg.vector_norm(gaps, dim=1).square().cpu().numpy(), z_e
+
+
+@torch.no_grad()
 def assign(
     model: ClvqVae | TopKSae, store: ActivationStore, split: str, layers: tuple[int, int], progress: Report = silent
 ) -> Assignment:
@@ -79,11 +92,8 @@ def assign(
             kept = keep[span]
             if kept.any():
                 kept_rows = rows if kept.all() else rows[torch.from_numpy(kept)]
-                z_e = model.encoder(gather([kept_rows], scale, codebook.device))
-                nearest = model.nearest(z_e)
-                codes[span][kept] = nearest.cpu().numpy()
-                gaps = codebook[nearest].sub_(z_e)
-                distances[span][kept] = torch.linalg.vector_norm(gaps, dim=1).square().cpu().numpy()
+                scaled = gather([kept_rows], scale, codebook.device)
+                codes[span][kept], distances[span][kept], z_e = codes_and_distances(model, scaled)
                 words = z_e[torch.from_numpy(is_word[span][kept]).to(z_e.device)]
                 # Over a row or a chunk 32 bits do; over all chunks it takes 64.
                 squares += torch.linalg.vector_norm(words, dim=1).double().square().sum()

@@ -30,6 +30,8 @@ FALSE_DISCOVERIES = 0.05
 """Codes whose q is at most this count as associated with a class. About this share of them is expected by chance."""
 ATTESTED = 5
 """A code counts as well attested when it occurs on at least this many distinct sentences."""
+QUANTILE_STEPS = 100
+"""Of the distances of a code's words."""
 TOP_WORDS, EXAMPLES, NEIGHBOURS = 20, 10, 5
 """How many of each a concept keeps."""
 
@@ -156,6 +158,17 @@ class Catalogue:
             if self.labels is None
             else int((self.labels.q[self.active] <= FALSE_DISCOVERIES).sum()),
         )
+
+    def distance_quantiles(self) -> np.ndarray:
+        """Return the quantiles of the squared distances of each code's words `[K, QUANTILE_STEPS + 1]` as float32, NaN
+        for a code without words."""
+        quantiles = np.full((self.size, QUANTILE_STEPS + 1), np.nan, np.float32)
+        rows = self.word_rows[np.argsort(self.codes[self.word_rows], kind="stable")]
+        ends = np.cumsum(self.usage)
+        for code in np.flatnonzero(self.usage).tolist():
+            distances = self.assigned[SPLIT].distances[rows[ends[code] - self.usage[code] : ends[code]]]
+            quantiles[code] = np.quantile(distances, np.linspace(0, 1, QUANTILE_STEPS + 1))
+        return quantiles
 
     def _explained(self) -> float | None:
         """Return R² = 1 - sum |z_e - e|² / sum |z_e - mean z_e|² over words; None where all words lie on one point."""

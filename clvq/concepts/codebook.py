@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from clvq.artifacts import ASSIGNMENTS_NAME, CODEBOOK, stamp
+from clvq.artifacts import ASSIGNMENTS_NAME, CODEBOOK, QUANTILES, stamp
+from clvq.concepts import names
 from clvq.concepts.assignments import SplitText, read_text
 from clvq.concepts.catalogue import FALSE_DISCOVERIES, SPLIT, Catalogue, word_counts
 from clvq.concepts.records import CodebookFigures, CodebookSummary, Concept
@@ -88,10 +89,39 @@ class Codebook(Shown):
 
         ArtifactError where the file is missing or damaged.
         """
+        return self._tensor(split)
+
+    def _tensor(self, name: str) -> np.ndarray:
         path = self.checkpoint.path / ASSIGNMENTS_NAME
         check_file(path, self.summary.assignments_checksum, CODEBOOK.remedy)
-        codes: np.ndarray = read_tensors(path, CODEBOOK.remedy)[0][split].numpy()
-        return codes
+        values: np.ndarray = read_tensors(path, CODEBOOK.remedy)[0][name].numpy()
+        return values
+
+    def distance_quantiles(self) -> np.ndarray:
+        """Return the quantiles, at 101 equal steps, of the squared distances of each code's training words
+        `[K, 101]`; NaN for a code without words. ArtifactError as `assignments`."""
+        return self._tensor(QUANTILES)
+
+    def name(self, code: int) -> str:
+        """Return the name of a code's concept: the one that a reader gave, or one made of its words."""
+        if code in self.given_names:
+            return self.given_names[code]
+        concept = self.by_code.get(code)
+        return "no word of the training split" if concept is None else names.made_name(concept)
+
+    def rename(self, code: int, name: str) -> None:
+        """Give a concept a name, which is kept beside the checkpoint; an empty one brings back the one made of words.
+
+        ClvqError for a code that is dead or does not exist, and for a name that is too long.
+        """
+        self.concept(code)
+        names.give_name(self.checkpoint.path, self.checkpoint.fingerprint, code, name)
+        self.__dict__.pop("given_names", None)
+
+    @cached_property
+    def given_names(self) -> dict[int, str]:
+        """The names that readers gave, by code."""
+        return names.given_names(self.checkpoint.path, self.checkpoint.fingerprint)
 
     def word_counts(self) -> tuple[csr_array, SplitText]:
         """Return how often each word type has each code `[K, V]`, sparse, and the text that this was counted on."""
@@ -145,6 +175,7 @@ def _write(catalogue: Catalogue) -> None:
     labels, predictions = catalogue.labels, catalogue.predictions
     checksum = CODEBOOK.write_records(folder, (concept.as_json() for concept in catalogue.concepts()))
     tensors = {split: torch.from_numpy(assigned.codes) for split, assigned in catalogue.assigned.items()}
+    tensors[QUANTILES] = torch.from_numpy(catalogue.distance_quantiles())
     write_tensors(folder / ASSIGNMENTS_NAME, tensors)
     summary = {
         "checkpoint": catalogue.checkpoint.fingerprint,

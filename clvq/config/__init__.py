@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from clvq.config.assign import AssignConfig
 from clvq.config.bench import BenchConfig
 from clvq.config.prompts import TEXT, TEXT_PAIR, Prompt, parse_label_words, read_prompt, written_label_words
 from clvq.config.settings import (
@@ -27,8 +28,8 @@ from clvq.config.settings import (
 from clvq.config.training import LATENT_METHODS, PAPER, UNUSED, TrainConfig
 
 __all__ = [
-    "LATENT_METHODS", "PAPER", "UNUSED", "BenchConfig", "ExplainConfig", "ExtractConfig", "FaithfulnessConfig",
-    "Quoting", "Settings", "TrainConfig", "WordMethod", "differences",
+    "LATENT_METHODS", "PAPER", "UNUSED", "AssignConfig", "BenchConfig", "ExplainConfig", "ExtractConfig",
+    "FaithfulnessConfig", "Quoting", "Settings", "TrainConfig", "WordMethod", "differences",
 ]  # fmt: skip
 
 Unit = Literal["word", "token"]

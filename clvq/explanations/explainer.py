@@ -6,9 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
-
 from clvq.activations.description import Description
+from clvq.activations.new_text import new_rows, tokenize
 from clvq.activations.source import source_model
 from clvq.config import ExplainConfig
 from clvq.device import Runtime
@@ -16,7 +15,6 @@ from clvq.errors import ClvqError
 from clvq.explanations.attribution import Attribution, IntegratedAttribution
 from clvq.explanations.records import ExplainedWord, Explanation
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.rows import row_layout
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Report, silent
@@ -52,7 +50,7 @@ class Explainer:
         self._vae = checkpoint.load().to(self.model.device)
 
     def tokenize(self, texts: Sequence[str]) -> list[TokenizedSentence]:
-        return self.model.tokenize(texts, self.store.settings["unit"], self.store.settings["words"])
+        return tokenize(self.model, self.store, texts)
 
     def refuse_unreadable(self, tokenized: Sequence[TokenizedSentence]) -> None:
         """Raise ClvqError where the model does not read a text to its end, or finds no word in it."""
@@ -129,15 +127,9 @@ class Explainer:
     def _codes(self, sentences: list[TokenizedSentence]) -> list[list[int | None]]:
         """Return for each sentence the codes of its words, from rows made as in the store; None for an attention
         sink."""
-        pooling, layers = self.store.settings["pooling"], (self.checkpoint.input_layer, self.checkpoint.output_layer)
-        layouts = [row_layout(sentence, pooling) for sentence in sentences]
-        rows = self.store.as_stored(self.model.run(sentences, layers, pooling).hidden)
-        sinks = self.store.sinks_among(np.array([flag for layout in layouts for flag in layout.flags], np.uint8), rows)
-        codes = self._vae.assign(rows[self.checkpoint.input_layer][None])[0].tolist()
-        code_of_row = iter([None if is_sink else code for code, is_sink in zip(codes, sinks, strict=True)])
-        # Rows stand in the order of the layouts.
-        codes_of_words = [{word: next(code_of_row) for word in layout.words} for layout in layouts]
-        return [[codes[word] for word in sorted(codes) if word >= 0] for codes in codes_of_words]
+        layers = (self.checkpoint.input_layer, self.checkpoint.output_layer)
+        rows = new_rows(self.model, self.store, sentences, layers)
+        return rows.of_words(self._vae.assign(rows.states[layers[0]][None])[0].tolist())
 
 
 def language_model_of(

@@ -64,7 +64,9 @@ class Explanations(Shown):
         concept = self.concept(word.code)
         if concept is None:
             return "no word of the training split"
-        return " ".join(top.word for top in concept.top_words[:TOP_WORDS])
+        words = " ".join(top.word for top in concept.top_words[:TOP_WORDS])
+        name = self.codebook.given_names.get(word.code)
+        return words if name is None else f"{name}: {words}"
 
 
 def summarize(

@@ -19,6 +19,7 @@ from clvq.artifacts import (
     MODES,
 )
 from clvq.artifacts.kinds import Artifact, State
+from clvq.concepts.names import given_names
 from clvq.concepts.records import CodebookSummary, Concept
 from clvq.config import BY_CONCEPT
 from clvq.errors import ArtifactError, MismatchError
@@ -64,6 +65,8 @@ class Material:
     metrics: list[dict[str, Any]]
     codebook: CodebookSummary | None
     concepts: list[Concept]
+    names: dict[int, str]
+    """That readers gave to concepts, by code."""
     explained: ExplanationsSummary | None
     explanations: list[Explanation]
     faithfulness: EditResults | None
@@ -95,6 +98,7 @@ def gather(checkpoint: Checkpoint) -> Material:
         metrics=metrics,
         codebook=None if codebook is None else CodebookSummary.from_json(codebook),
         concepts=[Concept.from_json(line) for line in _records(CODEBOOK, checkpoint, codebook)],
+        names=given_names(checkpoint.path, checkpoint.fingerprint),
         explained=None if explained is None else ExplanationsSummary.from_json(explained),
         explanations=[Explanation.from_json(line) for line in _records(EXPLANATIONS, checkpoint, explained)],
         faithfulness=None if faithfulness is None else EditResults.from_json(faithfulness),

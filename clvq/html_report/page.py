@@ -145,7 +145,7 @@ def _data(material: Material, label_names: list[str] | None, fdr: float) -> dict
         "colours": LABEL_COLOURS,
         "fdr": fdr,
         "classes": explained is not None and explained.label_names is not None,
-        "concepts": [_concept(concept) for concept in material.concepts],
+        "concepts": [_concept(concept, material.names.get(concept.code)) for concept in material.concepts],
         "explanations": [_explanation(explanation) for explanation in material.explanations],
     }
 
@@ -158,10 +158,11 @@ _EXPLANATION = (
 )  # fmt: skip
 
 
-def _concept(concept: Concept) -> dict[str, Any]:
+def _concept(concept: Concept, name: str | None) -> dict[str, Any]:
     labels = concept.labels
     return {
         **{name: _short(getattr(concept, name)) for name in _CONCEPT},
+        "name": name,
         "top": [[top.word, top.count, _short(top.share), _short(top.recall)] for top in concept.top_words],
         "examples": [[getattr(example, name) for name in _EXAMPLE] for example in concept.examples],
         "labels": None if labels is None else {name: _short(value) for name, value in labels.as_json().items()},

@@ -1,0 +1,106 @@
+"""`clvq assign`: new text, every word with its concept; a table, or files for other programs."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from clvq.artifacts import DEFAULT_RUN
+from clvq.cli.errors import UsageError
+from clvq.cli.options import command
+from clvq.cli.output import Result, heading, number, percent, plain, table
+from clvq.cli.run_folder import Named, Run, named_checkpoint
+from clvq.cli.texts import Delimiter, FileQuoting, GivenTexts, Header, Parts, TextColumn, TextFile, parts_of
+from clvq.config import AssignConfig
+from clvq.progress import Report
+from clvq.storage import size_text
+
+if TYPE_CHECKING:
+    from clvq.concepts.assign import AssignedText, Assigner
+
+FIRST_TEXTS = 20
+"""Texts of a file that are shown where no file is written."""
+UNUSUAL = 0.99
+"""A word that lies farther from its code than this share of the code's training words is marked."""
+LEGEND = (
+    "distance: squared distance to the code; nearer: share of the code's training words that lie nearer to it "
+    f"(! above {UNUSUAL:.0%}: the word is unlike them); concept: its name, or its most typical words"
+)
+
+
+@command((AssignConfig, "Language model"))
+def assign(
+    report: Report,
+    text: Annotated[list[str] | None, "Texts, or - for standard input, a text a line."] = None,
+    *,
+    run: Run = DEFAULT_RUN,
+    checkpoint: Named = None,
+    file: TextFile = None,
+    text_column: TextColumn = None,
+    delimiter: Delimiter = None,
+    quoting: FileQuoting = None,
+    header: Header = None,
+    part: Parts = None,
+    output: Annotated[Path | None, "File to write: .jsonl with a line a text, or .parquet with a row a word."] = None,
+    counts: Annotated[
+        Path | None, "File to write, .npz: how often each concept is in each text, as a sparse matrix of scipy."
+    ] = None,
+    overwrite: Annotated[bool, "Replace the files that --output and --counts name."] = False,
+    **given: Any,
+) -> Result:
+    """Give every word of new texts its concept.
+
+    Texts are read as they are needed, so that a file of any size can be given. The activations that the checkpoint was
+    trained on need not be there.
+    """
+    from clvq.concepts.assign import Assigner
+    from clvq.concepts.assigned_files import checked_path, write_assigned
+    from clvq.device import Runtime
+
+    texts = GivenTexts(text, file, text_column, delimiter, quoting, header)
+    if texts.none:
+        raise UsageError("No text is given. Type one, or - for standard input, or give --file.")
+    if output is not None:
+        checked_path(output, (".jsonl", ".parquet"), overwrite)
+    if counts is not None:
+        checked_path(counts, (".npz",), overwrite)
+    runtime = Runtime.of_settings(AssignConfig.resolve(**given))
+    assigner = Assigner.load(named_checkpoint(run, checkpoint), runtime, report)
+    parts = parts_of(part)
+    whole = ({"text": one, **parts} for one in texts.read()) if parts else texts.read()
+    assigned = assigner.assigned(whole, report)
+    if output is None and counts is None:
+        shown = list(assigned if file is None else islice(assigned, FIRST_TEXTS))
+        hint = None if file is None else f"The first {number(len(shown))} texts; --output FILE writes all of them."
+        return Result(_document(assigner, shown), _shown(shown), hint)
+    done, words = write_assigned(assigned, assigner.book.figures.codebook_size, words=output, counts=counts)
+    written = [path for path in (output, counts) if path is not None]
+    document = {"path": str(assigner.book.checkpoint.path), "texts": done, "words": words,
+                "written": [str(path) for path in written]}  # fmt: skip
+    lines = [Text(f"{plain(str(path))}  {size_text(path.stat().st_size)}", overflow="fold") for path in written]
+    return Result(document, [heading(f"{number(done)} texts, {number(words)} words"), *lines])
+
+
+def _document(assigner: Assigner, texts: list[AssignedText]) -> dict[str, Any]:
+    return {"path": str(assigner.book.checkpoint.path), "texts": [text.as_json() for text in texts]}
+
+
+def _shown(texts: list[AssignedText]) -> list[RenderableType]:
+    parts: list[RenderableType] = []
+    for text in texts:
+        lines = table("code", "distance", "nearer", title="Word")
+        lines.add_column(Text("concept"), overflow="fold")
+        for word in text.words:
+            unusual = "" if word.nearer is None or word.nearer <= UNUSUAL else "!"
+            concept = "none: an attention sink" if word.concept is None else word.concept
+            lines.add_row(
+                Text(plain(word.text)), "-" if word.code is None else str(word.code), number(word.distance),
+                f"{unusual}{percent(word.nearer)}", Text(plain(concept)),
+            )  # fmt: skip
+        left_out = f"{number(text.left_out)} words beyond the model's length are left out" if text.left_out else ""
+        parts += [heading(plain(text.text), left_out), lines, ""]
+    return [*parts, Text(LEGEND, style="dim")]

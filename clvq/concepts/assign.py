@@ -1,0 +1,164 @@
+"""New text, word by word: the code of each word, how far it lies from it, and how unusual that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from clvq.activations.new_text import new_rows, tokenize
+from clvq.activations.source import source_model
+from clvq.concepts.assignments import codes_and_distances
+from clvq.concepts.codebook import Codebook, codebook
+from clvq.concepts.records import Record
+from clvq.config import AssignConfig
+from clvq.config.prompts import TEXT
+from clvq.config.signatures import takes
+from clvq.corpus.scan import encodable
+from clvq.device import Runtime
+from clvq.language_model.tokenization import TokenizedSentence
+from clvq.progress import Progress, Report, silent
+from clvq.training.checkpoint import Checkpoint, read_checkpoint
+
+TEXTS_AT_ONCE = 1024
+"""Texts that are read before the first of them is answered: of these, those of like length share a batch."""
+
+
+@dataclass(frozen=True)
+class AssignedWord(Record):
+    """A word of a text, and the code that is nearest to it."""
+
+    start: int
+    end: int
+    """Characters `start` to `end` of the text are the word."""
+    text: str
+    code: int | None
+    """None for an attention sink, which has no code."""
+    concept: str | None
+    """Name of the concept."""
+    distance: float | None
+    """Squared Euclidean distance to the code, in units of the scaled input layer."""
+    nearer: float | None
+    """Share of the code's training words that lie nearer to it: above 0.99 the word is unlike them. None for a code
+    that no training word has."""
+
+
+@dataclass(frozen=True)
+class AssignedText(Record):
+    """A text and its words."""
+
+    id: int
+    """Place among the texts, from 0."""
+    text: str
+    words: list[AssignedWord]
+    left_out: int
+    """Words beyond the length that the model takes."""
+
+
+@takes(AssignConfig)
+def assign(
+    checkpoint: Checkpoint | str | Path,
+    texts: str | Iterable[str | Mapping[str, str]],
+    *,
+    progress: Report = silent,
+    **settings: Any,
+) -> Iterator[AssignedText]:
+    """Yield each text with the code of every word, in the order of the texts.
+
+        for text in clvq.assign("run/L4-L8", ["a slow , lifeless film"]):
+            print([(word.text, word.code, word.concept) for word in text.words])
+
+    Texts are read as they are needed, so that a corpus of any size takes the memory of a thousand texts. Words, rows
+    and codes are made as they were in the activations that the checkpoint was trained on; the activations themselves
+    need not be there. ClvqError where the model is not found; MismatchError where it is another one; ArtifactError for
+    a checkpoint without concepts and without activations to make them of.
+
+    Args:
+        checkpoint: A checkpoint, or its folder.
+        texts: One text, or any number of them. Where the model reads several parts (pairs of texts, a prompt with other
+            columns), a text is a dictionary: {"text": "...", "text_pair": "..."}.
+    """
+    config = AssignConfig.resolve(**settings)
+    if not isinstance(checkpoint, Checkpoint):
+        checkpoint = read_checkpoint(checkpoint)
+    assigner = Assigner.load(checkpoint, Runtime.of_settings(config), progress)
+    return assigner.assigned([texts] if isinstance(texts, str) else texts)
+
+
+class Assigner:
+    """The language model, the codes and the concepts of a checkpoint, ready for texts."""
+
+    def __init__(self, book: Codebook, runtime: Runtime, progress: Report = silent) -> None:
+        checkpoint = book.checkpoint
+        self.book, self.batch_tokens = book, runtime.batch_tokens
+        self.description = checkpoint.description()
+        self.model = source_model(
+            self.description, runtime, progress, made=checkpoint.config["provenance"]["model"], by=checkpoint.path
+        )
+        self.codes = checkpoint.load().to(self.model.device)
+        self.layers = (checkpoint.input_layer, checkpoint.output_layer)
+        self.quantiles = book.distance_quantiles()
+
+    @classmethod
+    def load(cls, checkpoint: Checkpoint, runtime: Runtime, progress: Report = silent) -> Assigner:
+        """Read what `assign` needs of a checkpoint."""
+        return cls(codebook(checkpoint, progress=progress), runtime, progress)
+
+    def assigned(self, texts: Iterable[str | Mapping[str, str]], progress: Report = silent) -> Iterator[AssignedText]:
+        """Yield the texts with the codes of their words."""
+        remaining, done = iter(texts), 0
+        while window := [self._joined(text) for text in islice(remaining, TEXTS_AT_ONCE)]:
+            sentences = tokenize(self.model, self.description, window)
+            words: dict[int, list[AssignedWord]] = {}
+            for batch in self.model.batches(sentences, self.batch_tokens):
+                chosen = [sentences[index] for index in batch]
+                given = self._words([window[index] for index in batch], chosen)
+                words.update(zip(batch, given, strict=True))
+                progress(Progress("assign", done + len(words), None, "texts"))
+            for index, (text, sentence) in enumerate(zip(window, sentences, strict=True)):
+                yield AssignedText(done + index, text, words[index], sentence.truncated_words)
+            done += len(window)
+
+    def _joined(self, text: str | Mapping[str, str]) -> str:
+        """Return the parts of a text as they are stored together, without halves of Unicode characters."""
+        parts = {TEXT: text} if isinstance(text, str) else text
+        return self.model.input_format.joined({name: encodable(value) for name, value in parts.items()})
+
+    @torch.no_grad()
+    def _words(self, texts: list[str], sentences: list[TokenizedSentence]) -> list[list[AssignedWord]]:
+        rows = new_rows(self.model, self.description, sentences, self.layers)
+        scaled = rows.states[self.layers[0]].to(self.codes.codebook.device) * self.codes.input_scale
+        codes, distances, _ = codes_and_distances(self.codes, scaled)
+        by_word = rows.of_words(range(len(codes)))
+        return [
+            [
+                self._word(text, span, row, codes, distances)
+                for span, row in zip(sentence.words, row_of_words, strict=True)
+            ]
+            for text, sentence, row_of_words in zip(texts, sentences, by_word, strict=True)
+        ]
+
+    def _word(
+        self, text: str, span: tuple[int, int], row: int | None, codes: np.ndarray, distances: np.ndarray
+    ) -> AssignedWord:
+        start, end = span
+        if row is None:
+            return AssignedWord(start, end, text[start:end], None, None, None, None)
+        code, distance = int(codes[row]), float(distances[row])
+        of_code = self.quantiles[code]
+        nearer = None if np.isnan(of_code[0]) else _share_below(of_code, distance)
+        return AssignedWord(
+            start, end, text[start:end], code, self.book.name(code), float(f"{distance:.6g}"), nearer
+        )  # fmt: skip
+
+
+def _share_below(quantiles: np.ndarray, distance: float) -> float:
+    """Return the share of values below `distance`, from their quantiles at equal steps `[Q]`, to a step's exactness."""
+    steps = len(quantiles) - 1
+    place = np.interp(distance, quantiles, np.arange(steps + 1), left=0, right=steps)
+    return round(float(place) / steps, 4)
