@@ -103,6 +103,23 @@ def test_of_a_language_model_the_likeliest_next_tokens_count(corpus_file: Path, 
     assert np.abs(stored_sensitivity(store) - expected).max() < 1e-4 * np.abs(expected).max()
 
 
+def test_of_a_single_score_its_own_gradients_count(corpus_file: Path, tmp_path: Path) -> None:
+    folder = tiny_models.with_next_token(tiny_models.tiny_gpt2(tmp_path / "gpt2"))
+    store = store_of(folder, corpus_file, tmp_path, max_sentences=60, target="a", against="b")
+    clvq.train(store, path=tmp_path / "a", **SENSITIVE)
+    model, parts = AutoModelForCausalLM.from_pretrained(folder).double().eval(), []
+    loaded = LanguageModel.load(str(folder), device="cpu")
+    first, second = (loaded.tokenizer(token)["input_ids"][0] for token in "ab")
+    for sentence in loaded.tokenize(training_texts(store)):
+        output = model(input_ids=torch.tensor([sentence.input_ids]), output_hidden_states=True)
+        score = output.logits[0, -1, first] - output.logits[0, -1, second]
+        (gradients,) = torch.autograd.grad(score, output.hidden_states[1])
+        places = [tokens[-1] for tokens in sentence.word_tokens if tokens[-1] != 0]
+        parts += [torch.outer(gradients[0, place], gradients[0, place]) for place in places]
+    expected = torch.stack(parts).mean(dim=0).numpy()
+    assert np.abs(stored_sensitivity(store) - expected).max() < 1e-4 * np.abs(expected).max()
+
+
 def test_a_sure_model_has_the_sensitivity_of_an_unsure_one(corpus_file: Path, tmp_path: Path) -> None:
     """Logits further apart by a constant leave the gradients as they are."""
     matrices = []
