@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from clvq.artifacts import CODEBOOK, EXPLANATIONS
+from clvq.interventions.records import SPECIFICITY
 from clvq.storage import write_records, write_signed
 from clvq.training.checkpoint import Checkpoint
 
@@ -179,6 +180,12 @@ def write_faithfulness(
             for group in groups
             for row in _rows(group, means[group] - 0.02 * number)
         ],
+        "specificity": [
+            {"checkpoint": group, "label": label, "sentences": 300, "words": 3.5, "other_words": 2.25,
+             **{name: {"value": 0.25 + 0.1 * at, "low": 0.2, "high": 0.9} for at, name in enumerate(SPECIFICITY)}}
+            for group in groups for label in (None, "<i>positive</i>")
+        ],
+        "without_specificity": None,
         "curve": [row for member in names for row in _curve(member, falls[member])] if curve else [],
         "groups": [
             {"name": group, "checkpoints": seeds, "seeds": list(range(len(seeds))), "method": "clvq"}

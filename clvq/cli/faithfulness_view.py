@@ -12,8 +12,8 @@ from rich.text import Text
 from clvq.cli.output import heading, number, plain, table
 from clvq.config import FIGURES, HARD
 from clvq.interventions.controls import CLASS_DIRECTION
-from clvq.interventions.names import CONCEPT, note_on_scores
-from clvq.interventions.records import DifferenceRow, EffectRow, Interval, SeedsRow, SelectivityRow
+from clvq.interventions.names import CONCEPT, SPECIFICITY_NAMES, note_on_scores
+from clvq.interventions.records import SPECIFICITY, DifferenceRow, EffectRow, Interval, SeedsRow, SelectivityRow
 from clvq.interventions.results import EditResults, Part, is_null
 
 NAME_WIDTH = 20
@@ -86,7 +86,7 @@ class _View:
             blocks += [*self._part(part, lines), ""]
         if self.several:
             blocks += self._side_by_side()
-        blocks += [*(self._classes() if self.full else []), *self._curves(), *self._differences()]
+        blocks += [*(self._classes() if self.full else []), *self._specificity(), *self._curves(), *self._differences()]
         return blocks if self.full else [*blocks, Text("Every control, and each class: --full.", style="dim")]
 
     def _is_shown(self, control: str | None) -> bool:
@@ -168,6 +168,23 @@ class _View:
         ]
         heads = self._flips_beyond()
         return [Intervals("By class", heads, rows), ""] if rows else []
+
+    def _specificity(self) -> list[RenderableType]:
+        """Whether concepts of the predicted class move it alone, with a line a group, and with `full` one a class."""
+        lines = [line for line in self.results.specificity if self.full or line.label is None]
+        if self.results.without_specificity is not None:
+            return [Text(f"Not shown: {self.results.without_specificity}.", style="dim"), ""]
+        if not lines:
+            return [Text("No specificity: no sentence has concepts of its class and of another.", style="dim"), ""]
+        rows = [
+            (
+                self._of_group(line.label or "all classes", line.checkpoint),
+                [number(line.sentences), *(interval(getattr(line, name)) for name in SPECIFICITY)],
+            )
+            for line in lines
+        ]
+        heads = ["sentences", *(SPECIFICITY_NAMES[name] for name in SPECIFICITY)]
+        return [Intervals("Concepts of the predicted class against those of others", heads, rows), ""]
 
     def _curves(self) -> list[RenderableType]:
         """Flips beyond the hard controls, by the share of the attribution that the edited words have."""

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from clvq.config import FIGURES, HARD
-from clvq.interventions.names import note_on_scores
-from clvq.interventions.records import DifferenceRow, EffectRow, Interval, SeedsRow, SelectivityRow
+from clvq.interventions.names import SPECIFICITY_NAMES, note_on_scores
+from clvq.interventions.records import SPECIFICITY, DifferenceRow, EffectRow, Interval, SeedsRow, SelectivityRow
 from clvq.interventions.results import EditResults, Part, is_null
 
 
@@ -73,6 +73,7 @@ class Section:
         self.results, self.names, self.clean = results, results.names, results.clean
         self.note = note_on_scores(**results.target)
         self.several = len(results.groups) > 1
+        self.specificity_heads = [SPECIFICITY_NAMES[name] for name in SPECIFICITY]
         self.seeds = any(len(group.checkpoints) > 1 for group in results.groups)
 
     def about(self, group: str) -> str:
@@ -127,6 +128,18 @@ class Section:
             cells = [_cell(by_control.get(control), scale) for control in HARD]
             parts[part.edit, part.place].append({**about, "cells": cells})
         return [{"title": self.results.title(*block), "lines": lines} for block, lines in parts.items() if lines]
+
+    def specificity(self) -> list[dict[str, Any]]:
+        """A line a group and class: whether concepts of the predicted class move it alone."""
+        return [
+            {
+                "name": line.label or "all classes",
+                "group": line.checkpoint if self.several else None,
+                "sentences": line.sentences,
+                "cells": [cell(getattr(line, name)) for name in SPECIFICITY],
+            }
+            for line in self.results.specificity
+        ]
 
     def curve(self) -> list[dict[str, Any]]:
         """The points of the curve as text: flips and what is beyond the hard controls, by mass."""

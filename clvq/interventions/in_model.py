@@ -124,6 +124,26 @@ class Interventions:
             record.add(batch.numbers, torch.stack([outcomes[change] for change in record.changes]))
             progress(Progress("faithfulness", len(subjects) - len(record.left), len(subjects), "sentences"))
 
+    @torch.no_grad()
+    def answers(self, subjects: Sequence[Subject], place: Place, rank: int = 1) -> tuple[Tensor, Tensor]:
+        """Return what the model answers `[S, C]`, as the target compares answers: as it is, and with the concepts at a
+        place removed."""
+        edit = EDITS["removal"](self.space, rank=rank)
+        found: list[tuple[Tensor, Tensor] | None] = [None] * len(subjects)
+        for batch in self._batches(subjects, list(range(len(subjects)))):
+            clean = self._answers(batch.states, batch.inputs)
+            rows, number_of = self._rows(batch)
+            tokens, states = _tokens(batch, place, number_of), batch.states.clone()
+            if tokens is not None:
+                before = states[tokens.sentence, tokens.position].float()
+                after = edit.apply(before, edit.basis(rows)[tokens.word], tokens.predictions)
+                states[tokens.sentence, tokens.position] = after.to(states.dtype)
+            changed = self._answers(states, batch.inputs)
+            for number, *both in zip(batch.numbers, clean, changed, strict=True):
+                found[number] = (both[0], both[1])
+        before_all, after_all = zip(*(pair for pair in found if pair is not None), strict=True)
+        return torch.stack(before_all), torch.stack(after_all)
+
     def _batches(self, subjects: Sequence[Subject], left: list[int]) -> Iterator[_Batch]:
         """The subjects that are left, those of like length together."""
         for places in self.upper.model.batches([subjects[number].sentence for number in left], self.batch_tokens):

@@ -14,6 +14,13 @@ FIGURE_NAMES = {
     "share_recovered": "loss recovered",
     "share_recovered_labels": "loss recovered, labels",
 }
+SPECIFICITY_NAMES = {
+    "cause": "cause",
+    "isolation": "isolation",
+    "both": "mean of the two",
+    "targeted": "targeted effect",
+    "spillover": "spillover",
+}
 EDIT_NAMES = {
     "removal": "centred removal",
     "classless": "removal without the class",

@@ -98,6 +98,34 @@ class ClassRow(SelectivityRow):
         return {"label": self.label, "sentences": self.sentences, **super().as_json()}
 
 
+SPECIFICITY = ("cause", "isolation", "both", "targeted", "spillover")
+"""Figures of `SpecificityRow`."""
+
+
+@dataclass(frozen=True)
+class SpecificityRow(Record):
+    """Whether concepts of the predicted class move that class alone; see `clvq.interventions.specificity`."""
+
+    checkpoint: str
+    label: str | None
+    """The predicted class; None for all of them."""
+    sentences: int
+    """Those with words of concepts of the predicted class, and of another class."""
+    words: float
+    """Words of the predicted class's concepts in a sentence, on average."""
+    other_words: float
+    cause: Interval
+    isolation: Interval
+    both: Interval
+    """Mean of cause and isolation."""
+    targeted: Interval
+    spillover: Interval
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        return cls(**{**body, **{name: Interval(**body[name]) for name in SPECIFICITY}})
+
+
 @dataclass(frozen=True)
 class DifferenceRow(Record):
     """Selectivity of `checkpoint` minus that of `other`, over the sentences that both edit.

@@ -20,10 +20,15 @@ from clvq.interventions.records import (
     Seeds,
     SeedsRow,
     SelectivityRow,
+    SpecificityRow,
     Tables,
 )
 
 _LINES: dict[str, type[Record]] = {"figures": EffectRow, "rows": SelectivityRow, "curve": SelectivityRow}
+
+
+_LAST = ("seeds", "by_class", "specificity", "without_specificity", "differences")
+"""Keys that stand behind the lines of all checkpoints."""
 
 
 class Part(NamedTuple):
@@ -53,6 +58,10 @@ class EditResults(Record):
     seeds: Tables
     """Of groups of several seeds, the mean over them."""
     by_class: list[ClassRow]
+    specificity: list[SpecificityRow]
+    """Whether concepts of the predicted class move it alone: a line a group, and one for each class of it."""
+    without_specificity: str | None
+    """Why there are no such lines for this model."""
     differences: list[DifferenceRow]
     """Between the first group and each other."""
 
@@ -72,12 +81,14 @@ class EditResults(Record):
             tables=Tables(**single),  # type: ignore[arg-type]
             seeds=Tables(**several),  # type: ignore[arg-type]
             by_class=[ClassRow(**line) for line in body["by_class"]],
+            specificity=[SpecificityRow.read(line) for line in body["specificity"]],
+            without_specificity=body["without_specificity"],
             differences=[DifferenceRow(**line) for line in body["differences"]],
         )
 
     def as_json(self) -> dict[str, Any]:
         body = super().as_json()
-        tables, last = body.pop("tables"), {name: body.pop(name) for name in ("seeds", "by_class", "differences")}
+        tables, last = body.pop("tables"), {name: body.pop(name) for name in _LAST}
         return {**body, **tables, **last}
 
     @property

@@ -19,6 +19,7 @@ from clvq.interventions.effects import Change, Effects, Record
 from clvq.interventions.in_model import interventions_of
 from clvq.interventions.places import Subject
 from clvq.interventions.plan import plan_of, subjects_of
+from clvq.interventions.specificity import Specific, classes_of, lacking, specific
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Progress, Report, silent
@@ -60,6 +61,8 @@ class SentenceEffects:
     checkpoints: list[Checkpoint]
     effects: list[Mapping[Change, Effects]]
     """Of each checkpoint."""
+    specific: list[Specific]
+    """Of each checkpoint; none where the target has no specificity."""
     texts: np.ndarray
     """[S] which distinct text each sentence is."""
     labels: np.ndarray
@@ -67,6 +70,8 @@ class SentenceEffects:
     predicted: np.ndarray
     """[S] what the model predicts as it is."""
     label_names: list[str]
+    without_specificity: str | None
+    """Why the target has none."""
     model: LanguageModel
     target: dict[str, Any]
     """`kind` of the target, and `unit`, the standard deviation of its clean scores; None where there are choices."""
@@ -109,6 +114,8 @@ def sentence_effects(
     upper = UpperLayers(model, checkpoints[0].input_layer)
     subjects: list[Subject] = []
     effects: list[Mapping[Change, Effects]] = []
+    of_classes: list[Specific] = []
+    reason = lacking(upper.target)
     for found, checkpoint in zip(explained, checkpoints, strict=True):
         if len(checkpoints) > 1:
             progress(Progress("faithfulness", note=f"Editing with the concepts of {checkpoint.path}."))
@@ -133,13 +140,17 @@ def sentence_effects(
             record = Record.at(checkpoint.path, identity, plan.changes(), len(subjects), overwrite=overwrite)
             interventions.effects(subjects, plan, record, progress)
         effects.append(record.effects())
+        if reason is None:
+            of_classes.append(specific(interventions, subjects, classes_of(found.codebook), config.rank))
     return SentenceEffects(
         checkpoints=checkpoints,
         effects=effects,
+        specific=of_classes,
         texts=text.texts[[subject.number for subject in subjects]],
         labels=_labels(subjects, model),
         predicted=np.array([subject.prediction for subject in subjects]),
         label_names=list(model.label_names or ()),
+        without_specificity=reason,
         model=model,
         target={"kind": upper.target.kind, "unit": upper.target.unit},
     )

@@ -11,10 +11,11 @@ import numpy as np
 from clvq.config import FaithfulnessConfig
 from clvq.interventions.effects import Change, Effects
 from clvq.interventions.names import names_of
-from clvq.interventions.records import ClassRow, Clean, DifferenceRow, Seeds, Tables
+from clvq.interventions.records import ClassRow, Clean, DifferenceRow, Seeds, SpecificityRow, Tables
 from clvq.interventions.results import EditResults
 from clvq.interventions.selectivity import corrected, over_seeds, paired, table
 from clvq.interventions.sentence_effects import Group, SentenceEffects
+from clvq.interventions.specificity import specificity_rows
 
 OfSeeds = Sequence[Mapping[Change, Effects]]
 """Effects of each checkpoint of a group."""
@@ -49,8 +50,24 @@ def results_of(measured: SentenceEffects, config: FaithfulnessConfig) -> EditRes
             for group, of_seeds in groups
             for row in tables.of_class(group.name, of_seeds, number)
         ],
+        specificity=_specificity(measured, config.seed),
+        without_specificity=measured.without_specificity,
         differences=_differences(groups, measured.texts, config.seed),
     )
+
+
+def _specificity(measured: SentenceEffects, seed: int) -> list[SpecificityRow]:
+    """Return the lines of all groups; none where the target has no specificity."""
+    if not measured.specific:
+        return []
+    return [
+        row
+        for group in measured.groups
+        for row in specificity_rows(
+            group.name, [measured.specific[number] for number in group.members], measured.predicted,
+            measured.label_names, measured.texts, seed,
+        )
+    ]  # fmt: skip
 
 
 class _Tables:

@@ -37,6 +37,14 @@ def refused(ended: Outcome) -> str:
     return ended.message
 
 
+def test_two_classes_have_no_specificity(clvq: Clvq, run: Path) -> None:
+    shown = clvq("faithfulness", "--run", run, *QUICK)
+    reason = "specificity needs three classes or more: of 2, what lowers one raises the other"
+    assert reason in " ".join(shown.out.split())
+    document = clvq("faithfulness", "--run", run, *QUICK, "--json").document
+    assert (document["specificity"], document["without_specificity"]) == ([], reason)
+
+
 def test_each_edit_and_place_beside_its_controls(clvq: Clvq, run: Path) -> None:
     first = clvq("faithfulness", "--run", run, *QUICK, "--at", "salient,all", "--curve")
     assert first.code == 0, first.err

@@ -330,6 +330,9 @@ def test_classes_curve_and_differences_are_tables_too(page: Any) -> None:
     assert told(rows.nth(3))[0].startswith("<i>positive</i> $$k$$-means <b> 401 +0.079 [+0.063, +0.097]")
     assert rows.nth(3).locator(".interval").count() == 2
     assert rows.nth(7).locator(".interval").count() == 1  # at the sentence row the own deviation has no selectivity
+    specific = page.get_by_label("Specificity, table").locator("tbody tr")
+    assert specific.count() == 4  # two groups, all classes and one
+    assert told(specific.nth(1))[0].startswith("<i>positive</i> L1-L2 300 0.250 [0.200, 0.900] 0.350 [0.200, 0.900]")
     curve = page.get_by_label("Curve, table: centred removal: L1-L2").locator("tbody tr")
     assert curve.count() == 10
     assert told(curve.nth(4))[0].startswith("50% 0.068 +0.038 [+0.022, +0.056]")

@@ -63,7 +63,7 @@ def results(
         for control in ("coherent", "own")
     ]
     clean, target = Clean(100, 90, 0.9, 0.5), {"kind": "class", "unit": None}
-    return EditResults({}, [], groups, clean, target, NAMES, tables, Tables([], [], []), [], differences)
+    return EditResults({}, [], groups, clean, target, NAMES, tables, Tables([], [], []), [], [], None, differences)
 
 
 def test_edits_are_sorted_by_what_is_shown() -> None:
