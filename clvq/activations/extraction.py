@@ -16,18 +16,18 @@ from torch import Tensor
 
 from clvq.activations.inputs import model_name, refuse_other_settings
 from clvq.activations.store import ActivationStore, SentenceRows
-from clvq.activations.windows import Window, WindowStates, shown_text, windows
+from clvq.activations.windows import AnySentence, Window, WindowStates, shown_text, windows
 from clvq.activations.writer import ExtractionJob, StoreWriter, clear, drop_unfinished
 from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS
 from clvq.config import ExtractConfig
 from clvq.config.signatures import takes
-from clvq.corpus.splits import SPLITS, Corpus, CorpusSettings, Sentence, load_corpus
+from clvq.corpus.splits import SPLITS, Corpus, CorpusSettings, has_label_lists, load_corpus
 from clvq.corpus.taken import TakenColumns
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.input_format import InputFormat
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import SENTENCE, WORD
-from clvq.language_model.targets import Asked
+from clvq.language_model.targets import Asked, ClassTarget, LabelTarget
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.words import note_on_script
 from clvq.progress import Progress, Report, silent
@@ -180,15 +180,17 @@ class _Extraction:
     def _sentence_rows(self, window: Window, states: WindowStates) -> list[SentenceRows]:
         """What is stored of the sentences; MismatchError where a finished store has other rows of them."""
         probabilities, target = states.probabilities.tolist(), self.job.model.target
-        is_choice = target is not None and target.is_choice
+        is_choice = target is not None and target.is_choice and not target.has_parts
         rows = []
         for (sentence, tokens), layout, classes in zip(window.pairs, window.layouts, probabilities, strict=True):
             spans = [tokens.words[word] if word >= 0 else (0, 0) for word in layout.words]
             chances = classes if classes and tokens.input_ids else None
             prediction = None if chances is None or not is_choice else int(np.argmax(chances))
             starts, ends = [start for start, _ in spans], [end for _, end in spans]
-            row = SentenceRows(sentence.text, sentence.label, prediction, chances, starts, ends, layout.flags)
-            if isinstance(sentence, SentenceRows) and sentence[-3:] != row[-3:]:
+            row = SentenceRows(
+                sentence.text, sentence.label, prediction, chances, starts, ends, layout.flags, sentence.answers
+            )
+            if isinstance(sentence, SentenceRows) and sentence.rows != row.rows:
                 raise MismatchError(
                     f"The tokenizer of {self.job.config.model} now gives other rows for {sentence.text[:80]!r} than "
                     f"{self.job.path} holds. Use the versions named in its manifest, or extract again with --overwrite."
@@ -230,7 +232,7 @@ class _Extraction:
         needed, sampled = 0.0, list[str]()
         for split in SPLITS:
             total, done = self.source.sentence_count(split), self.writer.sentences_done(split)
-            sentences: Iterable[Sentence | SentenceRows] = self.source.sentences(split)
+            sentences: Iterable[AnySentence] = self.source.sentences(split)
             sampled_sentences = islice(sentences, 0, None, max(1, total // ESTIMATE_SENTENCES))
             texts = [shown_text(sentence, self.job.model) for sentence in sampled_sentences]
             sampled += texts
@@ -266,7 +268,11 @@ def _format_of(
 def _source(job: ExtractionJob) -> Corpus | ActivationStore:
     """Where the sentences come from; MismatchError where a finished store was made with another model."""
     if job.store is None:
-        corpus = load_corpus(CorpusSettings.of_extraction(job.config), job.model.label_names)
+        settings = CorpusSettings.of_extraction(job.config)
+        if isinstance(job.model.target, ClassTarget) and has_label_lists(settings):
+            job.model.target = LabelTarget(job.model.target.classes)
+        form = "class" if job.model.target is None else job.model.target.label_form
+        corpus = load_corpus(settings, job.model.label_names, form)
         names = corpus.label_names or job.model.label_names
         for line in TakenColumns.of_sentences(corpus.provenance, names, corpus.train).lines():
             job.progress(Progress("extract", note=line))

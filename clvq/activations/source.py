@@ -13,7 +13,7 @@ from clvq.errors import MismatchError
 from clvq.language_model.input_format import InputFormat
 from clvq.language_model.location import locate
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.targets import Asked
+from clvq.language_model.targets import Asked, as_stored
 from clvq.progress import Report, silent
 
 
@@ -49,8 +49,7 @@ def source_model(
         asked=Asked.of_settings(store.settings),
         progress=progress,
     )
-    if model.target is not None:
-        model.target = model.target.scaled((store.target or {}).get("unit"))
+    model.target = as_stored(model.target, store.target)
     if model.fingerprint != made["fingerprint"]:
         reason = "its files have changed" if runtime.model is None else "it has other files"
         raise MismatchError(

@@ -40,6 +40,13 @@ class SentenceRows(NamedTuple):
     starts: list[int]
     ends: list[int]
     flags: list[int]
+    answers: list[float] | None = None
+    """What is right where labels have another form than one class: see `corpus.splits.Sentence`."""
+
+    @property
+    def rows(self) -> tuple[list[int], list[int], list[int]]:
+        """Starts, ends and flags."""
+        return self.starts, self.ends, self.flags
 
 
 class LayerRows:
@@ -136,7 +143,7 @@ class ActivationStore(Description, Shown):
     def sentences(self, split: str, batch: int = 1024) -> Iterator[SentenceRows]:
         """The sentences in order, read a batch at a time."""
         for table in self._parquet(split).iter_batches(batch_size=batch):
-            columns = [table.column(name).to_pylist() for name in SentenceRows._fields]
+            columns = [table.column(name).to_pylist() for name in SentenceRows._fields if name in table.schema.names]
             yield from (SentenceRows(*values) for values in zip(*columns, strict=True))
 
     def row_counts(self, split: str) -> np.ndarray:

@@ -7,13 +7,16 @@ from statistics import mean, pstdev
 from typing import Any
 
 from clvq.activations.store import SentenceRows
+from clvq.language_model.answers import Target
 from clvq.storage import fingerprint
 
 
 class SplitSummary:
     """Figures of a split, taken while its sentences pass by: what the rows are, and how right the model is."""
 
-    def __init__(self) -> None:
+    def __init__(self, target: Target | None = None) -> None:
+        """`target` is what the model was asked."""
+        self._target = target
         self._chain = ""
         self._right = self._judged = 0
         self._labels: dict[int, int] = {}
@@ -25,9 +28,9 @@ class SplitSummary:
         for rows in parts:
             for row in rows:
                 # A chain of hashes rather than one hash a part: where shards end must not matter.
-                self._chain = fingerprint([self._chain, row.text, row.label, row.starts, row.ends, row.flags])
-                if row.prediction is None and row.probabilities:
-                    self._scores += row.probabilities
+                answers = [] if row.answers is None else [row.answers]
+                self._chain = fingerprint([self._chain, row.text, row.label, *row.rows, *answers])
+                self._take_answers(row)
                 if row.prediction is not None and row.probabilities:
                     self._asked += 1
                     self._held += min(1.0, sum(row.probabilities))
@@ -42,6 +45,19 @@ class SplitSummary:
     def held(self) -> float | None:
         """Mean over sentences of the probability that all answers hold together; None without predictions."""
         return self._held / self._asked if self._asked else None
+
+    def _take_answers(self, row: SentenceRows) -> None:
+        """Take note of a score, and of how many of the labels of a sentence are right."""
+        if self._target is None or row.probabilities is None:
+            return
+        if not self._target.is_choice:
+            self._scores += row.probabilities
+        elif row.answers is not None:
+            self._judged += len(row.answers)
+            pairs = list(zip(row.probabilities, row.answers, strict=True))
+            self._right += sum((chance > 0.5) == (right == 1) for chance, right in pairs)
+            for right in row.answers:
+                self._labels[int(right)] = self._labels.get(int(right), 0) + 1
 
     def digest(self) -> str:
         """Return what identifies the rows, wherever shards end."""

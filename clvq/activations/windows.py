@@ -16,7 +16,7 @@ from torch import Tensor
 from clvq.activations.store import SentenceRows
 from clvq.activations.writer import ExtractionJob
 from clvq.artifacts import UNFINISHED_WINDOW
-from clvq.corpus.splits import Sentence
+from clvq.corpus.splits import AnsweredSentence, Sentence
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import RowLayout, row_layout
 from clvq.language_model.tokenization import TokenizedSentence
@@ -30,10 +30,11 @@ WINDOW_TOKENS = WINDOW_BATCHES * 4096
 WINDOW_BYTES = 2**28
 """A window has fewer tokens where the states of one layer, in 32 bits, would take more memory."""
 
-Pair = tuple[Sentence | SentenceRows, TokenizedSentence]
+AnySentence = Sentence | AnsweredSentence | SentenceRows
+Pair = tuple[AnySentence, TokenizedSentence]
 
 
-def windows(job: ExtractionJob, sentences: Iterable[Sentence | SentenceRows], done: int) -> Iterator[Window]:
+def windows(job: ExtractionJob, sentences: Iterable[AnySentence], done: int) -> Iterator[Window]:
     """Yield the sentences of a split, the first `done` left out, in windows.
 
     `done` must be where a window ended: then the windows are those that would have come without a break. The layers
@@ -58,7 +59,7 @@ def windows(job: ExtractionJob, sentences: Iterable[Sentence | SentenceRows], do
         yield Window(pairs, config.pooling)
 
 
-def shown_text(sentence: Sentence | SentenceRows, model: LanguageModel) -> str:
+def shown_text(sentence: AnySentence, model: LanguageModel) -> str:
     """Return the text of a sentence as it is stored; that of a store is already."""
     return sentence.text if isinstance(sentence, SentenceRows) else model.input_format.shown(sentence.text)
 
@@ -102,7 +103,7 @@ class WindowStates(NamedTuple):
             hidden = {layer: tensors[f"hidden_states.{layer}"].clone() for layer in job.layers}
             return cls(hidden, tensors["probabilities"].clone(), tensors["done"].clone())
         target = job.model.target if job.predicts else None
-        rows, answers = int(window.ends[-1]), 0 if target is None else target.count
+        rows, answers = int(window.ends[-1]), 0 if target is None else target.stored_width
         hidden = {layer: torch.zeros(rows, job.model.width(layer)) for layer in job.layers}
         return cls(hidden, torch.zeros(len(window), answers), torch.zeros(len(window), dtype=torch.bool))
 

@@ -80,7 +80,7 @@ class ExtractionJob:
     @property
     def predicts(self) -> bool:
         """Whether predictions are stored too."""
-        return self.store is None and self.model.target is not None
+        return self.store is None and self.model.target is not None and self.model.target.stored_width > 0
 
 
 class StoreWriter:
@@ -102,6 +102,12 @@ class StoreWriter:
         }
         return cls(job, record)
 
+    @property
+    def has_answers(self) -> bool:
+        """Whether labels have another form than one class."""
+        target = self.job.model.target
+        return target is not None and target.label_form != "class"
+
     def sentences_done(self, split: str) -> int:
         return int(self.record["splits"][split]["sentences"])
 
@@ -117,7 +123,7 @@ class StoreWriter:
             files[str(layer)] = {"file": path.name, "checksum": file_checksum(path), "rows": len(values)}
         if self.job.store is None:
             part = self.job.path / f"{split}-sentences-{number:05d}.parquet"
-            _write_parquet(part, [rows])
+            _write_parquet(part, [rows], self.has_answers)
             files["sentences"] = {"file": part.name, "checksum": file_checksum(part)}
         entry["shards"].append(files)
         entry["sentences"] += len(rows)
@@ -147,8 +153,8 @@ class StoreWriter:
             entry = self.record["splits"][split]
             parts = [files["sentences"] for files in entry["shards"]]
             target = self.job.path / f"{split}-sentences.parquet"
-            summary = SplitSummary()
-            _write_parquet(target, summary.over(_read_parts(self.job.path, parts)))
+            summary = SplitSummary(self.job.model.target)
+            _write_parquet(target, summary.over(_read_parts(self.job.path, parts)), self.has_answers)
             digests.append(summary.digest())
             splits[split] = {
                 "sentences": entry["sentences"],
@@ -190,7 +196,7 @@ class StoreWriter:
                 **stamp(),
             },
             "label_names": corpus.label_names or self.job.model.label_names,
-            "has_predictions": self.job.model.label_names is not None,
+            "has_predictions": self.job.model.label_names is not None and not self.has_answers,
             "target": described,
             "rows_fingerprint": fingerprint(digests),
             "splits": splits,
@@ -293,11 +299,12 @@ def clear(path: Path) -> None:
             file.unlink()
 
 
-def _write_parquet(path: Path, parts: Iterable[list[SentenceRows]]) -> None:
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, SENTENCE_SCHEMA, compression="zstd") as file:
+def _write_parquet(path: Path, parts: Iterable[list[SentenceRows]], has_answers: bool) -> None:
+    schema = SENTENCE_SCHEMA.append(pa.field("answers", pa.list_(pa.float64()))) if has_answers else SENTENCE_SCHEMA
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as file:
         for rows in parts:
-            columns = {name: [getattr(row, name) for row in rows] for name in SentenceRows._fields}
-            file.write_table(pa.table(columns, schema=SENTENCE_SCHEMA))
+            columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
+            file.write_table(pa.table(columns, schema=schema))
 
 
 def _read_parts(path: Path, parts: list[dict[str, str]]) -> Iterator[list[SentenceRows]]:
@@ -305,7 +312,8 @@ def _read_parts(path: Path, parts: list[dict[str, str]]) -> Iterator[list[Senten
         file = child(path, part["file"])
         check_file(file, part["checksum"])
         columns = pq.read_table(file).to_pydict()
-        yield [SentenceRows(*values) for values in zip(*(columns[n] for n in SentenceRows._fields), strict=True)]
+        names = [name for name in SentenceRows._fields if name in columns]
+        yield [SentenceRows(*values) for values in zip(*(columns[name] for name in names), strict=True)]
 
 
 def _norms_and_digest(path: Path, shards: list[dict[str, Any]]) -> tuple[np.ndarray, str]:

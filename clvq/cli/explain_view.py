@@ -78,12 +78,13 @@ def _agreement(rationales: Agreement) -> list[RenderableType]:
 
 def _sentence(sentence: Explanation, explanations: Explanations) -> list[RenderableType]:
     """Return one text with its prediction, its shaded words, and the concepts of the salient ones."""
-    names, label = explanations.summary.label_names, sentence.label
+    summary = explanations.summary
     target, detail = plain(sentence.target), sentence.certainty
-    if names is None:
-        target = f"{explanations.summary.target} {repr(sentence.target) if sentence.score is None else target}"
-    if label is not None and names is not None and label != sentence.prediction:
-        detail += f", labelled {names[label] if 0 <= label < len(names) else label}"
+    if summary.label_names is None and summary.target != target:
+        target = f"{summary.target} {repr(sentence.target) if sentence.score is None else target}"
+    labelled = summary.label_name(sentence)
+    if labelled is not None and sentence.label != sentence.prediction:
+        detail += f", labelled {plain(labelled)}"
     explained = f"{sentence.difference:+.2f} explained, {percent(sentence.special_share)} on special tokens"
     trust = f"completeness error {percent(sentence.completeness_error)}, {sentence.steps} steps"
     return [

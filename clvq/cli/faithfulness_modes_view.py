@@ -13,7 +13,7 @@ from clvq.cli.faithfulness_view import Intervals, interval
 from clvq.cli.output import heading, number, table
 from clvq.concepts.records import Concept
 from clvq.interventions.mode_records import ConceptEffects, ProbeFigures, ProbeResult, SpliceResult
-from clvq.interventions.names import EDIT_NAMES, SPLICED, STAND_INS, control_name, figure_names, note_on_scores
+from clvq.interventions.names import EDIT_NAMES, SPLICED, STAND_INS, control_name, figure_names, note_on_target
 
 
 def spliced(result: SpliceResult, model: str) -> list[RenderableType]:
@@ -114,7 +114,7 @@ def by_concept_shown(
 
 
 def _note(target: str, unit: float | None) -> list[RenderableType]:
-    note = note_on_scores(target, unit)
+    note = note_on_target(target, unit)
     return [] if note is None else [Text(note)]
 
 

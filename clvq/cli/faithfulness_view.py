@@ -12,7 +12,7 @@ from rich.text import Text
 from clvq.cli.output import heading, number, plain, table
 from clvq.config import FIGURES, HARD
 from clvq.interventions.controls import CLASS_DIRECTION
-from clvq.interventions.names import CONCEPT, SPECIFICITY_NAMES, note_on_scores
+from clvq.interventions.names import CONCEPT, SPECIFICITY_NAMES, note_on_target
 from clvq.interventions.records import SPECIFICITY, DifferenceRow, EffectRow, Interval, SeedsRow, SelectivityRow
 from clvq.interventions.results import EditResults, Part, is_null
 
@@ -69,7 +69,7 @@ class _View:
         self.several = len(results.groups) > 1
         seeded = any(len(group.seeds) > 1 for group in results.groups)
         self._named = self.several or seeded
-        self.note = note_on_scores(**results.target)
+        self.note = note_on_target(**results.target)
 
     def blocks(self) -> list[RenderableType]:
         clean = self.results.clean
@@ -105,7 +105,7 @@ class _View:
         yield heading(
             self._title(part), f"{number(concept.sentences)} sentences, {number(concept.tokens)} tokens{energy}"
         )
-        fall = "p fall" if self.note is None else self.names["probability"]
+        fall = "p fall" if self.results.has_choices else self.names["probability"]
         heads = (self.names["flips"], self.names["kl"], fall, "accuracy", "from chance", "distance")
         effect = table(*heads, title="What was done")
         shown = [line for line in lines if self._is_shown(line.control)]

@@ -248,7 +248,9 @@ FIGURES = ("flips", "kl", "probability")
 """What selectivity is taken of."""
 HARD = ("coherent", "own")
 """The controls that count."""
-SCORES = ("token",)
+LABEL = "label"
+"""Kind of a target that is asked for each label by itself."""
+SCORES = ("token", "score")
 """Kinds of targets (`Target.kind`) whose answer is a number rather than one of several."""
 
 BY_CONCEPT = "by-concept"

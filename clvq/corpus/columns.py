@@ -10,12 +10,15 @@ from typing import Any
 
 from clvq.config.prompts import TEXT, TEXT_PAIR
 from clvq.corpus.files import NUMBER
+from clvq.corpus.forms import LabelForm, ListLabel, as_list, as_number
 from clvq.corpus.parts import join_parts
 from clvq.corpus.tables import Table
 from clvq.corpus.usual_names import LABEL_COLUMNS, TEXT_COLUMNS, TEXT_PAIR_COLUMNS
 from clvq.errors import ClvqError
 
 RawLabel = int | str | None  # a number, a name, or none
+AnyLabel = RawLabel | float | ListLabel
+"""As the column's `LabelForm` has it."""
 
 _HEAD = 1000
 
@@ -28,6 +31,8 @@ class Hints:
     """Keys (`label_key`) of values that are labels."""
     join_tokens: bool = False
     """Whether a list of tokens is a text: the tokens, with spaces between them."""
+    form: LabelForm = "class"
+    """Of the labels."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +105,15 @@ class Rows:
         parts = Parts(tuple(name for name, _ in other.parts) or (TEXT,), pair if pair in names else None)
         return cls.choose(table, other.text if other.text in names else None, label, other.hints, parts)
 
-    def read(self) -> Iterator[tuple[str | None, RawLabel]]:
+    def read(self) -> Iterator[tuple[str | None, AnyLabel]]:
         """Yield each row's text, or None where it has none, and its label as it stands.
 
         Of several parts the text and the second text must be there; any other may be empty.
         """
         columns = self.part_columns
         for number, (*values, label) in enumerate(self.table.values([*columns, self.label]), 1):
-            yield self.as_text(values, number), self._as_label(label, number) if self.label else None
+            text = self.as_text(values, number)
+            yield text, self._as_label(label, number, text) if self.label else None
 
     @property
     def part_columns(self) -> list[str]:
@@ -178,7 +184,24 @@ class Rows:
             f"{self.table.origin} has {kind}, not a text, in row {number} of the column {column!r}. {advice}{other}."
         )
 
-    def _as_label(self, value: Any, number: int) -> RawLabel:
+    def has_label_lists(self) -> bool:
+        """Whether the first label is a list of labels rather than one."""
+        values = (label for (label,) in self.table.values([self.label]) if label is not None)
+        return self.label is not None and isinstance(next(values, None), list)
+
+    def _as_label(self, value: Any, number: int, text: str | None) -> AnyLabel:
+        if self.hints.form == "class":
+            return self._as_class(value, number)
+        try:
+            return as_number(value) if self.hints.form == "number" else as_list(value, self.hints.form, text)
+        except (TypeError, ValueError) as error:
+            what = "is not a number, and the model's head gives one" if self.hints.form == "number" else str(error)
+            raise ClvqError(
+                f"{self.table.origin}, row {number}: the label {str(value)[:80]!r} in the column {self.label!r} "
+                f"{what}. Write every label the same way, or name another column with --label-column (none: no labels)."
+            ) from error
+
+    def _as_class(self, value: Any, number: int) -> RawLabel:
         if self.hints.mapped and label_key(value) in self.hints.mapped:
             return str(value).strip()
         if isinstance(value, str):

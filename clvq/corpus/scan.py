@@ -57,6 +57,9 @@ class Scan:
     repaired: np.ndarray
     """[rows] uint8: whether half a Unicode character was replaced."""
     labels: set[RawLabel]
+    """The different ones; of lists their entries, of numbers none."""
+    lengths: set[int]
+    """Of the lists, where labels are lists."""
 
     @property
     def usable(self) -> np.ndarray:
@@ -88,6 +91,7 @@ def scan(rows: Rows, seed: int, limit: int | None, counts: Callable[[int], bool]
     limit = limit if rows.table.shuffled is not None else None
     keys, kinds, repaired = array("Q"), array("B"), array("B")
     labels: set[RawLabel] = set()
+    lengths: set[int] = set()
     counted = 0
     for raw, label in rows.read():
         text = encodable(raw or "")
@@ -95,7 +99,11 @@ def scan(rows: Rows, seed: int, limit: int | None, counts: Callable[[int], bool]
         keys.append(key)
         kinds.append(_MISSING if raw is None else _TEXT if text and not text.isspace() else _BLANK)
         repaired.append(raw is not None and text != raw)
-        labels.add(label)
+        if isinstance(label, tuple):
+            labels.update(label)
+            lengths.add(len(label))
+        elif rows.hints.form == "class":
+            labels.add(label)  # type: ignore[arg-type]
         if len(labels) > _MOST_LABELS:
             raise ClvqError(
                 f"{rows.table.origin}: the column {rows.label!r} holds over {_MOST_LABELS} values, so it "
@@ -109,7 +117,7 @@ def scan(rows: Rows, seed: int, limit: int | None, counts: Callable[[int], bool]
             f"{rows.table.origin}: none of its {len(keys)} rows has a text in the column {rows.text!r}. "
             "Name the right column with --text-column, or another split."
         )
-    return Scan(np.array(keys), np.array(kinds), np.array(repaired), labels)
+    return Scan(np.array(keys), np.array(kinds), np.array(repaired), labels, lengths)
 
 
 def stays_in_training(key: int) -> bool:

@@ -18,6 +18,7 @@ from clvq.config.prompts import TEXT, TEXT_PAIR
 from clvq.corpus.columns import Hints, Parts, Rows
 from clvq.corpus.delimited import FileOptions
 from clvq.corpus.files import LINES
+from clvq.corpus.forms import LabelForm, answers_of, is_one_hot, refuse_unlike
 from clvq.corpus.labels import LabelIds, number_labels, parse_label_map
 from clvq.corpus.scan import HELD_OUT, Part, SplitCounts, encodable, scan, stays_in_training
 from clvq.corpus.sources import open_source
@@ -82,20 +83,42 @@ class Sentence(NamedTuple):
     text: str
     label: int | None
 
+    @property
+    def answers(self) -> None:
+        """See `AnsweredSentence`."""
+
+
+class AnsweredSentence(NamedTuple):
+    """A text of a corpus whose labels have another form than one class, and what is right for it."""
+
+    text: str
+    label: None
+    answers: list[float] | None
+    """A number; a 0 or 1 for each label; a label for each word, -1 for none. None where the text has no label."""
+
 
 class Sentences:
     """The sentences of a split: each iteration reads them anew from their source, in the same order."""
 
-    def __init__(self, rows: Rows, keep: np.ndarray, ids: LabelIds, counts: SplitCounts) -> None:
+    def __init__(
+        self, rows: Rows, keep: np.ndarray, ids: LabelIds, counts: SplitCounts, labels: int = 0, one_hot: bool = False
+    ) -> None:
+        """`labels`: how many a head has whose labels are lists. `one_hot`: they are a 0 or 1 for each of them."""
         self._rows, self._keep, self._ids = rows, keep, ids
+        self._labels, self._one_hot = labels, one_hot
         self.counts = counts
 
     def __len__(self) -> int:
         return self.counts.sentences
 
-    def __iter__(self) -> Iterator[Sentence]:
+    def __iter__(self) -> Iterator[Sentence | AnsweredSentence]:
+        form = self._rows.hints.form
         for text, label in compress(self._rows.read(), self._keep):
-            yield Sentence(encodable(text or ""), self._ids[label])
+            if form == "class":
+                yield Sentence(encodable(text or ""), self._ids[label])  # type: ignore[index]
+            else:
+                right = answers_of(label, form, self._ids, self._labels, self._one_hot)  # type: ignore[arg-type]
+                yield AnsweredSentence(encodable(text or ""), None, right)
 
 
 @dataclass(frozen=True)
@@ -128,7 +151,12 @@ class _OpenSplit(NamedTuple):
     origin: dict[str, Any]
 
 
-def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None) -> Corpus:
+def has_label_lists(settings: CorpusSettings) -> bool:
+    """Return whether the labels of a training split are lists of labels; ClvqError where there is no such split."""
+    return _open_splits(settings)[0].rows.has_label_lists()
+
+
+def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None, form: LabelForm = "class") -> Corpus:
     """Load the dataset that `settings` name, as a training and an evaluation split; ClvqError where that cannot be.
 
     - Evaluation is `eval_dataset` (its `eval_split`, its only one, or its validation, dev, test or train), or
@@ -142,10 +170,11 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None) 
       that need `datasets`; local files are read row by row in any case.
     - Labels: see `labels.number_labels`, with `label_names` those of the model's head. Where the model has one, it is
       an error too that no column is the label though one may be (`Rows.like_labels`), unless `label_column` is `none`.
+      `form` says what a label is, where it is not one class.
     """
     if settings.max_sentences is not None and settings.max_sentences < 1:
         raise ClvqError(f"max_sentences is {settings.max_sentences}; it must be at least 1.")
-    train, evaluation = _open_splits(settings)
+    train, evaluation = _open_splits(settings, form)
     for split in filter(None, (train, evaluation)):
         if label_names is not None and settings.label_column is None:
             _refuse_unlabelled(split.rows, label_names)
@@ -156,10 +185,23 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None) 
         parts = _keep_apart(train.rows, evaluation.rows, settings)
         rows, evaluation_origin = (train.rows, evaluation.rows), evaluation.origin
     raw = [(r, part.scan.labels) for r, part in zip(rows, parts, strict=True)]
+    lengths, entries = set[int](), set[Any]()
+    for part in parts:
+        lengths, entries = lengths | part.scan.lengths, entries | part.scan.labels
+    one_hot = form == "several" and is_one_hot(entries, lengths)
+    if one_hot and label_names is not None:
+        refuse_unlike(lengths, label_names, f"{rows[0].table.origin}, column {rows[0].label!r}")
+        raw = [(r, set()) for r in rows]
     labels = number_labels(raw, label_names, parse_label_map(settings.label_map))
-    sides = [Sentences(r, part.keep, i, part.counts()) for r, part, i in zip(rows, parts, labels.ids, strict=True)]
+    count = len(labels.names or label_names or ()) if form == "several" else 0
+    sides = [
+        Sentences(r, part.keep, i, part.counts(), count, one_hot)
+        for r, part, i in zip(rows, parts, labels.ids, strict=True)
+    ]
     choice = {name: getattr(settings, name) for name in ("max_sentences", "streaming", "seed")}
     provenance = {**train.origin, "evaluation": evaluation_origin, **choice, "label_map": labels.label_map}
+    if form != "class":
+        provenance["label_form"] = form
     return Corpus(sides[0], sides[1], labels.names, provenance)
 
 
@@ -173,7 +215,7 @@ def _refuse_unlabelled(rows: Rows, head: list[str]) -> None:
         )
 
 
-def _open_splits(settings: CorpusSettings) -> tuple[_OpenSplit, _OpenSplit | None]:
+def _open_splits(settings: CorpusSettings, form: LabelForm = "class") -> tuple[_OpenSplit, _OpenSplit | None]:
     """Return the training split, and the evaluation split where one exists."""
     options, streaming = settings.file_options, settings.streaming
     source = open_source(
@@ -185,7 +227,7 @@ def _open_splits(settings: CorpusSettings) -> tuple[_OpenSplit, _OpenSplit | Non
     if options.given and not (source.takes_options or eval_source.takes_options):
         raise ClvqError(f"--delimiter, --quoting and --header are for {' '.join(LINES)} files, not {source.origin}.")
     split = settings.split or _default_split(source, ("train",))
-    hints = Hints(frozenset(parse_label_map(settings.label_map)), settings.words == "whitespace")
+    hints = Hints(frozenset(parse_label_map(settings.label_map)), settings.words == "whitespace", form)
     parts = Parts(settings.parts, settings.text_pair_column)
     train = Rows.choose(source.table(split), settings.text_column, settings.label_column, hints, parts)
     if settings.eval_dataset is not None:

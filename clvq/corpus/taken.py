@@ -18,6 +18,8 @@ class _Sentence(Protocol):
     def text(self) -> str: ...
     @property
     def label(self) -> int | None: ...
+    @property
+    def answers(self) -> list[float] | None: ...
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,14 @@ class TakenColumns:
             provenance["text_column"],
             tuple(sentence.text for sentence in first),
             provenance["label_column"],
-            tuple(None if s.label is None else values.get(s.label, str(s.label)) for s in first),
+            tuple(
+                _shown(s.answers, provenance["label_form"], label_names)
+                if "label_form" in provenance
+                else None
+                if s.label is None
+                else values.get(s.label, str(s.label))
+                for s in first
+            ),
             {value: named(number) for value, number in numbers.items()},
             provenance.get("part_columns", {}),
             provenance.get("layout"),
@@ -88,3 +97,17 @@ class TakenColumns:
             more = f", and {len(self.label_map) - 12} more" if len(self.label_map) > 12 else ""
             lines.append(f"Of the labels, {', '.join(meanings)}{more}.")
         return lines
+
+
+def _shown(answers: list[float] | None, form: str, names: list[str] | None) -> str | None:
+    """Return what is right for a text, where that is not one class: a number, or names of labels."""
+    if answers is None:
+        return None
+    if form == "number":
+        return f"{answers[0]:g}"
+    known = list(names or ())
+    if form == "several":
+        return ", ".join(name for name, held in zip(known, answers, strict=False) if held) or "no label"
+    tags = (known[int(number)] if 0 <= number < len(known) else "-" for number in answers)
+    text = " ".join(tags)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

@@ -68,16 +68,20 @@ class IntegratedAttribution:
         self._gradients = IntegratedGradients(self._targets)
 
     def batches(
-        self, sentences: Sequence[TokenizedSentence], done: set[int] | frozenset[int] = frozenset()
+        self,
+        sentences: Sequence[TokenizedSentence],
+        done: set[int] | frozenset[int] = frozenset(),
+        parts: Sequence[int] | None = None,
     ) -> Iterator[list[tuple[int, Attribution]]]:
         """(index, attribution) of the sentences, batch by batch: of like length, and such as may share a forward.
 
         With the first number of steps a batch is at most `batch_tokens` tokens, or one sentence. Sentences without
-        tokens are left out, and so are batches of which all sentences are in `done`.
+        tokens are left out, and so are batches of which all sentences are in `done`. Of a target with parts, `parts`
+        says which of them each sentence is asked.
         """
         for batch in self._groups([len(sentence.input_ids) for sentence in sentences]):
             if not done.issuperset(batch):
-                yield self._batch(sentences, batch)
+                yield self._batch(sentences, batch, parts)
 
     def _groups(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         batch: list[int] = []
@@ -90,8 +94,11 @@ class IntegratedAttribution:
         if batch:
             yield batch
 
-    def _batch(self, sentences: Sequence[TokenizedSentence], batch: list[int]) -> list[tuple[int, Attribution]]:
-        inputs = self.upper.inputs([sentences[index] for index in batch])
+    def _batch(
+        self, sentences: Sequence[TokenizedSentence], batch: list[int], parts: Sequence[int] | None
+    ) -> list[tuple[int, Attribution]]:
+        own_parts = None if parts is None else [parts[index] for index in batch]
+        inputs = self.upper.inputs([sentences[index] for index in batch], own_parts)
         states = self.upper.states(inputs)
         baselines = self._baselines(states, inputs)
         with torch.no_grad():

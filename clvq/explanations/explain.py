@@ -13,7 +13,7 @@ from clvq.config import ExplainConfig
 from clvq.config.prompts import TEXT
 from clvq.config.signatures import takes
 from clvq.errors import ClvqError
-from clvq.explanations.explainer import Explainer
+from clvq.explanations.explainer import Explainer, Labels
 from clvq.explanations.records import Explanation, ExplanationsSummary
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.progress import Progress, Report, silent
@@ -102,10 +102,11 @@ def _explain_texts(
     tokenized: list[TokenizedSentence],
     progress: Report,
 ) -> Explanations:
-    done: dict[int, Explanation] = {}
-    for batch in explainer.explained(texts, tokenized, [None] * len(texts)):
-        done.update((explanation.id, explanation) for explanation in batch)
-        progress(Progress("explain", len(done), len(texts), "sentences"))
-    sentences = [done[index] for index in sorted(done)]
+    done: dict[tuple[int, int], Explanation] = {}
+    labels = [Labels()] * len(texts)
+    for batch in explainer.explained(texts, tokenized, labels):
+        done.update((explanation.key, explanation) for explanation in batch)
+        progress(Progress("explain", len(done), len(explainer.asked(tokenized, labels)), "sentences"))
+    sentences = [done[key] for key in sorted(done)]
     summary = ExplanationsSummary.from_json(summarize(explainer, sentences, concepts))
     return Explanations(concepts, summary, sentences)

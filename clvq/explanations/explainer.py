@@ -14,11 +14,24 @@ from clvq.device import Runtime
 from clvq.errors import ClvqError
 from clvq.explanations.attribution import Attribution, IntegratedAttribution
 from clvq.explanations.records import ExplainedWord, Explanation
+from clvq.language_model.answers import Target
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Report, silent
 from clvq.training.checkpoint import Checkpoint
+
+
+class Labels(NamedTuple):
+    """What is right for a text: its class, or answers of another form."""
+
+    label: int | None = None
+    answers: list[float] | None = None
+
+    def of_part(self, part: int, target: Target) -> int | None:
+        """Return the label of a part; None without one."""
+        right = target.truth(None, self.answers, part) if target.has_parts else self.label
+        return None if right is None or right < 0 else int(right)
 
 
 class _Text(NamedTuple):
@@ -27,6 +40,7 @@ class _Text(NamedTuple):
     number: int
     text: str
     label: int | None
+    part: int
 
 
 class Explainer:
@@ -69,24 +83,36 @@ class Explainer:
         self,
         texts: Sequence[str],
         tokenized: Sequence[TokenizedSentence],
-        labels: Sequence[int | None],
-        done: Collection[int] = (),
+        labels: Sequence[Labels],
+        done: Collection[tuple[int, int]] = (),
     ) -> Iterator[list[Explanation]]:
         """Yield the explanations of the texts that have words, batch by batch; the text's index is the id.
 
-        Batches follow from all the texts; those that consist of texts in `done` are left out.
+        Of a target with parts there is one for each part. Batches follow from all the texts; those that consist of keys
+        (see `Explanation.key`) in `done` are left out.
         """
-        with_words = [index for index, sentence in enumerate(tokenized) if sentence.words]
-        positions_done = {position for position, index in enumerate(with_words) if index in done}
-        for batch in self._attribution.batches([tokenized[index] for index in with_words], positions_done):
-            numbers = [with_words[position] for position, _ in batch]
-            codes = self._codes([tokenized[number] for number in numbers])
+        asked = self.asked(tokenized, labels)
+        done_before = {position for position, key in enumerate(asked) if key in done}
+        sentences = [tokenized[number] for number, _ in asked]
+        for batch in self._attribution.batches(sentences, done_before, [part for _, part in asked]):
+            keys = [asked[position] for position, _ in batch]
+            codes = self._codes([tokenized[number] for number, _ in keys])
             yield [
                 self._explanation(
-                    _Text(number, texts[number], labels[number]), tokenized[number], attribution, word_codes
+                    _Text(number, texts[number], labels[number].of_part(part, self.target), part),
+                    tokenized[number], attribution, word_codes,
                 )
-                for number, (_, attribution), word_codes in zip(numbers, batch, codes, strict=True)
-            ]
+                for (number, part), (_, attribution), word_codes in zip(keys, batch, codes, strict=True)
+            ]  # fmt: skip
+
+    def asked(self, tokenized: Sequence[TokenizedSentence], labels: Sequence[Labels]) -> list[tuple[int, int]]:
+        """Return the keys (text, part) of what is explained: all parts of the texts that have words."""
+        return [
+            (number, part)
+            for number, sentence in enumerate(tokenized)
+            if sentence.words
+            for part in self.target.parts(sentence)
+        ]
 
     def with_own_codes(
         self, explanations: Sequence[Explanation], tokenized: Sequence[TokenizedSentence]
@@ -111,7 +137,7 @@ class Explainer:
             text=given.text,
             label=given.label,
             prediction=attribution.target,
-            target=self.target.name(attribution.target),
+            target=self.target.name(attribution.target, given.part),
             probability=attribution.confidence if self.target.is_choice else None,
             difference=attribution.difference,
             completeness_error=attribution.completeness_error,
@@ -122,6 +148,8 @@ class Explainer:
                 for index, ((start, end), value, code) in enumerate(zip(sentence.words, values, codes, strict=True))
             ],
             score=None if self.target.is_choice else attribution.confidence,
+            part=given.part if self.target.has_parts else None,
+            part_name=self.target.part_name(given.part),
         )
 
     def _codes(self, sentences: list[TokenizedSentence]) -> list[list[int | None]]:

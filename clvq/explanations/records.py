@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clvq.concepts.records import Record
-from clvq.config import SCORES
+from clvq.config import LABEL, SCORES
 
 Span = tuple[int, int]
 """Characters `[start, end)` of a text."""
@@ -59,6 +59,10 @@ class Explanation(Record):
     """What people marked; None where nobody was asked."""
     score: float | None = None
     """The answer, where it is a number rather than one of several."""
+    part: int | None = None
+    """Which label, or which word, the model is asked for; None of a target without parts."""
+    part_name: str | None = None
+    """What the part is called."""
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Explanation:
@@ -69,9 +73,9 @@ class Explanation(Record):
         return cls(**{**line, "words": words, "rationale": spans})
 
     def as_json(self) -> dict[str, Any]:
-        """Return the explanation as `clvq explain --json` prints it; `rationale` and `score` where there is one."""
+        """Return the explanation as `clvq explain --json` prints it; what not all have where there is one."""
         record = super().as_json()
-        for name in ("rationale", "score"):
+        for name in ("rationale", "score", "part", "part_name"):
             if record[name] is None:
                 del record[name]
         return record
@@ -87,6 +91,11 @@ class Explanation(Record):
     def salient(self) -> list[ExplainedWord]:
         """The words that speak most for the prediction."""
         return [word for word in self.words if word.salient]
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The sentence and the part, which tell explanations apart."""
+        return self.id, self.part or 0
 
     @property
     def certainty(self) -> str:
@@ -160,6 +169,20 @@ class ExplanationsSummary:
     """Of explanations.jsonl; empty for given texts, which are not stored."""
 
     @property
+    def has_classes(self) -> bool:
+        """Whether predictions number the `label_names`."""
+        return bool(self.label_names) and self.target != LABEL
+
+    def label_name(self, sentence: Explanation) -> str | None:
+        """Return what a sentence is labelled with, for the part that is asked; None without a label."""
+        label, names = sentence.label, self.label_names
+        if label is None or names is None:
+            return None
+        if self.target == LABEL:
+            return f"{'' if label else 'not '}{sentence.part_name}"
+        return names[label] if 0 <= label < len(names) else str(label)
+
+    @property
     def has_choices(self) -> bool:
         """Whether the answer is one of several, rather than a number."""
         return self.target not in SCORES
@@ -167,7 +190,9 @@ class ExplanationsSummary:
     @property
     def asked(self) -> str:
         """What the model does, in words."""
-        return f"predicts its {self.target}" if self.has_choices else f"scores the {self.target}"
+        if self.target == LABEL:
+            return "gives its labels"
+        return f"predicts its {self.target}" if self.has_choices else f"gives its {self.target}"
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> ExplanationsSummary:

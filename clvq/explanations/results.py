@@ -47,11 +47,17 @@ class Explanations(Shown):
                 "probability": sentence.probability, "word": word.text, "start": word.start, "end": word.end,
                 "attribution": word.attribution, "code": word.code, "salient": word.salient,
                 **({} if sentence.score is None else {"score": sentence.score}),
+                **({} if sentence.part_name is None else {"part": sentence.part_name}),
             }
             for sentence in self.sentences
             for word in sentence.words
         ]  # fmt: skip
         return data_frame(rows).astype({"label": "Int64", "code": "Int64"})
+
+    def first(self, limit: int | None) -> list[Explanation]:
+        """Return the explanations, all parts, of the first `limit` sentences."""
+        ids = set(list(dict.fromkeys(sentence.id for sentence in self.sentences))[:limit])
+        return [sentence for sentence in self.sentences if sentence.id in ids]
 
     def concept(self, code: int | None) -> Concept | None:
         """Return the concept of a word's code; None for a word without a code, or a code that no training row has."""
@@ -94,7 +100,7 @@ def summarize(
         "target": explainer.target.kind,
         "label_names": model.label_names,
         "summary": {
-            "sentences": len(sentences),
+            "sentences": len({sentence.id for sentence in sentences}),
             "left_out": left_out or {},
             "truncated": truncated,
             "median_completeness_error": middle("completeness_error"),

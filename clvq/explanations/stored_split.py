@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clvq.activations.store import ActivationStore
@@ -17,7 +18,7 @@ from clvq.concepts.assignments import read_text
 from clvq.concepts.codebook import codebook
 from clvq.config import ExplainConfig, differences
 from clvq.errors import ArtifactError, ClvqError, MismatchError
-from clvq.explanations.explainer import Explainer
+from clvq.explanations.explainer import Explainer, Labels
 from clvq.explanations.rationales import agreement, read_rationales
 from clvq.explanations.records import Agreement, Explanation, ExplanationsSummary
 from clvq.language_model.tokenization import TokenizedSentence
@@ -35,7 +36,7 @@ SPLIT = "eval"
 
 class _Text(NamedTuple):
     text: str
-    label: int | None
+    labels: Labels
 
 
 class StoredSplit:
@@ -78,19 +79,20 @@ class StoredSplit:
         explainer = Explainer(self.checkpoint, self.store, self.config, self.progress)
         concepts = codebook(self.checkpoint, progress=self.progress)
         with locked(self.folder):
-            texts = [_Text(row.text, row.label) for row in self.store.sentences(SPLIT)][: self.config.limit]
+            rows = islice(self.store.sentences(SPLIT), self.config.limit)
+            texts = [_Text(row.text, Labels(row.label, row.answers)) for row in rows]
             tokenized = explainer.tokenize([text.text for text in texts])
             if not any(sentence.words for sentence in tokenized):
                 raise ClvqError(f"No sentence of the evaluation split of {self.store.path} has a word to explain.")
             if not done and not overwrite:
                 done = self._attributed_beside(explainer, tokenized)
             self._run(explainer, texts, tokenized, done)
-            sentences = [done[index] for index in sorted(done)]
+            sentences = [done[key] for key in sorted(done)]
             body = summarize(
                 explainer,
                 sentences,
                 concepts,
-                left_out={"without words": len(texts) - len(sentences)},
+                left_out={"without words": len(texts) - len({one.id for one in sentences})},
                 truncated=sum(sentence.truncated_words > 0 for sentence in tokenized),
             )
             if rationales is not None:
@@ -101,7 +103,9 @@ class StoredSplit:
             EXPLANATIONS.write(self.folder, body)
             (self.folder / UNFINISHED_EXPLANATIONS_NAME).unlink(missing_ok=True)
 
-    def _attributed_beside(self, explainer: Explainer, tokenized: list[TokenizedSentence]) -> dict[int, Explanation]:
+    def _attributed_beside(
+        self, explainer: Explainer, tokenized: list[TokenizedSentence]
+    ) -> dict[tuple[int, int], Explanation]:
         """What another checkpoint of the run folder has for the same input layer and settings, with this one's codes:
         what words do in the model does not depend on the codes. Empty where there is none."""
         for folder in checkpoint_folders(self.folder.parent):
@@ -121,7 +125,7 @@ class StoredSplit:
                 continue  # an error of another checkpoint is for the command that names it
             self.progress(Progress("explain", note=f"What words do in the model is read from {folder}."))
             explanations = [Explanation.from_json(record) for record in records]
-            return {one.id: one for one in explainer.with_own_codes(explanations, tokenized)}
+            return {one.key: one for one in explainer.with_own_codes(explanations, tokenized)}
         return {}
 
     def _run(
@@ -129,22 +133,21 @@ class StoredSplit:
         explainer: Explainer,
         texts: list[_Text],
         tokenized: list[TokenizedSentence],
-        done: dict[int, Explanation],
+        done: dict[tuple[int, int], Explanation],
     ) -> None:
         """Add to `done`, and line by line to the unfinished file, which is first cut back to `done`."""
         path = self.folder / UNFINISHED_EXPLANATIONS_NAME
         head = {**self.identity, "settings": self.config.deciding()}
         write_text(path, "".join(json.dumps(line) + "\n" for line in [head, *(one.as_line() for one in done.values())]))
-        total = sum(bool(sentence.words) for sentence in tokenized)
-        batches = explainer.explained(
-            [text.text for text in texts], tokenized, [text.label for text in texts], done=frozenset(done)
-        )
+        labels = [text.labels for text in texts]
+        total = len(explainer.asked(tokenized, labels))
+        batches = explainer.explained([text.text for text in texts], tokenized, labels, done=frozenset(done))
         for explanations in batches:
             append_lines(path, [json.dumps(one.as_line()) for one in explanations])
-            done.update((one.id, one) for one in explanations)
-            self.progress(Progress("explain", len(done), total, "sentences"))
+            done.update((one.key, one) for one in explanations)
+            self.progress(Progress("explain", len(done), total, "sentences" if len(texts) >= total else "questions"))
 
-    def _unfinished(self) -> dict[int, Explanation]:
+    def _unfinished(self) -> dict[tuple[int, int], Explanation]:
         """Return the whole lines of an interrupted explanation with the same settings; none where the weights
         differ."""
         path = self.folder / UNFINISHED_EXPLANATIONS_NAME
@@ -156,7 +159,7 @@ class StoredSplit:
             if {name: head[name] for name in self.identity} != self.identity:
                 return {}
             settings = dict(head["settings"])
-            done = {int(record["id"]): Explanation.from_json(record) for record in records}
+            done = {one.key: one for one in map(Explanation.from_json, records)}
         except (ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{path} is damaged ({error}). Start again with `clvq explain --overwrite`.") from error
         self._refuse_other(settings, "unfinished")

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from clvq.config import FIGURES, HARD
-from clvq.interventions.names import SPECIFICITY_NAMES, note_on_scores
+from clvq.interventions.names import SPECIFICITY_NAMES, note_on_target
 from clvq.interventions.records import SPECIFICITY, DifferenceRow, EffectRow, Interval, SeedsRow, SelectivityRow
 from clvq.interventions.results import EditResults, Part, is_null
 
@@ -71,7 +71,7 @@ class Section:
 
     def __init__(self, results: EditResults) -> None:
         self.results, self.names, self.clean = results, results.names, results.clean
-        self.note = note_on_scores(**results.target)
+        self.note = note_on_target(**results.target)
         self.several = len(results.groups) > 1
         self.specificity_heads = [SPECIFICITY_NAMES[name] for name in SPECIFICITY]
         self.seeds = any(len(group.checkpoints) > 1 for group in results.groups)

@@ -9,7 +9,7 @@ from typing import Any
 from clvq.concepts.records import Concept
 from clvq.html_report.faithfulness import Scale, cell
 from clvq.interventions.mode_records import ConceptEffects, ProbeFigures, ProbeResult, SpliceResult
-from clvq.interventions.names import EDIT_NAMES, SPLICED, STAND_INS, control_name, figure_names, note_on_scores
+from clvq.interventions.names import EDIT_NAMES, SPLICED, STAND_INS, control_name, figure_names, note_on_target
 from clvq.interventions.results import ModeResult
 from clvq.interventions.verdict import is_sure, verdict
 
@@ -34,7 +34,7 @@ def by_concept_view(result: ConceptEffects, concepts: Sequence[Concept]) -> dict
         {"row": row, "words": words.get(row.code, ""), "effect": cell(row.coherent, scale), "own": cell(row.own)}
         for row in result.concepts[: max(len(sure), LEAST_CONCEPTS)]
     ]
-    note = note_on_scores(result.target, result.unit)
+    note = note_on_target(result.target, result.unit)
     names = figure_names(result.target)
     return {"result": result, "lines": lines, "verdict": verdict(result), "names": names, "note": note}
 
@@ -56,7 +56,7 @@ def splice_view(result: SpliceResult) -> dict[str, Any]:
         for name, title, figures in rows
         if any(figures)
     ]
-    note = note_on_scores(result.target, result.unit)
+    note = note_on_target(result.target, result.unit)
     return {"result": result, "heads": list(STAND_INS.values()), "lines": lines, "note": note}
 
 

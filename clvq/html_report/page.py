@@ -18,7 +18,7 @@ from markupsafe import Markup
 from clvq.artifacts import model_title, short_name
 from clvq.concepts.records import Concept
 from clvq.explanations.page import sentence_html
-from clvq.explanations.records import Explanation
+from clvq.explanations.records import Explanation, ExplanationsSummary
 from clvq.explanations.results import Explanations
 from clvq.html_report.faithfulness import Section
 from clvq.html_report.faithfulness_figures import curve_panels, interval_panels
@@ -144,9 +144,9 @@ def _data(material: Material, label_names: list[str] | None, fdr: float) -> dict
         "labels": label_names,
         "colours": LABEL_COLOURS,
         "fdr": fdr,
-        "classes": explained is not None and explained.label_names is not None,
+        "classes": explained is not None and explained.has_classes,
         "concepts": [_concept(concept, material.names.get(concept.code)) for concept in material.concepts],
-        "explanations": [_explanation(explanation) for explanation in material.explanations],
+        "explanations": [_explanation(one, number, explained) for number, one in enumerate(material.explanations)],
     }
 
 
@@ -170,13 +170,18 @@ def _concept(concept: Concept, name: str | None) -> dict[str, Any]:
     }
 
 
-def _explanation(explanation: Explanation) -> dict[str, Any]:
+def _explanation(explanation: Explanation, number: int, explained: ExplanationsSummary | None) -> dict[str, Any]:
     words = [
         [word.start, word.end, _short(word.attribution), word.code, int(word.salient)] for word in explanation.words
     ]
     return {
         **{name: _short(getattr(explanation, name)) for name in _EXPLANATION},
         **({} if explanation.score is None else {"score": _short(explanation.score)}),
+        **(
+            {}
+            if explanation.part is None or explained is None
+            else {"id": number, "labelled": explained.label_name(explanation)}
+        ),
         "words": words,
         "rationale": explanation.rationale,
     }

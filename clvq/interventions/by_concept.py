@@ -32,6 +32,7 @@ from clvq.interventions.intervals import interval_of
 from clvq.interventions.mode_records import ConceptEffect, ConceptEffects, ControlledEffect
 from clvq.interventions.places import Place, Subject
 from clvq.interventions.selectivity import unmatched
+from clvq.language_model.answers import Target
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import WORD
 from clvq.language_model.upper_layers import UpperLayers
@@ -63,7 +64,8 @@ def concept_effects(
     store = checkpoint.store()
     model = language_model_of(checkpoint, store, Runtime.of_settings(config), progress)
     concepts = codebook(checkpoint, progress=progress)
-    occurrences = _occurrences(concepts, model, config, _class_number(model, config))
+    upper = UpperLayers(model, checkpoint.input_layer)
+    occurrences = _occurrences(concepts, upper.target, model, config, _class_number(model, config))
     plan = Plan(
         edits=("removal",), places={_WHERE: HARD}, pools={_WHERE: Pools(np.zeros(0, np.int64), {}, {})}, targets={},
         strength=1.0, draws=config.draws, seed=config.seed,
@@ -74,7 +76,6 @@ def concept_effects(
         "class": config.class_, "limit": config.limit,
     }  # fmt: skip
     space = concept_space(checkpoint, device=model.device, progress=progress)
-    upper = UpperLayers(model, checkpoint.input_layer)
     interventions = interventions_of(store, upper, space, config)
     with locked(checkpoint.path):
         record = Record.at(
@@ -99,9 +100,10 @@ def _class_number(model: LanguageModel, config: FaithfulnessConfig) -> int | Non
 
 
 def _occurrences(
-    concepts: Codebook, model: LanguageModel, config: FaithfulnessConfig, number: int | None
+    concepts: Codebook, target: Target, model: LanguageModel, config: FaithfulnessConfig, number: int | None
 ) -> list[_Occurrence]:
-    """Return every concept in every sentence of the split, or of those that are predicted as class `number`."""
+    """Return every concept in every sentence of the split, or of those that are predicted as class `number`; of a
+    target that is asked for each label, for each of them, or for label `number`."""
     store = concepts.checkpoint.store()
     sentences = list(store.sentences(SPLIT))[: config.limit]
     tokenized = model.tokenize([row.text for row in sentences], store.settings["unit"], store.settings["words"])
@@ -109,8 +111,9 @@ def _occurrences(
     ends = np.cumsum(store.row_counts(SPLIT))
     occurrences = []
     for index, (row, tokens) in enumerate(zip(sentences, tokenized, strict=True)):
-        if number is not None and row.prediction != number:
+        if number is not None and not target.has_parts and row.prediction != number:
             continue
+        parts = [part for part in target.parts(tokens) if number is None or not target.has_parts or part == number]
         of_sentence = codes[ends[index] - len(row.flags) : ends[index]]
         of_words = [int(code) for code, flag in zip(of_sentence, row.flags, strict=True) if flag & WORD]
         prediction = -1 if row.prediction is None else row.prediction
@@ -120,7 +123,7 @@ def _occurrences(
             only = [code if other == code else None for other in of_words]
             occurrence = subject._replace(codes=only)
             if _WHERE.words(occurrence):
-                occurrences.append(_Occurrence(code, occurrence))
+                occurrences += [_Occurrence(code, occurrence._replace(part=part)) for part in parts]
     if not occurrences:
         raise ClvqError(f"No sentence of the evaluation split has a concept to remove ({len(sentences)} sentences).")
     return occurrences

@@ -149,7 +149,7 @@ class Interventions:
         for places in self.upper.model.batches([subjects[number].sentence for number in left], self.batch_tokens):
             numbers = [left[place] for place in places]
             chosen = [subjects[number] for number in numbers]
-            inputs = self.upper.inputs([subject.sentence for subject in chosen])
+            inputs = self.upper.inputs([one.sentence for one in chosen], [one.part for one in chosen])
             yield _Batch(numbers, chosen, inputs, self.upper.states(inputs))
 
     def _answers(self, states: Tensor, inputs: Inputs) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clvq.config import SCORES, FaithfulnessConfig
+from clvq.config import LABEL, SCORES, FaithfulnessConfig
 
 FIGURE_NAMES = {
     "flips": "flips",
@@ -63,8 +63,13 @@ def figure_names(target: str) -> dict[str, str]:
     return FIGURE_NAMES | (_OF_SCORES if target in SCORES else {})
 
 
-def note_on_scores(kind: str, unit: float | None) -> str | None:
-    """Return what a flip and KL stand for where the answer is a number; None where it is one of several."""
+def note_on_target(kind: str, unit: float | None) -> str | None:
+    """Return what figures of answers of a kind (`Target.kind`) stand for; None where their names say all."""
+    if kind == LABEL:
+        return (
+            "The model is asked for each label by itself, yes or no, so a sentence counts once for each label. In a "
+            "table by class, the label stands for the class."
+        )
     if kind not in SCORES:
         return None
     deviation = "" if unit is None else f" ({unit:.4g})"

@@ -173,7 +173,7 @@ class PairReader:
         return Estimates(estimates, np.array([len(targets[number]) for number in range(len(clean.pairs))]))
 
     def _probabilities(self, states: Tensor, inputs: Inputs) -> Tensor:
-        return self.upper.target.stored(self.upper.scores(states, inputs))
+        return self.upper.target.compared(self.upper.scores(states, inputs)).exp()
 
     def _rows(
         self, sentences: Sequence[TokenizedSentence], states: Tensor

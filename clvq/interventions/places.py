@@ -27,6 +27,8 @@ class Subject(NamedTuple):
     """Of its sentence row."""
     prediction: int
     label: int | None
+    part: int = 0
+    """Which label, or which word, the model is asked for."""
 
     def code(self, word: int) -> int:
         code = self.sentence_code if word == SENTENCE_ROW else self.codes[word]

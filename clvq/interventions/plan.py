@@ -18,6 +18,7 @@ from clvq.interventions.in_model import Plan
 from clvq.interventions.places import Place, Subject
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import SENTENCE
+from clvq.language_model.targets import LabelTarget
 
 CURVE = tuple(round(0.1 * step, 1) for step in range(1, 11))
 """Masses of the curve."""
@@ -31,10 +32,11 @@ def subjects_of(
     MismatchError where the explanations are of other words.
     """
     store = explained.codebook.checkpoint.store()
-    sentences = explained.sentences[: config.limit]
-    sentences = [sentence for sentence in sentences if label is None or sentence.label == label]
+    first = explained.first(config.limit)
+    of_part = explained.summary.target == LabelTarget.kind
+    sentences = [one for one in first if label is None or (one.part if of_part else one.label) == label]
     if not sentences:
-        raise ClvqError(f"None of the {len(explained.sentences[: config.limit])} sentences is of class {config.label}.")
+        raise ClvqError(f"None of the {len({one.id for one in first})} sentences is of class {config.label}.")
     texts = [sentence.text for sentence in sentences]
     tokenized = model.tokenize(texts, store.settings["unit"], store.settings["words"])
     codes = explained.codebook.assignments(SPLIT)
@@ -57,6 +59,7 @@ def subjects_of(
                 sentence_code=sentence_codes.get(sentence.id),
                 prediction=sentence.prediction,
                 label=sentence.label,
+                part=sentence.part or 0,
             )
         )
     return found

@@ -21,6 +21,7 @@ from clvq.interventions.places import Subject
 from clvq.interventions.plan import plan_of, subjects_of
 from clvq.interventions.specificity import Specific, classes_of, lacking, specific
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.targets import LabelTarget
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Progress, Report, silent
 from clvq.storage import locked
@@ -72,6 +73,9 @@ class SentenceEffects:
     label_names: list[str]
     without_specificity: str | None
     """Why the target has none."""
+    groups_of: np.ndarray
+    """[S] which of `label_names` each sentence is counted to where figures are by class: its label, or the label that
+    the model is asked for; -1 for none."""
     model: LanguageModel
     target: dict[str, Any]
     """`kind` of the target, and `unit`, the standard deviation of its clean scores; None where there are choices."""
@@ -91,6 +95,13 @@ def _labels(subjects: Sequence[Subject], model: LanguageModel) -> np.ndarray:
     """[S] class of each sentence; -1 for none, as next tokens have."""
     labels = [-1 if subject.label is None else subject.label for subject in subjects]
     return np.array(labels if model.label_names is not None else [-1] * len(labels))
+
+
+def _groups(subjects: Sequence[Subject], model: LanguageModel) -> np.ndarray:
+    """[S] which class, or which label of several, a figure by class counts each sentence to; -1 for none."""
+    if isinstance(model.target, LabelTarget):
+        return np.array([subject.part for subject in subjects])
+    return _labels(subjects, model)
 
 
 def sentence_effects(
@@ -120,7 +131,7 @@ def sentence_effects(
         if len(checkpoints) > 1:
             progress(Progress("faithfulness", note=f"Editing with the concepts of {checkpoint.path}."))
         own = subjects_of(found, model, config, label)
-        if subjects and [one.number for one in own] != [one.number for one in subjects]:
+        if subjects and [(one.number, one.part) for one in own] != [(one.number, one.part) for one in subjects]:
             raise MismatchError(
                 f"The explanations of {checkpoint.path} and {checkpoints[0].path} are of other sentences. "
                 "Make them alike with `clvq explain --overwrite`, or give a --limit that both have."
@@ -151,6 +162,7 @@ def sentence_effects(
         predicted=np.array([subject.prediction for subject in subjects]),
         label_names=list(model.label_names or ()),
         without_specificity=reason,
+        groups_of=_groups(subjects, model),
         model=model,
         target={"kind": upper.target.kind, "unit": upper.target.unit},
     )

@@ -44,7 +44,7 @@ class Specific(NamedTuple):
 
 def lacking(target: Target) -> str | None:
     """Say why a target has no specificity; None where it has."""
-    if not target.is_choice or target.names is None:
+    if not target.is_choice or target.names is None or target.has_parts:
         return f"specificity is of classes, and the model is asked for the {target.kind}"
     if target.count <= 2:
         return f"specificity needs three classes or more: of {target.count}, what lowers one raises the other"

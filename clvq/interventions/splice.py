@@ -69,20 +69,21 @@ def splice(
     splicer = _Splicer(checkpoint, store, model, progress)
     sentences = list(store.sentences(SPLIT))[:limit]
     records = splicer.records(sentences, runtime.batch_tokens)
-    spliced = [number for number, record in records.items() if record["tokens_of_rows"]]
+    spliced = [key for key, record in records.items() if record["tokens_of_rows"]]
     if not spliced:
         raise ClvqError(f"No sentence of the evaluation split of {store.path} has a row whose state could be replaced.")
-    figures = Figures([records[number] for number in spliced], [sentences[number] for number in spliced], seed)
+    figures = Figures([records[key] for key in spliced], [sentences[number] for number, _ in spliced], seed)
+    first = {number: (number, part) for number, part in reversed(spliced)}  # of each sentence its first part
     return SpliceResult(
         input_layer=checkpoint.input_layer,
         layer=splicer.upper.layer,
         target=splicer.upper.target.kind,
-        sentences=len(spliced),
-        left_out=len(sentences) - len(spliced),
+        sentences=len(first),
+        left_out=len(sentences) - len(first),
         only_sentence_row=splicer.only_sentence_row,
         distinct_texts=figures.distinct_texts,
-        tokens=int(figures.columns["tokens"].sum()),
-        tokens_of_rows=int(figures.columns["tokens_of_rows"].sum()),
+        tokens=sum(int(records[key]["tokens"]) for key in first.values()),
+        tokens_of_rows=sum(int(records[key]["tokens_of_rows"]) for key in first.values()),
         accuracy=figures.mean("accuracy"),
         unit=splicer.upper.target.unit,
         others={name: figures.of(name) for name in OTHERS},
@@ -101,26 +102,33 @@ class _Splicer:
         self._reconstructor = checkpoint.load().to(model.device)
         self._progress = progress
 
-    def records(self, sentences: Sequence[SentenceRows], batch_tokens: int) -> dict[int, dict[str, float]]:
-        """The figures of the answers of each sentence that has tokens, by its index."""
+    def records(self, sentences: Sequence[SentenceRows], batch_tokens: int) -> dict[tuple[int, int], dict[str, float]]:
+        """The figures of the answers of each sentence that has tokens, by its index and the part that is asked."""
         settings = self.store.settings
         tokenized = self.model.tokenize([row.text for row in sentences], settings["unit"], settings["words"])
-        able = [number for number, sentence in enumerate(tokenized) if sentence.input_ids]
-        records: dict[int, dict[str, float]] = {}
-        for batch in self.model.batches([tokenized[number] for number in able], batch_tokens):
-            numbers = [able[index] for index in batch]
-            outcomes = self.outcomes(
-                [tokenized[number] for number in numbers], [sentences[number].label for number in numbers]
-            )
-            records |= dict(zip(numbers, outcomes, strict=True))
+        target = self.upper.target
+        able = [
+            (number, part)
+            for number, sentence in enumerate(tokenized)
+            if sentence.input_ids
+            for part in target.parts(sentence)
+        ]
+        records: dict[tuple[int, int], dict[str, float]] = {}
+        for batch in self.model.batches([tokenized[number] for number, _ in able], batch_tokens):
+            keys = [able[index] for index in batch]
+            labels = [target.truth(sentences[number].label, sentences[number].answers, part) for number, part in keys]
+            outcomes = self.outcomes([tokenized[number] for number, _ in keys], labels, [part for _, part in keys])
+            records |= dict(zip(keys, outcomes, strict=True))
             self._progress(Progress("splice", len(records), len(able), "sentences"))
         return records
 
     @torch.no_grad()
-    def outcomes(self, sentences: Sequence[TokenizedSentence], labels: Sequence[int | None]) -> list[dict[str, float]]:
-        """For each sentence the figures of its answers, as `Figures` takes them."""
+    def outcomes(
+        self, sentences: Sequence[TokenizedSentence], labels: Sequence[float], parts: Sequence[int]
+    ) -> list[dict[str, float]]:
+        """For each sentence the figures of its answers to the part that it is asked, as `Figures` takes them."""
         upper = self.upper
-        inputs = upper.inputs(sentences)
+        inputs = upper.inputs(sentences, parts)
         states = self._states(inputs)
         clean = states[upper.layer]
         rows = BatchRows.of(sentences, self.store.settings["pooling"], clean.device)
@@ -135,8 +143,7 @@ class _Splicer:
         spliced[place] = values[rows.row[of_rows]].to(clean.dtype)
         ablated[place] = torch.where(is_word[rows.row[of_rows]][:, None], word_mean, sentence_mean)
         scores = upper.scores(clean, inputs)
-        truth = torch.tensor([-1 if label is None else label for label in labels], device=scores.device)
-        truth = torch.where(truth < scores.shape[1], truth, -1)
+        truth = torch.tensor(labels, device=scores.device)
         figures = outcome("", scores, scores, truth, upper.target)
         for others in OTHERS:
             for name, replaced in (("spliced", spliced), ("ablated", ablated)):

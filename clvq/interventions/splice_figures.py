@@ -18,7 +18,7 @@ OTHERS = ("clean", "ablated")
 
 
 def outcome(prefix: str, scores: Tensor, clean: Tensor, truth: Tensor, target: Target) -> dict[str, Tensor]:
-    """Figures `[B]` of an answer beside the clean one; NaN for those of labels where there is none (`truth` -1)."""
+    """Figures `[B]` of an answer beside the clean one; NaN for those of labels where there is none (`Target.truth`)."""
     changed, expected = target.compared(scores.double()), target.compared(clean.double())
     return {
         f"{prefix}agreement": ~target.flipped(expected, changed),

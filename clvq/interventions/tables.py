@@ -46,7 +46,7 @@ def results_of(measured: SentenceEffects, config: FaithfulnessConfig) -> EditRes
         ),
         by_class=[
             row
-            for number in np.unique(tables.labels).tolist()
+            for number in np.unique(measured.groups_of[measured.groups_of >= 0]).tolist()
             for group, of_seeds in groups
             for row in tables.of_class(group.name, of_seeds, number)
         ],
@@ -102,7 +102,7 @@ class _Tables:
 
     def of_class(self, name: str, of_seeds: OfSeeds, number: int) -> list[ClassRow]:
         """Over the sentences of a class."""
-        among = self.measured.labels == number
+        among = self.measured.groups_of == number
         label, sentences = self.measured.label_names[number], int(among.sum())
         return [
             ClassRow(**asdict(row), label=label, sentences=sentences) for row in self.of(name, of_seeds, among).rows

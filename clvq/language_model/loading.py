@@ -147,9 +147,8 @@ def _load_weights(
         return kept, f"its files hold {architecture}, which has no sequence classification head"
     if in_head or in_pooler:
         return base, f"the head's weights are not in its files ({_few(in_head + in_pooler)} missing)"
-    if config.num_labels < 2 or config.problem_type in ("regression", "multi_label_classification"):
-        kind = "multi-label" if config.problem_type == "multi_label_classification" else "regression"
-        return base, f"its head is for {kind}, which has no single predicted label"
+    if config.problem_type == "regression" and config.num_labels > 1:
+        return base, f"its head gives {config.num_labels} numbers at once, of which none is the answer"
     return model, None
 
 

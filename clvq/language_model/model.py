@@ -26,7 +26,7 @@ from clvq.language_model.loading import explained, load_files, split_revision
 from clvq.language_model.randomized import randomize
 from clvq.language_model.rows import BatchRows, row_layout
 from clvq.language_model.sites import Site, find_sites, is_causal, length_limit, no_cache, watch
-from clvq.language_model.targets import NOTHING, Asked, ClassTarget, Target
+from clvq.language_model.targets import NOTHING, Asked, Target, head_target
 from clvq.language_model.tokenization import TokenizedSentence, WordTokenizer, filler_ids, special_ids
 from clvq.progress import Progress, Report, silent
 
@@ -39,7 +39,8 @@ class BatchResult(NamedTuple):
     row_counts: list[int]
     """Rows of each sentence; 0 for a sentence without tokens."""
     scores: Tensor | None
-    """`[B, C]` of the model's target in 32 bits, NaN for a sentence without tokens; None when none were asked for."""
+    """`[B, C]` of the model's target in 32 bits (`Target.overview`), NaN for a sentence without tokens; None when none
+    were asked for."""
 
 
 class _EnoughError(Exception):
@@ -166,8 +167,7 @@ class LanguageModel:
                 "models. Leave them out, or use such a model."
             )
         if self.no_head_reason is None:
-            names = self.config.id2label
-            return ClassTarget(tuple(str(names.get(i, f"LABEL_{i}")) for i in range(self.config.num_labels)))
+            return head_target(self.config)
         return asked.target(self.tokenizer, self.model.get_output_embeddings().weight.shape[0]) if answers else None
 
     @property
@@ -178,7 +178,7 @@ class LanguageModel:
     @property
     def head_reads_padding(self) -> bool:
         """Whether the head finds the last token of a text by the padding behind it."""
-        return self.target is not None and not self.target.reads_next_token
+        return self.target is not None and self.target.reads_padding
 
     def _refuse_long_prompt(self) -> None:
         """Raise ClvqError where a prompt leaves no token for the text."""
@@ -263,7 +263,7 @@ class LanguageModel:
         hidden = {layer: torch.empty(0, self._widths[layer], **place) for layer in layers}
         scores: Tensor | None = None
         if predict and self.target is not None:
-            scores = torch.full((len(sentences), self.target.count), torch.nan, device=self.device)
+            scores = torch.full((len(sentences), self.target.stored_width), torch.nan, device=self.device)
         present = [index for index, sentence in enumerate(sentences) if sentence.input_ids]
         if present and (layers or predict):
             inputs = self.inputs([sentences[index] for index in present], pad)
@@ -274,29 +274,29 @@ class LanguageModel:
             capturing = self.capturing(layers, rows.gather, captured, stop=apart or not predict)
             with torch.inference_mode(), model_code(self.model_id), capturing:
                 if predict and not apart:
-                    answered = self.scores(inputs, pad if len(present) > 1 else None)
+                    answered = self.output(inputs, pad if len(present) > 1 else None)
                 else:
                     self.base(**inputs, **no_cache(self.base))
             if apart:
                 with torch.inference_mode(), model_code(self.model_id):
-                    answered = self.scores(inputs, pad)
+                    answered = self.output(inputs, pad)
             # Copies made here, outside inference mode, may take part in a later autograd graph.
             hidden = {layer: captured[layer].clone() for layer in layers}
-            if scores is not None:
-                scores[present] = answered
+            if scores is not None and self.target is not None:
+                scores[present] = self.target.overview(answered)
         return BatchResult(hidden, [len(layout.flags) for layout in layouts], scores)
 
-    def scores(self, inputs: Mapping[str, Tensor], pad: int | None) -> Tensor:
-        """Return the target's scores `[B, C]` of texts that are padded on the right, in 32 bits.
+    def output(self, inputs: Mapping[str, Tensor], pad: int | None) -> Tensor:
+        """Return the logits of the head, or of the next token, from which the target takes scores, in 32 bits.
 
-        `inputs` are what `inputs` gives. `pad` is what stands at padding, for a head that looks for it where no config
-        names it.
+        `inputs` are what `inputs` gives, padded on the right. `pad` is what stands at padding, for a head that looks
+        for it where no config names it.
         """
-        assert self.target is not None, "a model without a head has no scores"
+        assert self.target is not None, "a model without a head has no output"
         arguments: dict[str, Any] = no_cache(self.model)
         last = inputs["attention_mask"].sum(dim=1) - 1
         if self.target.continuations != ALONE:
-            return self.target.scores(self._logits_behind(extended(inputs, self.target.continuations, pad or 0), last))
+            return self._logits_behind(extended(inputs, self.target.continuations, pad or 0), last)
         if self._keeps_last:
             places, last = last.unique(return_inverse=True)  # [P]: batches are of like length, so these are few
             arguments["logits_to_keep"] = places
@@ -304,7 +304,7 @@ class LanguageModel:
             output: Tensor = self.model(**inputs, **arguments).logits
         if self.target.reads_next_token:
             output = output[torch.arange(len(output), device=output.device), last]
-        return self.target.scores(output.float())
+        return output.float()
 
     def _logits_behind(self, inputs: Mapping[str, Tensor], last: Tensor) -> Tensor:
         """Logits `[B, M, K + 1, V]` at the last tokens `[B]` of texts and behind them, of `extended` inputs, in 32

@@ -2,172 +2,26 @@
 
 A target turns what the model gives into scores `[B, C]`, names the C answers, and says what attributions explain. It
 says too what a flip, a divergence and a right answer are, so that prediction, attribution, edits, splice and figures
-ask one place. There are two families:
-
-    Choice    the answer is the one of C with the highest score: a class, the next token, a label word
-    Score     the answer is a number: how high the logit of a token is, or how much higher than that of another
-
-Answers before and after a change are compared in `compared(scores)`: log-probabilities of a choice; of a score, the
-score in units of the standard deviation of the clean scores.
+ask one place. The two families, one of several answers (`Choice`) and
+a number (`Score`), are in `answers`.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from clvq.config import LABEL
 from clvq.config.prompts import parse_label_words
 from clvq.errors import ClvqError
+from clvq.language_model.answers import Choice, Score, Target
 from clvq.language_model.continuations import ALONE, Continuation, continuations_of, places_of
-
-
-class Target(ABC):
-    """What is asked of a model. Scores are `[B, C]`, answers `[B]` whole numbers below C."""
-
-    kind: ClassVar[str]
-    """What the answer is, in words: "class", "next token" and so on."""
-    reads_next_token: ClassVar[bool] = False
-    """Whether the model's output that counts is that of the next token after the last one, over the vocabulary."""
-    continuations: tuple[Continuation, ...] = ALONE
-    """What stands behind a text when the model is asked, where that takes more than its next token."""
-    unit: float | None = None
-    """Standard deviation of the clean scores of the evaluation split; None of a choice, and before these are known."""
-    is_choice: ClassVar[bool]
-    """Whether the answer is one of several, rather than a number."""
-
-    @property
-    @abstractmethod
-    def count(self) -> int:
-        """C."""
-
-    @property
-    @abstractmethod
-    def names(self) -> list[str] | None:
-        """Names of the C answers that labels and predictions number; None where there are no such numbers."""
-
-    @abstractmethod
-    def name(self, answer: int) -> str:
-        """Return the name of an answer."""
-
-    def scores(self, output: Tensor) -> Tensor:
-        """Return scores `[B, C]` from what the model gives: logits of its head, or of the next token, in 32 bits."""
-        return output
-
-    @abstractmethod
-    def answers(self, scores: Tensor) -> Tensor:
-        """Return the answer `[B]` to each question."""
-
-    @abstractmethod
-    def explained(self, scores: Tensor, answers: Tensor) -> Tensor:
-        """Return the number `[B]` that attributions explain, differentiable in the scores."""
-
-    @abstractmethod
-    def compared(self, scores: Tensor) -> Tensor:
-        """Return `[B, C]` in which answers are compared, in the type of the scores."""
-
-    @abstractmethod
-    def confidence(self, scores: Tensor, answers: Tensor) -> Tensor:
-        """Return the probability `[B]` of each answer, or the score where there are no probabilities."""
-
-    @abstractmethod
-    def stored(self, scores: Tensor) -> Tensor:
-        """Return what activations keep of each answer `[B, C]`: probabilities, or the score."""
-
-    @abstractmethod
-    def flipped(self, clean: Tensor, changed: Tensor) -> Tensor:
-        """Return whether the answer is another one, from both as `compared`."""
-
-    @abstractmethod
-    def divergence(self, clean: Tensor, changed: Tensor) -> Tensor:
-        """Return how far the changed answer is from the clean one, from both as `compared`."""
-
-    @abstractmethod
-    def fall(self, clean: Tensor, changed: Tensor) -> Tensor:
-        """Return how much less the clean answer holds after the change, from both as `compared`."""
-
-    @abstractmethod
-    def loss(self, clean: Tensor, changed: Tensor) -> Tensor:
-        """Return the loss of the changed answer where the clean one is the truth, from both as `compared`."""
-
-    @abstractmethod
-    def label_loss(self, changed: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of an answer, as `compared`, where `labels` `[B]` are the truth; NaN without one (-1)."""
-
-    @abstractmethod
-    def correct(self, changed: Tensor, labels: Tensor) -> Tensor:
-        """Return 1 where an answer, as `compared`, is the label, else 0; NaN without a label (-1)."""
-
-    def scaled(self, unit: float | None) -> Target:
-        """Return the target with the standard deviation of the clean scores, which a choice has no use for."""
-        return self
-
-    @abstractmethod
-    def as_json(self) -> dict[str, Any]:
-        """Return what identifies the target, in which no two targets of a model are alike."""
-
-
-class Choice(Target):
-    """The answer is the one with the highest score, and has a probability: that of the softmax over the scores."""
-
-    is_choice = True
-
-    @property
-    def count(self) -> int:
-        return len(self.names or ())
-
-    def name(self, answer: int) -> str:
-        names = self.names
-        assert names is not None, f"{type(self).__name__} does not say how its answers are called"
-        return names[answer]
-
-    def answers(self, scores: Tensor) -> Tensor:
-        return scores.argmax(dim=1)
-
-    def explained(self, scores: Tensor, answers: Tensor) -> Tensor:
-        """Return the score of each answer."""
-        return scores.gather(1, answers[:, None]).squeeze(1)
-
-    def compared(self, scores: Tensor) -> Tensor:
-        """Return log-probabilities."""
-        return scores.log_softmax(dim=1)
-
-    def confidence(self, scores: Tensor, answers: Tensor) -> Tensor:
-        return (self.explained(scores, answers) - scores.logsumexp(dim=1)).exp()
-
-    def stored(self, scores: Tensor) -> Tensor:
-        return scores.softmax(dim=1)
-
-    def flipped(self, clean: Tensor, changed: Tensor) -> Tensor:
-        """Return whether another answer is the likeliest."""
-        return clean.argmax(dim=1) != changed.argmax(dim=1)
-
-    def divergence(self, clean: Tensor, changed: Tensor) -> Tensor:
-        """Return KL(clean || changed) in nats."""
-        chances = clean.exp()
-        # Where a chance is 0 its logarithm has no weight.
-        return torch.where(chances > 0, chances * (clean - changed), 0).sum(dim=1)
-
-    def fall(self, clean: Tensor, changed: Tensor) -> Tensor:
-        """Return how much less probable the likeliest clean answer is."""
-        answer = clean.argmax(dim=1, keepdim=True)
-        return (clean.exp() - changed.exp()).gather(1, answer)[:, 0]
-
-    def loss(self, clean: Tensor, changed: Tensor) -> Tensor:
-        """Return -log of the probability of the likeliest clean answer."""
-        return -changed.gather(1, clean.argmax(dim=1, keepdim=True))[:, 0]
-
-    def label_loss(self, changed: Tensor, labels: Tensor) -> Tensor:
-        known = (labels >= 0) & (labels < changed.shape[1])
-        loss = -changed.gather(1, labels.where(known, 0)[:, None])[:, 0]
-        return torch.where(known, loss, torch.nan)
-
-    def correct(self, changed: Tensor, labels: Tensor) -> Tensor:
-        return torch.where(labels >= 0, (changed.argmax(dim=1) == labels).to(changed), torch.nan)
+from clvq.language_model.tokenization import TokenizedSentence
 
 
 @dataclass(frozen=True)
@@ -175,6 +29,7 @@ class ClassTarget(Choice):
     """The class that a sequence classification head predicts; scores are the head's logits."""
 
     kind = "class"
+    reads_padding = True
     classes: tuple[str, ...]
 
     @property
@@ -183,6 +38,85 @@ class ClassTarget(Choice):
 
     def as_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "names": self.names}
+
+
+@dataclass(frozen=True)
+class LabelTarget(Choice):
+    """Each label of a head that gives any number of them, asked by itself: whether the text has it, by a sigmoid.
+
+    A text has a part for each label. With `z` the logit of the label, scores are `[0, z]` for no and yes, so that the
+    softmax over them is the sigmoid, and what is explained is `z` towards the answer: `z` of a yes, `-z` of a no.
+    """
+
+    kind = LABEL
+    label_form = "several"
+    reads_padding = True
+    has_parts = True
+    labels: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        return 2
+
+    @property
+    def stored_width(self) -> int:
+        return len(self.labels)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.labels)
+
+    def name(self, answer: int, part: int = 0) -> str:
+        return self.labels[part] if answer else f"not {self.labels[part]}"
+
+    def parts(self, sentence: TokenizedSentence) -> list[int]:
+        return list(range(len(self.labels)))
+
+    def part_name(self, part: int) -> str:
+        return self.labels[part]
+
+    def overview(self, output: Tensor) -> Tensor:
+        """Return the logits of all labels `[B, L]`."""
+        return output
+
+    def scores(self, output: Tensor, places: Tensor | None = None) -> Tensor:
+        assert places is not None, "which label each text is asked for must be said"
+        return functional.pad(output.gather(1, places[:, None]), (1, 0))
+
+    def explained(self, scores: Tensor, answers: Tensor) -> Tensor:
+        """Return the logit of the label, towards the answer."""
+        return torch.where(answers == 1, scores[:, 1], -scores[:, 1])
+
+    def confidence(self, scores: Tensor, answers: Tensor) -> Tensor:
+        return self.explained(scores, answers).sigmoid()
+
+    def stored(self, scores: Tensor) -> Tensor:
+        """Return the probability of each label `[B, L]`, from the logits of `overview`."""
+        return scores.sigmoid()
+
+    def as_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "names": self.names}
+
+
+@dataclass(frozen=True)
+class ScoreTarget(Score):
+    """The one number that a head gives: a regression, a reward, the relevance of a text."""
+
+    kind = "score"
+    label_form = "number"
+    reads_padding = True
+    called: str = "score"
+
+    def name(self, answer: int, part: int = 0) -> str:
+        return self.called
+
+    def label_loss(self, changed: Tensor, labels: Tensor) -> Tensor:
+        """Return the squared error in units of the clean scores' deviation; `labels` are numbers, NaN for none."""
+        assert self.unit, "compared scores have a unit"
+        return (changed[:, 0] - labels / self.unit).square()
+
+    def as_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "name": self.called}
 
 
 @dataclass(frozen=True)
@@ -203,7 +137,7 @@ class NextTokenTarget(Choice):
     def names(self) -> None:
         return None
 
-    def name(self, answer: int) -> str:
+    def name(self, answer: int, part: int = 0) -> str:
         return str(self.tokenizer.decode([answer]))
 
     def label_loss(self, changed: Tensor, labels: Tensor) -> Tensor:
@@ -249,14 +183,14 @@ class LabelWordTarget(Choice):
     def names(self) -> list[str]:
         return [label for label, _ in self.words]
 
-    def scores(self, output: Tensor) -> Tensor:
+    def scores(self, output: Tensor, places: Tensor | None = None) -> Tensor:
         """Return `[B, C]` from logits `[B, V]` of the next token, or `[B, M, K + 1, V]` of those at and behind it."""
         chances = output.log_softmax(dim=-1)
         if output.dim() == 2:
             chances = chances[:, None, None]
-        words = [places_of(word, self.continuations) for word in self.tokens]
+        at = [places_of(word, self.continuations) for word in self.tokens]
         return torch.stack(
-            [torch.stack([chances[:, m, step, token] for m, step, token in word]).sum(dim=0) for word in words], dim=1
+            [torch.stack([chances[:, m, step, token] for m, step, token in word]).sum(dim=0) for word in at], dim=1
         )
 
     def stored(self, scores: Tensor) -> Tensor:
@@ -267,22 +201,15 @@ class LabelWordTarget(Choice):
 
 
 @dataclass(frozen=True)
-class TokenTarget(Target):
-    """The logit of one next token of a causal language model, or how much higher it is than that of another.
-
-    A flip is a change of more than one standard deviation of the clean scores, up or down. In place of KL stands the
-    squared change in those units. A score has no probability and no label.
-    """
+class TokenTarget(Score):
+    """The logit of one next token of a causal language model, or how much higher it is than that of another."""
 
     kind = "token"
     reads_next_token = True
-    is_choice = False
     token: str
     token_number: int
     against: str | None = None
     against_number: int | None = None
-    unit: float | None = None
-    """Standard deviation of the clean scores of the evaluation split; None before these are known."""
 
     @classmethod
     def of(cls, token: str, against: str | None, tokenizer: Any) -> TokenTarget:
@@ -293,62 +220,12 @@ class TokenTarget(Target):
             raise ClvqError(f"--target and --against are the same token, {token!r}: their difference is always 0.")
         return cls(token, first, against, second)
 
-    @property
-    def count(self) -> int:
-        return 1
-
-    @property
-    def names(self) -> None:
-        return None
-
-    def name(self, answer: int) -> str:
+    def name(self, answer: int, part: int = 0) -> str:
         return repr(self.token) if self.against is None else f"{self.token!r} against {self.against!r}"
 
-    def scores(self, output: Tensor) -> Tensor:
+    def scores(self, output: Tensor, places: Tensor | None = None) -> Tensor:
         score = output[:, self.token_number]
         return (score if self.against_number is None else score - output[:, self.against_number])[:, None]
-
-    def answers(self, scores: Tensor) -> Tensor:
-        return torch.zeros(len(scores), dtype=torch.long, device=scores.device)
-
-    def explained(self, scores: Tensor, answers: Tensor) -> Tensor:
-        return scores[:, 0]
-
-    def compared(self, scores: Tensor) -> Tensor:
-        """Return scores in units of their standard deviation. ClvqError where that is not known, or 0."""
-        if not self.unit:
-            raise ClvqError(
-                f"The clean scores of {self.name(0)} do not differ between the sentences of the evaluation split, so "
-                "that no change can be called large. Use more sentences, or other ones."
-            )
-        return scores / self.unit
-
-    def confidence(self, scores: Tensor, answers: Tensor) -> Tensor:
-        return scores[:, 0]
-
-    def stored(self, scores: Tensor) -> Tensor:
-        return scores
-
-    def flipped(self, clean: Tensor, changed: Tensor) -> Tensor:
-        return (changed - clean).abs()[:, 0] > 1
-
-    def divergence(self, clean: Tensor, changed: Tensor) -> Tensor:
-        return (changed - clean).square()[:, 0]
-
-    def fall(self, clean: Tensor, changed: Tensor) -> Tensor:
-        return (clean - changed)[:, 0]
-
-    def loss(self, clean: Tensor, changed: Tensor) -> Tensor:
-        return self.divergence(clean, changed)
-
-    def label_loss(self, changed: Tensor, labels: Tensor) -> Tensor:
-        return changed.new_full((len(changed),), torch.nan)
-
-    def correct(self, changed: Tensor, labels: Tensor) -> Tensor:
-        return changed.new_full((len(changed),), torch.nan)
-
-    def scaled(self, unit: float | None) -> TokenTarget:
-        return replace(self, unit=unit)
 
     def as_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "token": self.token, "against": self.against}
@@ -384,6 +261,26 @@ class Asked:
 
 NOTHING = Asked()
 """The likeliest next token is asked for."""
+
+
+def head_target(config: Any) -> Target:
+    """Return what a sequence classification head is asked, from the `config` of its model."""
+    names = tuple(str(config.id2label.get(number, f"LABEL_{number}")) for number in range(config.num_labels))
+    if config.problem_type == "multi_label_classification":
+        return LabelTarget(names)
+    if len(names) == 1:
+        return ScoreTarget("score" if names[0] == "LABEL_0" else names[0])
+    return ClassTarget(names)
+
+
+def as_stored(target: Target | None, described: Mapping[str, Any] | None) -> Target | None:
+    """Return the target of a model as a store describes it: with the unit of scores, and with the labels of a head
+    asked one by one where those of the corpus are lists."""
+    if target is None or described is None:
+        return target
+    if isinstance(target, ClassTarget) and described["kind"] == LabelTarget.kind:
+        target = LabelTarget(target.classes)
+    return target.scaled(described["unit"])
 
 
 def word_tokens(tokenizer: Any, word: str) -> list[int]:

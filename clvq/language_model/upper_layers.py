@@ -40,6 +40,8 @@ class Inputs(NamedTuple):
     behind: Tensor | None = None
     """`[B, M, K, D]` the model's own states at the layer of what stands behind the texts when it is asked for words of
     several tokens (`continuations`); None where nothing does."""
+    places: Tensor | None = None
+    """`[B]` what the target knows the part of each text by that is asked; None for a target without parts."""
 
     @property
     def arguments(self) -> dict[str, Tensor]:
@@ -49,9 +51,9 @@ class Inputs(NamedTuple):
 
     def at(self, indices: Tensor) -> Inputs:
         """Return some of the sentences, padded as they are."""
-        others = (self.token_type_ids, self.fixed, self.behind)
-        types, fixed, behind = (None if part is None else part[indices] for part in others)
-        return Inputs(self.input_ids[indices], self.attention_mask[indices], self.pad, types, fixed, behind)
+        others = (self.token_type_ids, self.fixed, self.behind, self.places)
+        kept = (None if other is None else other[indices] for other in others)
+        return Inputs(self.input_ids[indices], self.attention_mask[indices], self.pad, *kept)
 
 
 class UpperLayers:
@@ -86,8 +88,11 @@ class UpperLayers:
         """Whether the blocks below the layer are passed over when the model runs on."""
         return bool(self._below)
 
-    def inputs(self, sentences: Sequence[TokenizedSentence]) -> Inputs:
-        """The sentences in one batch, as `LanguageModel.batches` gives them; each must have a token."""
+    def inputs(self, sentences: Sequence[TokenizedSentence], parts: Sequence[int] | None = None) -> Inputs:
+        """The sentences in one batch, as `LanguageModel.batches` gives them; each must have a token.
+
+        Of a target with parts, `parts` says which of them each sentence is asked.
+        """
         lengths = [len(sentence.input_ids) for sentence in sentences]
         if len(lengths) > 1 and not all(self.model.sharing.allows(lengths[0], length) for length in lengths):
             raise ClvqError(f"{self.model.model_id} takes {self.model.sharing.value} in one batch: give others apart.")
@@ -101,7 +106,11 @@ class UpperLayers:
             fixed = torch.zeros_like(inputs["input_ids"], dtype=torch.bool)
             for row, sentence in enumerate(sentences):
                 fixed[row, list(sentence.fixed_tokens)] = True
-        return Inputs(**inputs, pad=pad, fixed=fixed, behind=self._behind(inputs, pad))
+        places = None
+        if self.target.has_parts and parts is not None:
+            known = [self.target.place(*asked) for asked in zip(sentences, parts, strict=True)]
+            places = torch.tensor(known, device=self.model.device)
+        return Inputs(**inputs, pad=pad, fixed=fixed, behind=self._behind(inputs, pad), places=places)
 
     @torch.no_grad()
     def _behind(self, inputs: dict[str, Tensor], pad: int) -> Tensor | None:
@@ -138,7 +147,8 @@ class UpperLayers:
             handle.remove()
 
     def _run(self, inputs: Inputs) -> Tensor:
-        return self.model.scores(inputs.arguments, inputs.pad)
+        output = self.model.output(inputs.arguments, inputs.pad)
+        return self.target.scores(output, inputs.places)
 
     @contextmanager
     def _passing(self) -> Iterator[None]:
@@ -162,7 +172,8 @@ class UpperLayers:
         passed over."""
         trial = [self.model.input_format.joined(dict.fromkeys(self.model.input_format.parts, text)) for text in _TRIAL]
         texts = [text for text in self.model.tokenize(trial) if text.input_ids]
-        inputs = self.inputs(texts if self.model.sharing is Sharing.ANY else texts[:1])
+        texts = texts if self.model.sharing is Sharing.ANY else texts[:1]
+        inputs = self.inputs(texts, [self.target.parts(text)[0] for text in texts])
         kinds: dict[nn.Module, Any] = {}
         handles = [block.register_forward_hook(lambda b, _, output: kinds.update({b: output})) for block in blocks]
         try:

@@ -97,8 +97,12 @@ def _estimated(store: ActivationStore, upper: UpperLayers, batch_tokens: int, pr
     sentences = [sentence for sentence in sentences if sentence.words]
     width = upper.model.width(upper.layer)
     total, words, done = torch.zeros(width, width, dtype=torch.float64), 0, 0
+    # Of a target that is asked several questions each sentence has one of them, drawn.
+    generator = np.random.default_rng(_SEED)
+    parts = [int(generator.choice(upper.target.parts(sentence))) for sentence in sentences]
     for batch in upper.model.batches(sentences, batch_tokens):
-        gradients = _word_gradients(store, upper, [sentences[index] for index in batch])
+        asked = [parts[index] for index in batch]
+        gradients = _word_gradients(store, upper, [sentences[index] for index in batch], asked)
         words += gradients.shape[1]
         flat = gradients.flatten(0, 1).double()
         total += (flat.T @ flat).cpu()
@@ -120,21 +124,23 @@ def _sample(store: ActivationStore) -> list[str]:
     return [row.text for number, row in enumerate(store.sentences("train")) if number in wanted]
 
 
-def _word_gradients(store: ActivationStore, upper: UpperLayers, sentences: Sequence[TokenizedSentence]) -> Tensor:
+def _word_gradients(
+    store: ActivationStore, upper: UpperLayers, sentences: Sequence[TokenizedSentence], parts: Sequence[int]
+) -> Tensor:
     """Return `[R, N, D]` for the N words of a batch: `G` is the mean over words of the sum over R of outer products."""
-    inputs = upper.inputs(sentences)
+    inputs = upper.inputs(sentences, parts)
     states = upper.states(inputs).requires_grad_()
     answers = scores(upper, states, inputs)
     factors = pair_factors(answers.detach())  # [B, C, R]
     rows = BatchRows.of(sentences, store.settings["pooling"], states.device)
     stored = store.as_stored({upper.layer: rows.gather(states.detach())})
     words = ((rows.flags & WORD) != 0) & ~store.sinks_among(rows.flags, stored)
-    parts: list[Tensor] = []
+    found: list[Tensor] = []
     for factor in factors.unbind(dim=2):
-        last = len(parts) + 1 == factors.shape[2]
+        last = len(found) + 1 == factors.shape[2]
         (gradients,) = torch.autograd.grad((answers * factor).sum(), states, retain_graph=not last)
-        parts.append(rows.gather_gradients(gradients)[torch.from_numpy(words).to(states.device)])
-    return torch.stack(parts)
+        found.append(rows.gather_gradients(gradients)[torch.from_numpy(words).to(states.device)])
+    return torch.stack(found)
 
 
 def scores(upper: UpperLayers, states: Tensor, inputs: Inputs) -> Tensor:

@@ -92,7 +92,7 @@ def test_every_row_is_the_one_of_its_own_sentence(
             (tokenized,) = model.tokenize([sentence.text], unit, "text")
             layout = row_layout(tokenized, "last")
             assert sentence.flags == layout.flags
-            words = [sentence.text[s:e] for s, e, f in zip(*sentence[4:], strict=True) if f & WORD]
+            words = [sentence.text[s:e] for s, e, f in zip(*sentence.rows, strict=True) if f & WORD]
             assert words == [sentence.text[s:e] for s, e in tokenized.words]
             if not layout.flags:
                 assert sentence.prediction is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import statistics
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 import tiny_models
 import torch
 from running import SMALL, Clvq
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 import clvq as package
 
@@ -96,3 +98,124 @@ def test_what_cannot_be_asked_is_refused_before_any_work(clvq: Clvq, bert: Path,
         clvq, *given, "--model", bert, "--target", " not"
     )
     assert not (tmp_path / "run" / "activations" / "manifest.json").exists()
+
+
+def judged(path: Path, form: str) -> Path:
+    """A corpus of sentences with labels of a form: names, a 0 or 1 for each, or a number."""
+    rows = []
+    for text in tiny_models.made_sentences()[::5]:
+        held = [word for word in ("slow", "good", "film") if word in text]
+        label = {"names": held, "one-hot": [int(word in held) for word in ("slow", "good", "film")],
+                 "number": len(text) / 10 - 3}[form]  # fmt: skip
+        rows.append(json.dumps({"text": text, "label": label}))
+    path.write_text("\n".join(rows), encoding="utf-8")
+    return path
+
+
+def plain_logits(model: Path, text: str) -> torch.Tensor:
+    plain = AutoModelForSequenceClassification.from_pretrained(model).eval()
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    with torch.no_grad():
+        return plain(**tokenizer(text, return_tensors="pt")).logits[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["names", "one-hot"])
+def test_a_head_for_several_labels_through_all_commands(form: str, clvq: Clvq, tmp_path: Path) -> None:
+    model, run = tmp_path / "model", tmp_path / "run"
+    names = {0: "slow", 1: "good", 2: "film"}
+    problem = {"problem_type": "multi_label_classification"} if form == "names" else {}  # else the lists say it
+    tiny_models.tiny_bert(model, layers=2, labels=3, id2label=names, **problem)
+    ended = clvq("extract", "--run", run, "--model", model, "--dataset", judged(tmp_path / "c.jsonl", form),
+                 "--layers", "1,2", "--json")  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert "Labels are the column 'label': 'good, film'" in ended.err
+    assert ended.document["target"] == {"kind": "label", "names": [*names.values()], "unit": None}
+    rows = list(package.ActivationStore(run / "activations").sentences("eval"))
+    right = 0
+    for row in rows:
+        logits = plain_logits(model, row.text)
+        assert row.prediction is None and row.probabilities == pytest.approx(logits.sigmoid().tolist(), abs=1e-4)
+        assert row.answers == [float(word in row.text) for word in names.values()]
+        right += sum((logits > 0).float().eq(torch.tensor(row.answers)).tolist())
+    assert ended.document["splits"]["eval"]["accuracy"] == pytest.approx(right / len(rows) / 3)
+    ended = clvq("train", "--run", run, "--input-layer", 1, "--output-layer", 2, "--epochs", 1, *SMALL)
+    assert ended.code == 0, ended.err
+    assert clvq("codebook", "--run", run).code == 0
+    sentences = clvq("explain", "--run", run, "--steps", "4", "--limit", 5, "--json").document["sentences"]
+    assert [(one["id"], one["part"]) for one in sentences] == [(i, part) for i in range(5) for part in range(3)]
+    for one in sentences:
+        logit = float(plain_logits(model, one["text"])[one["part"]])
+        assert one["prediction"] == int(logit > 0)
+        assert one["target"] == ("" if logit > 0 else "not ") + names[one["part"]]
+        assert one["probability"] == pytest.approx(1 / (1 + math.exp(-abs(logit))), abs=1e-4)
+        assert one["label"] == int(names[one["part"]] in one["text"])
+    document = clvq("faithfulness", "--run", run, "--draws", 1, "--at", "all", "--json").document
+    by_label = {row["label"]: row["sentences"] for row in document["by_class"]}
+    assert (document["clean"]["sentences"], by_label) == (15, dict.fromkeys(names.values(), 5))
+    pooled = {(row["edit"], row["control"], row["figure"]): row["concept"] for row in document["rows"]}
+    for key, value in pooled.items():
+        own = [row["concept"] for row in document["by_class"] if (row["edit"], row["control"], row["figure"]) == key]
+        assert value == pytest.approx(statistics.mean(own), abs=1e-6)
+    only = clvq("faithfulness", "--run", run, "--draws", 1, "--at", "all", "--label", "good", "--overwrite", "--json")
+    assert only.document["clean"]["sentences"] == 5
+    assert clvq("faithfulness", "--run", run, "--mode", "splice", "--json").document["measured"]["target"] == "label"
+    assert clvq("faithfulness", "--run", run, "--by", "concept", "--class", "good").code == 0
+    assert clvq("report", "--run", run).code == 0
+
+
+@pytest.mark.slow
+def test_a_head_for_one_number_through_all_commands(clvq: Clvq, tmp_path: Path) -> None:
+    model, run = tmp_path / "model", tmp_path / "run"
+    tiny_models.tiny_roberta(model, layers=2, labels=1)
+    ended = clvq("extract", "--run", run, "--model", model, "--dataset", judged(tmp_path / "c.jsonl", "number"),
+                 "--layers", "1,2", "--json")  # fmt: skip
+    assert ended.code == 0, ended.err
+    rows = list(package.ActivationStore(run / "activations").sentences("eval"))
+    assert [row.answers for row in rows] == [[len(row.text) / 10 - 3] for row in rows]
+    scores = [float(plain_logits(model, row.text)[0]) for row in rows]
+    unit = statistics.pstdev(scores)
+    assert ended.document["target"]["unit"] == pytest.approx(unit, rel=1e-3)
+    ended = clvq("train", "--run", run, "--input-layer", 1, "--output-layer", 2, "--epochs", 1, *SMALL)
+    assert ended.code == 0, ended.err
+    for one in clvq("explain", "--run", run, *QUICK, "--json").document["sentences"]:
+        assert one["probability"] is None and one["score"] == pytest.approx(scores[one["id"]], abs=1e-4)
+    found = clvq("faithfulness", "--run", run, "--mode", "splice", "--json").document["measured"]
+    assert found["unit"] == pytest.approx(unit, rel=1e-3) and found["accuracy"] is None
+    shown = clvq("faithfulness", "--run", run, "--draws", 1, "--at", "all").out
+    assert "changes over 1 SD" in " ".join(shown.split()) and "KL" not in shown.replace("in place of KL", "")
+    assert clvq("faithfulness", "--run", run, "--by", "concept").code == 0
+    assert clvq("report", "--run", run).code == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "rows", "says"),
+    [
+        (
+            3,
+            [[0, 1, 0], [1, "slow"]],
+            "in the column 'label' holds both names and numbers",
+        ),
+        (3, [[0, 1], [1, 1], [0, 0]], "lists of 2 values, a 0 or 1 each, but the model's head has 3 labels"),
+        (3, [[0, 4], [1]], "label 4, but the model's head has classes 0 to 2"),
+        (3, [["slow"], ["else"]], "'else', 'slow' are not the classes of the model"),
+        (3, [[0.5], [1]], "holds an entry that is neither a name nor a whole number from 0"),
+        (
+            1,
+            [1.5, "good"],
+            "row 2: the label 'good' in the column 'label' is not a number, and the model's",
+        ),
+        (1, [1.5, [2.0]], "is not a number, and the model's head gives one"),
+    ],
+)
+def test_labels_that_do_not_fit_the_head_are_refused(
+    labels: int, rows: list[object], says: str, clvq: Clvq, tmp_path: Path
+) -> None:
+    kind = {"problem_type": "multi_label_classification"} if labels > 1 else {}
+    model = tiny_models.tiny_bert(tmp_path / "model", layers=1, labels=labels, **kind)
+    lines = [json.dumps({"text": f"a film {number}", "label": label}) for number, label in enumerate(rows)]
+    (tmp_path / "c.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    said = refused(clvq, "extract", "--run", tmp_path / "run", "--model", model, "--dataset", tmp_path / "c.jsonl",
+                   "--layers", 1)  # fmt: skip
+    assert says in said
+    assert not list((tmp_path / "run").rglob("*.safetensors"))

@@ -503,14 +503,19 @@ class TestHead:
             LanguageModel.load(str(without_weight(model_folder("bert"), tmp_path / "m", weight)))
 
     @pytest.mark.parametrize(
-        ("settings", "word"),
-        [({"labels": 1}, "regression"), ({"problem_type": "multi_label_classification"}, "multi")],
-    )
-    def test_heads_without_a_single_label_are_no_heads(
-        self, settings: dict[str, Any], word: str, tmp_path: Path
-    ) -> None:
+        ("settings", "kind"),
+        [
+            ({}, "class"), ({"labels": 1}, "score"), ({"labels": 1, "problem_type": "regression"}, "score"),
+            ({"problem_type": "multi_label_classification"}, "label"),
+        ],
+    )  # fmt: skip
+    def test_a_head_says_what_it_is_asked(self, settings: dict[str, Any], kind: str, tmp_path: Path) -> None:
         ours = LanguageModel.load(str(tiny_models.tiny_bert(tmp_path, layers=1, **settings)), device="cpu")
-        assert ours.label_names is None and word in str(ours.no_head_reason)
+        assert ours.target is not None and ours.target.kind == kind and ours.no_head_reason is None
+
+    def test_a_head_for_several_numbers_is_no_head(self, tmp_path: Path) -> None:
+        folder = tiny_models.tiny_bert(tmp_path, layers=1, labels=3, problem_type="regression")
+        assert "gives 3 numbers at once" in str(LanguageModel.load(str(folder), device="cpu").no_head_reason)
 
     @pytest.mark.parametrize("name", ["bert", "roberta", "gpt2", "qwen2"])
     def test_base_models(self, name: str, tmp_path: Path) -> None:

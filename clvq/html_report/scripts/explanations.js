@@ -9,7 +9,8 @@ function explanationCard(explanation) {
     " " + (explanation.probability === null ? explanation.score.toPrecision(3) : percent(explanation.probability, 1)));
   if (data.classes) head.querySelector(".prediction").style.setProperty("--hue", colour(prediction));
   if (wrong) head.append(" ", make("span", { className: "wrong" }, "wrong: labelled ", bdi(labelName(label))));
-  else if (label !== null && !data.classes) head.append(make("span", { className: "quiet" }, ", labelled ", bdi(labelName(label))));
+  else if (label !== null && !data.classes) head.append(make("span", { className: "quiet" }, ", labelled ",
+    bdi(explanation.labelled || labelName(label))));
 
   const points = Array.from(text);
   const part = (from, to) => plain(points.slice(from, to).join(""));

@@ -1,0 +1,96 @@
+"""Forms of labels: one class a text, a number, a list of labels, or a label for each word."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
+
+from clvq.errors import ClvqError
+
+LabelForm = Literal["class", "number", "several", "words"]
+"""What the label column holds: a class; a number; a list of the labels that a text has, or of a 0 or 1 for each label;
+a list with a label for each word, words being what white space sets apart."""
+
+ListLabel = tuple[int | str | None, ...]
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
+_WORD = re.compile(r"\S+")
+_NO_TAG = (-1, -100)
+"""Numbers that stand for no label of a word; -100 is what training with transformers leaves out."""
+
+
+def as_number(value: Any) -> float | None:
+    """Return the number that a label is; None where there is none. ValueError: it is no finite number."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    number = float(value)
+    if isinstance(value, bool) or math.isinf(number):
+        raise ValueError(value)
+    return None if math.isnan(number) else number
+
+
+def as_list(value: Any, form: LabelForm, text: str | None) -> ListLabel | None:
+    """Return the labels of a text, or of its words; None where there are none. ValueError, with what is wrong: no list,
+    entries of different kinds, or another number of labels than of words."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if not isinstance(value, list | tuple):
+        if form == "words":
+            raise ValueError("is not a list with a label for each word")
+        value = [value]
+    entries = tuple(_entry(entry, form) for entry in value)
+    kinds = {type(entry) for entry in entries if entry is not None}
+    if len(kinds) > 1:
+        raise ValueError("holds both names and numbers")
+    if form == "words" and text is not None and (words := len(_WORD.findall(text))) != len(entries):
+        raise ValueError(f"holds {len(entries)} labels for {words} words, counted at white space")
+    return entries
+
+
+def _entry(value: Any, form: LabelForm) -> int | str | None:
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = float(value)
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int | float) and value % 1 == 0:
+        if value >= 0:
+            return int(value)
+        if form == "words" and value in _NO_TAG:
+            return None
+    raise ValueError("holds an entry that is neither a name nor a whole number from 0")
+
+
+def is_one_hot(entries: Collection[int | str | None], lengths: Collection[int]) -> bool:
+    """Return whether lists with these entries and lengths are a 0 or 1 for each label, rather than labels."""
+    return set(entries) <= {0, 1} and len(set(lengths)) == 1 and max(lengths) > 1
+
+
+def refuse_unlike(lengths: Collection[int], head: list[str], where: str) -> None:
+    """Raise ClvqError where lists of a 0 or 1 for each label are of another length than the head has labels."""
+    if (length := next(iter(lengths))) != len(head):
+        raise ClvqError(
+            f"{where}: lists of {length} values, a 0 or 1 each, but the model's head has {len(head)} labels "
+            f"({', '.join(head)}). Give a list with a value for each, or the names of the labels that a text has; or "
+            "name another column with --label-column (none: no labels)."
+        )
+
+
+def answers_of(
+    label: ListLabel | float | None, form: LabelForm, ids: Mapping[Any, int | None], labels: int, one_hot: bool
+) -> list[float] | None:
+    """Return what is right for a text: its number; a 0 or 1 for each of `labels` labels; a label for each word, -1 for
+    none. None where it has no label."""
+    if label is None:
+        return None
+    if not isinstance(label, tuple):
+        return [float(label)]
+    if form == "words":
+        return [-1.0 if (number := ids[entry]) is None else float(number) for entry in label]
+    if one_hot:
+        return [float(entry or 0) for entry in label]
+    held = {ids[entry] for entry in label}
+    return [float(number in held) for number in range(labels)]
