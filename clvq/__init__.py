@@ -32,6 +32,7 @@ _HOMES = {
     "Faithfulness": "interventions.faithfulness",
     "FaithfulnessConfig": "config",
     "MismatchError": "errors",
+    "SteerConfig": "config",
     "TrainConfig": "config",
     "assign": "concepts.assign",
     "bench": "interventions.bench",
@@ -41,6 +42,8 @@ _HOMES = {
     "faithfulness": "interventions.faithfulness",
     "read_checkpoint": "training.checkpoint",
     "report": "html_report",
+    "steer": "interventions.steer",
+    "steering": "interventions.steering",
     "train": "training.train",
 }
 

@@ -22,6 +22,7 @@ from clvq.config import BenchConfig as BenchConfig
 from clvq.config import ExplainConfig as ExplainConfig
 from clvq.config import ExtractConfig as ExtractConfig
 from clvq.config import FaithfulnessConfig as FaithfulnessConfig
+from clvq.config import SteerConfig as SteerConfig
 from clvq.config import TrainConfig as TrainConfig
 from clvq.errors import ArtifactError as ArtifactError
 from clvq.errors import ClvqError as ClvqError
@@ -29,6 +30,8 @@ from clvq.errors import MismatchError as MismatchError
 from clvq.explanations.results import Explanations as Explanations
 from clvq.interventions.bench import Bench as Bench
 from clvq.interventions.faithfulness import Faithfulness as Faithfulness
+from clvq.interventions.steer import Steered
+from clvq.interventions.steering import steering as steering
 from clvq.models.clvq_vae import ClvqVae as ClvqVae
 from clvq.progress import Report
 from clvq.training.checkpoint import Checkpoint as Checkpoint
@@ -383,6 +386,50 @@ def report(
         path: The file to write.
         texts: Texts of your own to explain on the page. This needs the language model.
         progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
+    """
+
+def steer(
+    checkpoint: Checkpoint | str | Path,
+    text: str,
+    *,
+    remove: Sequence[int] = (),
+    add: Sequence[int] = (),
+    progress: Report | bool | None = None,
+    strength: float = 1.0,
+    at: Literal["words", "concept", "all"] = "words",
+    draws: int = 20,
+    seed: int = 0,
+    tokens: int = 0,
+    model: str | None = None,
+    device: str | None = None,
+    trust_remote_code: bool = False,
+) -> Steered:
+    """Take concepts out of a text inside the language model, put others in, and return what the model then says.
+
+        steered = clvq.steer("run/L4-L8", "a slow , lifeless film", remove=[12], add=[40], strength=2)
+        print(steered.prediction_before, "->", steered.prediction_after)
+
+    Beside it are steps of the same length at the same tokens along random directions that are distributed as the
+    training words are, one direction a step for the whole text. ClvqError for a code that is dead or does not exist,
+    for a text without words, and for a model that predicts nothing; MismatchError for another model.
+
+    Args:
+        checkpoint: A checkpoint, or its folder.
+        text: The text.
+        remove: Codes of the concepts that are taken out.
+        add: Codes of the concepts that are put in.
+        progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
+        strength: How many times the concepts of --add are put in; without --add, how much of those of
+            --remove is taken out (1 is all).
+        at: Where the states are edited. words: at every word; concept: at the words that have a code of
+            --remove; all: at every token, and at those that are generated.
+        draws: Number of random steps of the same length, as a control.
+        seed: Seed of these steps.
+        tokens: Number of tokens to generate, before and after; for causal language models.
+        model: Folder or hub id where the language model is now, if it was moved. It must be the model
+            that the checkpoint was made from [where it was].
+        device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
+        trust_remote_code: Allow Python code that comes with a hub model to run.
     """
 
 def train(

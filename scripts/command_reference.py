@@ -13,7 +13,7 @@ from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from clvq.cli import assign, bench, codebook, explain, extract, faithfulness, report, train
+from clvq.cli import assign, bench, codebook, explain, extract, faithfulness, report, steer, train
 from clvq.cli.options import Option, options_of
 from clvq.config import PAPER, ExtractConfig, TrainConfig
 
@@ -87,6 +87,7 @@ def reference() -> str:
         section(codebook.codebook),
         section(explain.explain),
         section(assign.assign),
+        section(steer.steer),
         section(faithfulness.faithfulness),
         section(bench.bench),
         section(report.report),

@@ -21,6 +21,11 @@ import clvq
 WIDTH = 120
 """Of a line, as the linter wants it."""
 STUB = Path(clvq.__file__).with_suffix(".pyi")
+UNNAMED = [
+    "from clvq.concepts.assign import AssignedText",
+    "from clvq.interventions.steer import Steered",
+]
+"""Of what functions give that has no public name."""
 HEAD = '''\
 # Made by scripts/python_stub.py from the functions and the settings classes.
 """{doc}"""
@@ -40,7 +45,7 @@ def stub() -> str:
     functions = [getattr(clvq, name) for name in clvq.__all__ if hasattr(getattr(clvq, name), "__signature__")]
     names = sorted((f"clvq.{clvq._HOMES[name]}", name) for name in clvq.__all__ if getattr(clvq, name) not in functions)
     lines = [f"from {module} import {name} as {name}" for module, name in names]
-    lines.append("from clvq.concepts.assign import AssignedText")  # what a function gives that has no public name
+    lines += UNNAMED
     imports = "\n".join(sorted([*lines, "from clvq.progress import Report"]))
     head = HEAD.format(doc=clvq.__doc__, imports=imports)
     return formatted("\n".join([head, *map(definition, functions)]))

@@ -17,6 +17,7 @@ from clvq.cli.explain import explain
 from clvq.cli.extract import extract
 from clvq.cli.faithfulness import faithfulness
 from clvq.cli.report import report
+from clvq.cli.steer import steer
 from clvq.cli.train import train
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app.command()(train)
 app.command()(codebook)
 app.command()(explain)
 app.command()(assign)
+app.command()(steer)
 app.command()(faithfulness)
 app.command()(bench)
 app.command()(report)

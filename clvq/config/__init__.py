@@ -25,11 +25,12 @@ from clvq.config.settings import (
     flag,
     stated,
 )
+from clvq.config.steer import SteerConfig
 from clvq.config.training import LATENT_METHODS, PAPER, UNUSED, TrainConfig
 
 __all__ = [
     "LATENT_METHODS", "PAPER", "UNUSED", "AssignConfig", "BenchConfig", "ExplainConfig", "ExtractConfig",
-    "FaithfulnessConfig", "Quoting", "Settings", "TrainConfig", "WordMethod", "differences",
+    "FaithfulnessConfig", "Quoting", "Settings", "SteerConfig", "TrainConfig", "WordMethod", "differences",
 ]  # fmt: skip
 
 Unit = Literal["word", "token"]

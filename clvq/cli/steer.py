@@ -1,0 +1,114 @@
+"""`clvq steer`: a prediction with concepts taken out and put in, beside random steps of the same length."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from clvq.artifacts import DEFAULT_RUN
+from clvq.cli.errors import UsageError
+from clvq.cli.options import command
+from clvq.cli.output import Bar, Result, heading, number, percent, plain, table
+from clvq.cli.run_folder import Named, Run, named_checkpoint
+from clvq.config import SteerConfig
+from clvq.progress import Progress, Report
+
+if TYPE_CHECKING:
+    from clvq.concepts.codebook import Codebook
+    from clvq.interventions.steer import Steered
+
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+LEGEND = (
+    "control: the mean over random steps of the same length at the same tokens, and the range of the middle 90% of "
+    "them; an effect within that range is no effect of the concept"
+)
+
+
+@command((SteerConfig, "Steering"))
+def steer(
+    report: Report,
+    text: Annotated[str, "The text."],
+    *,
+    run: Run = DEFAULT_RUN,
+    checkpoint: Named = None,
+    remove: Annotated[list[str] | None, "Codes of concepts to take out, such as 12 or 12,40."] = None,
+    add: Annotated[list[str] | None, "Codes of concepts to put in."] = None,
+    sweep_strength: Annotated[bool, "Show the prediction at strengths from 0 to 4."] = False,
+    **given: Any,
+) -> Result:
+    """Take concepts out of a text inside the language model, put others in, and show what the model then predicts.
+
+    The activations that the checkpoint was trained on need not be there.
+    """
+    from clvq.interventions.steer import SteeredText
+
+    removed, added = _codes(remove, "--remove"), _codes(add, "--add")
+    if not removed and not added:
+        raise UsageError("No concept is named. Give --remove, --add, or both, with codes that `clvq codebook` shows.")
+    if sweep_strength and "strength" in given:
+        raise UsageError("--strength and --sweep-strength do not go together: a sweep has its own strengths.")
+    config = SteerConfig.resolve(**given)
+    steered = SteeredText.read(named_checkpoint(run, checkpoint), text, config, removed, added, report)
+    strengths = STRENGTHS if sweep_strength else (config.strength,)
+    results = []
+    for done, strength in enumerate(strengths):
+        results.append(steered.at(strength))
+        report(Progress("steer", done + 1, len(strengths), "strengths"))
+    document = {"path": str(steered.book.checkpoint.path), "steered": [result.as_json() for result in results]}
+    shown = _curve(results) if sweep_strength else _answers(results[0])
+    return Result(document, [*_head(steered.book, results[0]), *shown, Text(LEGEND, style="dim")])
+
+
+def _codes(given: list[str] | None, option: str) -> tuple[int, ...]:
+    """Return the codes of an option, each once; UsageError for what is no list of codes."""
+    parts = [part.strip() for entry in given or () for part in entry.split(",")]
+    if wrong := [part for part in parts if not part.isdecimal() or not part.isascii()]:
+        raise UsageError(f"{option} takes codes, such as 12 or 12,40; {wrong[0]!r} is none.")
+    return tuple(dict.fromkeys(map(int, parts)))
+
+
+def _head(book: Codebook, result: Steered) -> list[RenderableType]:
+    named = [
+        f"{verb} {code} ({book.name(code)})"
+        for verb, codes in (("without", result.remove), ("with", result.add))
+        for code in codes
+    ]
+    about = f"{number(result.edited_words)} words edited, step {number(result.distance, 2)}"
+    return [heading(plain(result.text)), Text(plain(", ".join(named)), overflow="fold"), Text(about, style="dim"), ""]
+
+
+def _answers(result: Steered) -> list[RenderableType]:
+    listing = table("before", "after", "control", "", title="Answer")
+    for answer in result.answers:
+        band = f"{number(answer.control_low)} to {number(answer.control_high)}"
+        listing.add_row(
+            Text(plain(answer.name)), number(answer.before), number(answer.after), number(answer.control), band
+        )
+    verb = "flips to" if result.flipped else "stays"
+    after = f"the prediction {verb} {result.prediction_after}; the control flips {percent(result.control_flips)}"
+    figures = f"divergence {number(result.divergence)}, control {number(result.control_divergence)}"
+    parts: list[RenderableType] = [listing, "", Text(plain(after)), Text(figures, style="dim"), ""]
+    for when, continuation in (("before", result.continuation_before), ("after", result.continuation_after)):
+        if continuation is not None:
+            parts += [heading(f"continuation {when}"), Text(plain(continuation), overflow="fold"), ""]
+    return parts
+
+
+def _curve(results: list[Steered]) -> list[RenderableType]:
+    """Return a line a strength: the first answer's value, as a figure and a length, beside the control."""
+    first = max(results[0].answers, key=lambda answer: answer.before).name
+    curve = table(plain(first), title="strength")
+    curve.add_column(width=24)
+    for head in ("control", "prediction", "control flips"):
+        curve.add_column(Text(head), justify="right")
+    values = [next(answer for answer in result.answers if answer.name == first) for result in results]
+    most = max((abs(answer.after) for answer in values), default=1.0) or 1.0
+    scale = 1.0 if all(0 <= answer.after <= 1 for answer in values) else most
+    for result, answer in zip(results, values, strict=True):
+        curve.add_row(
+            f"{result.strength:g}", number(answer.after), Bar(max(answer.after, 0) / scale),
+            number(answer.control), Text(plain(result.prediction_after)), percent(result.control_flips),
+        )  # fmt: skip
+    return [curve, ""]

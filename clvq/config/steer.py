@@ -1,0 +1,44 @@
+"""The settings of `clvq steer`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from clvq.config.settings import DEVICE, NOT_NEGATIVE, POSITIVE, Bounds, Settings, stated
+from clvq.errors import ClvqError
+
+Where = Literal["words", "concept", "all"]
+
+
+@dataclass(frozen=True)
+class SteerConfig(Settings):
+    """Which concepts are taken out of a text and put into it, where, and what that is compared with."""
+
+    strength: float = stated(
+        1.0,
+        "How many times the concepts of --add are put in; without --add, how much of those of --remove is taken out "
+        "(1 is all).",
+        Bounds(at_least=0),
+    )
+    at: Where = stated(
+        "words",
+        "Where the states are edited. words: at every word; concept: at the words that have a code of --remove; all: "
+        "at every token, and at those that are generated.",
+    )
+    draws: int = stated(20, "Number of random steps of the same length, as a control.", POSITIVE)
+    seed: int = stated(0, "Seed of these steps.", NOT_NEGATIVE)
+    tokens: int = stated(0, "Number of tokens to generate, before and after; for causal language models.", NOT_NEGATIVE)
+    model: str | None = stated(
+        None,
+        "Folder or hub id where the language model is now, if it was moved. It must be the model that the checkpoint "
+        "was made from [where it was].",
+        result=False,
+    )
+    device: str | None = stated(None, DEVICE, result=False)
+    trust_remote_code: bool = stated(False, "Allow Python code that comes with a hub model to run.", result=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.strength != self.strength or self.strength == float("inf"):
+            raise ClvqError(f"--strength must be a finite number; it is {self.strength}.")

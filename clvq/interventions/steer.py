@@ -1,0 +1,269 @@
+"""`steer`: what a text's prediction and continuation are before and after steering, beside steps of the same length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clvq.activations.new_text import new_rows, tokenize
+from clvq.activations.source import source_model
+from clvq.concepts.codebook import Codebook, codebook
+from clvq.concepts.directions import concept_space
+from clvq.concepts.records import Record
+from clvq.config import SteerConfig
+from clvq.config.prompts import TEXT
+from clvq.config.signatures import takes
+from clvq.device import Runtime
+from clvq.errors import ClvqError
+from clvq.interventions.controls import Owner, Pools, controlled
+from clvq.interventions.edits import Edit, Step
+from clvq.interventions.steering import Steering, editing
+from clvq.language_model.tokenization import TokenizedSentence
+from clvq.language_model.upper_layers import Inputs, UpperLayers
+from clvq.progress import Report, silent
+from clvq.training.checkpoint import Checkpoint, read_checkpoint
+
+ANSWERS = 5
+"""Answers that are shown, where a model has more."""
+_NO_POOLS = Pools(np.zeros(0, np.int64), {}, {})
+
+
+@dataclass(frozen=True)
+class Answer(Record):
+    """An answer of the model: its probability, or its score, in the text as it is and as it is steered."""
+
+    name: str
+    before: float
+    after: float
+    control: float
+    """Mean over the random steps of the same length."""
+    control_low: float
+    control_high: float
+    """The range of the middle 90% of those steps."""
+
+
+@dataclass(frozen=True)
+class Steered(Record):
+    """A text before and after steering."""
+
+    text: str
+    remove: list[int]
+    add: list[int]
+    strength: float
+    edited_words: int
+    """Words whose states were edited."""
+    distance: float
+    """Mean length of the step that a token's state took, in the language model's own units."""
+    prediction_before: str
+    prediction_after: str
+    flipped: bool
+    divergence: float
+    """KL of the answers before and after, in nats; of a score its squared change in standard deviations."""
+    control_flips: float
+    """Share of the random steps that flip the prediction."""
+    control_divergence: float
+    answers: list[Answer]
+    continuation_before: str | None
+    continuation_after: str | None
+    """What a causal language model goes on with; None where nothing was generated."""
+
+
+@takes(SteerConfig)
+def steer(
+    checkpoint: Checkpoint | str | Path,
+    text: str,
+    *,
+    remove: Sequence[int] = (),
+    add: Sequence[int] = (),
+    progress: Report = silent,
+    **settings: object,
+) -> Steered:
+    """Take concepts out of a text inside the language model, put others in, and return what the model then says.
+
+        steered = clvq.steer("run/L4-L8", "a slow , lifeless film", remove=[12], add=[40], strength=2)
+        print(steered.prediction_before, "->", steered.prediction_after)
+
+    Beside it are steps of the same length at the same tokens along random directions that are distributed as the
+    training words are, one direction a step for the whole text. ClvqError for a code that is dead or does not exist,
+    for a text without words, and for a model that predicts nothing; MismatchError for another model.
+
+    Args:
+        checkpoint: A checkpoint, or its folder.
+        text: The text.
+        remove: Codes of the concepts that are taken out.
+        add: Codes of the concepts that are put in.
+    """
+    config = SteerConfig.resolve(**settings)
+    if not isinstance(checkpoint, Checkpoint):
+        checkpoint = read_checkpoint(checkpoint)
+    steered = SteeredText.read(checkpoint, text, config, tuple(remove), tuple(add), progress)
+    return steered.at(config.strength)
+
+
+@dataclass(frozen=True)
+class SteeredText:
+    """A text in its language model, ready to be steered at any strength."""
+
+    book: Codebook
+    upper: UpperLayers
+    steering: Steering
+    config: SteerConfig
+    text: str
+    sentence: TokenizedSentence
+    inputs: Inputs
+    states: Tensor
+    """[1, T, D] at the input layer."""
+    positions: list[int]
+    """Tokens whose states are edited."""
+    edited_words: int
+
+    @classmethod
+    @torch.no_grad()
+    def read(
+        cls,
+        checkpoint: Checkpoint,
+        text: str,
+        config: SteerConfig,
+        remove: tuple[int, ...],
+        add: tuple[int, ...],
+        progress: Report = silent,
+    ) -> SteeredText:
+        """Run the model below the input layer. ClvqError where nothing in the text is to be edited."""
+        described = checkpoint.description()
+        runtime = Runtime(config.device, trust_remote_code=config.trust_remote_code, model=config.model)
+        model = source_model(
+            described, runtime, progress, made=checkpoint.config["provenance"]["model"], by=checkpoint.path
+        )
+        upper = UpperLayers(model, checkpoint.input_layer)
+        if config.tokens and not upper.target.reads_next_token:
+            raise ClvqError(f"--tokens is for causal language models, and {model.model_id} is none.")
+        steering = Steering(concept_space(checkpoint, device=model.device, progress=progress), remove, add)
+        joined = model.input_format.joined({TEXT: text})
+        (sentence,) = tokenize(model, described, [joined])
+        if not sentence.words:
+            raise ClvqError(f"There is no word in {text!r} that the tokenizer of {model.model_id} keeps.")
+        rows = new_rows(model, described, [sentence], (checkpoint.input_layer, checkpoint.output_layer))
+        states_of_words = rows.of_words(range(len(rows.sinks)))[0]
+        codes = checkpoint.load().to(model.device).assign(rows.states[checkpoint.input_layer][None])[0].tolist()
+        chosen = [
+            word
+            for word, row in enumerate(states_of_words)
+            if row is not None and (config.at != "concept" or codes[row] in remove)
+        ]
+        if config.at == "all":
+            positions = list(range(len(sentence.input_ids)))
+        else:
+            positions = [t for word in chosen for t in sentence.word_tokens[word] if t != sentence.first_token]
+        if not positions:
+            named = ", ".join(map(str, remove)) or "none"
+            raise ClvqError(f"No word of the text is to be edited: --at {config.at}, codes to remove {named}.")
+        inputs = upper.inputs([sentence])
+        book = codebook(checkpoint, progress=progress)
+        return cls(book, upper, steering, config, joined, sentence, inputs, upper.states(inputs), positions,
+                   len(chosen))  # fmt: skip
+
+    @torch.no_grad()
+    def at(self, strength: float) -> Steered:
+        """Return what the model says when it is steered at a strength."""
+        steering, target = self.steering.with_strength(strength), self.upper.target
+        before = self.states[0, self.positions].float()
+        after = steering.apply(before)
+        clean = self.upper.scores(self.states, self.inputs)
+        answer = int(target.answers(clean)[0])
+        changed = self._scores(after)
+        controls = torch.cat([self._scores(moved) for moved in self._controls(steering, before, after, answer)])
+        flips, divergences = self._compared(clean, controls)
+        (flipped,), (divergence,) = self._compared(clean, changed)
+        return Steered(
+            text=self.text,
+            remove=list(steering.remove),
+            add=list(steering.add),
+            strength=strength,
+            edited_words=self.edited_words,
+            distance=float(torch.linalg.vector_norm(after - before, dim=1).mean()),
+            prediction_before=target.name(answer),
+            prediction_after=target.name(int(target.answers(changed)[0])),
+            flipped=bool(flipped),
+            divergence=divergence,
+            control_flips=float(np.mean(flips)),
+            control_divergence=float(np.mean(divergences)),
+            answers=self._answers(clean, changed, controls),
+            continuation_before=self._continuation(None),
+            continuation_after=self._continuation(steering),
+        )
+
+    def _scores(self, after: Tensor) -> Tensor:
+        """Return the scores `[1, C]` with the states `[N, D]` in place of those at the edited tokens."""
+        states = self.states.clone()
+        states[0, self.positions] = after.to(states.dtype)
+        return self.upper.scores(states, self.inputs)
+
+    def _controls(self, steering: Steering, before: Tensor, after: Tensor, answer: int) -> list[Tensor]:
+        """Return states `[N, D]` moved as far along random directions, one of them a draw."""
+        count = len(before)
+        zeros = torch.zeros(count, dtype=torch.long, device=before.device)
+        step = Step(Edit(steering.space), before, steering.basis(count), after, zeros + answer)
+        owners = [Owner(0, -1, answer)]
+        return [
+            controlled("coherent", step, owners, zeros, zeros, _NO_POOLS, (self.config.seed, draw))
+            for draw in range(self.config.draws)
+        ]
+
+    def _compared(self, clean: Tensor, changed: Tensor) -> tuple[list[bool], list[float]]:
+        """Return whether each of changed scores `[M, C]` is another answer, and how far it is from the clean one."""
+        target = self.upper.target
+        own = target.compared(clean).expand(len(changed), -1)
+        others = target.compared(changed)
+        return target.flipped(own, others).tolist(), target.divergence(own, others).tolist()
+
+    def _answers(self, clean: Tensor, changed: Tensor, controls: Tensor) -> list[Answer]:
+        target = self.upper.target
+        before, after, others = (target.stored(scores).double().cpu() for scores in (clean, changed, controls))
+        shown = list(range(target.count))
+        if target.count > ANSWERS:
+            likeliest = torch.maximum(before[0], after[0]).topk(ANSWERS).indices.tolist()
+            shown = sorted(likeliest, key=lambda answer: -float(before[0, answer]))
+        return [
+            Answer(
+                target.name(answer),
+                float(before[0, answer]),
+                float(after[0, answer]),
+                float(others[:, answer].mean()),
+                *np.quantile(others[:, answer].numpy(), (0.05, 0.95)).tolist(),
+            )
+            for answer in shown
+        ]
+
+    def _continuation(self, steering: Steering | None) -> str | None:
+        """Return what the model goes on with, greedily; with the text's states steered, or, where all are to be, the
+        generated ones too."""
+        if not self.config.tokens:
+            return None
+        model, prompt = self.upper.model, self.inputs.input_ids
+        seen = 0
+
+        def edit(states: Tensor) -> Tensor:
+            nonlocal seen
+            assert steering is not None
+            places = [place - seen for place in self.positions if seen <= place < seen + len(states)]
+            if self.config.at == "all" and seen >= prompt.shape[1]:
+                places = list(range(len(states)))
+            seen += len(states)
+            edited = states.clone()
+            if places:
+                edited[places] = steering.apply(states[places])
+            return edited
+
+        hooked = nullcontext() if steering is None else editing(model.locate(self.upper.layer), edit)
+        with hooked:
+            output = model.model.generate(
+                input_ids=prompt, attention_mask=self.inputs.attention_mask, do_sample=False, num_beams=1,
+                max_new_tokens=self.config.tokens, pad_token_id=self.inputs.pad,
+            )  # fmt: skip
+        return str(model.tokenizer.decode(output[0, prompt.shape[1] :], skip_special_tokens=True))
