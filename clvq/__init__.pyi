@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from clvq.activations.estimate import Estimate as Estimate
 from clvq.activations.store import ActivationStore as ActivationStore
 from clvq.concepts.assign import AssignedText
 from clvq.concepts.codebook import Codebook as Codebook
@@ -129,6 +130,116 @@ def codebook(
         checkpoint: A checkpoint, or its folder.
         overwrite: Find the concepts again, and replace the stored ones.
         progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
+    """
+
+def estimate(
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    progress: Report | bool | None = None,
+    model: str = "demo",
+    revision: str | None = None,
+    dataset: str = "demo",
+    subset: str | None = None,
+    split: str | None = None,
+    eval_dataset: str | None = None,
+    eval_split: str | None = None,
+    text_column: str | None = None,
+    text_pair_column: str | None = None,
+    prompt: str | None = None,
+    chat: bool = False,
+    rows_from: str | None = None,
+    keep_prompt: bool = False,
+    label_column: str | None = None,
+    label_map: str | None = None,
+    delimiter: str | None = None,
+    quoting: Literal["quoted", "none"] | None = None,
+    header: bool | None = None,
+    randomize_model: bool = False,
+    layers: int | Sequence[int] = (),
+    max_sentences: int | None = None,
+    max_length: int | None = None,
+    label_words: str | None = None,
+    target: str | None = None,
+    against: str | None = None,
+    unit: Literal["word", "token"] = "word",
+    words: Literal["text", "whitespace"] = "text",
+    pooling: Literal["last", "mean", "first"] = "last",
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32",
+    keep_sinks: bool = False,
+    streaming: bool = False,
+    seed: int = 0,
+    batch_tokens: int = 4096,
+    device: str | None = None,
+    trust_remote_code: bool = False,
+) -> Estimate:
+    """Return what `extract` would take with the same arguments: rows, bytes and time. Nothing is written.
+
+        print(clvq.estimate("run/activations", model="demo", dataset="demo", layers=(4, 8)))
+
+    The model is loaded, and runs for a few seconds over a sample of the corpus. The errors are those of `extract`.
+
+    Args:
+        path: Folder that the activations would be in.
+        overwrite: As if the activations that the folder holds were replaced.
+        progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
+        model: Language model: a hub id (user/name or user/name@revision), a local folder, or demo, the
+            bundled model.
+        revision: Branch, tag or commit of a model from the hub [its main branch].
+        dataset: Corpus: a hub id, a local folder, a file (.jsonl .csv .tsv .parquet .txt, also
+            compressed), or demo, the bundled reviews.
+        subset: Subset (configuration) of a dataset from the hub.
+        split: Split of the corpus to train on [train, or the only split].
+        eval_dataset: Corpus that the evaluation split comes from [the same corpus].
+        eval_split: Split to evaluate on [validation, dev or test; without these a tenth of the training
+            split is held out].
+        text_column: Column of the corpus with the text; text.en is the field en inside the column text
+            [recognised by its name].
+        text_pair_column: Column with the second text of each sentence, for a model of sentence pairs,
+            or for {text_pair} in a prompt [for a prompt with {text_pair}: recognised by its name].
+        prompt: Prompt that texts are put into, or a file that holds it: {text} stands for the text,
+            {text_pair} for the second text, and the name of any other column in braces for its value.
+            The words of the prompt get no rows, and a long text is cut, never the prompt. The line end
+            at the end of a file does not count.
+        chat: Put the prompt through the tokenizer's chat template, as a message of the user. What
+            stands above a line of three hyphens (---) in the prompt is the system message.
+        rows_from: Which of several texts have words that get rows, separated by commas: text, text_pair
+            or other columns in the prompt [text and text_pair].
+        keep_prompt: Give the words of the prompt rows too; they count like words of the text.
+        label_column: Column of the corpus with the label; none: the corpus has no labels [recognised by
+            its name].
+        label_map: The class of each value in the label column, such as neg=0,pos=1. A class is given by
+            its number or by its name in the model; none means no label [a number is a class; a name is
+            the name of a class of the model].
+        delimiter: Separator of the fields in a .csv, .tsv or .txt file: a character, or comma,
+            semicolon, tab or pipe; none: each line is a text [recognised].
+        quoting: Meaning of double quotes in such a file. quoted: they enclose fields, as in the CSV
+            standard; none: they are characters like any other [recognised].
+        header: Whether the first line of such a file holds the names of the columns [yes, if one is a
+            usual name].
+        randomize_model: Put the values of each of the model's weights into a random order, as a control
+            that knows nothing.
+        layers: Layers to store, numbered as in hidden_states: 0 is the embeddings.
+        max_sentences: Largest number of sentences of each split, drawn at random [all sentences].
+        max_length: Largest number of tokens of a sentence [the model's limit].
+        label_words: With a causal language model: the word that stands for each label, such as
+            'negative=" bad",positive=" good"'; a leading space counts. The likeliest word behind the
+            text is the prediction. A word can have several tokens.
+        target: With a causal language model: the next token whose logit is asked for after each text,
+            such as ' good'; a leading space counts [the likeliest token].
+        against: With --target: another token, whose logit is subtracted from that of the first [none].
+        unit: What a stored row stands for: a word, or a token (for scripts without spaces).
+        words: How a text is split into words. text: by clvq's own rules; whitespace: at white space,
+            for a text that is tokenised already (or is a list of tokens).
+        pooling: State of a word of several sub-words: of its last sub-word, their mean, or of its first
+            sub-word.
+        dtype: Number type in which the states are stored.
+        keep_sinks: Keep attention sinks (rows with an extreme norm) in training and figures.
+        streaming: Stream the corpus instead of loading it first.
+        seed: Seed of the draws that max_sentences and the held-out tenth need.
+        batch_tokens: Number of tokens in a batch of the language model, padding included.
+        device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
+        trust_remote_code: Allow Python code that comes with a hub model to run.
     """
 
 def explain(

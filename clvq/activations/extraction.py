@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clvq.activations.estimate import Estimate, estimated, row_bytes, take_sample
 from clvq.activations.inputs import model_name, refuse_other_settings
 from clvq.activations.store import ActivationStore, SentenceRows
-from clvq.activations.windows import AnySentence, Window, WindowStates, shown_text, windows
+from clvq.activations.windows import Window, WindowStates, windows
 from clvq.activations.writer import ExtractionJob, StoreWriter, clear, drop_unfinished
 from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS
 from clvq.config import ExtractConfig
@@ -35,7 +35,6 @@ from clvq.storage import free_bytes, locked, size_text
 
 SAVE_SECONDS = 20.0
 """What is read of a window is saved this often. When does not matter: the batches are the same."""
-ESTIMATE_SENTENCES = 256
 
 
 @takes(ExtractConfig)
@@ -53,39 +52,74 @@ def extract(
         path: Folder of the activations. `train` and the other functions look for `activations` beside a checkpoint.
         overwrite: Replace the activations that the folder holds.
     """
-    config = ExtractConfig.resolve(**settings)
-    path = Path(path)
-    if not config.layers:
-        raise ClvqError("No layers are named. Give --layers, such as --layers 4,8.")
+    config, path = _with_layers(settings), Path(path)
     with locked(path):
-        store = None if overwrite else _finished(path)
-        if store is not None:
-            refuse_other_settings(path, store.settings, store.provenance["sources"], config, "finished")
-            if set(config.layers) <= set(store.layers):
-                _drop_leftovers(path, store)
-                progress(Progress("extract", note=f"{path} is up to date."))
-                return store
-        elif not overwrite and UNFINISHED_ACTIVATIONS.exists(path):
-            record = UNFINISHED_ACTIVATIONS.read(path)
-            refuse_other_settings(path, record["settings"], record["sources"], config, "unfinished")
-        model = LanguageModel.load(
-            model_name(config, store),
-            revision=config.revision,
-            device=config.device,
-            trust_remote_code=config.trust_remote_code,
-            max_length=config.max_length,
-            randomized=config.randomize_model,
-            asked=Asked.of_settings(config.as_json()),
-            format_of=_format_of(path, config, store, overwrite),
-            progress=progress,
-        )
-        model.check_layers(config.layers)
-        job = ExtractionJob(path, config, model, store, progress)
+        store = _store_to_extend(path, config, overwrite)
+        if store is not None and set(config.layers) <= set(store.layers):
+            _drop_leftovers(path, store)
+            progress(Progress("extract", note=f"{path} is up to date."))
+            return store
+        job = _job(path, config, store, overwrite, progress)
         source = _source(job)
         if overwrite:
             clear(path)
         _Extraction(job, source, StoreWriter.open(job)).run()
     return ActivationStore(path)
+
+
+@takes(ExtractConfig)
+def estimate(path: str | Path, *, overwrite: bool = False, progress: Report = silent, **settings: Any) -> Estimate:
+    """Return what `extract` would take with the same arguments: rows, bytes and time. Nothing is written.
+
+        print(clvq.estimate("run/activations", model="demo", dataset="demo", layers=(4, 8)))
+
+    The model is loaded, and runs for a few seconds over a sample of the corpus. The errors are those of `extract`.
+
+    Args:
+        path: Folder that the activations would be in.
+        overwrite: As if the activations that the folder holds were replaced.
+    """
+    config, path = _with_layers(settings), Path(path)
+    job = _job(path, config, _store_to_extend(path, config, overwrite), overwrite, progress)
+    return estimated(job, _source(job))
+
+
+def _with_layers(settings: dict[str, Any]) -> ExtractConfig:
+    config = ExtractConfig.resolve(**settings)
+    if not config.layers:
+        raise ClvqError("No layers are named. Give --layers, such as --layers 4,8.")
+    return config
+
+
+def _store_to_extend(path: Path, config: ExtractConfig, overwrite: bool) -> ActivationStore | None:
+    """The finished store that the folder holds, if it counts. MismatchError where the folder was made with other
+    settings."""
+    store = None if overwrite else _finished(path)
+    if store is not None:
+        refuse_other_settings(path, store.settings, store.provenance["sources"], config, "finished")
+    elif not overwrite and UNFINISHED_ACTIVATIONS.exists(path):
+        record = UNFINISHED_ACTIVATIONS.read(path)
+        refuse_other_settings(path, record["settings"], record["sources"], config, "unfinished")
+    return store
+
+
+def _job(
+    path: Path, config: ExtractConfig, store: ActivationStore | None, overwrite: bool, progress: Report
+) -> ExtractionJob:
+    """What is to be done, with the model loaded."""
+    model = LanguageModel.load(
+        model_name(config, store),
+        revision=config.revision,
+        device=config.device,
+        trust_remote_code=config.trust_remote_code,
+        max_length=config.max_length,
+        randomized=config.randomize_model,
+        asked=Asked.of_settings(config.as_json()),
+        format_of=_format_of(path, config, store, overwrite),
+        progress=progress,
+    )
+    model.check_layers(config.layers)
+    return ExtractionJob(path, config, model, store, progress)
 
 
 def stored_settings(path: str | Path) -> dict[str, Any]:
@@ -219,11 +253,6 @@ class _Extraction:
                 "The model itself gives it: check its weights, or leave that sentence out."
             )
 
-    def _row_bytes(self) -> int:
-        """Bytes of a row on disk, over all layers to be written."""
-        size = torch.finfo(getattr(torch, self.job.config.dtype)).bits // 8
-        return sum(self.job.model.width(layer) * size + 4 for layer in self.job.layers)
-
     def _check_disk(self) -> None:
         """States what will be written, judged by a sample of sentences, and refuses where the disk is smaller."""
         if self.job.config.streaming and self.job.store is None:
@@ -232,13 +261,9 @@ class _Extraction:
         needed, sampled = 0.0, list[str]()
         for split in SPLITS:
             total, done = self.source.sentence_count(split), self.writer.sentences_done(split)
-            sentences: Iterable[AnySentence] = self.source.sentences(split)
-            sampled_sentences = islice(sentences, 0, None, max(1, total // ESTIMATE_SENTENCES))
-            texts = [shown_text(sentence, self.job.model) for sentence in sampled_sentences]
-            sampled += texts
-            sample = self.job.model.tokenize(texts, self.job.config.unit, self.job.config.words)
-            rows = sum(len(sentence.words) + 1 for sentence in sample) / max(len(sample), 1)
-            needed += rows * (total - done) * self._row_bytes()
+            sample = take_sample(self.job, self.source, split)
+            sampled += sample.texts
+            needed += sample.rows * (total - done) * row_bytes(self.job)
         if self.job.config.unit == "word" and (note := note_on_script(sampled)):
             self.job.progress(Progress("extract", note=note))
         free = free_bytes(self.job.path)

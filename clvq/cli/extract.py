@@ -18,6 +18,7 @@ from clvq.progress import Progress, Report
 from clvq.storage import size_text
 
 if TYPE_CHECKING:
+    from clvq.activations.estimate import Estimate
     from clvq.activations.store import ActivationStore
     from clvq.corpus.taken import TakenColumns
 
@@ -42,6 +43,9 @@ def extract(
     *,
     run: Run = DEFAULT_RUN,
     overwrite: Annotated[bool, "Replace the activations in the run folder."] = False,
+    dry_run: Annotated[
+        bool, "Only tell rows, bytes and minutes, from a sample over which the model runs; nothing is written."
+    ] = False,
     **given: Any,
 ) -> Result:
     """Run a language model over a corpus and store the hidden states of the words.
@@ -55,12 +59,23 @@ def extract(
     settings = extraction_settings(run, given, report, overwrite=overwrite)
     if not settings.get("layers"):
         raise UsageError("--layers must be given, such as --layers 4,8 (0 is the embeddings).")
+    if dry_run:
+        estimate = clvq.estimate(run / ACTIVATIONS_FOLDER, overwrite=overwrite, progress=report, **settings)
+        return Result({"path": str(run / ACTIVATIONS_FOLDER), **estimate.as_json()}, _estimated(estimate))
     store = clvq.extract(run / ACTIVATIONS_FOLDER, overwrite=overwrite, progress=report, **settings)
     layers = sorted(store.layers)
     pair = f" --input-layer {layers[0]} --output-layer {layers[-1]}" if len(layers) > 1 else ""
     columns = TakenColumns.of_sentences(store.provenance["corpus"], store.label_names, store.sentences("train"))
     document = _document(store, columns)
     return Result(document, _shown(document, columns), f"Next: clvq train{pair}{run_option(run)}" if pair else None)
+
+
+def _estimated(estimate: Estimate) -> list[RenderableType]:
+    """What --dry-run shows."""
+    counts = table("train", "eval", title="Text")
+    for name in ("sentences", "tokens", "rows"):
+        counts.add_row(name, *(number(count) for count in getattr(estimate, name).values()))
+    return [counts, "", Text(str(estimate)), Text(f"Time was measured over {number(estimate.timed_tokens)} tokens.")]
 
 
 def extraction_settings(run: Path, given: dict[str, Any], report: Report, *, overwrite: bool) -> dict[str, Any]:

@@ -251,3 +251,27 @@ def test_what_other_libraries_print_never_reaches_stdout(
     ended = clvq("extract", *given, "--json")
     assert ended.document["settings"]["layers"] == [1]
     assert "noise\n" in ended.err
+
+
+def test_a_dry_run_tells_what_is_then_written(clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path) -> None:
+    run, arguments = tmp_path / "run", ("--model", bert, "--dataset", corpus, "--layers", "1,3")
+    told = clvq("extract", "--run", run, *arguments, "--dry-run", "--json")
+    assert told.code == 0, told.err
+    assert not run.exists()
+    document = told.document
+    assert document["seconds"] > 0
+    assert document["timed_tokens"] > 0
+    assert clvq("extract", "--run", run, *arguments).code == 0
+    store = ActivationStore(run / "activations")
+    shards = sum(file.stat().st_size for file in store.path.glob("*.safetensors"))
+    assert 0.9 * shards < document["bytes"] < 1.1 * shards
+    for split in ("train", "eval"):
+        assert document["sentences"][split] == store.sentence_count(split)
+        assert document["rows"][split] == store.manifest["splits"][split]["counts"]["rows"]
+    before = files_of(run)
+    added = clvq("extract", "--run", run, "--layers", "2", "--dry-run", "--json")
+    assert added.document["rows"] == document["rows"]
+    assert added.document["bytes"] == document["bytes"] // 2
+    nothing = clvq("extract", "--run", run, "--dry-run")
+    assert "0 B of" in nothing.out or "0 bytes of" in nothing.out
+    assert files_of(run) == before

@@ -1,0 +1,124 @@
+"""What an extraction will take: rows, bytes and time, judged by a sample of sentences before anything is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+import torch
+
+from clvq.activations.store import ActivationStore
+from clvq.activations.windows import AnySentence, shown_text
+from clvq.activations.writer import ExtractionJob
+from clvq.corpus.splits import SPLITS, Corpus
+from clvq.language_model.tokenization import TokenizedSentence
+from clvq.storage import free_bytes, size_text
+
+SAMPLE_SENTENCES = 256
+"""At least so many sentences of each split are looked at, spread over it evenly."""
+TIMED_SECONDS = 5.0
+"""The model runs over the sample for so long, at most once through, and at least for one batch."""
+
+
+class Sample(NamedTuple):
+    """Some sentences of a split, as the model reads them."""
+
+    texts: list[str]
+    sentences: list[TokenizedSentence]
+
+    @property
+    def rows(self) -> float:
+        """Mean number of rows of a sentence."""
+        return sum(len(sentence.words) + 1 for sentence in self.sentences) / max(len(self.sentences), 1)
+
+    @property
+    def tokens(self) -> float:
+        """Mean number of tokens that the model reads of a sentence."""
+        return sum(len(sentence.input_ids) for sentence in self.sentences) / max(len(self.sentences), 1)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What an extraction will take, as `clvq.estimate` gives it."""
+
+    sentences: dict[str, int]
+    """Of each split, like the next two."""
+    tokens: dict[str, int]
+    """That the model reads; those of a prompt count each time."""
+    rows: dict[str, int]
+    bytes: int
+    """To be written, over all layers."""
+    free_bytes: int
+    """On the disk of the folder."""
+    seconds: float
+    """That the model takes over both splits on this machine."""
+    timed_tokens: int
+    """Over which the time was measured."""
+
+    def __str__(self) -> str:
+        rows, minutes = sum(self.rows.values()), self.seconds / 60
+        return (
+            f"About {rows:,} rows, {size_text(self.bytes)} of {size_text(self.free_bytes)} that are free, and "
+            f"{minutes:.1f} minutes of the model."
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures by their names."""
+        return asdict(self)
+
+
+def take_sample(job: ExtractionJob, source: Corpus | ActivationStore, split: str) -> Sample:
+    """Return sentences that are spread evenly over a split."""
+    sentences: Iterable[AnySentence] = source.sentences(split)
+    some = islice(sentences, 0, None, max(1, source.sentence_count(split) // SAMPLE_SENTENCES))
+    texts = [shown_text(sentence, job.model) for sentence in some]
+    return Sample(texts, job.model.tokenize(texts, job.config.unit, job.config.words))
+
+
+def row_bytes(job: ExtractionJob) -> int:
+    """Return the bytes of a row on disk, over all layers to be written."""
+    size = torch.finfo(getattr(torch, job.config.dtype)).bits // 8
+    return sum(job.model.width(layer) * size + 4 for layer in job.layers)
+
+
+def estimated(job: ExtractionJob, source: Corpus | ActivationStore) -> Estimate:
+    """Return what the job will take; the model runs for a few seconds."""
+    counts = {split: source.sentence_count(split) for split in SPLITS}
+    samples = {split: take_sample(job, source, split) for split in SPLITS}
+    rows = {split: round(samples[split].rows * count) for split, count in counts.items()}
+    tokens = {split: round(samples[split].tokens * count) for split, count in counts.items()}
+    seconds, timed = _timed(job, [sentence for sample in samples.values() for sentence in sample.sentences])
+    return Estimate(
+        sentences=counts,
+        tokens=tokens,
+        rows=rows,
+        bytes=sum(rows.values()) * row_bytes(job),
+        free_bytes=free_bytes(job.path),
+        seconds=seconds / max(timed, 1) * sum(tokens.values()),
+        timed_tokens=timed,
+    )
+
+
+def _timed(job: ExtractionJob, sentences: list[TokenizedSentence]) -> tuple[float, int]:
+    """Seconds that the model took over some sentences, and their tokens; its first batch warms it up."""
+    if not job.layers:
+        return 0.0, 0
+    batches = list(job.model.batches(sentences, job.config.batch_tokens))
+    spent, tokens = 0.0, 0
+    # Batches come by length; every third first, so that what is timed is a mixture.
+    mixed = [at for first in range(min(3, len(batches))) for at in range(first, len(batches), 3)]
+    for number, at in enumerate([*mixed[:1], *mixed]):
+        chosen = [sentences[index] for index in batches[at]]
+        started = time.perf_counter()
+        result = job.model.run(chosen, job.layers, job.config.pooling, predict=job.predicts)
+        for values in result.hidden.values():
+            values.to("cpu", torch.float32)  # waits for the device
+        if number:
+            spent += time.perf_counter() - started
+            tokens += sum(len(sentence.input_ids) for sentence in chosen)
+        if spent > TIMED_SECONDS:
+            break
+    return spent, tokens
