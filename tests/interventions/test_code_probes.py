@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 
@@ -15,6 +16,7 @@ from clvq.concepts.directions import concept_space
 from clvq.interventions.code_probes import SPLITS, CodeProbes, Score
 from clvq.interventions.probe_rows import probe_rows
 from clvq.interventions.text_codes import TextStates, text_codes, text_states
+from clvq.models.sae import TopKSae
 
 CLASSES = ("a", "b", "c")
 
@@ -152,3 +154,34 @@ def test_texts_are_means_over_their_words(tiny_store: clvq.ActivationStore, tmp_
         assert texts.states[number] == pytest.approx(mean, rel=1e-5)
         assert active[number] == pytest.approx(np.bincount(assigned[words], minlength=12) / len(words))
     assert texts.attributes["colour"].tolist() == ["red" if one == written[0] else "" for one in written]
+
+
+@pytest.mark.parametrize("method", ["sae", "crosslayer-sae"])
+def test_latents_are_as_active_as_the_encoder_says(
+    tiny_store: clvq.ActivationStore, tmp_path: Path, method: str
+) -> None:
+    """What is taken out with all latents of a word is its reconstruction without the bias; across layers, an atom is
+    the step that raises its own latent by 1."""
+    (tmp_path / "activations").symlink_to(tiny_store.path)
+    checkpoint = clvq.train(
+        tmp_path / "activations", path=tmp_path / "sae", method=method, codebook_size=8, input_layer=2, output_layer=4,
+        epochs=1, batch_sentences=16,
+    )  # fmt: skip
+    model, space = checkpoint.load(), concept_space(checkpoint)
+    assert isinstance(model, TopKSae)
+    (_, shard), *_ = tiny_store.rows("eval", 2).shards()
+    rows = shard[:40].float()
+    values, latents = space.activations(rows)
+    assert values.shape == latents.shape == (40, model.k)
+    scaled = rows * model.input_scale
+    with torch.no_grad():
+        expected = model.preactivations(scaled).relu()
+        assert torch.allclose(values, expected.gather(1, latents), atol=1e-4)
+        if method == "sae":
+            taken = torch.einsum("nk,nkd->nd", values, space.atoms[latents])
+            assert torch.allclose(taken, model.reconstruct(rows) - model.bias / model.input_scale, atol=1e-3)
+        else:
+            raised = model.preactivations((rows[:1] + space.atoms) * model.input_scale) - model.preactivations(
+                scaled[:1]
+            )
+            assert torch.allclose(raised.diagonal(), torch.ones(len(raised)), atol=1e-3)
