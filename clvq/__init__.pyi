@@ -170,6 +170,9 @@ def estimate(
     streaming: bool = False,
     seed: int = 0,
     batch_tokens: int = 4096,
+    model_dtype: Literal["float32", "float16", "bfloat16"] | None = None,
+    load_in: Literal["8bit", "4bit"] | None = None,
+    device_map: Literal["auto"] | None = None,
     device: str | None = None,
     trust_remote_code: bool = False,
 ) -> Estimate:
@@ -238,6 +241,13 @@ def estimate(
         streaming: Stream the corpus instead of loading it first.
         seed: Seed of the draws that max_sentences and the held-out tenth need.
         batch_tokens: Number of tokens in a batch of the language model, padding included.
+        model_dtype: Number type in which the model computes [float32 on a CPU, that of its files on a
+            GPU].
+        load_in: Bits in which the model's weights are kept on a GPU, by the package bitsandbytes [those
+            of their type].
+        device_map: auto: spread a model that does not fit one device over all GPUs and the machine's
+            memory, by the package accelerate. Later commands load it in the same way [all of it on
+            --device].
         device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
         trust_remote_code: Allow Python code that comes with a hub model to run.
     """
@@ -331,6 +341,9 @@ def extract(
     streaming: bool = False,
     seed: int = 0,
     batch_tokens: int = 4096,
+    model_dtype: Literal["float32", "float16", "bfloat16"] | None = None,
+    load_in: Literal["8bit", "4bit"] | None = None,
+    device_map: Literal["auto"] | None = None,
     device: str | None = None,
     trust_remote_code: bool = False,
 ) -> ActivationStore:
@@ -400,6 +413,13 @@ def extract(
         streaming: Stream the corpus instead of loading it first.
         seed: Seed of the draws that max_sentences and the held-out tenth need.
         batch_tokens: Number of tokens in a batch of the language model, padding included.
+        model_dtype: Number type in which the model computes [float32 on a CPU, that of its files on a
+            GPU].
+        load_in: Bits in which the model's weights are kept on a GPU, by the package bitsandbytes [those
+            of their type].
+        device_map: auto: spread a model that does not fit one device over all GPUs and the machine's
+            memory, by the package accelerate. Later commands load it in the same way [all of it on
+            --device].
         device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
         trust_remote_code: Allow Python code that comes with a hub model to run.
     """

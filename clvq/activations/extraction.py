@@ -26,6 +26,7 @@ from clvq.corpus.taken import TakenColumns
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.input_format import InputFormat
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.placement import Placement
 from clvq.language_model.rows import SENTENCE, WORD
 from clvq.language_model.targets import Asked, ClassTarget, LabelTarget
 from clvq.language_model.tokenization import TokenizedSentence
@@ -115,6 +116,7 @@ def _job(
         max_length=config.max_length,
         randomized=config.randomize_model,
         asked=Asked.of_settings(config.as_json()),
+        placement=Placement.of_settings(config.as_json()),
         format_of=_format_of(path, config, store, overwrite),
         progress=progress,
     )

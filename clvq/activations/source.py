@@ -13,6 +13,7 @@ from clvq.errors import MismatchError
 from clvq.language_model.input_format import InputFormat
 from clvq.language_model.location import locate
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.placement import Placement
 from clvq.language_model.targets import Asked, as_stored
 from clvq.progress import Report, silent
 
@@ -47,6 +48,7 @@ def source_model(
         format_of=lambda _tokenizer, _model: InputFormat.from_json(made.get("input_format")),
         randomized=made["fingerprint"].startswith(RANDOMIZED),
         asked=Asked.of_settings(store.settings),
+        placement=Placement.of_settings(store.settings),
         progress=progress,
     )
     model.target = as_stored(model.target, store.target)

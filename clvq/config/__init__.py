@@ -38,6 +38,8 @@ WordMethod = Literal["text", "whitespace"]
 Quoting = Literal["quoted", "none"]
 Pooling = Literal["last", "mean", "first"]
 StorageType = Literal["float32", "float16", "bfloat16"]
+LowBits = Literal["8bit", "4bit"]
+DeviceMap = Literal["auto"]
 Baseline = Literal["padding", "zero"]
 By = Literal["edit", "concept"]
 Controls = Literal["nulls", "all"]
@@ -156,6 +158,17 @@ class ExtractConfig(Settings):
     streaming: bool = stated(False, "Stream the corpus instead of loading it first.")
     seed: int = stated(0, "Seed of the draws that max_sentences and the held-out tenth need.", option=False)
     batch_tokens: int = stated(4096, _BATCH, POSITIVE, result=False)
+    model_dtype: StorageType | None = stated(
+        None, "Number type in which the model computes [float32 on a CPU, that of its files on a GPU]."
+    )
+    load_in: LowBits | None = stated(
+        None, "Bits in which the model's weights are kept on a GPU, by the package bitsandbytes [those of their type]."
+    )
+    device_map: DeviceMap | None = stated(
+        None,
+        "auto: spread a model that does not fit one device over all GPUs and the machine's memory, by the package "
+        "accelerate. Later commands load it in the same way [all of it on --device].",
+    )
     device: str | None = stated(None, DEVICE, result=False)
     trust_remote_code: bool = stated(False, _TRUST)
 

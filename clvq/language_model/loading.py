@@ -28,6 +28,7 @@ from transformers.utils import logging as transformers_logging
 from clvq.artifacts import files_checksum
 from clvq.errors import ClvqError
 from clvq.language_model.advice import advice
+from clvq.language_model.placement import USUAL, Placement
 from clvq.language_model.tokenization import special_ids
 
 
@@ -58,12 +59,18 @@ def explained(name: str) -> Iterator[None]:
 
 
 def load_files(
-    name: str, revision: str | None, device: torch.device, trust_remote_code: bool, next_token: bool = False
+    name: str,
+    revision: str | None,
+    device: torch.device,
+    trust_remote_code: bool,
+    next_token: bool = False,
+    placement: Placement = USUAL,
 ) -> LoadedFiles:
     """Load the model in the local folder or of the hub id `name`; call it inside `explained`.
 
     With `next_token` a causal language model keeps the head that predicts its next token.
     """
+    weights = placement.options(device)
     local = _check_folder(Path(name)) if Path(name).exists() else None
     # One snapshot for every file, even if the branch moves between two downloads.
     commit = None if local else _commit(name, revision)
@@ -73,10 +80,9 @@ def load_files(
     _drop_unusable(config)
     tokenizer = AutoTokenizer.from_pretrained(name, config=config, **options)
     _check_tokenizer(tokenizer, name)
-    dtype: Any = "auto" if device.type == "cuda" else torch.float32
-    loaded, no_head_reason = _load_weights(name, config, dtype, options, next_token)
+    loaded, no_head_reason = _load_weights(name, config, {**weights, **options}, next_token)
     return LoadedFiles(
-        loaded.to(device),
+        loaded if "device_map" in weights else loaded.to(device),
         tokenizer,
         commit,
         folder_fingerprint(local) if local else _digest(f"{name}@{commit}"),
@@ -112,9 +118,7 @@ def _drop_unusable(config: Any) -> None:
             part._attn_implementation = None  # what transformers thinks best
 
 
-def _load_weights(
-    name: str, config: Any, dtype: Any, options: dict[str, Any], next_token: bool
-) -> tuple[Any, str | None]:
+def _load_weights(name: str, config: Any, options: dict[str, Any], next_token: bool) -> tuple[Any, str | None]:
     """The model with its classification head and None, or the base model and why there is no head.
 
     With `next_token` a causal language model comes with its head for the next token instead of as the base model.
@@ -127,9 +131,7 @@ def _load_weights(
         auto = AutoModelForCausalLM
     elif _is_text_encoder(config):
         auto = AutoModelForTextEncoding
-    model, info = auto.from_pretrained(
-        name, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
-    )
+    model, info = auto.from_pretrained(name, config=config, use_safetensors=True, output_loading_info=True, **options)
     base = model.base_model
     prefix = f"{model.base_model_prefix}." if base is not model else ""
     missing = sorted(info["missing_keys"])

@@ -23,6 +23,7 @@ from clvq.language_model.batching import Sharing, batches_by_length, try_sharing
 from clvq.language_model.continuations import ALONE, extended, longest
 from clvq.language_model.input_format import InputFormat
 from clvq.language_model.loading import explained, load_files, split_revision
+from clvq.language_model.placement import USUAL, Placement, device_of
 from clvq.language_model.randomized import randomize
 from clvq.language_model.rows import BatchRows, row_layout
 from clvq.language_model.sites import Site, find_sites, is_causal, length_limit, no_cache, watch
@@ -77,7 +78,7 @@ class LanguageModel:
         """Whether `model` is a language model with the head that predicts the next token."""
         self.config = model.config
         self.architecture: str = (self.config.architectures or [type(model).__name__])[0]
-        self.device: torch.device = model.device
+        self.device: torch.device = device_of(model)
         self.dtype: torch.dtype = model.dtype
         self._text_config = self.config.get_text_config()
         self.config.return_dict = self._text_config.return_dict = True  # whatever its file says: outputs have names
@@ -122,22 +123,26 @@ class LanguageModel:
         next_token: bool = False,
         randomized: bool = False,
         asked: Asked = NOTHING,
+        placement: Placement = USUAL,
         format_of: Callable[[Any, str], InputFormat] | None = None,
         progress: Report = silent,
     ) -> LanguageModel:
         """Load `model`: a local folder, `user/name`, or `user/name@revision`.
 
         Weights come from safetensors only: in 32 bits, on CUDA in the checkpoint's own type. `device` None is
-        CUDA where there is one, else the CPU. `max_length` counts tokens, special ones included; it may go
-        beyond what the tokenizer says, not beyond what the model takes. With `next_token` a causal language model
-        keeps the head that predicts its next token; hidden states and fingerprint are the same without. So it does
-        where something is `asked` of that head. With `randomized` the values of each weight are in a random order, and
-        the fingerprint says so. `format_of` says what stands around texts, from the tokenizer and the model's name;
-        None: nothing. `progress` is told where not all sentences may share a batch.
+        CUDA where there is one, else the CPU; `placement` asks for another type, fewer bits or several devices.
+        `max_length` counts tokens, special ones included; it may go beyond what the tokenizer says, not beyond what the
+        model takes. With `next_token` a causal language model keeps the head that predicts its next token; hidden
+        states and fingerprint are the same without. So it does where something is `asked` of that head. With
+        `randomized` the values of each weight are in a random order, and the fingerprint says so. `format_of` says what
+        stands around texts, from the tokenizer and the model's name; None: nothing. `progress` is told where not all
+        sentences may share a batch.
         """
         name, revision = split_revision(model, revision)
         with explained(name):
-            files = load_files(name, revision, pick_device(device), trust_remote_code, next_token or bool(asked))
+            files = load_files(
+                name, revision, pick_device(device), trust_remote_code, next_token or bool(asked), placement
+            )
             if randomized:
                 randomize(files.model)
             loaded = cls(
@@ -391,7 +396,7 @@ class LanguageModel:
 
         def keep(layer: int) -> Callable[[Tensor], None]:
             def take(state: Tensor) -> None:
-                captured[layer] = gather(state)
+                captured[layer] = gather(state.to(self.device))
                 if stop and layer == highest:
                     raise _EnoughError
 

@@ -50,12 +50,15 @@ def splice(site: Site, states: Tensor) -> Any:
     if site.side == "input":
 
         def before(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-            return ((states, *args[1:]), kwargs) if args else ((), {**kwargs, "hidden_states": states})
+            here = states.to((args[0] if args else kwargs["hidden_states"]).device)
+            return ((here, *args[1:]), kwargs) if args else ((), {**kwargs, "hidden_states": here})
 
         return site.module.register_forward_pre_hook(before, with_kwargs=True)
 
     def after(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
-        return (states, *output[1:]) if isinstance(output, tuple) else states
+        if isinstance(output, tuple):
+            return (states.to(output[0].device), *output[1:])
+        return states.to(output.device)
 
     return site.module.register_forward_hook(after)
 
@@ -130,7 +133,7 @@ def _same(one: Any, other: Tensor) -> bool:
     return (
         isinstance(one, Tensor)
         and one.shape == other.shape
-        and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+        and torch.allclose(one.to(other.device), other, rtol=0, atol=0, equal_nan=True)
     )
 
 

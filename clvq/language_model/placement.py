@@ -1,0 +1,65 @@
+"""In which type a model computes, in how many bits its weights are kept, and over which devices they are spread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any, NamedTuple, Self
+
+import torch
+
+from clvq.errors import ClvqError
+
+
+class Placement(NamedTuple):
+    """How a model's weights are loaded, where that is not onto one device in the usual type."""
+
+    device_map: str | None = None
+    """`auto`: over all devices, and what does not fit there in the machine's memory, by accelerate."""
+    load_in: str | None = None
+    """`8bit` or `4bit`, by bitsandbytes."""
+    dtype: str | None = None
+    """A type of torch."""
+
+    @classmethod
+    def of_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """Return what the settings of an extraction say, as an activation store holds them too."""
+        return cls(settings.get("device_map"), settings.get("load_in"), settings.get("model_dtype"))
+
+    def options(self, device: torch.device) -> dict[str, Any]:
+        """Return what `from_pretrained` is told. ClvqError where a package or a GPU that it takes is missing."""
+        options: dict[str, Any] = {"dtype": "auto" if device.type == "cuda" else torch.float32}
+        if self.dtype is not None:
+            options["dtype"] = getattr(torch, self.dtype)
+        if self.load_in is not None:
+            if device.type != "cuda":
+                raise ClvqError(f"--load-in {self.load_in} needs a GPU, and the device is {device}. Leave it out.")
+            _need("bitsandbytes", f"--load-in {self.load_in}")
+            from transformers import BitsAndBytesConfig
+
+            options["quantization_config"] = BitsAndBytesConfig(**{f"load_in_{self.load_in}": True})
+            options["device_map"] = {"": device}
+        if self.device_map is not None:
+            options["device_map"] = self.device_map
+        if "device_map" in options:
+            _need("accelerate", "--device-map" if self.device_map else f"--load-in {self.load_in}")
+        return options
+
+
+USUAL = Placement()
+"""Onto one device, in the usual type."""
+
+
+def _need(package: str, option: str) -> None:
+    if find_spec(package) is None:
+        raise ClvqError(f"{option} needs the Python package {package}: pip install {package}, or leave the option out.")
+
+
+def device_of(model: Any) -> torch.device:
+    """Return where a model takes its inputs and gives its outputs, wherever its weights lie."""
+    for module in model.modules():  # the whole model comes first
+        hook = getattr(module, "_hf_hook", None)  # accelerate's
+        for one in getattr(hook, "hooks", [hook]):
+            if (device := getattr(one, "execution_device", None)) is not None:
+                return torch.device(device)
+    return model.device
