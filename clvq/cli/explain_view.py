@@ -57,7 +57,7 @@ def _figures(summary: ExplanationsSummary) -> list[RenderableType]:
         listing.add_row("explained up to the model's length", number(figures.truncated))
     if figures.accuracy is not None:
         listing.add_row("accuracy of the model", percent(figures.accuracy))
-    listing.add_row("share on special tokens, median", percent(figures.median_special_share))
+    listing.add_row("share on tokens that are no words, median", percent(figures.median_special_share))
     listing.add_row("steps, median", number(figures.median_steps, 0))
     listing.add_row("completeness error, median", percent(figures.median_completeness_error))
     bound, most = percent(summary.settings["completeness"]), summary.settings["max_steps"]
@@ -85,7 +85,7 @@ def _sentence(sentence: Explanation, explanations: Explanations) -> list[Rendera
     labelled = summary.label_name(sentence)
     if labelled is not None and sentence.label != sentence.prediction:
         detail += f", labelled {plain(labelled)}"
-    explained = f"{sentence.difference:+.2f} explained, {percent(sentence.special_share)} on special tokens"
+    explained = f"{sentence.difference:+.2f} explained, {percent(sentence.special_share)} on tokens that are no words"
     trust = f"completeness error {percent(sentence.completeness_error)}, {sentence.steps} steps"
     return [
         heading(target, detail),

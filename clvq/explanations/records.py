@@ -53,7 +53,7 @@ class Explanation(Record):
     steps: int
     """Of the integral."""
     special_share: float
-    """Share of the attribution that lies on special tokens."""
+    """Share of the attribution that lies on tokens of no word: special ones, and those of a prompt."""
     words: list[ExplainedWord]
     rationale: list[Span] | None = None
     """What people marked; None where nobody was asked."""

@@ -59,7 +59,7 @@ def test_a_text_with_its_prediction_salient_word_and_concept(clvq: Clvq, run: Pa
         mark = "*" if each.salient else ""
         assert any(line.startswith(f"{each.text}{mark} ") and f"{each.attribution:+.2f}" in line for line in starts)
     assert "attribution: what a word adds to the logit of the prediction" in " ".join(ended.out.split())
-    assert f"explained, {sentence.special_share:.1%} on special tokens" in " ".join(ended.out.split())
+    assert f"explained, {sentence.special_share:.1%} on tokens that are no words" in " ".join(ended.out.split())
     assert not (run / "L1-L3" / "explanations.json").exists()
 
 
