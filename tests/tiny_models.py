@@ -20,6 +20,7 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     AutoTokenizer,
     BertConfig,
     BertTokenizer,
@@ -236,6 +237,18 @@ def with_chat(folder: Path, kind: str) -> Path:
         torch.manual_seed(2)
         model = getattr(transformers, architecture).from_pretrained(folder)
         model.resize_token_embeddings(len(tokenizer))
+    model.save_pretrained(folder)
+    return folder
+
+
+def with_tags(folder: Path, tags: tuple[str, ...]) -> Path:
+    """Replaces the model of a folder by one of its architecture with a head that gives each token a tag."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        names = dict(enumerate(tags))
+        config = AutoConfig.from_pretrained(folder, num_labels=len(tags), id2label=names)
+        model = AutoModelForTokenClassification.from_config(config)
+        torch.nn.init.normal_(model.get_input_embeddings().weight, std=0.2)
     model.save_pretrained(folder)
     return folder
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from clvq.artifacts import model_title
 from clvq.cli.output import Bar, heading, number, percent, plain, table
+from clvq.config import TAG
 from clvq.explanations.records import Agreement, ExplainedWord, Explanation, ExplanationsSummary
 from clvq.explanations.shades import AGAINST, FOR, shade, strongest
 
@@ -82,6 +83,8 @@ def _sentence(sentence: Explanation, explanations: Explanations) -> list[Rendera
     target, detail = plain(sentence.target), sentence.certainty
     if summary.label_names is None and summary.target != target:
         target = f"{summary.target} {repr(sentence.target) if sentence.score is None else target}"
+    if summary.target == TAG:
+        target = f"{plain(sentence.part_name or '')}: {target}"
     labelled = summary.label_name(sentence)
     if labelled is not None and sentence.label != sentence.prediction:
         detail += f", labelled {plain(labelled)}"

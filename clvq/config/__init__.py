@@ -264,6 +264,8 @@ HARD = ("coherent", "own")
 """The controls that count."""
 LABEL = "label"
 """Kind of a target that is asked for each label by itself."""
+TAG = "tag"
+"""Kind of a target that is asked for the tag of each word."""
 SCORES = ("token", "score")
 """Kinds of targets (`Target.kind`) whose answer is a number rather than one of several."""
 

@@ -106,7 +106,7 @@ def _explain_texts(
     labels = [Labels()] * len(texts)
     for batch in explainer.explained(texts, tokenized, labels):
         done.update((explanation.key, explanation) for explanation in batch)
-        progress(Progress("explain", len(done), len(explainer.asked(tokenized, labels)), "sentences"))
+        progress(Progress("explain", len(done), len(explainer.asked(texts, tokenized, labels)), "sentences"))
     sentences = [done[key] for key in sorted(done)]
     summary = ExplanationsSummary.from_json(summarize(explainer, sentences, concepts))
     return Explanations(concepts, summary, sentences)

@@ -14,7 +14,6 @@ from clvq.device import Runtime
 from clvq.errors import ClvqError
 from clvq.explanations.attribution import Attribution, IntegratedAttribution
 from clvq.explanations.records import ExplainedWord, Explanation
-from clvq.language_model.answers import Target
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import UpperLayers
@@ -27,11 +26,6 @@ class Labels(NamedTuple):
 
     label: int | None = None
     answers: list[float] | None = None
-
-    def of_part(self, part: int, target: Target) -> int | None:
-        """Return the label of a part; None without one."""
-        right = target.truth(None, self.answers, part) if target.has_parts else self.label
-        return None if right is None or right < 0 else int(right)
 
 
 class _Text(NamedTuple):
@@ -91,28 +85,38 @@ class Explainer:
         Of a target with parts there is one for each part. Batches follow from all the texts; those that consist of keys
         (see `Explanation.key`) in `done` are left out.
         """
-        asked = self.asked(tokenized, labels)
+        asked = self.asked(texts, tokenized, labels)
         done_before = {position for position, key in enumerate(asked) if key in done}
         sentences = [tokenized[number] for number, _ in asked]
         for batch in self._attribution.batches(sentences, done_before, [part for _, part in asked]):
             keys = [asked[position] for position, _ in batch]
             codes = self._codes([tokenized[number] for number, _ in keys])
+            given = [
+                _Text(number, texts[number], self._label(labels[number], texts[number], tokenized[number], part), part)
+                for number, part in keys
+            ]
             yield [
-                self._explanation(
-                    _Text(number, texts[number], labels[number].of_part(part, self.target), part),
-                    tokenized[number], attribution, word_codes,
-                )
-                for (number, part), (_, attribution), word_codes in zip(keys, batch, codes, strict=True)
-            ]  # fmt: skip
+                self._explanation(text, tokenized[text.number], attribution, word_codes)
+                for text, (_, attribution), word_codes in zip(given, batch, codes, strict=True)
+            ]
 
-    def asked(self, tokenized: Sequence[TokenizedSentence], labels: Sequence[Labels]) -> list[tuple[int, int]]:
-        """Return the keys (text, part) of what is explained: all parts of the texts that have words."""
+    def asked(
+        self, texts: Sequence[str], tokenized: Sequence[TokenizedSentence], labels: Sequence[Labels]
+    ) -> list[tuple[int, int]]:
+        """Return the keys (text, part) of what is explained: the parts of texts with words that the target names."""
         return [
             (number, part)
-            for number, sentence in enumerate(tokenized)
+            for number, (text, sentence, label) in enumerate(zip(texts, tokenized, labels, strict=True))
             if sentence.words
-            for part in self.target.parts(sentence)
+            for part in self.target.asked(sentence, self.target.aligned(text, sentence, label.answers))
         ]
+
+    def _label(self, labels: Labels, text: str, sentence: TokenizedSentence, part: int) -> int | None:
+        """Return the label of a part; None without one."""
+        if not self.target.has_parts:
+            return labels.label
+        right = self.target.truth(None, self.target.aligned(text, sentence, labels.answers), part)
+        return None if right < 0 else int(right)
 
     def with_own_codes(
         self, explanations: Sequence[Explanation], tokenized: Sequence[TokenizedSentence]
@@ -149,7 +153,7 @@ class Explainer:
             ],
             score=None if self.target.is_choice else attribution.confidence,
             part=given.part if self.target.has_parts else None,
-            part_name=self.target.part_name(given.part),
+            part_name=self.target.part_name(given.part, given.text, sentence),
         )
 
     def _codes(self, sentences: list[TokenizedSentence]) -> list[list[int | None]]:

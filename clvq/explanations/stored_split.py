@@ -140,8 +140,9 @@ class StoredSplit:
         head = {**self.identity, "settings": self.config.deciding()}
         write_text(path, "".join(json.dumps(line) + "\n" for line in [head, *(one.as_line() for one in done.values())]))
         labels = [text.labels for text in texts]
-        total = len(explainer.asked(tokenized, labels))
-        batches = explainer.explained([text.text for text in texts], tokenized, labels, done=frozenset(done))
+        written = [text.text for text in texts]
+        total = len(explainer.asked(written, tokenized, labels))
+        batches = explainer.explained(written, tokenized, labels, done=frozenset(done))
         for explanations in batches:
             append_lines(path, [json.dumps(one.as_line()) for one in explanations])
             done.update((one.key, one) for one in explanations)

@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from clvq.artifacts import model_title, short_name
 from clvq.concepts.records import Concept
+from clvq.config import TAG
 from clvq.explanations.page import sentence_html
 from clvq.explanations.records import Explanation, ExplanationsSummary
 from clvq.explanations.results import Explanations
@@ -180,7 +181,13 @@ def _explanation(explanation: Explanation, number: int, explained: ExplanationsS
         **(
             {}
             if explanation.part is None or explained is None
-            else {"id": number, "labelled": explained.label_name(explanation)}
+            else {
+                "id": number,
+                "labelled": explained.label_name(explanation),
+                "target": f"{explanation.part_name}: {explanation.target}"
+                if explained.target == TAG
+                else explanation.target,
+            }
         ),
         "words": words,
         "rationale": explanation.rationale,

@@ -20,7 +20,7 @@ from clvq.artifacts import CONCEPT_EFFECTS
 from clvq.concepts.assignments import SplitText, read_text
 from clvq.concepts.codebook import Codebook, codebook
 from clvq.concepts.directions import concept_space
-from clvq.config import HARD, FaithfulnessConfig
+from clvq.config import HARD, LABEL, FaithfulnessConfig
 from clvq.device import Runtime
 from clvq.errors import ClvqError
 from clvq.explanations.explainer import language_model_of
@@ -113,7 +113,11 @@ def _occurrences(
     for index, (row, tokens) in enumerate(zip(sentences, tokenized, strict=True)):
         if number is not None and not target.has_parts and row.prediction != number:
             continue
-        parts = [part for part in target.parts(tokens) if number is None or not target.has_parts or part == number]
+        right = target.aligned(row.text, tokens, row.answers)
+        parts = target.asked(tokens, right)
+        if number is not None and target.has_parts:
+            numbers = {part: part if target.kind == LABEL else target.truth(None, right, part) for part in parts}
+            parts = [part for part in parts if numbers[part] == number]
         of_sentence = codes[ends[index] - len(row.flags) : ends[index]]
         of_words = [int(code) for code, flag in zip(of_sentence, row.flags, strict=True) if flag & WORD]
         prediction = -1 if row.prediction is None else row.prediction

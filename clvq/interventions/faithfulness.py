@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from clvq.activations.store import ActivationStore
 from clvq.concepts.assignments import SplitText, read_text
-from clvq.config import FaithfulnessConfig
+from clvq.config import LABEL, TAG, FaithfulnessConfig
 from clvq.config.settings import flag
 from clvq.config.signatures import takes
 from clvq.errors import ClvqError, MismatchError
@@ -28,7 +28,6 @@ from clvq.interventions.records import EffectRow, SelectivityRow
 from clvq.interventions.results import EditResults, Results, read_results
 from clvq.interventions.sentence_effects import sentence_effects
 from clvq.interventions.tables import results_of
-from clvq.language_model.targets import LabelTarget
 from clvq.notebook import Shown, data_frame
 from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint, read_checkpoint
@@ -178,8 +177,8 @@ def _checked_label(store: ActivationStore, text: SplitText, label: str | None) -
     number = names.index(label) if label in names else int(label) if label.isdecimal() else -1
     if not 0 <= number < len(names):
         raise ClvqError(f"There is no class {label!r}: the classes are {', '.join(names)}.")
-    if (store.target or {}).get("kind") == LabelTarget.kind:
-        return number  # each sentence is asked for it
+    if (store.target or {}).get("kind") in (LABEL, TAG):
+        return number  # labels are of parts, which explanations have
     if not (text.labels == number).any():
         raise ClvqError(f"No sentence of the evaluation split is of class {names[number]}: there is nothing to edit.")
     return number

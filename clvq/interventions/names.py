@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clvq.config import LABEL, SCORES, FaithfulnessConfig
+from clvq.config import LABEL, SCORES, TAG, FaithfulnessConfig
 
 FIGURE_NAMES = {
     "flips": "flips",
@@ -69,6 +69,11 @@ def note_on_target(kind: str, unit: float | None) -> str | None:
         return (
             "The model is asked for each label by itself, yes or no, so a sentence counts once for each label. In a "
             "table by class, the label stands for the class."
+        )
+    if kind == TAG:
+        return (
+            "The model is asked for the tag of each tagged word, so a sentence counts once for each. The row of "
+            "that word, where its tag is read, stands for the sentence row."
         )
     if kind not in SCORES:
         return None

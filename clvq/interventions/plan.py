@@ -18,7 +18,8 @@ from clvq.interventions.in_model import Plan
 from clvq.interventions.places import Place, Subject
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import SENTENCE
-from clvq.language_model.targets import LabelTarget
+from clvq.language_model.targets import LabelTarget, TagTarget
+from clvq.language_model.tokenization import TokenizedSentence
 
 CURVE = tuple(round(0.1 * step, 1) for step in range(1, 11))
 """Masses of the curve."""
@@ -33,6 +34,7 @@ def subjects_of(
     """
     store = explained.codebook.checkpoint.store()
     first = explained.first(config.limit)
+    tags = explained.summary.target == TagTarget.kind
     of_part = explained.summary.target == LabelTarget.kind
     sentences = [one for one in first if label is None or (one.part if of_part else one.label) == label]
     if not sentences:
@@ -53,16 +55,27 @@ def subjects_of(
         found.append(
             Subject(
                 number=sentence.id,
-                sentence=tokens,
+                sentence=_with_own_row(tokens, sentence.part, model),
                 attributions=[word.attribution for word in sentence.words],
                 codes=[word.code for word in sentence.words],
-                sentence_code=sentence_codes.get(sentence.id),
+                sentence_code=(
+                    sentence.words[sentence.part].code
+                    if tags and sentence.part is not None
+                    else sentence_codes.get(sentence.id)
+                ),
                 prediction=sentence.prediction,
                 label=sentence.label,
                 part=sentence.part or 0,
             )
         )
     return found
+
+
+def _with_own_row(tokens: TokenizedSentence, part: int | None, model: LanguageModel) -> TokenizedSentence:
+    """Return a sentence in which the token where a word's tag is read is that of the sentence row."""
+    if part is None or not isinstance(model.target, TagTarget):
+        return tokens
+    return tokens._replace(sentence_token=model.target.place(tokens, part))
 
 
 def plan_of(

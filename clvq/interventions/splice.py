@@ -107,16 +107,19 @@ class _Splicer:
         settings = self.store.settings
         tokenized = self.model.tokenize([row.text for row in sentences], settings["unit"], settings["words"])
         target = self.upper.target
+        right = [
+            target.aligned(row.text, sentence, row.answers) for row, sentence in zip(sentences, tokenized, strict=True)
+        ]
         able = [
             (number, part)
             for number, sentence in enumerate(tokenized)
             if sentence.input_ids
-            for part in target.parts(sentence)
+            for part in target.asked(sentence, right[number])
         ]
         records: dict[tuple[int, int], dict[str, float]] = {}
         for batch in self.model.batches([tokenized[number] for number, _ in able], batch_tokens):
             keys = [able[index] for index in batch]
-            labels = [target.truth(sentences[number].label, sentences[number].answers, part) for number, part in keys]
+            labels = [target.truth(sentences[number].label, right[number], part) for number, part in keys]
             outcomes = self.outcomes([tokenized[number] for number, _ in keys], labels, [part for _, part in keys])
             records |= dict(zip(keys, outcomes, strict=True))
             self._progress(Progress("splice", len(records), len(able), "sentences"))

@@ -64,9 +64,19 @@ class Target(ABC):
         """Return the numbers of the questions that a text is asked: 0 alone, except where it `has_parts`."""
         return [0]
 
-    def part_name(self, part: int) -> str | None:
-        """Return what a part is called; None where there are no parts."""
+    def asked(self, sentence: TokenizedSentence, answers: Sequence[float] | None) -> list[int]:
+        """Return the parts of a text over which figures are taken, where `answers` (see `aligned`) are right for it."""
+        return self.parts(sentence)
+
+    def part_name(self, part: int, text: str, sentence: TokenizedSentence) -> str | None:
+        """Return what a part of a text is called; None where there are no parts."""
         return None
+
+    def aligned(
+        self, text: str, sentence: TokenizedSentence, answers: Sequence[float] | None
+    ) -> Sequence[float] | None:
+        """Return what is right for each part of a text, from what the corpus says is right for it."""
+        return answers
 
     def truth(self, label: int | None, answers: Sequence[float] | None, part: int) -> float:
         """Return what is right for a part of a text, from its class or its labels of another form: the number of an

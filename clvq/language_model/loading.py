@@ -20,6 +20,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoModelForTextEncoding,
+    AutoModelForTokenClassification,
     AutoTokenizer,
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES
@@ -124,9 +125,12 @@ def _load_weights(name: str, config: Any, options: dict[str, Any], next_token: b
     With `next_token` a causal language model comes with its head for the next token instead of as the base model.
     """
     architecture = _architecture(config)
-    has_head = architecture.endswith("ForSequenceClassification")
+    tags_words = architecture.endswith("ForTokenClassification")
+    has_head = tags_words or architecture.endswith("ForSequenceClassification")
     is_language_model = next_token and architecture.endswith(("ForCausalLM", "LMHeadModel"))
     auto: Any = AutoModelForSequenceClassification if has_head else AutoModel
+    if tags_words:
+        auto = AutoModelForTokenClassification
     if is_language_model:
         auto = AutoModelForCausalLM
     elif _is_text_encoder(config):
@@ -146,7 +150,7 @@ def _load_weights(name: str, config: Any, options: dict[str, Any], next_token: b
         )
     if not has_head:
         kept = model if is_language_model and not in_head else base
-        return kept, f"its files hold {architecture}, which has no sequence classification head"
+        return kept, f"its files hold {architecture}, which has no classification head"
     if in_head or in_pooler:
         return base, f"the head's weights are not in its files ({_few(in_head + in_pooler)} missing)"
     if config.problem_type == "regression" and config.num_labels > 1:

@@ -172,7 +172,7 @@ class LanguageModel:
                 "models. Leave them out, or use such a model."
             )
         if self.no_head_reason is None:
-            return head_target(self.config)
+            return head_target(self.config, self.architecture)
         return asked.target(self.tokenizer, self.model.get_output_embeddings().weight.shape[0]) if answers else None
 
     @property

@@ -8,7 +8,8 @@ a number (`Score`), are in `answers`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +17,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clvq.config import LABEL
+from clvq.config import LABEL, TAG
 from clvq.config.prompts import parse_label_words
 from clvq.errors import ClvqError
 from clvq.language_model.answers import Choice, Score, Target
 from clvq.language_model.continuations import ALONE, Continuation, continuations_of, places_of
 from clvq.language_model.tokenization import TokenizedSentence
+from clvq.language_model.words import find_words
+
+OUTSIDE = "O"
+"""The tag of a word that has none, as named entity recognition writes it."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class LabelTarget(Choice):
     def parts(self, sentence: TokenizedSentence) -> list[int]:
         return list(range(len(self.labels)))
 
-    def part_name(self, part: int) -> str:
+    def part_name(self, part: int, text: str, sentence: TokenizedSentence) -> str:
         return self.labels[part]
 
     def overview(self, output: Tensor) -> Tensor:
@@ -93,6 +98,65 @@ class LabelTarget(Choice):
     def stored(self, scores: Tensor) -> Tensor:
         """Return the probability of each label `[B, L]`, from the logits of `overview`."""
         return scores.sigmoid()
+
+    def as_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "names": self.names}
+
+
+@dataclass(frozen=True)
+class TagTarget(Choice):
+    """The tag that a token classification head gives a word, read at the word's first token.
+
+    A text has a part for each word. The word's own row stands in the place of the sentence row. Figures are taken over
+    tagged words: those whose label is a tag other than `O`; where nothing is labelled, over all words.
+    """
+
+    kind = TAG
+    label_form = "words"
+    has_parts = True
+    tags: tuple[str, ...]
+
+    @property
+    def stored_width(self) -> int:
+        return 0
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.tags)
+
+    def name(self, answer: int, part: int = 0) -> str:
+        return self.tags[answer]
+
+    def parts(self, sentence: TokenizedSentence) -> list[int]:
+        return list(range(len(sentence.words)))
+
+    def asked(self, sentence: TokenizedSentence, answers: Sequence[float] | None) -> list[int]:
+        words = self.parts(sentence)
+        return words if answers is None else [word for word in words if self.is_tag(int(answers[word]))]
+
+    def is_tag(self, number: int) -> bool:
+        """Return whether a number is that of a tag, rather than of none or of `O`."""
+        return number >= 0 and self.tags[number] != OUTSIDE
+
+    def part_name(self, part: int, text: str, sentence: TokenizedSentence) -> str:
+        start, end = sentence.words[part]
+        return text[start:end]
+
+    def aligned(
+        self, text: str, sentence: TokenizedSentence, answers: Sequence[float] | None
+    ) -> Sequence[float] | None:
+        """Return the label of each word that has a row; a corpus has one for whatever white space sets apart."""
+        if answers is None:
+            return None
+        starts = [start for start, _ in find_words(text, "whitespace")]
+        return [answers[bisect_right(starts, start) - 1] for start, _ in sentence.words]
+
+    def place(self, sentence: TokenizedSentence, part: int) -> int:
+        return sentence.word_tokens[part][0]
+
+    def scores(self, output: Tensor, places: Tensor | None = None) -> Tensor:
+        assert places is not None, "which word of each text is asked for must be said"
+        return output[torch.arange(len(output), device=output.device), places]
 
     def as_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "names": self.names}
@@ -263,9 +327,11 @@ NOTHING = Asked()
 """The likeliest next token is asked for."""
 
 
-def head_target(config: Any) -> Target:
-    """Return what a sequence classification head is asked, from the `config` of its model."""
+def head_target(config: Any, architecture: str) -> Target:
+    """Return what a classification head is asked, from the `config` of its model and the name of its class."""
     names = tuple(str(config.id2label.get(number, f"LABEL_{number}")) for number in range(config.num_labels))
+    if architecture.endswith("ForTokenClassification"):
+        return TagTarget(names)
     if config.problem_type == "multi_label_classification":
         return LabelTarget(names)
     if len(names) == 1:

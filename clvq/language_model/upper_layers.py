@@ -91,7 +91,7 @@ class UpperLayers:
     def inputs(self, sentences: Sequence[TokenizedSentence], parts: Sequence[int] | None = None) -> Inputs:
         """The sentences in one batch, as `LanguageModel.batches` gives them; each must have a token.
 
-        Of a target with parts, `parts` says which of them each sentence is asked.
+        Of a target with parts, `parts` says which of them each sentence is asked; ClvqError where it does not.
         """
         lengths = [len(sentence.input_ids) for sentence in sentences]
         if len(lengths) > 1 and not all(self.model.sharing.allows(lengths[0], length) for length in lengths):
@@ -107,7 +107,12 @@ class UpperLayers:
             for row, sentence in enumerate(sentences):
                 fixed[row, list(sentence.fixed_tokens)] = True
         places = None
-        if self.target.has_parts and parts is not None:
+        if self.target.has_parts:
+            if parts is None:
+                raise ClvqError(
+                    f"{self.model.model_id} answers with a {self.target.kind} more than once a text, and this takes "
+                    "one answer a text. `clvq explain` and `clvq faithfulness` ask for each."
+                )
             known = [self.target.place(*asked) for asked in zip(sentences, parts, strict=True)]
             places = torch.tensor(known, device=self.model.device)
         return Inputs(**inputs, pad=pad, fixed=fixed, behind=self._behind(inputs, pad), places=places)

@@ -11,7 +11,12 @@ import pytest
 import tiny_models
 import torch
 from running import SMALL, Clvq
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
 
 import clvq as package
 
@@ -161,6 +166,10 @@ def test_a_head_for_several_labels_through_all_commands(form: str, clvq: Clvq, t
     assert only.document["clean"]["sentences"] == 5
     assert clvq("faithfulness", "--run", run, "--mode", "splice", "--json").document["measured"]["target"] == "label"
     assert clvq("faithfulness", "--run", run, "--by", "concept", "--class", "good").code == 0
+    code = next(word["code"] for word in sentences[0]["words"])
+    assert "answers with a label more than once a text" in refused(
+        clvq, "steer", "The film is slow", "--remove", code, "--run", run
+    )
     assert clvq("report", "--run", run).code == 0
 
 
@@ -186,6 +195,67 @@ def test_a_head_for_one_number_through_all_commands(clvq: Clvq, tmp_path: Path) 
     assert "changes over 1 SD" in " ".join(shown.split()) and "KL" not in shown.replace("in place of KL", "")
     assert clvq("faithfulness", "--run", run, "--by", "concept").code == 0
     assert clvq("report", "--run", run).code == 0
+
+
+def tagged(path: Path) -> Path:
+    """A corpus of lists of tokens, each with a tag: films and stories are things, good ones are praised."""
+    things = {"film": 1, "story": 1, "script": 1, "good!": 2, "wonderful?": 2}
+    rows = [
+        {"tokens": text.split(), "ner_tags": [things.get(word, 0) for word in text.split()]}
+        for text in tiny_models.made_sentences()[::5]
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return path
+
+
+@pytest.mark.slow
+def test_a_head_that_tags_words_through_all_commands(clvq: Clvq, tmp_path: Path) -> None:
+    model, run = tmp_path / "model", tmp_path / "run"
+    tags = ("O", "THING", "PRAISE")
+    tiny_models.with_tags(tiny_models.tiny_bert(model, layers=2), tags)
+    ended = clvq("extract", "--run", run, "--model", model, "--dataset", tagged(tmp_path / "c.jsonl"), "--layers",
+                 "1,2", "--text-column", "tokens", "--label-column", "ner_tags", "--words", "whitespace",
+                 "--json")  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert ended.document["target"] == {"kind": "tag", "names": list(tags), "unit": None}
+    rows = list(package.ActivationStore(run / "activations").sentences("eval"))
+    ended = clvq("train", "--run", run, "--input-layer", 1, "--output-layer", 2, "--epochs", 1, *SMALL)
+    assert ended.code == 0, ended.err
+    ended = clvq("explain", "--run", run, "--steps", "4", "--limit", 6, "--json")
+    assert ended.code == 0, ended.err
+    sentences = ended.document["sentences"]
+    expected = [(number, word) for number, row in enumerate(rows[:6]) for word, tag in enumerate(row.answers) if tag]
+    assert [(one["id"], one["part"]) for one in sentences] == expected
+    plain = AutoModelForTokenClassification.from_pretrained(model).eval()
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    for one in sentences:
+        words = one["text"].split()
+        encoded = tokenizer(words, is_split_into_words=True, return_tensors="pt")
+        with torch.no_grad():
+            chances = plain(**encoded).logits[0, encoded.word_ids().index(one["part"])].softmax(0)
+        assert one["part_name"] == words[one["part"]]
+        assert (one["prediction"], one["target"]) == (int(chances.argmax()), tags[int(chances.argmax())])
+        assert one["probability"] == pytest.approx(float(chances.max()), abs=1e-4)
+        assert one["label"] == rows[one["id"]].answers[one["part"]] and one["completeness_error"] < 0.05
+    document = clvq("faithfulness", "--run", run, "--draws", 1, "--at", "all,sentence", "--json").document
+    assert document["clean"]["sentences"] == len(expected)
+    assert {row["label"] for row in document["by_class"]} <= {"THING", "PRAISE"}
+    own = [figure for figure in document["figures"] if figure["place"] == "sentence"]
+    assert own and all(figure["tokens"] == figure["sentences"] for figure in own)  # one token, where the tag is read
+    found = clvq("faithfulness", "--run", run, "--mode", "splice", "--json").document["measured"]
+    assert found["target"] == "tag" and found["accuracy"] is not None
+    assert clvq("faithfulness", "--run", run, "--by", "concept", "--class", "THING").code == 0
+    assert clvq("explain", "The film is", "--run", run).out.startswith("The: ")
+    assert clvq("report", "--run", run).code == 0
+
+
+def test_tags_that_do_not_fit_their_words_are_refused(clvq: Clvq, tmp_path: Path) -> None:
+    model = tiny_models.with_tags(tiny_models.tiny_bert(tmp_path / "model", layers=1), ("O", "B"))
+    lines = [json.dumps({"text": "a good film", "tags": tags}) for tags in ([0, 1, 0], [0, 1])]
+    (tmp_path / "c.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    given = ("extract", "--run", tmp_path / "run", "--model", model, "--dataset", tmp_path / "c.jsonl", "--layers", 1)
+    said = refused(clvq, *given, "--label-column", "tags")
+    assert "row 2: the label" in said and "holds 2 labels for 3 words, counted at white space" in said
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ import torch
 from captum.attr import IntegratedGradients
 from scipy.stats import spearmanr
 from test_faithfulness import Planted, effects_of, plan_of
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from clvq.explanations.attribution import IntegratedAttribution
 from clvq.interventions.effects import Change, Effects
 from clvq.interventions.in_model import Interventions
 from clvq.interventions.places import Place, Subject
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.targets import Asked
+from clvq.language_model.targets import Asked, TagTarget
 from clvq.language_model.upper_layers import UpperLayers
 
 TEXTS = ["The film wasn't good!", "My uncle's script felt unbelievably slow, but charming", "A boring director"]
@@ -98,6 +98,43 @@ def test_only_the_label_that_reads_the_direction_changes(tmp_path: Path) -> None
         assert found.flips[number] == float(p > 0.5)  # a tie is a no
 
 
+def test_only_the_word_that_is_edited_has_another_tag(tmp_path: Path) -> None:
+    """Without the direction that tag 1 reads, a word's logits are known."""
+    folder = tiny_models.with_tags(tiny_models.tiny_bert(tmp_path, layers=2), ("O", "B", "I"))
+    made = AutoModelForTokenClassification.from_pretrained(folder).eval()
+    reads = torch.zeros(3, WIDTH)
+    reads[1, 0] = GAIN
+    made.classifier.weight = torch.nn.Parameter(reads)
+    made.classifier.bias = torch.nn.Parameter(torch.tensor([0.1, 0.0, -0.1]))
+    made.save_pretrained(folder)
+    model = LanguageModel.load(str(folder), device="cpu")
+    assert isinstance(model.target, TagTarget)
+    upper = UpperLayers(model, model.num_layers)
+    axes = torch.zeros(3, WIDTH)
+    axes[0, 0] = 1e3
+    subjects = [
+        Subject(number, sentence._replace(sentence_token=sentence.word_tokens[word][0]), [0.0] * len(sentence.words),
+                [0] * len(sentence.words), 0, 0, 1, word)
+        for number, sentence in enumerate(model.tokenize(TEXTS)) for word in range(len(sentence.words))
+    ]  # fmt: skip
+    interventions = Interventions(
+        upper, Planted(torch.zeros(WIDTH), axes), pooling="last", dtype="float32", batch_tokens=4096
+    )
+    found = effects_of(interventions, subjects, plan_of({SENTENCE: ()}))[Change("removal", SENTENCE, None)]
+    for number, subject in enumerate(subjects):
+        with torch.no_grad():
+            ids = torch.tensor([subject.sentence.input_ids])
+            states = made(ids, output_hidden_states=True).hidden_states[-1][0]
+        state = states[subject.sentence.word_tokens[subject.part][0]]
+        clean = torch.tensor([0.1, GAIN * float(state[0]), -0.1]).softmax(0)
+        changed = torch.tensor([0.1, 0.0, -0.1]).softmax(0)
+        answer = int(clean.argmax())
+        assert found.probability[number] == pytest.approx(float(clean[answer] - changed[answer]), abs=1e-5)
+        assert found.flips[number] == float(answer != 0)
+        assert found.correct[number] == 0  # the label is 1, and O is the likeliest without the direction
+        assert found.tokens[number] == 1
+
+
 def explained(kind: str, path: Path) -> LanguageModel:
     """A tiny model with a random head of a kind."""
     if kind in ("token", "label word"):
@@ -105,12 +142,15 @@ def explained(kind: str, path: Path) -> LanguageModel:
         words = (("no", " not"), ("yes", " very"))
         asked = Asked(" not", " very") if kind == "token" else Asked(label_words=words)
         return LanguageModel.load(str(folder), device="cpu", asked=asked)
+    if kind == "tag":
+        folder = tiny_models.with_tags(tiny_models.tiny_bert(path, layers=3), ("O", "B", "I"))
+        return LanguageModel.load(str(folder), device="cpu")
     labels: dict[str, Any] = {"label": {"labels": 3, "problem_type": "multi_label_classification"}}
     folder = tiny_models.tiny_bert(path, layers=3, **labels.get(kind, {"labels": 1}))
     return LanguageModel.load(str(folder), device="cpu")
 
 
-@pytest.mark.parametrize("kind", ["score", "label", "token", "label word"])
+@pytest.mark.parametrize("kind", ["score", "label", "tag", "token", "label word"])
 def test_attributions_add_up_and_rank_words_as_captum_does(kind: str, tmp_path: Path) -> None:
     model = explained(kind, tmp_path)
     upper, target = UpperLayers(model, 1), model.target
@@ -121,7 +161,8 @@ def test_attributions_add_up_and_rank_words_as_captum_does(kind: str, tmp_path: 
     )
     texts, parts = [sentence for sentence, _ in sentences], [part for _, part in sentences]
     found = dict(pair for batch in ours.batches(texts, parts=parts) for pair in batch)
-    assert len(found) == len(TEXTS) * (3 if kind == "label" else 1)
+    words = sum(len(sentence.words) for sentence in model.tokenize(TEXTS))
+    assert len(found) == {"label": 3 * len(TEXTS), "tag": words}.get(kind, len(TEXTS))
     for number, one in found.items():
         inputs = upper.inputs([texts[number]], [parts[number]])
         states = upper.states(inputs)
