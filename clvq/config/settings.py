@@ -145,6 +145,11 @@ def flag(name: str) -> str:
     return "--" + name.rstrip("_").replace("_", "-")
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """Return the entries of a list that commas separate."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """Return the settings that an artifact was made with otherwise than `wanted`, with both values, for a message."""
     return [
