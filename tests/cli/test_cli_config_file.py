@@ -39,7 +39,7 @@ def test_layers_flags_and_their_negation(clvq: Clvq, bert: Path, corpus: Path, t
     ("text", "says"),
     [
         ("epoch = 3", "gives 'epoch', which is no option here. Did you mean epochs"),
-        ("zzz = 3", "The options are: batch_sentences, batch_tokens,"),
+        ("zzz = 3", "The options are: against, batch_sentences, batch_tokens,"),
         ("[train]\nepochs = 3", "gives 'train', which is no option here"),
         ("epochs = 1.5", "epochs must be a whole number; it is 1.5"),
         ("epochs = true", "epochs must be a whole number; it is True"),
