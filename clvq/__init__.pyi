@@ -209,8 +209,8 @@ def estimate(
         rows_from: Which of several texts have words that get rows, separated by commas: text, text_pair
             or other columns in the prompt [text and text_pair].
         keep_prompt: Give the words of the prompt rows too; they count like words of the text.
-        label_column: Column of the corpus with the label; none: the corpus has no labels [recognised by
-            its name].
+        label_column: Column of the corpus with the label, or with a list of labels for a head that
+            gives several or one for each word; none: the corpus has no labels [recognised by its name].
         label_map: The class of each value in the label column, such as neg=0,pos=1. A class is given by
             its number or by its name in the model; none means no label [a number is a class; a name is
             the name of a class of the model].
@@ -381,8 +381,8 @@ def extract(
         rows_from: Which of several texts have words that get rows, separated by commas: text, text_pair
             or other columns in the prompt [text and text_pair].
         keep_prompt: Give the words of the prompt rows too; they count like words of the text.
-        label_column: Column of the corpus with the label; none: the corpus has no labels [recognised by
-            its name].
+        label_column: Column of the corpus with the label, or with a list of labels for a head that
+            gives several or one for each word; none: the corpus has no labels [recognised by its name].
         label_map: The class of each value in the label column, such as neg=0,pos=1. A class is given by
             its number or by its name in the model; none means no label [a number is a class; a name is
             the name of a class of the model].

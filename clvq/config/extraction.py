@@ -68,7 +68,9 @@ class ExtractConfig(Settings):
     )
     keep_prompt: bool = stated(False, "Give the words of the prompt rows too; they count like words of the text.")
     label_column: str | None = stated(
-        None, "Column of the corpus with the label; none: the corpus has no labels [recognised by its name]."
+        None,
+        "Column of the corpus with the label, or with a list of labels for a head that gives several or one for each "
+        "word; none: the corpus has no labels [recognised by its name].",
     )
     label_map: str | None = stated(
         None,
