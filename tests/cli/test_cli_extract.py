@@ -224,7 +224,7 @@ def test_a_model_without_a_head(clvq: Clvq, corpus: Path, tmp_path: Path) -> Non
     model = tiny_models.tiny_bert(tmp_path / "bare", head=False)
     ended = clvq("extract", "--run", tmp_path / "run", "--model", model, "--dataset", corpus, "--layers", 1)
     assert ended.code == 0, ended.err
-    assert "No predictions: its files hold BertModel, which has no sequence classification head." in ended.out
+    assert "No predictions: its files hold BertModel, which has no classification head." in ended.out
     assert re.search(r"^accuracy of the model +- +-$", ended.out, re.M)
     document = clvq("extract", "--run", tmp_path / "run", "--json").document
     assert document["has_predictions"] is False
