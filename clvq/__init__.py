@@ -42,6 +42,8 @@ _HOMES = {
     "explain": "explanations.explain",
     "extract": "activations.extraction",
     "faithfulness": "interventions.faithfulness",
+    "pull": "training.pulling",
+    "push": "concepts.publishing",
     "read_checkpoint": "training.checkpoint",
     "report": "html_report",
     "steer": "interventions.steer",

@@ -17,6 +17,7 @@ from clvq.activations.estimate import Estimate as Estimate
 from clvq.activations.store import ActivationStore as ActivationStore
 from clvq.concepts.assign import AssignedText
 from clvq.concepts.codebook import Codebook as Codebook
+from clvq.concepts.publishing import Published
 from clvq.concepts.vectorizer import ConceptVectorizer as ConceptVectorizer
 from clvq.config import AssignConfig as AssignConfig
 from clvq.config import BenchConfig as BenchConfig
@@ -37,6 +38,7 @@ from clvq.models.clvq_vae import ClvqVae as ClvqVae
 from clvq.progress import Report
 from clvq.training.checkpoint import Checkpoint as Checkpoint
 from clvq.training.checkpoint import read_checkpoint as read_checkpoint
+from clvq.training.pulling import pull as pull
 
 __version__: str
 
@@ -496,6 +498,33 @@ def faithfulness(
             that made the activations [where it was].
         device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
         trust_remote_code: Allow Python code that comes with a hub model to run.
+    """
+
+def push(
+    checkpoint: Checkpoint | str | Path,
+    repository: str,
+    *,
+    private: bool = False,
+    with_texts: bool = False,
+    license: str | None = None,
+    dry_run: bool = False,
+    progress: Report | bool | None = None,
+) -> Published:
+    """Put a checkpoint on the hub, with its concepts and a model card, and return what was sent.
+
+        clvq.push("run/L4-L8", "user/name", private=True)
+
+    Sentences of the corpus stay here unless `with_texts`: examples of concepts are then their words alone. Paths of
+    this machine are cut to their last part. ClvqError where the repository has no such name, or cannot be written.
+
+    Args:
+        checkpoint: A checkpoint, or its folder.
+        repository: `user/name`; it is made if it does not exist.
+        private: Make it private, where it is made.
+        with_texts: Send the sentences of the examples too.
+        license: Identifier of the licence for the card, such as mit.
+        dry_run: Send nothing.
+        progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
     """
 
 def report(

@@ -13,7 +13,7 @@ from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from clvq.cli import assign, bench, codebook, explain, extract, faithfulness, report, steer, train
+from clvq.cli import assign, bench, codebook, explain, extract, faithfulness, pull, push, report, steer, train
 from clvq.cli.options import Option, options_of
 from clvq.config import PAPER, ExtractConfig, TrainConfig
 
@@ -91,6 +91,8 @@ def reference() -> str:
         section(faithfulness.faithfulness),
         section(bench.bench),
         section(report.report),
+        section(push.push),
+        section(pull.pull),
     ]
     return "\n".join(parts)
 

@@ -22,6 +22,7 @@ WIDTH = 120
 """Of a line, as the linter wants it."""
 STUB = Path(clvq.__file__).with_suffix(".pyi")
 UNNAMED = [
+    "from clvq.concepts.publishing import Published",
     "from clvq.concepts.assign import AssignedText",
     "from clvq.interventions.steer import Steered",
 ]

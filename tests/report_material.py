@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clvq.artifacts import CODEBOOK, EXPLANATIONS
+from clvq.artifacts import CODEBOOK, EXPLANATIONS, FAITHFULNESS
 from clvq.interventions.records import SPECIFICITY
 from clvq.storage import write_records, write_signed
 from clvq.training.checkpoint import Checkpoint
@@ -39,7 +39,7 @@ def write_codebook(
         "label_totals": [6_600, 5_974] if labels else None, "prediction_totals": [6_600, 5_974] if labels else None,
         "concepts_checksum": checksum, "assignments_checksum": "0", "versions": {"clvq": "0.1.0"}, "created": CREATED,
     }  # fmt: skip
-    write_signed(checkpoint.path / "codebook.json", "clvq-codebook", 1, {**body, **changed})
+    write_signed(checkpoint.path / "codebook.json", CODEBOOK.format, CODEBOOK.version, {**body, **changed})
     return made
 
 
@@ -216,7 +216,7 @@ def write_faithfulness(
         ],
         "created": CREATED,
     }  # fmt: skip
-    version = changed.pop("version", 3)
+    version = changed.pop("version", FAITHFULNESS.version)
     written = {**body, **changed}
     write_signed(checkpoint.path / "faithfulness.json", "clvq-faithfulness", version, written)
     return written

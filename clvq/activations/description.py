@@ -44,7 +44,11 @@ class Description:
 
     def as_json(self, layers: tuple[int, ...]) -> dict[str, Any]:
         """Return the manifest without its files, and of its layers only those named."""
-        kept = {key: value for key, value in self.manifest.items() if key not in ("splits", "format", "format_version")}
+        kept = {
+            key: value
+            for key, value in self.manifest.items()
+            if key not in ("splits", "format", "format_version", "self_fingerprint")
+        }
         kept["layers"] = {
             str(layer): {key: value for key, value in self.manifest["layers"][str(layer)].items() if key != "shards"}
             for layer in layers

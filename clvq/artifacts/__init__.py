@@ -99,6 +99,8 @@ CODEBOOK = Artifact(
 )  # fmt: skip
 NAMES = Artifact("names.json", "clvq-names", 1, "The names of concepts are", "codebook")
 """Names that readers gave to concepts, by fingerprint of the weights: nothing that can be made again."""
+ORIGIN = Artifact("hub.json", "clvq-hub", 1, "The record of the repository is", "pull")
+"""Where a checkpoint on the hub was fetched from."""
 ASSIGNMENTS_NAME = "assignments.safetensors"
 """Beside CODEBOOK, which vouches for it under `assignments_checksum`."""
 QUANTILES = "distance_quantiles"

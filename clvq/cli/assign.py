@@ -69,7 +69,7 @@ def assign(
     if counts is not None:
         checked_path(counts, (".npz",), overwrite)
     runtime = Runtime.of_settings(AssignConfig.resolve(**given))
-    assigner = Assigner.load(named_checkpoint(run, checkpoint), runtime, report)
+    assigner = Assigner.load(named_checkpoint(run, checkpoint, report), runtime, report)
     parts = parts_of(part)
     whole = ({"text": one, **parts} for one in texts.read()) if parts else texts.read()
     assigned = assigner.assigned(whole, report)

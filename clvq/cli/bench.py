@@ -39,7 +39,7 @@ def bench(
 
     names = [None] if not checkpoint else [Path(name) for name in checkpoint]
     measured = clvq.bench(
-        [named_checkpoint(run, name) for name in names], overwrite=overwrite, progress=report, **given
+        [named_checkpoint(run, name, report) for name in names], overwrite=overwrite, progress=report, **given
     )
     path = Text(plain(str(measured.path)), overflow="fold")
     document = {"path": str(measured.path), **measured.summary}

@@ -72,8 +72,8 @@ def codebook(
         concept_search.compiled(search)
     if export is not None:
         concept_export.checked_path(export, overwrite=overwrite)
-    other = None if (named := against or flow) is None else named_checkpoint(run, named)
-    book = catalogue(named_checkpoint(run, checkpoint), overwrite=overwrite and export is None, progress=report)
+    other = None if (named := against or flow) is None else named_checkpoint(run, named, report)
+    book = catalogue(named_checkpoint(run, checkpoint, report), overwrite=overwrite and export is None, progress=report)
     if rename is not None and code is not None:
         book.rename(code, rename)
     if code is not None:

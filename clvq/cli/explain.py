@@ -59,7 +59,9 @@ def explain(
     if parts and texts is None:
         raise UsageError("--part is for texts, and none are given.")
     whole = texts if texts is None or not parts else [{"text": text, **parts} for text in texts]
-    explanations = clvq.explain(named_checkpoint(run, checkpoint), whole, overwrite=overwrite, progress=report, **given)
+    explanations = clvq.explain(
+        named_checkpoint(run, checkpoint, report), whole, overwrite=overwrite, progress=report, **given
+    )
     if html is not None:
         from clvq.explanations.page import explanations_page
 

@@ -55,7 +55,7 @@ def faithfulness(
     if mode != "model" and full:
         raise UsageError(f"--full is for --mode model, not {mode}.")
     names = [None] if not checkpoint else [Path(name) for name in checkpoint]
-    checkpoints = [named_checkpoint(run, name) for name in names]
+    checkpoints = [named_checkpoint(run, name, report) for name in names]
     measured = clvq.faithfulness(checkpoints, overwrite=overwrite, progress=report, **given)
     document = {"path": str(measured.path), **measured.summary}
     model = measured.summary["model"]["id"]

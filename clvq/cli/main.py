@@ -16,6 +16,8 @@ from clvq.cli.codebook import codebook
 from clvq.cli.explain import explain
 from clvq.cli.extract import extract
 from clvq.cli.faithfulness import faithfulness
+from clvq.cli.pull import pull
+from clvq.cli.push import push
 from clvq.cli.report import report
 from clvq.cli.steer import steer
 from clvq.cli.train import train
@@ -39,6 +41,8 @@ app.command()(steer)
 app.command()(faithfulness)
 app.command()(bench)
 app.command()(report)
+app.command()(push)
+app.command()(pull)
 
 
 def _version(asked: bool) -> None:

@@ -31,7 +31,7 @@ def report(
     import clvq
     from clvq.storage import size_text
 
-    named = named_checkpoint(run, checkpoint)
+    named = named_checkpoint(run, checkpoint, report)
     output = run / "report.html" if output is None else output
     path = clvq.report(named, output, texts=text or (), progress=report)
     size = path.stat().st_size

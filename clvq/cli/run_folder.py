@@ -13,18 +13,24 @@ from typing import TYPE_CHECKING, Annotated
 
 from clvq.artifacts import ACTIVATIONS, ACTIVATIONS_FOLDER, CHECKPOINT, DEFAULT_RUN, UNFINISHED_ACTIVATIONS
 from clvq.errors import ClvqError
+from clvq.progress import Report, silent
 
 if TYPE_CHECKING:
     from clvq.training.checkpoint import Checkpoint
 
 Run = Annotated[Path, "The run folder: all commands read and write their files here.", "CLVQ_RUN"]
-Named = Annotated[Path | None, "Checkpoint: a name in the run folder, or a path [the only one there]."]
+Named = Annotated[
+    Path | None, "Checkpoint: a name in the run folder, a path, or user/name of the hub [the only one there]."
+]
 
 
-def named_checkpoint(run: Path, name: Path | None = None) -> Checkpoint:
+def named_checkpoint(run: Path, name: Path | None = None, report: Report = silent) -> Checkpoint:
     """Return the checkpoint that is meant; ClvqError where there is no such run, or no such checkpoint in it."""
     from clvq.training.checkpoint import find_checkpoint
+    from clvq.training.pulling import hub_id
 
+    if name is not None and not (run / name).exists() and hub_id(name) is not None:
+        return find_checkpoint(run, name, report)
     if name is None or not name.exists():
         refuse_other_folders(run)
         if not is_run(run):

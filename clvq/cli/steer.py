@@ -50,7 +50,7 @@ def steer(
     if sweep_strength and "strength" in given:
         raise UsageError("--strength and --sweep-strength do not go together: a sweep has its own strengths.")
     config = SteerConfig.resolve(**given)
-    steered = SteeredText.read(named_checkpoint(run, checkpoint), text, config, removed, added, report)
+    steered = SteeredText.read(named_checkpoint(run, checkpoint, report), text, config, removed, added, report)
     strengths = STRENGTHS if sweep_strength else (config.strength,)
     results = []
     for done, strength in enumerate(strengths):

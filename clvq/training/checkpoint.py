@@ -25,6 +25,7 @@ from clvq.models.clvq_vae import ClvqVae
 from clvq.models.crosslayer import CrosslayerSae
 from clvq.models.sae import TopKSae
 from clvq.notebook import Shown, data_frame, table_html, text_html
+from clvq.progress import Report, silent
 from clvq.storage import (
     check_file,
     file_checksum,
@@ -33,6 +34,7 @@ from clvq.storage import (
     write_text,
 )
 from clvq.training.model_card import figures_shown, model_card, span, title
+from clvq.training.pulling import hub_id, pull
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -216,9 +218,9 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(path, CHECKPOINT.read(path))
 
 
-def find_checkpoint(run: str | Path, name: str | Path | None = None) -> Checkpoint:
+def find_checkpoint(run: str | Path, name: str | Path | None = None, progress: Report = silent) -> Checkpoint:
     """Return the checkpoint `name` of a run folder, or the checkpoint at that path. Without a name, return the only one
-    in the run.
+    in the run. `user/name` and `user/name@revision` are checkpoints of the hub, which are fetched into the run.
 
     ArtifactError where there is none; ClvqError that lists them where there are several.
     """
@@ -227,6 +229,8 @@ def find_checkpoint(run: str | Path, name: str | Path | None = None) -> Checkpoi
         inside = run / name
         if inside.exists() or Path(name).exists():
             return read_checkpoint(inside if inside.exists() else name)
+        if (on_hub := hub_id(name)) is not None:
+            return read_checkpoint(pull(str(on_hub), run, progress=progress))
         known = [path.name for path in checkpoint_folders(run)]
         hint = advice(str(name), known, "checkpoints") if known else "Run `clvq train` first."
         raise ArtifactError(f"There is no checkpoint {name} in {run}. {hint}")

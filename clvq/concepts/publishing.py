@@ -1,0 +1,171 @@
+"""A checkpoint as it goes to the hub: without paths of this machine, and without texts unless that is agreed to."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from clvq.artifacts import (
+    ASSIGNMENTS_NAME,
+    CARD_NAME,
+    CHECKPOINT,
+    CODEBOOK,
+    CONCEPT_SPACE,
+    METRICS_NAME,
+    NAMES,
+    WEIGHTS_NAME,
+    short_name,
+)
+from clvq.concepts.codebook import Codebook, codebook
+from clvq.concepts.directions import concept_space
+from clvq.concepts.records import Concept, Example
+from clvq.config.signatures import takes
+from clvq.errors import ClvqError
+from clvq.progress import Progress, Report, silent
+from clvq.storage import write_text
+from clvq.training.checkpoint import Checkpoint, read_checkpoint
+from clvq.training.model_card import model_card
+from clvq.training.pulling import HubId, hub_errors, hub_id
+
+SUREST = 10
+"""Concepts on the model card."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was pushed, or would be."""
+
+    repository: str
+    files: dict[str, int]
+    """Bytes of each file by its name."""
+    with_texts: bool
+    commit: str | None
+    """None in a dry run."""
+
+
+@takes()
+def push(
+    checkpoint: Checkpoint | str | Path,
+    repository: str,
+    *,
+    private: bool = False,
+    with_texts: bool = False,
+    license: str | None = None,
+    dry_run: bool = False,
+    progress: Report = silent,
+) -> Published:
+    """Put a checkpoint on the hub, with its concepts and a model card, and return what was sent.
+
+        clvq.push("run/L4-L8", "user/name", private=True)
+
+    Sentences of the corpus stay here unless `with_texts`: examples of concepts are then their words alone. Paths of
+    this machine are cut to their last part. ClvqError where the repository has no such name, or cannot be written.
+
+    Args:
+        checkpoint: A checkpoint, or its folder.
+        repository: `user/name`; it is made if it does not exist.
+        private: Make it private, where it is made.
+        with_texts: Send the sentences of the examples too.
+        license: Identifier of the licence for the card, such as mit.
+        dry_run: Send nothing.
+    """
+    from huggingface_hub import HfApi
+
+    if not isinstance(checkpoint, Checkpoint):
+        checkpoint = read_checkpoint(checkpoint)
+    target = hub_id(repository)
+    if target is None or target.revision is not None:
+        raise ClvqError(f"{repository!r} is no name of a repository on the hub: give user/name.")
+    with TemporaryDirectory() as made:
+        folder = Path(made)
+        prepare(checkpoint, target, folder, with_texts=with_texts, license=license, progress=progress)
+        files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+        if dry_run:
+            return Published(target.repository, files, with_texts, None)
+        with hub_errors(target.repository):
+            api = HfApi()
+            api.create_repo(target.repository, private=private, exist_ok=True)
+            title = f"Push {checkpoint.title}, {checkpoint.span}"
+            commit = api.upload_folder(repo_id=target.repository, folder_path=folder, commit_message=title)
+    progress(Progress("push", note=f"{len(files)} files are on {target.repository}."))
+    return Published(target.repository, files, with_texts, str(commit.oid))
+
+
+def prepare(
+    checkpoint: Checkpoint, target: HubId, folder: Path, *, with_texts: bool, license: str | None, progress: Report
+) -> None:
+    """Write the files that are pushed into a folder."""
+    book = codebook(checkpoint, progress=progress)
+    concept_space(checkpoint, progress=progress)
+    for name in (WEIGHTS_NAME, CONCEPT_SPACE.name, ASSIGNMENTS_NAME, NAMES.name, METRICS_NAME):
+        if (checkpoint.path / name).exists():
+            shutil.copyfile(checkpoint.path / name, folder / name)
+    config = without_paths(checkpoint.config)
+    concepts = [concept if with_texts else _without_texts(concept) for concept in book.concepts]
+    checksum = CODEBOOK.write_records(folder, (concept.as_json() for concept in concepts))
+    body = {**CODEBOOK.read(checkpoint.path), str(CODEBOOK.records_key): checksum}
+    CODEBOOK.write(folder, {key: value for key, value in body.items() if key != "self_fingerprint"})
+    write_text(folder / CARD_NAME, _card(config, book, target, license))
+    CHECKPOINT.write(folder, config)
+
+
+def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of config.json with paths cut to their last part; what is on the hub keeps its whole name."""
+    cut = {key: value for key, value in config.items() if key != "self_fingerprint"}
+    cut["provenance"] = _provenance(cut["provenance"])
+    if "activations" in cut:
+        described = dict(cut["activations"])
+        names = ("model", "dataset", "eval_dataset")
+        local = {name: short_name(described["settings"][name]) for name in names if described["settings"].get(name)}
+        described["settings"] = {**described["settings"], **local}
+        described["provenance"] = _provenance(described["provenance"])
+        cut["activations"] = described
+    return cut
+
+
+def _provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    model = {**provenance["model"], "id": short_name(str(provenance["model"]["id"])), "folder": None}
+    return {**provenance, "model": model}
+
+
+def _without_texts(concept: Concept) -> Concept:
+    return replace(concept, examples=[_word_alone(example) for example in concept.examples])
+
+
+def _word_alone(example: Example) -> Example:
+    return replace(example, text=example.word, start=0, end=len(example.word))
+
+
+def _card(config: dict[str, Any], book: Codebook, target: HubId, license: str | None) -> str:
+    """Return the model card with its licence, its surest concepts, and how it is loaded from the hub."""
+    card = model_card(config).replace("PATH OR REPOSITORY", target.repository)
+    if license is not None:
+        card = card.replace("---\n", f"---\nlicense: {license}\n", 1)
+    names = book.summary.label_names
+    surest = (
+        sorted(
+            (concept for concept in book.concepts if concept.labels is not None and concept.words),
+            key=lambda concept: (concept.labels.q, -concept.labels.lift) if concept.labels else (2.0, 0.0),
+        )[:SUREST]
+        or sorted(book.concepts, key=lambda concept: concept.spread)[:SUREST]
+    )
+    lines = ["## Concepts", "", "| code | name | words | class | share |", "|---|---|---|---|---|"]
+    for concept in surest:
+        label, share = "-", "-"
+        if concept.labels is not None:
+            number = concept.labels.label
+            label = names[number] if names and number < len(names) else str(number)
+            share = f"{concept.labels.share:.0%}"
+        cells = (str(concept.code), book.name(concept.code), f"{concept.words:,}", label, share)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells) + " |")
+    use = f"""
+```
+clvq codebook --checkpoint {target.repository}
+clvq assign "a text" --checkpoint {target.repository} --model MODEL
+```
+"""
+    return f"{card}\n" + "\n".join(lines) + f"\n{use}"
