@@ -637,6 +637,7 @@ def train(
     skip: bool = False,
     seed: int = 0,
     yardsticks: Literal["basic", "full"] = "basic",
+    report_to: Literal["none", "tensorboard", "wandb", "trackio"] = "none",
     device: str | None = None,
 ) -> Checkpoint:
     """Train a CLVQ-VAE, or what it is compared with, on two stored layers.
@@ -708,5 +709,7 @@ def train(
         seed: Seed of the initialization, the draws of codes and the order of sentences.
         yardsticks: Baselines of the result. basic: those that are quick to compute; full: also frozen
             k-means codes, for which the same decoder is trained.
+        report_to: Experiment tracker that is sent what metrics.jsonl holds, by its own package, which
+            must be installed. TensorBoard's files lie in the checkpoint's folder.
         device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
     """

@@ -40,6 +40,8 @@ TRAINING_FOLDER = "training"
 WEIGHTS_NAME = "model.safetensors"
 CARD_NAME = "README.md"
 METRICS_NAME = "metrics.jsonl"
+TENSORBOARD_FOLDER = "tensorboard"
+"""Folder in a checkpoint of the event files that --report-to tensorboard writes."""
 UNFINISHED_EXPLANATIONS_NAME = "explanations-unfinished.jsonl"
 
 

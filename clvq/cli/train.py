@@ -46,8 +46,10 @@ def train(
     from clvq.concepts.directions import concept_space
     from clvq.html_report.gathered import command as command_for
     from clvq.training.processes import Processes
+    from clvq.training.tracking import require_tracker
 
     config = TrainConfig.resolve(**_training_settings(given))
+    require_tracker(config.report_to)
     path = run / _checked_name(_default_name(config) if name is None else name)
     extraction = {item.name for item in fields(ExtractConfig)} - {"seed"}  # --seed is the training's
     of_extraction = {key: value for key, value in given.items() if key in extraction}

@@ -16,6 +16,7 @@ DecoderMemory = Literal["quantized", "encoder"]
 Predicted = Literal["state", "update"]
 Preset = Literal["default", "paper"]
 Yardsticks = Literal["basic", "full"]
+Tracker = Literal["none", "tensorboard", "wandb", "trackio"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,12 @@ class TrainConfig(Settings):
         "basic",
         "Baselines of the result. basic: those that are quick to compute; full: also frozen k-means codes, for which "
         "the same decoder is trained.",
+        result=False,
+    )
+    report_to: Tracker = stated(
+        "none",
+        "Experiment tracker that is sent what metrics.jsonl holds, by its own package, which must be installed. "
+        "TensorBoard's files lie in the checkpoint's folder.",
         result=False,
     )
     device: str | None = stated(None, DEVICE, result=False)

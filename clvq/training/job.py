@@ -86,6 +86,8 @@ class Job:
     progress: Report
     stage: str = "train"
     """Its name in the progress."""
+    tracker: str = "none"
+    """Experiment tracker that gets its log: that of the checkpoint alone, not of what is trained beside it."""
     metric_map: Tensor | None = None
     """[D, D] to the space in which scaled rows of the input layer are compared; None: as they are."""
 

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
@@ -22,6 +23,7 @@ from clvq.training.metrics_log import cut_back
 from clvq.training.processes import Processes
 from clvq.training.rows import PairBatch
 from clvq.training.state import Position, load_state, save_state
+from clvq.training.tracking import Tracking
 
 BEST_NAME = "best.safetensors"
 SAVE_SECONDS = 30.0
@@ -74,6 +76,8 @@ class TrainingLoop(ABC, Generic[Model]):
             )
         self.batches_an_epoch = math.ceil(len(self.rows) / self.config.batch_sentences)
         self.total_steps = self.config.epochs * self.batches_an_epoch
+        tracked = job.tracker != "none" and self.processes.is_leader
+        self.tracking = Tracking(job.tracker, job.folder, job.config.deciding()) if tracked else None
         self._recent: dict[str, float] = {}
         self._shown: dict[str, float] = {}
         """Figures of a method's own for the one who waits."""
@@ -100,9 +104,18 @@ class TrainingLoop(ABC, Generic[Model]):
 
     def run(self) -> Position:
         """Trains to the end, or from the saved state to the end."""
-        if not self._resume() and self.processes.is_leader:
+        resumed = self._resume()
+        if not resumed and self.processes.is_leader:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_text(self.metrics_path, "")
+        with nullcontext() if self.tracking is None else self.tracking.running(resumed):
+            self._run_epochs()
+        self.processes.wait()
+        if self.position.best_epoch:
+            self.model.load_state_dict(read_tensors(self.folder / BEST_NAME)[0])
+        return self.position
+
+    def _run_epochs(self) -> None:
         started = time.monotonic() - self.position.seconds
         saved = time.monotonic()
         while not self.position.finished:
@@ -124,10 +137,6 @@ class TrainingLoop(ABC, Generic[Model]):
             self.position.seconds = time.monotonic() - started
             if self.position.finished:
                 self._save()
-        self.processes.wait()
-        if self.position.best_epoch:
-            self.model.load_state_dict(read_tensors(self.folder / BEST_NAME)[0])
-        return self.position
 
     def _own_share(self, indices: np.ndarray) -> np.ndarray:
         """This process's sentences of a batch; all of them where there are fewer sentences than processes."""
@@ -264,6 +273,8 @@ class TrainingLoop(ABC, Generic[Model]):
             values = {key: value for key, value in self.plateau.state_dict().items() if _plain(value)}
             self.position.plateau = values | {"lr": self.optimizer.param_groups[0]["lr"]}
         save_state(self.folder, self.identity, self.position, self._recent, self.model, self.optimizer, self._kept())
+        if self.tracking is not None:
+            self.tracking.send()
 
     def _resume(self) -> bool:
         """Takes up the saved state, where there is one, and cuts the log back to it."""

@@ -138,6 +138,7 @@ def _try(job: Job, latents: int, k: int, rate: float) -> Tried:
         config=replace(job.config, epochs=1),
         folder=job.folder / f"sweep-{k}-{rate:g}",
         stage=f"sweep, k {k}, learning rate {rate:g}",
+        tracker="none",
     )
     _, position = _train_one(short, latents, k, rate)
     remove_folder(short.folder)

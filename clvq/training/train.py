@@ -39,6 +39,7 @@ from clvq.training.sae_sweep import architecture as sae_architecture
 from clvq.training.sae_sweep import train_sae
 from clvq.training.sensitivity import metric_map, sensitivity
 from clvq.training.state import STATE_NAME, Position
+from clvq.training.tracking import require_tracker
 from clvq.training.vae_trainer import Trainer
 from clvq.training.yardsticks import Yardsticks, yardsticks
 
@@ -80,6 +81,7 @@ def train(
     config = TrainConfig.resolve(**settings)
     if aside := [f"--{name.replace('_', '-')}" for name in UNUSED[config.method] if name in settings]:
         progress(Progress("train", note=f"--method {config.method} has no use for {', '.join(aside)}."))
+    require_tracker(config.report_to)
     store = store if isinstance(store, ActivationStore) else ActivationStore(store)
     path = Path(path)
     for layer in (config.input_layer, config.output_layer):
@@ -101,7 +103,8 @@ def train(
         with _own_random_state(config.seed, pick_device(config.device)):
             layers = [store.layer(layer).fingerprint for layer in (config.input_layer, config.output_layer)]
             rows = TrainingRows.read(store, config, progress)
-            job = Job(rows, config, path / TRAINING_FOLDER, [config.deciding(), layers], progress)
+            identity = [config.deciding(), layers]
+            job = Job(rows, config, path / TRAINING_FOLDER, identity, progress, tracker=config.report_to)
             if config.uses_sensitivity:
                 where = None if model is None else str(model)
                 runtime = Runtime(config.device, batch_tokens, trust_remote_code, where)
@@ -249,7 +252,7 @@ class _Training:
         """Add the FVU of `--method kmeans` with the same settings, as a yardstick."""
         model, _ = self._frozen_model("kmeans")
         folder = self.job.folder / KMEANS_FOLDER
-        self._train_codes(model, replace(self.job, folder=folder, stage="frozen k-means"), frozen=True)
+        self._train_codes(model, replace(self.job, folder=folder, stage="frozen k-means", tracker="none"), frozen=True)
         if self.processes.is_leader:
             add_yardstick(read_checkpoint(self.path), "frozen_kmeans", self._evaluate(model).fvu)
 
