@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection
-from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -58,7 +57,7 @@ def name(option: Option) -> str:
 
 
 def default(option: Option) -> str:
-    if option.default is MISSING:
+    if option.required:
         return "required"
     return "" if option.default in (None, False, ()) else f"`{option.default}`"
 

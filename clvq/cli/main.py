@@ -5,44 +5,67 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 import clvq
-from clvq.cli.assign import assign
-from clvq.cli.bench import bench
-from clvq.cli.codebook import codebook
-from clvq.cli.explain import explain
-from clvq.cli.extract import extract
-from clvq.cli.faithfulness import faithfulness
-from clvq.cli.pull import pull
-from clvq.cli.push import push
-from clvq.cli.report import report
-from clvq.cli.steer import steer
-from clvq.cli.train import train
 
+SUMMARIES = {
+    "extract": "Run a language model over a corpus and store the hidden states of the words.",
+    "train": "Train a codebook between two layers, or a method to compare it with.",
+    "codebook": "Show the concepts of a checkpoint.",
+    "explain": "Explain predictions of the language model by words and their concepts.",
+    "assign": "Give every word of new texts its concept.",
+    "steer": "Show what the model predicts with concepts taken out of a text and others put in.",
+    "faithfulness": "Edit concepts inside the model and compare the effects with controls.",
+    "bench": "Score what the concepts say against effects that are known.",
+    "report": "Write all results of a checkpoint to one HTML file that needs no network.",
+    "push": "Put a checkpoint on the hub, with its concepts and a model card.",
+    "pull": "Fetch a checkpoint of the hub into the run folder.",
+}
+"""Of each command, in the order in which they are run. They are the first sentences of the commands' own help, and
+stand here so that `clvq --help` need not import the commands."""
+
+
+class Commands(TyperGroup):
+    """The commands, each imported from its module when it is run."""
+
+    def __init__(self, **settings: Any) -> None:
+        """Know of each command what the list of commands shows."""
+        shown = {name: TyperCommand(name, help=summary) for name, summary in SUMMARIES.items()}
+        super().__init__(**{**settings, "commands": shown})
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(SUMMARIES)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that is to be run, or that completion asks about."""
+        name, known, rest = super().resolve_command(ctx, args)
+        return name, known if name is None or known is None else loaded(name), rest
+
+
+def loaded(name: str) -> Any:
+    """Return a command as its module makes it."""
+    one = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False)
+    one.command(name, context_settings=_SETTINGS)(getattr(import_module(f"clvq.cli.{name}"), name))
+    return typer.main.get_command(one)
+
+
+_SETTINGS: dict[Any, Any] = {"help_option_names": ["--help", "-h"]}
 app = typer.Typer(
     name="clvq",
+    cls=Commands,
     help="Discrete concepts in language models: a codebook between two layers (CLVQ-VAE, arXiv 2506.20040).\n\n"
     "Run a command again and it continues where it stopped. Without a model and a corpus of your own, "
     "[bold]clvq train --input-layer 4 --output-layer 8[/] works on the bundled demo.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["--help", "-h"]},
+    context_settings=_SETTINGS,
 )
-app.command()(extract)
-app.command()(train)
-app.command()(codebook)
-app.command()(explain)
-app.command()(assign)
-app.command()(steer)
-app.command()(faithfulness)
-app.command()(bench)
-app.command()(report)
-app.command()(push)
-app.command()(pull)
 
 
 def _version(asked: bool) -> None:

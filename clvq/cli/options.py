@@ -47,6 +47,11 @@ class Option:
         return "--" + self.name.rstrip("_").replace("_", "-")
 
     @property
+    def required(self) -> bool:
+        """Whether it must be given: a setting without a default, or an argument without one."""
+        return self.default in (MISSING, inspect.Parameter.empty)
+
+    @property
     def negation(self) -> str | None:
         """The flag that says no, of an option where not to say anything is a third answer."""
         return "--no-" + self.flag.removeprefix("--") if self.kind is bool and self.default is None else None
@@ -80,7 +85,7 @@ class Option:
 
     def _help(self) -> str:
         text = self.meaning.replace("[", "\\[")
-        if self.default is MISSING:
+        if self.required:
             return f"{text} [dim red]\\[required][/]"
         if self.default is None or self.default is False or self.default == ():
             return text
@@ -125,6 +130,10 @@ def command(*panels: tuple[type[Settings], str]) -> Callable[[Callable[..., Resu
                 _take_bare(given)
                 kinds = {name: option.kind for name, option in options.items() if not option.positional}
                 given = {**read_config(config, kinds), **given}
+                if lacking := [
+                    o.name.upper() for o in options.values() if o.positional and o.required and o.name not in given
+                ]:
+                    raise UsageError(f"{' and '.join(lacking)} must be given.")
                 as_json = given.pop("json", False)
                 with reporting(interruption, debug) as report:
                     result = function(report, **given)

@@ -38,7 +38,7 @@ def steer(
     sweep_strength: Annotated[bool, "Show the prediction at strengths from 0 to 4."] = False,
     **given: Any,
 ) -> Result:
-    """Take concepts out of a text inside the language model, put others in, and show what the model then predicts.
+    """Show what the model predicts with concepts taken out of a text and others put in.
 
     The activations that the checkpoint was trained on need not be there.
     """

@@ -7,12 +7,14 @@ import resource
 import subprocess
 import sys
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from running import Clvq
 
 import clvq as package
+from clvq.cli.main import SUMMARIES
 from clvq.config import ExtractConfig, TrainConfig
 
 
@@ -32,7 +34,7 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
         spent.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
     modules = set(done.stderr.split())
     assert not modules & {"torch", "transformers", "datasets", "numpy", "pyarrow", "huggingface_hub", "sklearn"}
-    assert "clvq.config" in modules
+    assert not [name for name in modules if name.startswith("clvq.cli.") and name != "clvq.cli.main"]
     assert min(spent) < 0.3
 
 
@@ -134,3 +136,22 @@ def test_wrong_usage_exits_2(
     assert says in ended.message
     assert ended.out == ""
     assert not list(tmp_path.iterdir())
+
+
+def test_the_list_of_commands_says_what_their_help_says() -> None:
+    """The list is written apart, so that it can be shown without importing the commands."""
+    folder = Path(package.__file__).parent / "cli"
+    modules = {path.stem: import_module(f"clvq.cli.{path.stem}") for path in folder.glob("*.py")}
+    commands = {name: getattr(module, name) for name, module in modules.items()
+                if hasattr(getattr(module, name, None), "options")}  # fmt: skip
+    assert set(SUMMARIES) == set(commands)
+    for name, summary in SUMMARIES.items():
+        assert commands[name].__doc__.split("\n\n")[0].split("\n")[0] == summary, name
+
+
+def test_a_mistyped_command_and_a_missing_argument_are_usage(clvq: Clvq) -> None:
+    ended = clvq("explian", "good")
+    assert (ended.code, "explain" in ended.err) == (2, True)
+    for command, lacking in (("steer", "TEXT"), ("pull", "REPOSITORY"), ("push", "CHECKPOINT and REPOSITORY")):
+        ended = clvq(command)
+        assert (ended.code, f"{lacking} must be given" in ended.message) == (2, True), ended.err
