@@ -229,7 +229,8 @@ def estimate(
         max_length: Largest number of tokens of a sentence [the model's limit].
         label_words: With a causal language model: the word that stands for each label, such as
             'negative=" bad",positive=" good"'; a leading space counts. The likeliest word behind the
-            text is the prediction. A word can have several tokens.
+            text is the prediction. A word can have several tokens. With a masked language model: the
+            word of one token at the mask, which --prompt writes as <mask>.
         target: With a causal language model: the next token whose logit is asked for after each text,
             such as ' good'; a leading space counts [the likeliest token].
         against: With --target: another token, whose logit is subtracted from that of the first [none].
@@ -401,7 +402,8 @@ def extract(
         max_length: Largest number of tokens of a sentence [the model's limit].
         label_words: With a causal language model: the word that stands for each label, such as
             'negative=" bad",positive=" good"'; a leading space counts. The likeliest word behind the
-            text is the prediction. A word can have several tokens.
+            text is the prediction. A word can have several tokens. With a masked language model: the
+            word of one token at the mask, which --prompt writes as <mask>.
         target: With a causal language model: the next token whose logit is asked for after each text,
             such as ' good'; a leading space counts [the likeliest token].
         against: With --target: another token, whose logit is subtracted from that of the first [none].

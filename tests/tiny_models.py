@@ -19,6 +19,7 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -259,6 +260,19 @@ def with_next_token(folder: Path) -> Path:
         torch.manual_seed(1)
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
         torch.nn.init.normal_(model.get_input_embeddings().weight, std=0.2)  # padding's row starts as 0
+    model.save_pretrained(folder)
+    return folder
+
+
+def with_masks(folder: Path) -> Path:
+    """Replaces the model of a folder by one of its architecture with the head that predicts masked words."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = AutoModelForMaskedLM.from_config(AutoConfig.from_pretrained(folder))
+        torch.nn.init.normal_(model.get_input_embeddings().weight, std=0.2)
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                torch.nn.init.normal_(parameter, std=0.1)
     model.save_pretrained(folder)
     return folder
 

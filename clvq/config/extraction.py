@@ -102,7 +102,8 @@ class ExtractConfig(Settings):
         None,
         "With a causal language model: the word that stands for each label, such as "
         """'negative=" bad",positive=" good"'; a leading space counts. The likeliest word behind the text is the """
-        "prediction. A word can have several tokens.",
+        "prediction. A word can have several tokens. With a masked language model: the word of one token at the mask, "
+        "which --prompt writes as <mask>.",
     )
     target: str | None = stated(
         None,

@@ -28,6 +28,8 @@ class Target(ABC):
     """What the answer is, in words: "class", "next token" and so on."""
     reads_next_token: ClassVar[bool] = False
     """Whether the model's output that counts is that of the next token after the last one, over the vocabulary."""
+    reads_mask: ClassVar[bool] = False
+    """Whether the model's output that counts is that at the mask of the prompt, over the vocabulary."""
     continuations: tuple[Continuation, ...] = ALONE
     """What stands behind a text when the model is asked, where that takes more than its next token."""
     label_form: ClassVar[LabelForm] = "class"
@@ -54,6 +56,11 @@ class Target(ABC):
     @abstractmethod
     def name(self, answer: int, part: int = 0) -> str:
         """Return the name of an answer to a part."""
+
+    @property
+    def has_places(self) -> bool:
+        """Whether a `place` must be known of each text to take its scores."""
+        return self.has_parts or self.reads_mask
 
     @property
     def stored_width(self) -> int:
@@ -86,7 +93,7 @@ class Target(ABC):
         return -1 if answers is None else int(answers[part])
 
     def place(self, sentence: TokenizedSentence, part: int) -> int:
-        """Return what `scores` needs to know of a part of a text."""
+        """Return what is needed to take the scores of a part of a text, where the target `has_places`."""
         return part
 
     def overview(self, output: Tensor) -> Tensor:
@@ -96,7 +103,7 @@ class Target(ABC):
     def scores(self, output: Tensor, places: Tensor | None = None) -> Tensor:
         """Return scores `[B, C]` from what the model gives: logits of its head, or of the next token, in 32 bits.
 
-        `places` `[B]` are those of the parts (see `place`), for a target that has parts.
+        `places` `[B]` are those of the parts (see `place`), for a target that has places.
         """
         return output
 

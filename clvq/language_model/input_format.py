@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple, Self
 
 from clvq.config import ExtractConfig
@@ -19,6 +19,7 @@ from clvq.errors import ClvqError, first_line
 
 _MARKER = "\ue000{}\ue001"
 _MARKERS = re.compile("\ue000(\\d+)\ue001")
+_MASKS = ("<mask>", "[MASK]")
 
 
 class Segment(NamedTuple):
@@ -92,6 +93,25 @@ class InputFormat:
             name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
         }
         return cls(**{**named, "stripped": tuple((bool(before), bool(behind)) for before, behind in named["stripped"])})
+
+    def with_mask(self, tokenizer: Any, model: str) -> Self:
+        """Return the format in which `<mask>` or `[MASK]` of the prompt is the mask token of `model`'s tokenizer.
+
+        ClvqError: no mask, or several.
+        """
+        own = tokenizer.mask_token
+        if own is None:
+            raise ClvqError(f"The tokenizer of {model} has no mask token: label words cannot be asked for.")
+        written = re.compile("|".join(re.escape(mask) for mask in (own, *_MASKS)))
+        literals = self.literals or ()
+        count = sum(len(written.findall(literal)) for literal in literals)
+        if count != 1:
+            found = "there is no --prompt" if self.literals is None else f"--prompt has {count or 'no'} mask"
+            raise ClvqError(
+                f"{model} is a masked language model, whose label words stand at the one mask of a prompt, and "
+                f"{found}{'s' if count else ''}. Give one, such as --prompt '{{text}} It was <mask>.'."
+            )
+        return replace(self, literals=tuple(written.sub(lambda _: own, literal) for literal in literals))
 
     def as_json(self) -> dict[str, Any]:
         """Return what identifies the format."""

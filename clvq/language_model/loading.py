@@ -18,6 +18,7 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoModelForTextEncoding,
     AutoModelForTokenClassification,
@@ -32,13 +33,16 @@ from clvq.language_model.advice import advice
 from clvq.language_model.placement import USUAL, Placement
 from clvq.language_model.tokenization import special_ids
 
+MASKED = "ForMaskedLM"
+"""How the names of classes of masked language models end."""
+
 
 class LoadedFiles(NamedTuple):
     """What a model's files hold, loaded."""
 
     model: Any
-    """With its classification head, with a head for the next token where that was asked for, or the base model alone;
-    on the device asked for."""
+    """With its classification head, with a head for the next token or for masks where that was asked for, or the base
+    model alone; on the device asked for."""
     tokenizer: Any
     commit: str | None
     """The hub's commit; None for a local folder."""
@@ -65,11 +69,13 @@ def load_files(
     device: torch.device,
     trust_remote_code: bool,
     next_token: bool = False,
+    masks: bool = False,
     placement: Placement = USUAL,
 ) -> LoadedFiles:
     """Load the model in the local folder or of the hub id `name`; call it inside `explained`.
 
-    With `next_token` a causal language model keeps the head that predicts its next token.
+    With `next_token` a causal language model keeps the head that predicts its next token, with `masks` a masked one
+    that which predicts what is masked.
     """
     weights = placement.options(device)
     local = _check_folder(Path(name)) if Path(name).exists() else None
@@ -81,7 +87,7 @@ def load_files(
     _drop_unusable(config)
     tokenizer = AutoTokenizer.from_pretrained(name, config=config, **options)
     _check_tokenizer(tokenizer, name)
-    loaded, no_head_reason = _load_weights(name, config, {**weights, **options}, next_token)
+    loaded, no_head_reason = _load_weights(name, config, {**weights, **options}, next_token, masks)
     return LoadedFiles(
         loaded if "device_map" in weights else loaded.to(device),
         tokenizer,
@@ -119,22 +125,29 @@ def _drop_unusable(config: Any) -> None:
             part._attn_implementation = None  # what transformers thinks best
 
 
-def _load_weights(name: str, config: Any, options: dict[str, Any], next_token: bool) -> tuple[Any, str | None]:
+def _auto_class(config: Any, next_token: bool, masks: bool) -> Any:
+    """The class of transformers that loads the model with the head that is wanted, where its files have one."""
+    architecture = _architecture(config)
+    if architecture.endswith("ForTokenClassification"):
+        return AutoModelForTokenClassification
+    if architecture.endswith("ForSequenceClassification"):
+        return AutoModelForSequenceClassification
+    if next_token and architecture.endswith(("ForCausalLM", "LMHeadModel")):
+        return AutoModelForCausalLM
+    if masks and architecture.endswith(MASKED):
+        return AutoModelForMaskedLM
+    return AutoModelForTextEncoding if _is_text_encoder(config) else AutoModel
+
+
+def _load_weights(
+    name: str, config: Any, options: dict[str, Any], next_token: bool, masks: bool
+) -> tuple[Any, str | None]:
     """The model with its classification head and None, or the base model and why there is no head.
 
-    With `next_token` a causal language model comes with its head for the next token instead of as the base model.
+    With `next_token` a causal language model comes with its head for the next token instead of as the base model, with
+    `masks` a masked one with its own.
     """
-    architecture = _architecture(config)
-    tags_words = architecture.endswith("ForTokenClassification")
-    has_head = tags_words or architecture.endswith("ForSequenceClassification")
-    is_language_model = next_token and architecture.endswith(("ForCausalLM", "LMHeadModel"))
-    auto: Any = AutoModelForSequenceClassification if has_head else AutoModel
-    if tags_words:
-        auto = AutoModelForTokenClassification
-    if is_language_model:
-        auto = AutoModelForCausalLM
-    elif _is_text_encoder(config):
-        auto = AutoModelForTextEncoding
+    auto: Any = _auto_class(config, next_token, masks)
     model, info = auto.from_pretrained(name, config=config, use_safetensors=True, output_loading_info=True, **options)
     base = model.base_model
     prefix = f"{model.base_model_prefix}." if base is not model else ""
@@ -148,9 +161,11 @@ def _load_weights(name: str, config: Any, options: dict[str, Any], next_token: b
             f"the weights of {name} are incomplete: {_few(in_base)} missing. Its config.json belongs to "
             "another model, or the copy was cut short: fetch the files again."
         )
-    if not has_head:
-        kept = model if is_language_model and not in_head else base
-        return kept, f"its files hold {architecture}, which has no classification head"
+    if auto not in (AutoModelForSequenceClassification, AutoModelForTokenClassification):
+        has_words = auto in (AutoModelForCausalLM, AutoModelForMaskedLM)
+        if has_words and in_head:
+            return base, f"the head's weights are not in its files ({_few(in_head)} missing)"
+        return model if has_words else base, f"its files hold {_architecture(config)}, which has no classification head"
     if in_head or in_pooler:
         return base, f"the head's weights are not in its files ({_few(in_head + in_pooler)} missing)"
     if config.problem_type == "regression" and config.num_labels > 1:

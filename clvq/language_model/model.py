@@ -22,7 +22,7 @@ from clvq.language_model.advice import model_code
 from clvq.language_model.batching import Sharing, batches_by_length, try_sharing
 from clvq.language_model.continuations import ALONE, extended, longest
 from clvq.language_model.input_format import InputFormat
-from clvq.language_model.loading import explained, load_files, split_revision
+from clvq.language_model.loading import MASKED, explained, load_files, split_revision
 from clvq.language_model.placement import USUAL, Placement, device_of
 from clvq.language_model.randomized import randomize
 from clvq.language_model.rows import BatchRows, row_layout
@@ -74,10 +74,13 @@ class LanguageModel:
         self.base = model.base_model
         headless = "it was given as a base model" if self.base is model else None
         self.no_head_reason = no_head_reason or headless
-        self.predicts_next_token = self.no_head_reason is not None and self.base is not model
-        """Whether `model` is a language model with the head that predicts the next token."""
         self.config = model.config
         self.architecture: str = (self.config.architectures or [type(model).__name__])[0]
+        predicts_words = self.no_head_reason is not None and self.base is not model
+        self.predicts_masks = predicts_words and self.architecture.endswith(MASKED)
+        """Whether `model` is a masked language model with its head."""
+        self.predicts_next_token = predicts_words and not self.predicts_masks
+        """Whether `model` is a language model with the head that predicts the next token."""
         self.device: torch.device = device_of(model)
         self.dtype: torch.dtype = model.dtype
         self._text_config = self.config.get_text_config()
@@ -104,8 +107,15 @@ class LanguageModel:
         self.max_length = length_limit(self.base, tokenizer, max_length) - longest(continuations)
         self.input_format = input_format or InputFormat()
         """What stands around the texts that `tokenize` takes."""
+        has_mask = self.target is not None and self.target.reads_mask
+        if has_mask:
+            self.input_format = self.input_format.with_mask(tokenizer, model_id)
         self._word_tokenizer = WordTokenizer(
-            tokenizer, max_length=self.max_length, is_decoder=self.is_decoder, input_format=self.input_format
+            tokenizer,
+            max_length=self.max_length,
+            is_decoder=self.is_decoder,
+            input_format=self.input_format,
+            has_mask=has_mask,
         )
         self.sharing = Sharing.ANY
         """Which sentences may share a forward, found by a trial."""
@@ -133,7 +143,8 @@ class LanguageModel:
         CUDA where there is one, else the CPU; `placement` asks for another type, fewer bits or several devices.
         `max_length` counts tokens, special ones included; it may go beyond what the tokenizer says, not beyond what the
         model takes. With `next_token` a causal language model keeps the head that predicts its next token; hidden
-        states and fingerprint are the same without. So it does where something is `asked` of that head. With
+        states and fingerprint are the same without. So it does where something is `asked` of that head, and so does a
+        masked language model that is asked for label words. With
         `randomized` the values of each weight are in a random order, and the fingerprint says so. `format_of` says what
         stands around texts, from the tokenizer and the model's name; None: nothing. `progress` is told where not all
         sentences may share a batch.
@@ -141,7 +152,13 @@ class LanguageModel:
         name, revision = split_revision(model, revision)
         with explained(name):
             files = load_files(
-                name, revision, pick_device(device), trust_remote_code, next_token or bool(asked), placement
+                name,
+                revision,
+                pick_device(device),
+                trust_remote_code,
+                next_token=next_token or bool(asked),
+                masks=bool(asked.label_words),
+                placement=placement,
             )
             if randomized:
                 randomize(files.model)
@@ -162,14 +179,16 @@ class LanguageModel:
         return loaded
 
     def _target_of(self, asked: Asked) -> Target | None:
-        """Return what is asked of the model: by its head, or by `asked` of the next token. ClvqError where it cannot
-        be asked that."""
+        """Return what is asked of the model: by its head, or by `asked` of the next token or of a mask. ClvqError where
+        it cannot be asked that."""
+        if self.predicts_masks:
+            return asked.cloze(self.tokenizer) if asked.label_words else None
         answers = self.predicts_next_token and self.is_decoder
         if asked and not answers:
             reason = "it has a classification head" if self.no_head_reason is None else self.no_head_reason
             raise ClvqError(
-                f"{self.model_id} gives no next token ({reason}): --target and label words are for causal language "
-                "models. Leave them out, or use such a model."
+                f"{self.model_id} gives no next token ({reason}): --target is for causal language models, and label "
+                "words are for these and for masked ones. Leave them out, or use such a model."
             )
         if self.no_head_reason is None:
             return head_target(self.config, self.architecture)
@@ -279,7 +298,8 @@ class LanguageModel:
             capturing = self.capturing(layers, rows.gather, captured, stop=apart or not predict)
             with torch.inference_mode(), model_code(self.model_id), capturing:
                 if predict and not apart:
-                    answered = self.output(inputs, pad if len(present) > 1 else None)
+                    masks = self.masks([sentences[index] for index in present])
+                    answered = self.output(inputs, pad if len(present) > 1 else None, masks)
                 else:
                     self.base(**inputs, **no_cache(self.base))
             if apart:
@@ -291,17 +311,27 @@ class LanguageModel:
                 scores[present] = self.target.overview(answered)
         return BatchResult(hidden, [len(layout.flags) for layout in layouts], scores)
 
-    def output(self, inputs: Mapping[str, Tensor], pad: int | None) -> Tensor:
-        """Return the logits of the head, or of the next token, from which the target takes scores, in 32 bits.
+    def masks(self, sentences: Sequence[TokenizedSentence]) -> Tensor | None:
+        """Return where the mask of the prompt is in each sentence `[B]`; None for a target that reads none."""
+        if self.target is None or not self.target.reads_mask:
+            return None
+        return torch.tensor([sentence.sentence_token for sentence in sentences], device=self.device)
+
+    def output(self, inputs: Mapping[str, Tensor], pad: int | None, masks: Tensor | None = None) -> Tensor:
+        """Return the logits of the head, of the next token or at the mask, from which the target takes scores, in 32
+        bits.
 
         `inputs` are what `inputs` gives, padded on the right. `pad` is what stands at padding, for a head that looks
-        for it where no config names it.
+        for it where no config names it. `masks` are what `masks` gives.
         """
         assert self.target is not None, "a model without a head has no output"
         arguments: dict[str, Any] = no_cache(self.model)
         last = inputs["attention_mask"].sum(dim=1) - 1
         if self.target.continuations != ALONE:
             return self._logits_behind(extended(inputs, self.target.continuations, pad or 0), last)
+        if self.target.reads_mask:
+            assert masks is not None, "where the masks are must be said"
+            return self._logits_at(inputs, masks)
         if self._keeps_last:
             places, last = last.unique(return_inverse=True)  # [P]: batches are of like length, so these are few
             arguments["logits_to_keep"] = places
@@ -324,6 +354,30 @@ class LanguageModel:
         by_text = output.reshape(len(self.target.continuations), len(last), *output.shape[1:]).transpose(0, 1)
         text = torch.arange(len(last), device=last.device)
         return by_text.transpose(1, 2)[text[:, None], steps].transpose(1, 2).float()
+
+    def _logits_at(self, inputs: Mapping[str, Tensor], tokens: Tensor) -> Tensor:
+        """Logits `[B, V]` over the vocabulary at one token `[B]` of each text, in 32 bits.
+
+        The step to the vocabulary takes most of a small model's time, so it is made at these tokens alone, where the
+        model has a module for it.
+        """
+        text = torch.arange(len(tokens), device=tokens.device)
+
+        def only(_module: Any, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
+            states = given[0]
+            if states.dim() != 3:
+                return None
+            return states[text.to(states.device), tokens.to(states.device)][:, None], *given[1:]
+
+        head = self.model.get_output_embeddings()
+        handle = None if head is None else head.register_forward_pre_hook(only)
+        try:
+            with model_code(self.model_id):
+                output: Tensor = self.model(**inputs).logits
+        finally:
+            if handle is not None:
+                handle.remove()
+        return (output[:, 0] if output.shape[1] == 1 else output[text, tokens]).float()
 
     def _groups(self, sentences: Sequence[TokenizedSentence], pad: int | None) -> list[list[TokenizedSentence]]:
         """The sentences in their order, cut into those that share a forward."""

@@ -26,7 +26,7 @@ SINK_RATIO = 10.0
 
 
 class RowLayout(NamedTuple):
-    """The `R` rows of one sentence, in token order; an encoder's sentence row comes first."""
+    """The `R` rows of one sentence, in token order. An encoder's sentence row comes first, unless it is that of a mask."""
 
     positions: list[list[int]]
     """For each row, the positions in `input_ids` whose mean state it is."""
@@ -58,6 +58,8 @@ def row_layout(sentence: TokenizedSentence, pooling: str) -> RowLayout:
             flags.insert(index, SENTENCE)
             words.insert(index, -1)
     fixed = set(sentence.fixed_tokens)
+    if sentence.first_token < 0:
+        fixed.discard(sentence.sentence_token)  # an encoder's sentence row is no word, though it may be a prompt's mask
     flags = [flag | PROMPT if fixed.issuperset(row) else flag for flag, row in zip(flags, positions, strict=True)]
     flags = [flag | FIRST if sentence.first_token in row else flag for flag, row in zip(flags, positions, strict=True)]
     return RowLayout(positions, flags, words)

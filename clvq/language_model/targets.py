@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -234,7 +234,7 @@ class LabelWordTarget(Choice):
     continuations: tuple[Continuation, ...] = ALONE
 
     @classmethod
-    def of(cls, words: Mapping[str, str], tokenizer: Any) -> LabelWordTarget:
+    def of(cls, words: Mapping[str, str], tokenizer: Any) -> Self:
         """Return the target for words by label. ClvqError: a word that the tokenizer does not know, or the word of two
         labels."""
         tokens = tuple(tuple(known_tokens(tokenizer, word)) for word in words.values())
@@ -262,6 +262,28 @@ class LabelWordTarget(Choice):
 
     def as_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "words": dict(self.words)}
+
+
+class ClozeTarget(LabelWordTarget):
+    """The label whose word is the likeliest one at the mask of the prompt, of a masked language model.
+
+    Scores are log-probabilities of the words there, over the whole vocabulary (Schick and Schütze, arXiv 2001.07676).
+    The state of the mask stands as the sentence row.
+    """
+
+    reads_next_token = False
+    reads_mask = True
+
+    @classmethod
+    def of(cls, words: Mapping[str, str], tokenizer: Any) -> Self:
+        """Return the target for words by label. ClvqError: a word that is not one token, or the word of two labels."""
+        for word in words.values():
+            if len(known_tokens(tokenizer, word)) > 1:
+                raise ClvqError(f"--label-words: {not_one_token(tokenizer, word)} A mask stands for one token.")
+        return super().of(words, tokenizer)
+
+    def place(self, sentence: TokenizedSentence, part: int) -> int:
+        return sentence.sentence_token
 
 
 @dataclass(frozen=True)
@@ -297,7 +319,7 @@ class TokenTarget(Score):
 
 @dataclass(frozen=True)
 class Asked:
-    """What somebody asks of a causal language model; nothing: its likeliest next token."""
+    """What somebody asks of a causal language model, or of a masked one; nothing: its likeliest next token."""
 
     token: str | None = None
     against: str | None = None
@@ -321,6 +343,10 @@ class Asked:
         if self.token is not None:
             return TokenTarget.of(self.token, self.against, tokenizer)
         return NextTokenTarget(tokenizer, vocabulary)
+
+    def cloze(self, tokenizer: Any) -> Target:
+        """Return the target of a masked language model. ClvqError: a word is not one token."""
+        return ClozeTarget.of(dict(self.label_words), tokenizer)
 
 
 NOTHING = Asked()
@@ -375,10 +401,15 @@ def token_id(tokenizer: Any, word: str) -> int:
     """Return the token that `word` is. ClvqError where the tokenizer cuts it up, or does not know it."""
     ids = word_tokens(tokenizer, word)
     if len(ids) > 1 or ids[0] == tokenizer.unk_token_id:
-        parts = " ".join(map(repr, tokenizer.convert_ids_to_tokens(ids)))
-        spaced = "" if word[:1].isspace() else f" Inside a text words mostly begin with a space: {' ' + word!r}."
-        raise ClvqError(f"{word!r} is not one token of this model: its tokenizer gives {parts}.{spaced}")
+        raise ClvqError(not_one_token(tokenizer, word))
     return ids[0]
+
+
+def not_one_token(tokenizer: Any, word: str) -> str:
+    """Return the message that `word` is several tokens, and which."""
+    parts = " ".join(map(repr, tokenizer.convert_ids_to_tokens(word_tokens(tokenizer, word))))
+    spaced = "" if word[:1].isspace() else f" Inside a text words mostly begin with a space: {' ' + word!r}."
+    return f"{word!r} is not one token of this model: its tokenizer gives {parts}.{spaced}"
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:

@@ -30,7 +30,8 @@ class TokenizedSentence(NamedTuple):
     word_tokens: list[list[int]]
     """For each of `words`, the positions of its sub-words in `input_ids`."""
     sentence_token: int
-    """Position of the sentence row: an encoder's first special token, a decoder's last token; -1: none."""
+    """Position of the sentence row: an encoder's first special token, the mask of a cloze prompt, a decoder's last
+    token; -1: none."""
     first_token: int
     """Position of the token that a decoder uses as attention sink (0); -1 in an encoder or without tokens."""
     dropped_words: int
@@ -50,9 +51,17 @@ class WordTokenizer:
     """A fast Hugging Face tokenizer with a length limit, giving tokens joined to words."""
 
     def __init__(
-        self, tokenizer: Any, *, max_length: int, is_decoder: bool, input_format: InputFormat | None = None
+        self,
+        tokenizer: Any,
+        *,
+        max_length: int,
+        is_decoder: bool,
+        input_format: InputFormat | None = None,
+        has_mask: bool = False,
     ) -> None:
+        """With `has_mask` the prompt of `input_format` has a mask, whose state is the sentence row."""
         self.tokenizer = tokenizer
+        self.has_mask = has_mask
         self.max_length = max_length
         self.is_decoder = is_decoder
         self.format = input_format or InputFormat()
@@ -119,7 +128,9 @@ class WordTokenizer:
         special = [bool(added[at]) or ids[at] in self.special_ids for at in kept]
         fixed = [new for new, old in enumerate(kept) if not added[old] and _is_fixed(layout, segments[old])]
         word_tokens = [[new_position[at] for at in owners[word]] for word in whole]
-        if not self.is_decoder:
+        if self.has_mask:
+            sentence_token = self._mask_of_prompt(kept, tokens, layout)
+        elif not self.is_decoder:
             sentence_token = next((new for new, old in enumerate(kept) if added[old]), -1)
         elif fixed and not self.format.keep_prompt:
             # Behind it stand tokens of the prompt alone.
@@ -140,6 +151,15 @@ class WordTokenizer:
             fixed_tokens=fixed,
             token_types=[] if tokens.types is None else [tokens.types[at] for at in kept],
         )
+
+    def _mask_of_prompt(self, kept: list[int], tokens: _Tokens, layout: Layout) -> int:
+        """The position of the mask that ends in a literal of the prompt; a text may have masks of its own."""
+        for new, old in enumerate(kept):
+            if tokens.ids[old] == self.tokenizer.mask_token_id:
+                end = tokens.spans[old][1]
+                if next(part for part in reversed(layout.segments) if part.start < end).is_fixed:
+                    return new
+        raise AssertionError("the mask of a prompt is never cut")
 
     def _start(self, text: str, token: int, span: tuple[int, int]) -> int | None:
         """The token's first non-space character; None for a nobody's token: special, blank or of no width."""

@@ -41,7 +41,8 @@ class Inputs(NamedTuple):
     """`[B, M, K, D]` the model's own states at the layer of what stands behind the texts when it is asked for words of
     several tokens (`continuations`); None where nothing does."""
     places: Tensor | None = None
-    """`[B]` what the target knows the part of each text by that is asked; None for a target without parts."""
+    """`[B]` what the target knows the part of each text by that is asked (`Target.place`); None for a target without
+    places."""
 
     @property
     def arguments(self) -> dict[str, Tensor]:
@@ -106,16 +107,17 @@ class UpperLayers:
             fixed = torch.zeros_like(inputs["input_ids"], dtype=torch.bool)
             for row, sentence in enumerate(sentences):
                 fixed[row, list(sentence.fixed_tokens)] = True
-        places = None
-        if self.target.has_parts:
-            if parts is None:
-                raise ClvqError(
-                    f"{self.model.model_id} answers with a {self.target.kind} more than once a text, and this takes "
-                    "one answer a text. `clvq explain` and `clvq faithfulness` ask for each."
-                )
-            known = [self.target.place(*asked) for asked in zip(sentences, parts, strict=True)]
-            places = torch.tensor(known, device=self.model.device)
+        places = self._places(sentences, parts) if self.target.has_places else None
         return Inputs(**inputs, pad=pad, fixed=fixed, behind=self._behind(inputs, pad), places=places)
+
+    def _places(self, sentences: Sequence[TokenizedSentence], parts: Sequence[int] | None) -> Tensor:
+        if self.target.has_parts and parts is None:
+            raise ClvqError(
+                f"{self.model.model_id} answers with a {self.target.kind} more than once a text, and this takes "
+                "one answer a text. `clvq explain` and `clvq faithfulness` ask for each."
+            )
+        asked = zip(sentences, parts or [0] * len(sentences), strict=True)
+        return torch.tensor([self.target.place(*one) for one in asked], device=self.model.device)
 
     @torch.no_grad()
     def _behind(self, inputs: dict[str, Tensor], pad: int) -> Tensor | None:
@@ -152,7 +154,7 @@ class UpperLayers:
             handle.remove()
 
     def _run(self, inputs: Inputs) -> Tensor:
-        output = self.model.output(inputs.arguments, inputs.pad)
+        output = self.model.output(inputs.arguments, inputs.pad, inputs.places)
         return self.target.scores(output, inputs.places)
 
     @contextmanager

@@ -12,12 +12,19 @@ import torch
 from captum.attr import IntegratedGradients
 from scipy.stats import spearmanr
 from test_faithfulness import Planted, effects_of, plan_of
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoModelForTokenClassification
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
 
+from clvq.config import ExtractConfig
 from clvq.explanations.attribution import IntegratedAttribution
 from clvq.interventions.effects import Change, Effects
 from clvq.interventions.in_model import Interventions
 from clvq.interventions.places import Place, Subject
+from clvq.language_model.input_format import InputFormat
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.targets import Asked, TagTarget
 from clvq.language_model.upper_layers import UpperLayers
@@ -132,6 +139,36 @@ def test_only_the_word_that_is_edited_has_another_tag(tmp_path: Path) -> None:
         assert found.probability[number] == pytest.approx(float(clean[answer] - changed[answer]), abs=1e-5)
         assert found.flips[number] == float(answer != 0)
         assert found.correct[number] == 0  # the label is 1, and O is the likeliest without the direction
+        assert found.tokens[number] == 1
+
+
+def test_without_the_direction_the_head_reads_the_rest_of_the_mask(tmp_path: Path) -> None:
+    """What the head gives for the mask's state without the direction, computed with the head alone."""
+    folder = tiny_models.with_masks(tiny_models.tiny_bert(tmp_path, layers=2))
+    words, config = {"no": " not", "yes": " very"}, ExtractConfig(prompt="{text} It was <mask>.")
+    model = LanguageModel.load(
+        str(folder), device="cpu", asked=Asked(label_words=tuple(words.items())),
+        format_of=lambda tokenizer, name: InputFormat.of(config, tokenizer, name),
+    )  # fmt: skip
+    mean = torch.full((WIDTH,), 2.0)
+    subjects, found = removal(model, None, mean)
+    made = AutoModelForMaskedLM.from_pretrained(folder).eval()
+    numbers = model.tokenizer.convert_tokens_to_ids([word.strip() for word in words.values()])
+    assert len(set(numbers)) == 2 and model.tokenizer.unk_token_id not in numbers
+    for number, subject in enumerate(subjects):
+        with torch.no_grad():
+            ids = torch.tensor([subject.sentence.input_ids])
+            states = made(ids, output_hidden_states=True).hidden_states[-1][0]
+            state = states[subject.sentence.input_ids.index(model.tokenizer.mask_token_id)]
+            without = state.clone()
+            without[0] = mean[0]
+            clean, changed = made.cls(torch.stack([state, without]))[:, numbers].log_softmax(1)
+        answer = int(clean.argmax())
+        fall = float(clean.exp()[answer] - changed.exp()[answer])
+        assert abs(fall) > 1e-4
+        assert found.probability[number] == pytest.approx(fall, abs=1e-5)
+        assert found.kl[number] == pytest.approx(float((clean.exp() * (clean - changed)).sum()), abs=1e-5)
+        assert found.flips[number] == float(int(changed.argmax()) != answer)
         assert found.tokens[number] == 1
 
 
