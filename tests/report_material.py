@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
-from clvq.artifacts import CODEBOOK, EXPLANATIONS, FAITHFULNESS
+from clvq.artifacts import ASSIGNMENTS_NAME, BENCH, CODEBOOK, EXPLANATIONS, FAITHFULNESS, QUANTILES
 from clvq.interventions.records import SPECIFICITY
-from clvq.storage import write_records, write_signed
+from clvq.storage import file_checksum, write_records, write_signed, write_tensors
 from clvq.training.checkpoint import Checkpoint
 
 FDR = 0.05
@@ -33,11 +34,16 @@ def write_codebook(
         "ami_predictions": 0.022 if labels else None, "ami_words": 0.413,
         "label_concepts": sum(c["labels"]["q"] <= FDR for c in made) if labels else None,
     }  # fmt: skip
+    quantiles = np.cumsum(random.gamma(2, 1, (concepts + 1, 101)), axis=1, dtype=np.float32)
+    quantiles[[code for code, concept in enumerate(made) if concept["of_sentence_rows"]]] = np.nan
+    write_tensors(checkpoint.path / ASSIGNMENTS_NAME, {QUANTILES: torch.from_numpy(quantiles)})
     body = {
         "checkpoint": checkpoint.fingerprint, "rows": checkpoint.config["provenance"]["rows"], "split": "train",
         "label_names": ["negative", "positive"] if labels else None, "figures": figures, "fdr": FDR,
         "label_totals": [6_600, 5_974] if labels else None, "prediction_totals": [6_600, 5_974] if labels else None,
-        "concepts_checksum": checksum, "assignments_checksum": "0", "versions": {"clvq": "0.1.0"}, "created": CREATED,
+        "concepts_checksum": checksum,
+        "assignments_checksum": file_checksum(checkpoint.path / ASSIGNMENTS_NAME), "versions": {"clvq": "0.1.0"},
+        "created": CREATED,
     }  # fmt: skip
     write_signed(checkpoint.path / "codebook.json", CODEBOOK.format, CODEBOOK.version, {**body, **changed})
     return made
@@ -58,6 +64,7 @@ def _concept(
         example = {"sentence": int(index), "text": texts[index], "start": start, "end": end}
         word = texts[index][start:end]
         examples.append({**example, "word": word, "label": label, "prediction": label, "distance": 0.1 * number})
+    further = [{**example, "distance": 2 + 3 * number} for number, example in enumerate(reversed(examples))]
     lean = float(random.beta(0.7, 0.7)) if code % 3 == 0 else float(random.normal(0.5, 0.03))
     split = [round(count * (1 - lean)), round(count * lean)]
     label = int(lean > 0.5)
@@ -74,7 +81,8 @@ def _concept(
             {"word": word, "count": 400 // (rank + 1), "share": 0.3 / (rank + 1), "recall": float(random.uniform(0, 1))}
             for rank, word in enumerate(top)
         ],
-        "examples": examples, "labels": tested if labels else None, "predictions": tested if labels else None,
+        "examples": examples, "range_examples": further,
+        "labels": tested if labels else None, "predictions": tested if labels else None,
         "neighbours": [{"code": (code + step) % concepts, "cosine": 0.8 - 0.1 * step} for step in range(1, 6)],
         "spread": float(random.uniform(0.2, 0.9)),
         "map": [20 * float(reach * np.cos(angle)), 20 * float(reach * np.sin(angle))],
@@ -275,10 +283,68 @@ def _selectivity(value: float, reason: str | None) -> dict[str, Any]:
 
 def write_mode(checkpoint: Checkpoint, mode: str, /, **changed: Any) -> None:
     """faithfulness-MODE.json."""
-    measured = _spliced() if mode == "splice" else _probed(mode)
+    measured = {"splice": _spliced, "concepts": _by_concept}.get(mode, lambda: _probed(mode))()
     body = {**_made_of(checkpoint), "explanations": _explained(checkpoint), "settings": {}, "measured": measured,
             "model": {"id": "tiny", "fingerprint": "0"}, "created": CREATED}  # fmt: skip
-    write_signed(checkpoint.path / f"faithfulness-{mode}.json", f"clvq-faithfulness-{mode}", 1, {**body, **changed})
+    if mode == "concepts":
+        body["concepts"] = _checksum(checkpoint)
+    version = 2 if mode == "concepts" else 1
+    path = checkpoint.path / f"faithfulness-{mode}.json"
+    write_signed(path, f"clvq-faithfulness-{mode}", version, {**body, **changed})
+
+
+def _by_concept() -> dict[str, Any]:
+    """Concepts 0 to 59: the lower the code, the larger the effect; below 10 it is shown, and from 50 on not tested."""
+
+    def line(code: int) -> dict[str, Any]:
+        q = None if code >= 50 else 0.004 * (code + 1)
+        effect = 0.3 - 0.004 * code
+        classes = [
+            {"label": label, "name": name, "sentences": 30 + label, "texts": 30, "flips": 0.1 + 0.5 * label,
+             "probability": effect, "coherent": _interval(effect * (2 * label))}
+            for label, name in enumerate(("negative", "<i>positive</i>"))
+        ]  # fmt: skip
+        return {
+            "code": code, "sentences": 61, "texts": 60, "flips": 0.35, "kl": 0.2, "probability": 0.4,
+            "coherent": {**_interval(effect), "p": q, "q": q}, "own": {**_interval(effect / 2), "p": q, "q": q},
+            "classes": classes,
+        }  # fmt: skip
+
+    return {
+        "class": None, "target": "class", "unit": None, "sentences": 856, "concepts": [line(code) for code in range(60)]
+    }  # fmt: skip
+
+
+def write_bench(checkpoint: Checkpoint, /, **changed: Any) -> None:
+    """bench.json: of this checkpoint and of another with a name that would rather be markup."""
+    names = ["L1-L2", "<b>random</b>"]
+    methods = [*names, "oracle", "mean change", "no change"]
+
+    def row(method: str, measure: str, part: str, k: int | None, value: float) -> dict[str, Any]:
+        figure = _interval(value)
+        return {"method": method, "measure": measure, "part": part, "k": k, "figure": figure, "count": 9}
+
+    rows = [
+        *(
+            row(name, "error", part, None, 0.2 + 0.1 * at)
+            for at, name in enumerate(methods)
+            for part in ("all", "food")
+        ),
+        *(row(name, "probing", "all", k, 0.6 + 0.05 * k) for name in names for k in (1, 2)),
+        row("states", "probing", "all", None, 0.95),
+    ]
+    body = {
+        "checkpoint": checkpoint.fingerprint, "store": checkpoint.config["provenance"]["rows"], "beside": [],
+        "model": {"id": "tiny", "fingerprint": "0"}, "settings": {}, "pairs": 1_234, "originals": 321, "left_out": 0,
+        "groups": [{"name": name, "method": "clvq", "checkpoints": [name], "seeds": [0]} for name in names],
+        "edited": dict.fromkeys(names, 0.71), "rows": rows, "lacking": ["No <u>SCR</u>: there is no such attribute."],
+        "differences": [
+            {"method": names[0], "other": names[1], "part": "all", "difference": _interval(-0.1), "p": 0.01,
+             "p_holm": 0.01}
+        ],
+        "created": CREATED,
+    }  # fmt: skip
+    write_signed(checkpoint.path / "bench.json", BENCH.format, BENCH.version, {**body, **changed})
 
 
 def _interval(value: float) -> dict[str, float]:

@@ -96,7 +96,7 @@ UNFINISHED_ACTIVATIONS = Artifact(
 )
 CHECKPOINT = Artifact("config.json", "clvq-checkpoint", 1, "The checkpoint is", "train")
 CODEBOOK = Artifact(
-    "codebook.json", "clvq-codebook", 2, "The catalogue of concepts is", "codebook",
+    "codebook.json", "clvq-codebook", 3, "The catalogue of concepts is", "codebook",
     {"checkpoint": _weights, "rows": _rows}, "concepts.jsonl", "concepts_checksum",
 )  # fmt: skip
 NAMES = Artifact("names.json", "clvq-names", 1, "The names of concepts are", "codebook")
@@ -131,7 +131,7 @@ MODES = {
     "by-concept": Artifact(
         "faithfulness-concepts.json",
         "clvq-faithfulness-concepts",
-        1,
+        2,
         "The effects of single concepts are",
         "faithfulness",
         {"checkpoint": _weights, "store": _rows, "concepts": _concepts},

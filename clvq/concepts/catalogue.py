@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 
 from clvq.activations.store import ActivationStore
 from clvq.concepts.assignments import Assignment, SplitText, assign, load_model, read_text
+from clvq.concepts.examples import nearest, over_range, read_examples
 from clvq.concepts.label_tests import Associations, associate, first_classes
 from clvq.concepts.map import directions, layout, mean_cosine, neighbours
 from clvq.concepts.records import Association, CodebookFigures, Concept, Example, Neighbour, TopWord
@@ -32,7 +33,7 @@ ATTESTED = 5
 """A code counts as well attested when it occurs on at least this many distinct sentences."""
 QUANTILE_STEPS = 100
 """Of the distances of a code's words."""
-TOP_WORDS, EXAMPLES, NEIGHBOURS = 20, 10, 5
+TOP_WORDS, NEIGHBOURS = 20, 5
 """How many of each a concept keeps."""
 
 
@@ -198,7 +199,8 @@ class Catalogue:
                 sentences=int(self.text_counts[code]),
                 share=_short(self.usage[code] / max(len(self.word_rows), 1)),
                 top_words=self._top_words(ranked[code]),
-                examples=examples[code],
+                examples=examples[code][0],
+                range_examples=examples[code][1],
                 labels=_association(self.labels, code),
                 predictions=_association(self.predictions, code),
                 neighbours=[Neighbour(int(self.active[other]), _short(cosine)) for other, cosine in near[index]],
@@ -217,27 +219,18 @@ class Catalogue:
         mean = distances[self.nearest_rows[code]].mean(dtype=np.float64)
         return _short(mean / deviation) if deviation else 0.0
 
-    def _examples(self) -> dict[int, list[Example]]:
-        """Return the nearest rows of each active code, one of each distinct text; texts are read for these alone."""
-        example_rows: dict[int, list[int]] = {}
+    def _examples(self) -> dict[int, tuple[list[Example], list[Example]]]:
+        """Return for each active code its nearest rows and rows from all over its distances; texts are read for these
+        alone."""
+        chosen = {}
         for code, rows in self.nearest_rows.items():
-            _, first = np.unique(self.text.texts[self.text.sentences[rows]], return_index=True)
-            example_rows[code] = rows[np.sort(first)[:EXAMPLES]].tolist()
-        example_sentences = {int(self.text.sentences[row]) for rows in example_rows.values() for row in rows}
-        sentences = {n: sentence for n, sentence in enumerate(self.store.sentences(SPLIT)) if n in example_sentences}
-        starts = np.concatenate([[0], np.cumsum(self.store.row_counts(SPLIT))])
-
-        def example(row: int) -> Example:
-            number = int(self.text.sentences[row])
-            sentence, index = sentences[number], row - int(starts[number])
-            start, end = (sentence.starts[index], sentence.ends[index]) if self.text.types[row] >= 0 else (0, 0)
-            return Example(
-                sentence=number, text=sentence.text, start=start, end=end, word=sentence.text[start:end],
-                label=sentence.label, prediction=sentence.prediction,
-                distance=_short(self.assigned[SPLIT].distances[row]),
-            )  # fmt: skip
-
-        return {code: [example(row) for row in rows] for code, rows in example_rows.items()}
+            texts = self.text.texts[self.text.sentences[rows]]
+            chosen[code] = nearest(rows, texts), over_range(code, rows, texts)
+        wanted = {row for kinds in chosen.values() for rows in kinds for row in rows}
+        found = read_examples(wanted, self.store, SPLIT, self.text, self.assigned[SPLIT].distances)
+        return {
+            code: ([found[row] for row in near], [found[row] for row in far]) for code, (near, far) in chosen.items()
+        }
 
 
 def word_counts(codes: np.ndarray, text: SplitText, size: int) -> csr_array:

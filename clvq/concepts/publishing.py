@@ -133,7 +133,11 @@ def _provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_texts(concept: Concept) -> Concept:
-    return replace(concept, examples=[_word_alone(example) for example in concept.examples])
+    return replace(
+        concept,
+        examples=[_word_alone(example) for example in concept.examples],
+        range_examples=[_word_alone(example) for example in concept.range_examples],
+    )
 
 
 def _word_alone(example: Example) -> Example:

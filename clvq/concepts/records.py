@@ -39,7 +39,7 @@ class TopWord(Record):
 
 @dataclass(frozen=True)
 class Example(Record):
-    """A row near its code, in its sentence."""
+    """A row of a code, in its sentence."""
 
     sentence: int
     """Index of the sentence in the split."""
@@ -117,6 +117,8 @@ class Concept(Record):
     top_words: list[TopWord]
     examples: list[Example]
     """The nearest rows, the nearest first, one of each distinct sentence."""
+    range_examples: list[Example]
+    """Rows drawn from all over the distances, the nearest first: one of each tenth of the concept's rows."""
     labels: Association | None
     predictions: Association | None
     """None where none of its sentences has a class."""
@@ -133,7 +135,7 @@ class Concept(Record):
             **{
                 **line,
                 "top_words": [TopWord(**word) for word in line["top_words"]],
-                "examples": [Example(**example) for example in line["examples"]],
+                **{name: [Example(**example) for example in line[name]] for name in ("examples", "range_examples")},
                 "labels": None if line["labels"] is None else Association(**line["labels"]),
                 "predictions": None if line["predictions"] is None else Association(**line["predictions"]),
                 "neighbours": [Neighbour(**neighbour) for neighbour in line["neighbours"]],

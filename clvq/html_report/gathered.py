@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import (
     ACTIVATIONS,
     ACTIVATIONS_FOLDER,
+    ASSIGNMENTS_NAME,
+    BENCH,
     CODEBOOK,
     DEFAULT_RUN,
     EXPLANATIONS,
@@ -19,11 +23,13 @@ from clvq.artifacts import (
     MODES,
 )
 from clvq.artifacts.kinds import Artifact, State
+from clvq.concepts.codebook import Codebook
 from clvq.concepts.names import given_names
 from clvq.concepts.records import CodebookSummary, Concept
 from clvq.config import BY_CONCEPT
 from clvq.errors import ArtifactError, MismatchError
 from clvq.explanations.records import Explanation, ExplanationsSummary
+from clvq.interventions.bench_records import BenchResults
 from clvq.interventions.results import EditResults, ModeResult, mode_result
 from clvq.training.checkpoint import Checkpoint, checkpoint_folders
 from clvq.training.metrics_log import whole_lines
@@ -45,7 +51,7 @@ class Gap:
     """A part that the report does without."""
 
     part: str
-    """Anchor of its section: training, concepts, explanations, faithfulness; or one of MODES."""
+    """Anchor of its section: training, concepts, explanations, faithfulness, bench; or one of MODES."""
     reason: str
     command: str | None
     """What makes it, word for word; None where the reason says what to do."""
@@ -72,6 +78,10 @@ class Material:
     faithfulness: EditResults | None
     modes: dict[str, ModeResult]
     """What each of MODES measured; those that were not asked for are no gap."""
+    bench: BenchResults | None
+    """Not asked for is no gap."""
+    quantiles: np.ndarray | None
+    """[K, 101] of the squared distances of each code's words; None where their file is not there."""
     gaps: list[Gap]
 
     def gap(self, part: str) -> Gap | None:
@@ -92,19 +102,30 @@ def gather(checkpoint: Checkpoint) -> Material:
     )  # fmt: skip
     faithfulness = _usable(FAITHFULNESS, checkpoint, gaps, "faithfulness", "Faithfulness has not been measured yet.")
     modes = {mode: _usable(artifact, checkpoint, gaps, mode, None) for mode, artifact in MODES.items()}
+    bench = _usable(BENCH, checkpoint, gaps, "bench", None)
+    summary = None if codebook is None else CodebookSummary.from_json(codebook)
+    concepts = [Concept.from_json(line) for line in _records(CODEBOOK, checkpoint, codebook)]
     return Material(
         checkpoint=checkpoint,
         manifest=manifest,
         metrics=metrics,
-        codebook=None if codebook is None else CodebookSummary.from_json(codebook),
-        concepts=[Concept.from_json(line) for line in _records(CODEBOOK, checkpoint, codebook)],
+        codebook=summary,
+        concepts=concepts,
         names=given_names(checkpoint.path, checkpoint.fingerprint),
         explained=None if explained is None else ExplanationsSummary.from_json(explained),
         explanations=[Explanation.from_json(line) for line in _records(EXPLANATIONS, checkpoint, explained)],
         faithfulness=None if faithfulness is None else EditResults.from_json(faithfulness),
         modes={mode: mode_result(body) for mode, body in modes.items() if body is not None},
+        bench=None if bench is None else BenchResults.from_json(bench),
+        quantiles=None if summary is None else _quantiles(checkpoint, summary, concepts),
         gaps=gaps,
     )
+
+
+def _quantiles(checkpoint: Checkpoint, summary: CodebookSummary, concepts: list[Concept]) -> np.ndarray | None:
+    if not (checkpoint.path / ASSIGNMENTS_NAME).exists():
+        return None
+    return Codebook(checkpoint, summary, concepts).distance_quantiles()
 
 
 def command(name: str, checkpoint: Checkpoint, *options: str) -> str:

@@ -16,22 +16,21 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from clvq.artifacts import model_title, short_name
-from clvq.concepts.records import Concept
-from clvq.config import TAG
 from clvq.explanations.page import sentence_html
-from clvq.explanations.records import Explanation, ExplanationsSummary
 from clvq.explanations.results import Explanations
+from clvq.html_report.bench import bench_view
 from clvq.html_report.faithfulness import Section
 from clvq.html_report.faithfulness_figures import curve_panels, interval_panels
 from clvq.html_report.figures import LABEL_COLOURS, bokeh_script, codebook_map, training_figures
 from clvq.html_report.gathered import MODES, Material
 from clvq.html_report.headline import headline, ladders, provenance, story
 from clvq.html_report.modes import mode_view
+from clvq.html_report.payload import page_data
 from clvq.interventions.verdict import verdict
 from clvq.training.verdict import training_verdict
 
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
-SCRIPTS = ("common", "concepts", "explanations", "ways", "plots")
+SCRIPTS = ("common", "panel", "concepts", "explanations", "ways", "plots")
 _FOLDER = Path(__file__).parent
 
 
@@ -58,7 +57,7 @@ def render(material: Material, explained: Explanations | None = None) -> str:
         style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
         scripts=scripts,
         policy=_policy(scripts),
-        data=embedded(_data(material, label_names, fdr)),
+        data=embedded(page_data(material, label_names, fdr)),
         plots=embedded({"figures": drawn, "map": layout}),
         model=model_title(provenance_["model"]),
         corpus=short_name(provenance_["corpus"]["dataset"]),
@@ -77,6 +76,7 @@ def render(material: Material, explained: Explanations | None = None) -> str:
         ladders=ladders(material.checkpoint.results),
         provenance=provenance(material),
         faithfulness=None if results is None else Section(results),
+        bench=None if material.bench is None else bench_view(material.bench),
         beyond=beyond,
         curve=curve,
         modes={mode: mode_view(result, material.concepts) for mode, result in material.modes.items()},
@@ -136,64 +136,3 @@ def _label_names(material: Material) -> list[str] | None:
     if material.codebook is not None and material.codebook.label_totals:
         return [str(number) for number in range(len(material.codebook.label_totals))]
     return None
-
-
-def _data(material: Material, label_names: list[str] | None, fdr: float) -> dict[str, Any]:
-    """What the scripts make the catalogue and the explanations of."""
-    explained = material.explained
-    return {
-        "labels": label_names,
-        "colours": LABEL_COLOURS,
-        "fdr": fdr,
-        "classes": explained is not None and explained.has_classes,
-        "concepts": [_concept(concept, material.names.get(concept.code)) for concept in material.concepts],
-        "explanations": [_explanation(one, number, explained) for number, one in enumerate(material.explanations)],
-    }
-
-
-_CONCEPT = ("code", "words", "sentence_rows", "of_sentence_rows", "types", "sentences", "share", "spread")
-_EXAMPLE = ("text", "start", "end", "label")
-_EXPLANATION = (
-    "id", "text", "label", "prediction", "target", "probability", "difference", "completeness_error", "steps",
-    "special_share",
-)  # fmt: skip
-
-
-def _concept(concept: Concept, name: str | None) -> dict[str, Any]:
-    labels = concept.labels
-    return {
-        **{name: _short(getattr(concept, name)) for name in _CONCEPT},
-        "name": name,
-        "top": [[top.word, top.count, _short(top.share), _short(top.recall)] for top in concept.top_words],
-        "examples": [[getattr(example, name) for name in _EXAMPLE] for example in concept.examples],
-        "labels": None if labels is None else {name: _short(value) for name, value in labels.as_json().items()},
-        "near": [[neighbour.code, _short(neighbour.cosine)] for neighbour in concept.neighbours],
-    }
-
-
-def _explanation(explanation: Explanation, number: int, explained: ExplanationsSummary | None) -> dict[str, Any]:
-    words = [
-        [word.start, word.end, _short(word.attribution), word.code, int(word.salient)] for word in explanation.words
-    ]
-    return {
-        **{name: _short(getattr(explanation, name)) for name in _EXPLANATION},
-        **({} if explanation.score is None else {"score": _short(explanation.score)}),
-        **(
-            {}
-            if explanation.part is None or explained is None
-            else {
-                "id": number,
-                "labelled": explained.label_name(explanation),
-                "target": f"{explanation.part_name}: {explanation.target}"
-                if explained.target == TAG
-                else explanation.target,
-            }
-        ),
-        "words": words,
-        "rationale": explanation.rationale,
-    }
-
-
-def _short(value: Any) -> Any:
-    """Floats to four significant digits: the page shows three, and it goes by mail."""
-    return float(f"{value:.4g}") if isinstance(value, float) else value

@@ -29,8 +29,9 @@ from clvq.interventions.controls import Pools
 from clvq.interventions.effects import Change, Effects, Record
 from clvq.interventions.in_model import Plan, interventions_of
 from clvq.interventions.intervals import interval_of
-from clvq.interventions.mode_records import ConceptEffect, ConceptEffects, ControlledEffect
+from clvq.interventions.mode_records import ClassEffect, ConceptEffect, ConceptEffects, ControlledEffect
 from clvq.interventions.places import Place, Subject
+from clvq.interventions.records import Interval
 from clvq.interventions.selectivity import unmatched
 from clvq.language_model.answers import Target
 from clvq.language_model.model import LanguageModel
@@ -83,7 +84,7 @@ def concept_effects(
         )
         interventions.effects([occurrence.subject for occurrence in occurrences], plan, record, progress)
     text = read_text(store, SPLIT, progress)
-    rows = _rows(occurrences, record.effects(), text, config.seed)
+    rows = _rows(occurrences, record.effects(), text, upper.target, config.seed)
     sentences = len({occurrence.subject.number for occurrence in occurrences})
     return ConceptEffects(config.class_, upper.target.kind, upper.target.unit, sentences, rows)
 
@@ -134,12 +135,19 @@ def _occurrences(
 
 
 def _rows(
-    occurrences: Sequence[_Occurrence], effects: Mapping[Change, Effects], text: SplitText, seed: int
+    occurrences: Sequence[_Occurrence], effects: Mapping[Change, Effects], text: SplitText, target: Target, seed: int
 ) -> list[ConceptEffect]:
     """Return a row a concept, those with the largest effect first; those that are not tested come last."""
     codes = np.array([occurrence.code for occurrence in occurrences])
     texts = text.texts[[occurrence.subject.number for occurrence in occurrences]]
-    rows = [_row(code, codes == code, effects, texts, seed) for code in np.unique(codes).tolist()]
+    classes = np.array([_class_of(occurrence.subject, target) for occurrence in occurrences])
+    rows = [
+        replace(
+            _row(code, codes == code, effects, texts, seed),
+            classes=_by_class(codes == code, classes, target.names or [], effects, texts, seed),
+        )
+        for code in np.unique(codes).tolist()
+    ]
     for name in ("coherent", "own"):
         tests = {number: test for number, row in enumerate(rows) if (test := getattr(row, name)).p is not None}
         adjusted = false_discovery_control([test.p for test in tests.values()]).tolist() if tests else []
@@ -159,7 +167,33 @@ def _row(code: int, mask: np.ndarray, effects: Mapping[Change, Effects], texts: 
         probability=float(concept.probability[mask].mean()),
         coherent=_beyond("coherent", mask, effects, texts, seed),
         own=_beyond("own", mask, effects, texts, seed),
+        classes=[],
     )
+
+
+def _class_of(subject: Subject, target: Target) -> int:
+    """Return the class that a sentence is predicted as, or the label that it is asked for; -1 where there is none, as
+    for words with tags of their own."""
+    if target.names is None or (target.has_parts and target.kind != LABEL):
+        return -1
+    return subject.part if target.has_parts else subject.prediction
+
+
+def _by_class(
+    mask: np.ndarray,
+    classes: np.ndarray,
+    names: Sequence[str],
+    effects: Mapping[Change, Effects],
+    texts: np.ndarray,
+    seed: int,
+) -> list[ClassEffect]:
+    """Return the effect of a concept, whose occurrences are `mask` `[N]`, on each of the classes `[N]` it meets."""
+    rows = []
+    for number in np.unique(classes[mask & (classes >= 0)]).tolist():
+        row = _row(-1, mask & (classes == number), effects, texts, seed)
+        beyond = Interval(row.coherent.value, row.coherent.low, row.coherent.high)
+        rows.append(ClassEffect(number, names[number], row.sentences, row.texts, row.flips, row.probability, beyond))
+    return rows
 
 
 def _beyond(

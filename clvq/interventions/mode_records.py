@@ -174,6 +174,26 @@ class ControlledEffect(Interval):
 
 
 @dataclass(frozen=True)
+class ClassEffect(Record):
+    """What removing a concept does to the sentences that are predicted as one class, or to one label of several."""
+
+    label: int
+    name: str
+    sentences: int
+    texts: int
+    """Distinct ones."""
+    flips: float
+    probability: float
+    """How much the probability of the class falls."""
+    coherent: Interval
+    """The same less the fall under the coherent random step. It is not tested: the test is of all classes together."""
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        return cls(**{**body, "coherent": Interval(**body["coherent"])})
+
+
+@dataclass(frozen=True)
 class ConceptEffect(Record):
     """What removing one concept wherever it occurs does, over the sentences that have it."""
 
@@ -190,10 +210,13 @@ class ConceptEffect(Record):
     """The same less the fall under the coherent random step: the concept's effect."""
     own: ControlledEffect
     """The same less the fall under the words' own deviations."""
+    classes: list[ClassEffect]
+    """By predicted class, those with sentences; empty where the model names no classes."""
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
-        return cls(**{**body, **{name: ControlledEffect(**body[name]) for name in ("coherent", "own")}})
+        tests = {name: ControlledEffect(**body[name]) for name in ("coherent", "own")}
+        return cls(**{**body, **tests, "classes": [ClassEffect.read(line) for line in body["classes"]]})
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clvq.interventions.bench_records import BenchResults
-from clvq.interventions.mode_records import ConceptEffects, SpliceResult
+from clvq.interventions.mode_records import ConceptEffect, ConceptEffects, SpliceResult
 from clvq.interventions.results import EditResults, Results
 from clvq.notebook import table_html, text_html
 
@@ -22,8 +22,16 @@ def lines(results: Results) -> list[dict[str, Any]]:
         return [row.as_json() for row in results.tables.rows]
     if isinstance(results, SpliceResult):
         return [{"stand_in": name, **_flat(entry.as_json())} for name, entry in results.others.items()]
-    rows = results.concepts if isinstance(results, ConceptEffects) else results.table
-    return [_flat(row.as_json()) for row in rows]
+    if isinstance(results, ConceptEffects):
+        return [_concept_line(row) for row in results.concepts]
+    return [_flat(row.as_json()) for row in results.table]
+
+
+def _concept_line(row: ConceptEffect) -> dict[str, Any]:
+    """Return the effects of a concept, with a column a class: what is beyond the coherent random step."""
+    body = row.as_json()
+    del body["classes"]
+    return {**_flat(body), **{f"coherent_{line.name}": line.coherent.value for line in row.classes}}
 
 
 def faithfulness_html(caption: str, results: Results) -> str:

@@ -182,7 +182,7 @@ def made_of(*words: str, counts: Any = None) -> str:
     from clvq.concepts.records import Concept, TopWord
 
     top = [TopWord(word, count, 0.1, 0.1) for word, count in zip(words, counts or [1] * len(words), strict=True)]
-    return made_name(Concept(0, 9, 0, not words, len(words), 3, 0.1, top, [], None, None, [], 0.5, (0.0, 0.0)))
+    return made_name(Concept(0, 9, 0, not words, len(words), 3, 0.1, top, [], [], None, None, [], 0.5, (0.0, 0.0)))
 
 
 def test_names_say_what_the_words_have_in_common() -> None:

@@ -16,10 +16,13 @@ from sklearn.metrics import adjusted_mutual_info_score
 
 import clvq
 from clvq.activations.store import ActivationStore
+from clvq.artifacts import CODEBOOK
+from clvq.concepts.examples import over_range
 from clvq.concepts.label_tests import associate, first_classes
 from clvq.concepts.map import directions, layout
 from clvq.concepts.words import count_words, rank_words
 from clvq.language_model.rows import WORD
+from clvq.storage import write_signed
 
 SMALL = {"codebook_size": 16, "top_k": 3, "epochs": 2, "batch_sentences": 16, "decoder_layers": 1, "device": "cpu"}
 
@@ -126,6 +129,47 @@ def test_examples_are_the_nearest_rows_of_distinct_texts(made: clvq.Codebook, ro
             found = [row for row in own if row.sentence == entry.sentence and row.text == entry.text]
             assert any(row.span == (entry.start, entry.end) for row in found) or concept.of_sentence_rows
             assert (entry.label, entry.prediction) == (found[0].label, found[0].prediction)
+
+
+def test_a_second_sample_goes_over_all_distances(made: clvq.Codebook, rows: list[Row]) -> None:
+    several = 0
+    for concept in made.concepts:
+        own = [row for row in rows if row.code == concept.code and row.is_word != concept.of_sentence_rows]
+        distances = sorted(row.distance for row in own)
+        sample = concept.range_examples
+        assert len({entry.text for entry in sample}) == len(sample)
+        if len(distances) < 100 or len(sample) < 10:
+            continue
+        several += 1
+        for number, entry in enumerate(sample):  # the first of a tenth more than the others where they do not divide
+            band = np.array_split(distances, 10)[number]
+            assert band[0] * 0.999 - 1e-3 <= entry.distance <= band[-1] * 1.001 + 1e-3
+            assert entry.word == entry.text[entry.start : entry.end]
+        assert [entry.text for entry in sample] != [entry.text for entry in concept.examples]
+    assert several > 3
+
+
+def test_a_band_gives_no_text_twice() -> None:
+    rows = np.arange(100, 140)
+    texts = np.array([0] * 8 + list(range(1, 33)))  # the first two bands hold one text
+    drawn = over_range(3, rows, texts)
+    assert len(drawn) == 9
+    assert drawn == sorted(drawn)
+    assert drawn == over_range(3, rows, texts) != over_range(4, rows, texts)
+    assert over_range(3, rows[:2], np.array([5, 6])) == [100, 101]
+    draws = {over_range(code, rows, np.arange(40))[-1] for code in range(50)}
+    assert draws == {136, 137, 138, 139}  # any row of the farthest band
+
+
+def test_a_catalogue_of_an_earlier_version_is_made_again(run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "run")) / "L1-L4"
+    wanted = clvq.codebook(copy).concepts
+    lines = [concept.as_json() for concept in wanted]
+    for line in lines:
+        del line["range_examples"]
+    body = {**CODEBOOK.read(copy), "concepts_checksum": CODEBOOK.write_records(copy, lines)}
+    write_signed(CODEBOOK.path(copy), CODEBOOK.format, 2, {**body, "format_version": 2})
+    assert clvq.codebook(copy).concepts == wanted
 
 
 @pytest.mark.parametrize("kind", ["labels", "predictions"])

@@ -2,132 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import pytest
-from report_material import FDR, UNMATCHED, write_codebook, write_explanations, write_faithfulness, write_mode
-from tiny_models import made_sentences
+from report_material import FDR, UNMATCHED, write_codebook, write_explanations, write_faithfulness
+from report_pages import HOSTILE, TEXTS, go, shown_codes, told
 
 import clvq
-from clvq.activations.store import ActivationStore
 from clvq.training.checkpoint import Checkpoint
-
-HOSTILE = [
-    "the </script><script>window.hacked=1</script> film",
-    "an <img src=x onerror=window.hacked=2> ending <!--<script> &lt;b&gt;",
-    "a \u202ekcatta\u202c of \u2028 marks and an emoji \U0001f3ac before dull",
-    "{{ 7*7 }} ${window.hacked=3} javascript:window.hacked=4 'quoted\" words",
-]
-TEXTS = [*HOSTILE, *made_sentences()[:196]]
-GROUPS = {"L1-L2": ["L1-L2", "seed1", "seed2"], "$$k$$-means <b>": ["$$k$$-means <b>"]}
-"""Checkpoints of the faithfulness section; Bokeh takes dollars for a formula if it may."""
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
-             "--disable-component-update", "--disable-sync"]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tiny_store: ActivationStore, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    """A trained checkpoint in a folder of its own; shared, so tests copy it."""
-    path = tmp_path_factory.mktemp("trained") / "L1-L2"
-    return clvq.train(
-        tiny_store, path=path, input_layer=1, output_layer=2, epochs=2, codebook_size=12, top_k=3, decoder_layers=1,
-        batch_sentences=16,
-    )  # fmt: skip
-
-
-@pytest.fixture
-def copied(checkpoint: Checkpoint, tmp_path: Path) -> Checkpoint:
-    return clvq.read_checkpoint(shutil.copytree(checkpoint.path, tmp_path / "run" / "L1-L2"))
-
-
-@pytest.fixture(scope="module")
-def full(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any], list[Any]]:
-    """The report of 400 concepts and 1,000 explanations, with what it was made of."""
-    folder = tmp_path_factory.mktemp("full")
-    made = clvq.read_checkpoint(shutil.copytree(checkpoint.path, folder / "L1-L2"))
-    concepts = write_codebook(made, TEXTS)
-    explanations = write_explanations(made, TEXTS, concepts)
-    write_faithfulness(made, GROUPS)
-    for mode in ("splice", "probe", "paper"):
-        write_mode(made, mode)
-    return clvq.report(made, folder / "report.html"), concepts, explanations
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("no chromium is installed")
-        pytest.skip("no chromium is installed")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module")
-def visit(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Opens a report; in the end nothing was asked of a network, and no page complained or was hacked."""
-    opened, faults = [], []
-
-    def open_page(path: Path, anchor: str = "", **options: Any) -> Any:
-        page = browser.new_page(**options)
-        page.on("console", lambda message: message.type in ("error", "warning") and faults.append(message.text))
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("request", lambda request: request.url.startswith(("file:", "data:")) or faults.append(request.url))
-        page.goto(path.as_uri() + anchor)
-        page.wait_for_selector("html[data-drawn]")
-        opened.append(page)
-        return page
-
-    yield open_page
-    for page in opened:
-        assert page.evaluate("window.hacked") is None
-        page.close()
-    assert not faults
-
-
-@pytest.fixture(scope="module")
-def opened_once(full: Any, visit: Callable[..., Any]) -> Any:
-    return visit(full[0])
-
-
-@pytest.fixture
-def page(opened_once: Any) -> Any:
-    """The full report on a desk, with its controls as they are at first."""
-    opened_once.evaluate("""() => {
-      location.hash = "";
-      document.querySelectorAll("details[open]").forEach(details => { details.open = false; });
-      for (const form of document.forms) {
-        form.reset();
-        const told = new Event("input", { bubbles: true });
-        form.querySelectorAll("input, select").forEach(field => field.dispatchEvent(told));
-      }
-    }""")
-    return opened_once
-
-
-def shown_codes(page: Any) -> list[int]:
-    rows = page.eval_on_selector_all("#catalogue > li:not([hidden])", "rows => rows.map(row => row.id)")
-    return [int(row.removeprefix("concept-")) for row in rows]
-
-
-def told(rows: Any) -> list[str]:
-    """What stands in each, on one line."""
-    return [" ".join(text.split()) for text in rows.all_inner_texts()]
-
-
-def go(page: Any, anchor: str) -> None:
-    page.evaluate("anchor => { location.hash = anchor; }", anchor)
-    page.wait_for_selector(".arrived")
 
 
 def test_everything_is_in_one_small_file(full: Any) -> None:
@@ -168,7 +51,10 @@ def test_the_catalogue_is_searched_sorted_and_filtered(full: Any, page: Any) -> 
     page.select_option("#concept-rows", "")
     word = concepts[7]["top_words"][0]["word"]
     page.locator("#concept-search").press_sequentially(word.upper())
-    texts = [" ".join([*(w["word"] for w in c["top_words"]), *(e["text"] for e in c["examples"])]) for c in concepts]
+    texts = [
+        " ".join([*(w["word"] for w in c["top_words"]), *(e["text"] for e in c["examples"] + c["range_examples"])])
+        for c in concepts
+    ]
     found = [code for code, text in enumerate(texts) if word.lower() in text.lower()]
     assert 7 in found
     assert shown_codes(page) == found
@@ -184,7 +70,7 @@ def test_a_concept_in_full(full: Any, page: Any) -> None:
     concept = concepts[17]
     assert panel.locator(".words-table tbody tr").count() == len(concept["top_words"])
     assert panel.locator(".labels-table tr").count() == 2
-    examples = panel.locator(".concept-examples li")
+    examples = panel.locator(".nearest li")
     assert examples.count() == len(concept["examples"])
     for row, example in enumerate(concept["examples"]):
         if not re.search("[\u202a-\u202e]", example["word"]):
@@ -247,7 +133,11 @@ def test_what_looks_like_markup_is_shown_as_text(full: Any, page: Any) -> None:
         assert page.locator(f"#explanation-{number} .sentence").text_content() == written
     page.evaluate("document.querySelectorAll('#catalogue details').forEach(details => { details.open = true })")
     page.wait_for_function("document.querySelectorAll('.concept').length === 400")
-    held = sum(example["text"] == HOSTILE[0] for concept in concepts for example in concept["examples"])
+    held = sum(
+        example["text"] == HOSTILE[0]
+        for concept in concepts
+        for example in concept["examples"] + concept["range_examples"]
+    )
     assert held > 0
     assert page.locator("q", has_text=HOSTILE[0]).count() == held
     assert page.locator("main img, main script, main iframe").count() == 0

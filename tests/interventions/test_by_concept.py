@@ -55,6 +55,7 @@ def test_effects_are_those_of_a_plain_loop_over_sentences(checkpoint: clvq.Check
     upper = UpperLayers(model, 1)
     codes, ends = clvq.codebook(checkpoint).assignments("eval"), np.cumsum(store.row_counts("eval"))
     falls: dict[int, list[tuple[str, float, float]]] = {}
+    predicted: dict[int, list[int]] = {}
     for number, (row, tokens) in enumerate(
         zip(store.sentences("eval"), model.tokenize([row.text for row in store.sentences("eval")]), strict=True)
     ):
@@ -73,6 +74,7 @@ def test_effects_are_those_of_a_plain_loop_over_sentences(checkpoint: clvq.Check
                     edited[0, token] -= moved
                     towards[0, token] -= gap * moved.norm() / gap.norm()
             chances = [upper.scores(each, inputs)[0].softmax(0)[clean.argmax()] for each in (edited, towards)]
+            predicted.setdefault(code, []).append(int(clean.argmax()))
             falls.setdefault(code, []).append((row.text, *(float(clean.max() - chance) for chance in chances)))
     assert {row.code for row in found.concepts} == set(falls)
     for row in found.concepts:
@@ -84,6 +86,18 @@ def test_effects_are_those_of_a_plain_loop_over_sentences(checkpoint: clvq.Check
         if row.own.p is not None:
             gaps = [np.mean([c - o for text, c, o in falls[row.code] if text == one]) for one in dict.fromkeys(texts)]
             assert row.own.p == pytest.approx(ttest_1samp(gaps, 0, alternative="greater").pvalue, abs=0.02)
+        assert [line.label for line in row.classes] == sorted(set(predicted[row.code]))
+        for line in row.classes:
+            here = [
+                fall for fall, label in zip(falls[row.code], predicted[row.code], strict=True) if label == line.label
+            ]
+            assert (line.sentences, line.texts) == (len(here), len({text for text, *_ in here}))
+            assert line.name == model.label_names[line.label]
+            assert line.probability == pytest.approx(np.mean([fall for _, fall, _ in here]), abs=1e-5)
+            assert line.coherent.low <= line.coherent.value <= line.coherent.high
+        counts = [line.sentences for line in row.classes]
+        whole = np.average([line.coherent.value for line in row.classes], weights=counts)
+        assert row.coherent.value == pytest.approx(whole, abs=1e-5)
     for name in ("coherent", "own"):
         tests = [getattr(row, name) for row in found.concepts]
         tested = [test for test in tests if test.q is not None]

@@ -195,7 +195,7 @@ def test_a_probe() -> None:
 def concept(code: int, value: float, q: float | None, own_q: float | None = 0.5) -> ConceptEffect:
     beyond = Interval(value, value - 0.01, value + 0.01)
     tests = [ControlledEffect(beyond.value, beyond.low, beyond.high, one, one) for one in (q, own_q)]
-    return ConceptEffect(code, 9, 9, 0.1, 0.1, 0.1, *tests)
+    return ConceptEffect(code, 9, 9, 0.1, 0.1, 0.1, *tests, [])
 
 
 def test_concepts_that_drive_a_class() -> None:

@@ -23,6 +23,11 @@ function make(tag, properties = {}, ...children) {
 const bdi = (text, className = "") => make("bdi", { className, textContent: plain(text) });
 const count = (value) => value.toLocaleString("en-US");
 const percent = (value, digits = 0) => (100 * value).toFixed(digits) + "%";
+const three = (value) => Number(value.toPrecision(3)).toLocaleString("en-US", { maximumSignificantDigits: 3 });
+const signed = (value) => {
+  const text = value.toFixed(3);
+  return Number(text) === 0 ? "0.000" : (value > 0 ? "+" : "") + text.replace("-", "−");
+};
 const plural = (number, one) => count(number) + " " + one + (number === 1 ? "" : "s");
 const labelName = (index) =>
   index === null ? null : data.labels && index in data.labels ? data.labels[index] : String(index);

@@ -1,0 +1,65 @@
+"""Sentences that show what a concept holds: those nearest to its code, and some from all over its distances.
+
+The nearest are a concept at its clearest, and say nothing of its edges. The second sample does: the rows of a code,
+from the nearest to the farthest, are cut into bands of equally many rows, and one row of each band is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from clvq.activations.store import ActivationStore
+from clvq.concepts.assignments import SplitText
+from clvq.concepts.records import Example
+
+EXAMPLES = 10
+"""How many of each kind a concept keeps."""
+SEED = 0
+"""Of the draws, with the code: the sample of a code is the same whatever the other codes are."""
+
+
+def nearest(rows: np.ndarray, texts: np.ndarray) -> list[int]:
+    """Return the first `rows` `[N]`, the nearest first, that are of distinct texts: `texts` `[N]` tells these apart."""
+    _, first = np.unique(texts, return_index=True)
+    kept: list[int] = rows[np.sort(first)[:EXAMPLES]].tolist()
+    return kept
+
+
+def over_range(code: int, rows: np.ndarray, texts: np.ndarray) -> list[int]:
+    """Return a row of each of ten bands of `rows` `[N]`, the nearest first, none of a text that another band gave.
+
+    A band whose texts are all taken gives none.
+    """
+    random = np.random.default_rng([SEED, code])
+    drawn: list[int] = []
+    taken: set[int] = set()
+    for band in np.array_split(np.arange(len(rows)), EXAMPLES):
+        for place in random.permutation(band).tolist():
+            if int(texts[place]) not in taken:
+                taken.add(int(texts[place]))
+                drawn.append(int(rows[place]))
+                break
+    return drawn
+
+
+def read_examples(
+    rows: Iterable[int], store: ActivationStore, split: str, text: SplitText, distances: np.ndarray
+) -> Mapping[int, Example]:
+    """Return examples of a split by their rows, in one pass over its sentences. `distances` `[R]` is of all rows."""
+    wanted = sorted(set(rows))
+    numbers = {int(text.sentences[row]) for row in wanted}
+    sentences = {n: sentence for n, sentence in enumerate(store.sentences(split)) if n in numbers}
+    starts = np.concatenate([[0], np.cumsum(store.row_counts(split))])
+
+    def example(row: int) -> Example:
+        number = int(text.sentences[row])
+        sentence, index = sentences[number], row - int(starts[number])
+        start, end = (sentence.starts[index], sentence.ends[index]) if text.types[row] >= 0 else (0, 0)
+        return Example(
+            sentence=number, text=sentence.text, start=start, end=end, word=sentence.text[start:end],
+            label=sentence.label, prediction=sentence.prediction, distance=float(f"{distances[row]:.6g}"),
+        )  # fmt: skip
+
+    return {row: example(row) for row in wanted}

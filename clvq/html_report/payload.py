@@ -1,0 +1,115 @@
+"""What the scripts make the catalogue and the explanations of: the artifacts' records, shortened for the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clvq.concepts.records import Concept, Example
+from clvq.config import TAG
+from clvq.explanations.records import Explanation, ExplanationsSummary
+from clvq.html_report.figures import LABEL_COLOURS
+from clvq.html_report.gathered import Material
+from clvq.html_report.histograms import Histogram, histogram
+from clvq.interventions.mode_records import ConceptEffect, ConceptEffects
+from clvq.interventions.records import Interval
+
+CONTEXT = 240
+"""Characters that are kept of an example on each side of its word; twice as many of a sentence row."""
+_CONCEPT = ("code", "words", "sentence_rows", "of_sentence_rows", "types", "sentences", "share", "spread")
+_EXPLANATION = (
+    "id", "text", "label", "prediction", "target", "probability", "difference", "completeness_error", "steps",
+    "special_share",
+)  # fmt: skip
+
+
+def page_data(material: Material, label_names: list[str] | None, fdr: float) -> dict[str, Any]:
+    """Return the data block of the page as what `json.dumps` takes."""
+    explained, effects = material.explained, material.modes.get("by-concept")
+    by_code = {row.code: row for row in effects.concepts} if isinstance(effects, ConceptEffects) else {}
+    return {
+        "labels": label_names,
+        "colours": LABEL_COLOURS,
+        "fdr": fdr,
+        "classes": explained is not None and explained.has_classes,
+        "concepts": [_concept(concept, by_code.get(concept.code), material) for concept in material.concepts],
+        "explanations": [_explanation(one, number, explained) for number, one in enumerate(material.explanations)],
+    }
+
+
+def _concept(concept: Concept, effect: ConceptEffect | None, material: Material) -> dict[str, Any]:
+    labels = concept.labels
+    quantiles = None if material.quantiles is None or concept.of_sentence_rows else material.quantiles[concept.code]
+    return {
+        **{name: short(getattr(concept, name)) for name in _CONCEPT},
+        "name": material.names.get(concept.code),
+        "top": [[top.word, top.count, short(top.share), short(top.recall)] for top in concept.top_words],
+        "examples": [_example(example) for example in concept.examples],
+        "range": [_example(example) for example in concept.range_examples],
+        "distances": _distances(None if quantiles is None else histogram(quantiles)),
+        "labels": None if labels is None else {name: short(value) for name, value in labels.as_json().items()},
+        "near": [[neighbour.code, short(neighbour.cosine)] for neighbour in concept.neighbours],
+        "effect": None if effect is None else _effect(effect),
+    }
+
+
+def _distances(found: Histogram | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    ends = {name: short(getattr(found, name)) for name in ("low", "median", "high")}
+    return {**ends, "shares": [round(share, 4) for share in found.shares]}
+
+
+def _example(example: Example) -> list[Any]:
+    """Return the text around the word, where the word lies in it, the label and the distance."""
+    text, start, end = example.text, example.start, example.end
+    context = CONTEXT if end > start else 2 * CONTEXT
+    first, last = max(start - context, 0), min(end + context, len(text))
+    before, after = "…" * (first > 0), "…" * (last < len(text))
+    moved = len(before) - first if end > start else 0
+    return [before + text[first:last] + after, start + moved, end + moved, example.label, short(example.distance)]
+
+
+def _effect(effect: ConceptEffect) -> dict[str, Any]:
+    return {
+        "sentences": effect.sentences,
+        "flips": short(effect.flips),
+        "probability": short(effect.probability),
+        "coherent": [*_interval(effect.coherent), short(effect.coherent.q)],
+        "own": [*_interval(effect.own), short(effect.own.q)],
+        "classes": [
+            [line.label, line.name, line.sentences, short(line.flips), *_interval(line.coherent)]
+            for line in effect.classes
+        ],
+    }
+
+
+def _interval(interval: Interval) -> list[float]:
+    return [short(value) for value in (interval.value, interval.low, interval.high)]
+
+
+def _explanation(explanation: Explanation, number: int, explained: ExplanationsSummary | None) -> dict[str, Any]:
+    words = [
+        [word.start, word.end, short(word.attribution), word.code, int(word.salient)] for word in explanation.words
+    ]
+    return {
+        **{name: short(getattr(explanation, name)) for name in _EXPLANATION},
+        **({} if explanation.score is None else {"score": short(explanation.score)}),
+        **(
+            {}
+            if explanation.part is None or explained is None
+            else {
+                "id": number,
+                "labelled": explained.label_name(explanation),
+                "target": f"{explanation.part_name}: {explanation.target}"
+                if explained.target == TAG
+                else explanation.target,
+            }
+        ),
+        "words": words,
+        "rationale": explanation.rationale,
+    }
+
+
+def short(value: Any) -> Any:
+    """Round floats to four significant digits: the page shows three, and it goes by mail."""
+    return float(f"{value:.4g}") if isinstance(value, float) else value

@@ -1,0 +1,32 @@
+"""What the tests of the report share: texts that would rather be markup, and ways to read a page in a browser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiny_models import made_sentences
+
+HOSTILE = [
+    "the </script><script>window.hacked=1</script> film",
+    "an <img src=x onerror=window.hacked=2> ending <!--<script> &lt;b&gt;",
+    "a \u202ekcatta\u202c of \u2028 marks and an emoji \U0001f3ac before dull",
+    "{{ 7*7 }} ${window.hacked=3} javascript:window.hacked=4 'quoted\" words",
+]
+TEXTS = [*HOSTILE, *made_sentences()[:196]]
+GROUPS = {"L1-L2": ["L1-L2", "seed1", "seed2"], "$$k$$-means <b>": ["$$k$$-means <b>"]}
+"""Checkpoints of the faithfulness section; Bokeh takes dollars for a formula if it may."""
+
+
+def shown_codes(page: Any) -> list[int]:
+    rows = page.eval_on_selector_all("#catalogue > li:not([hidden])", "rows => rows.map(row => row.id)")
+    return [int(row.removeprefix("concept-")) for row in rows]
+
+
+def told(rows: Any) -> list[str]:
+    """What stands in each, on one line."""
+    return [" ".join(text.split()) for text in rows.all_inner_texts()]
+
+
+def go(page: Any, anchor: str) -> None:
+    page.evaluate("anchor => { location.hash = anchor; }", anchor)
+    page.wait_for_selector(".arrived")
