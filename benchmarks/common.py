@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -14,6 +16,7 @@ from clvq.progress import Progress
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # for demo/, which is not installed
 
+T = TypeVar("T")
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
 
@@ -58,6 +61,13 @@ def notes(progress: Progress) -> None:
 
 def median(values: list[float]) -> float:
     return float(torch.tensor(values).median())
+
+
+def cpu_seconds(work: Callable[[], T]) -> tuple[float, T]:
+    """CPU seconds of this process that `work` takes, and what it gives; of use on a machine with other load."""
+    started = time.process_time()
+    result = work()
+    return time.process_time() - started, result
 
 
 def print_table(title: str, rows: Sequence[Sequence[str]], columns: Sequence[str] = ("figure", "value")) -> None:

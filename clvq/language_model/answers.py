@@ -30,6 +30,8 @@ class Target(ABC):
     """Whether the model's output that counts is that of the next token after the last one, over the vocabulary."""
     reads_mask: ClassVar[bool] = False
     """Whether the model's output that counts is that at the mask of the prompt, over the vocabulary."""
+    reads_place: ClassVar[bool] = False
+    """Whether the answer is read at one token of the text, whose position is the `place`."""
     continuations: tuple[Continuation, ...] = ALONE
     """What stands behind a text when the model is asked, where that takes more than its next token."""
     label_form: ClassVar[LabelForm] = "class"

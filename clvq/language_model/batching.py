@@ -60,8 +60,8 @@ def try_sharing(
 
     def is_as_alone(sentences: list[TokenizedSentence]) -> bool:
         alone = [torch.cat(parts) for parts in zip(*(values([sentence]) for sentence in sentences), strict=True)]
-        tolerance = max(_TOLERANCE, _ROUNDINGS * torch.finfo(alone[0].dtype).eps)
-        return all(_agree(*pair, tolerance) for pair in zip(values(sentences), alone, strict=True))
+        tolerance = rounding_of(alone[0].dtype)
+        return all(same_lines(*pair, tolerance) for pair in zip(values(sentences), alone, strict=True))
 
     longest = min(_TRIAL_TOKENS, max_length)
     lengths = sorted({max(1, longest // 8), max(1, 3 * longest // 8), longest})
@@ -70,8 +70,13 @@ def try_sharing(
     return Sharing.EQUAL if is_as_alone([drawn(longest) for _ in range(3)]) else Sharing.ALONE
 
 
-def _agree(ours: Tensor, alone: Tensor, tolerance: float) -> bool:
-    """Whether lines `[R, D]` are the same but for rounding; a line that is NaN by itself has no say."""
+def rounding_of(dtype: torch.dtype) -> float:
+    """Return the relative difference up to which two states of a model in this type are the same but for rounding."""
+    return max(_TOLERANCE, _ROUNDINGS * torch.finfo(dtype).eps)
+
+
+def same_lines(ours: Tensor, alone: Tensor, tolerance: float) -> bool:
+    """Return whether lines `[R, D]` are the same but for rounding; a line that is NaN by itself has no say."""
     ours, alone = ours.float(), alone.float()
     same = (ours - alone).norm(dim=1) <= tolerance * alone.norm(dim=1)
     return bool((same | alone.isnan().any(dim=1)).all())

@@ -26,7 +26,7 @@ SINK_RATIO = 10.0
 
 
 class RowLayout(NamedTuple):
-    """The `R` rows of one sentence, in token order. An encoder's sentence row comes first, unless it is that of a mask."""
+    """The `R` rows of one sentence, in token order; an encoder's sentence row comes first, unless it is a mask's."""
 
     positions: list[list[int]]
     """For each row, the positions in `input_ids` whose mean state it is."""

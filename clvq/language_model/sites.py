@@ -7,7 +7,8 @@ the state after the final norm.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -61,6 +62,22 @@ def splice(site: Site, states: Tensor) -> Any:
         return states.to(output.device)
 
     return site.module.register_forward_hook(after)
+
+
+@contextmanager
+def replaced(forwards: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]:
+    """Give modules other forwards for a while; hooks around them stay."""
+    own = {module: module.__dict__.get("forward") for module in forwards}
+    for module, forward in forwards.items():
+        module.forward = forward
+    try:
+        yield
+    finally:
+        for module, before in own.items():
+            if before is None:
+                del module.forward
+            else:
+                module.forward = before
 
 
 def no_cache(module: nn.Module) -> dict[str, bool]:

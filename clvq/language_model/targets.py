@@ -114,6 +114,7 @@ class TagTarget(Choice):
     kind = TAG
     label_form = "words"
     has_parts = True
+    reads_place = True
     tags: tuple[str, ...]
 
     @property
@@ -273,6 +274,7 @@ class ClozeTarget(LabelWordTarget):
 
     reads_next_token = False
     reads_mask = True
+    reads_place = True
 
     @classmethod
     def of(cls, words: Mapping[str, str], tokenizer: Any) -> Self:

@@ -1,13 +1,15 @@
 """Running on from a layer: the blocks below it run once, those above it as often as there are states to try.
 
 A hook puts given states where the layer's own would pass (`layers.splice`). The blocks below are then of no use, so
-they are made to hand on what they get, if a trial shows that this changes nothing; else they run, for nothing.
+they are made to hand on what they get, if a trial shows that this changes nothing; else they run, for nothing. The last
+block runs for the one position that the answer is read from, if a trial shows that there is one (`last_block`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -17,8 +19,9 @@ from clvq.errors import ClvqError
 from clvq.language_model.advice import model_code
 from clvq.language_model.batching import Sharing
 from clvq.language_model.continuations import extended, extended_states, longest, states_behind
+from clvq.language_model.last_block import LastBlock
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.sites import no_cache, splice
+from clvq.language_model.sites import no_cache, replaced, splice
 from clvq.language_model.tokenization import TokenizedSentence
 
 _TRIAL = ("one two three four five", "one")
@@ -64,8 +67,9 @@ class UpperLayers:
         states = upper.states(inputs)             # [B, T, D] at the layer, once
         scores = upper.scores(states, inputs)     # of these or of any other states, as often as needed
 
-    Scores `[B, C]` are those of the model's target (`targets`), in 32 bits. The model's own states give its own scores,
-    to the last bit. The model's parameters no longer take part in gradients.
+    Scores `[B, C]` are those of the model's target (`targets`), in 32 bits. The model's own states give its own scores:
+    to the last bit where all blocks above run in full, but for rounding where the last one runs for the read position
+    alone. The model's parameters no longer take part in gradients.
     """
 
     def __init__(self, model: LanguageModel, layer: int) -> None:
@@ -80,9 +84,20 @@ class UpperLayers:
         self.layer = layer
         self._site = model.locate(layer)
         model.model.requires_grad_(False)
-        blocks = _blocks(model, layer)
-        self._below: list[tuple[nn.Module, Callable[..., Any]]] = []
-        self._try_out(blocks)
+        self._below: dict[nn.Module, Callable[..., Any]] = {}
+        self._last: LastBlock | None = None
+        self._reads = "last"
+        blocks = _blocks(model)
+        texts = self._trial_texts()
+        self._try_out(blocks[:layer], self._together(texts))
+        if blocks[layer:] and not longest(self.target.continuations):
+            batches = [texts, *([text] for text in texts)] if len(texts) > 1 else [texts]
+            self._try_last(blocks[-1], [self._together(batch) for batch in batches])
+
+    @property
+    def reads_one_position(self) -> bool:
+        """Whether the last block runs for the position that the model's answer is read from, and no other."""
+        return self._last is not None
 
     @property
     def skips_below(self) -> bool:
@@ -148,7 +163,7 @@ class UpperLayers:
             states = extended_states(states, inputs.behind, inputs.attention_mask)
         handle = splice(self._site, states)
         try:
-            with self._passing():
+            with replaced(self._below), self._read_out(inputs):
                 return self._run(inputs)
         finally:
             handle.remove()
@@ -157,30 +172,24 @@ class UpperLayers:
         output = self.model.output(inputs.arguments, inputs.pad, inputs.places)
         return self.target.scores(output, inputs.places)
 
-    @contextmanager
-    def _passing(self) -> Iterator[None]:
-        """The blocks below hand on what they get, for a while."""
-        own = [block.__dict__.get("forward") for block, _ in self._below]
-        for block, passing in self._below:
-            block.forward = passing
-        try:
-            yield
-        finally:
-            for (block, _), forward in zip(self._below, own, strict=True):
-                if forward is None:
-                    del block.forward
-                else:
-                    block.forward = forward
+    def _read_out(self, inputs: Inputs) -> AbstractContextManager[None]:
+        """The last block runs for the read position alone, for a while, where the model proved that it may."""
+        return nullcontext() if self._last is None else self._last.only(_read(inputs, self._reads))
+
+    def _trial_texts(self) -> list[TokenizedSentence]:
+        """Two short texts, or one where two cannot share a forward."""
+        trial = [self.model.input_format.joined(dict.fromkeys(self.model.input_format.parts, text)) for text in _TRIAL]
+        texts = [text for text in self.model.tokenize(trial) if text.input_ids]
+        return texts if self.model.sharing is Sharing.ANY else texts[:1]
+
+    def _together(self, texts: list[TokenizedSentence]) -> Inputs:
+        return self.inputs(texts, [self.target.parts(text)[0] for text in texts])
 
     @torch.no_grad()
-    def _try_out(self, blocks: list[nn.Module]) -> None:
+    def _try_out(self, blocks: list[nn.Module], inputs: Inputs) -> None:
         """Proves on two short texts, or on one where two cannot share a forward, that the model's own states give its
         own scores, and that other states give the same scores whether the blocks below run or not; only then are they
         passed over."""
-        trial = [self.model.input_format.joined(dict.fromkeys(self.model.input_format.parts, text)) for text in _TRIAL]
-        texts = [text for text in self.model.tokenize(trial) if text.input_ids]
-        texts = texts if self.model.sharing is Sharing.ANY else texts[:1]
-        inputs = self.inputs(texts, [self.target.parts(text)[0] for text in texts])
         kinds: dict[nn.Module, Any] = {}
         handles = [block.register_forward_hook(lambda b, _, output: kinds.update({b: output})) for block in blocks]
         try:
@@ -199,7 +208,7 @@ class UpperLayers:
             )
         others = (states, states / 2)
         expected = [self.scores(other, inputs) for other in others]
-        self._below = [(block, _passing_like(kinds[block])) for block in blocks if block in kinds]
+        self._below = {block: _passing_like(kinds[block]) for block in blocks if block in kinds}
         try:
             proved = all(
                 torch.equal(self.scores(other, inputs), scores) for other, scores in zip(others, expected, strict=True)
@@ -207,14 +216,43 @@ class UpperLayers:
         except Exception:  # a block whose output is more than a tuple of states, to whoever reads it
             proved = False
         if not proved:
-            self._below = []
+            self._below = {}
+
+    @torch.no_grad()
+    def _try_last(self, block: nn.Module, trials: list[Inputs]) -> None:
+        """Has the last block run for one position alone, if trials prove of the first or the last token of a text, or
+        of the one that the target names, that the model's answers need no other (`LastBlock.tried`).
+
+        A decoder may be read at its last token alone: without padding it has no mask that would hide what comes later.
+        """
+        attention = getattr(self.model.config.get_text_config(), "_attn_implementation", None)
+        candidates = ("place",) if self.target.reads_place else ("first", "last")
+        for reads in {"last"}.intersection(candidates) if self.model.is_decoder else candidates:
+            runs = [
+                (partial(self.scores, states, inputs), _read(inputs, reads))
+                for inputs in trials
+                for own in (self.states(inputs),)
+                for states in (own, own / 2)
+            ]
+            if (last := LastBlock.tried(block, attention, runs)) is not None:
+                self._last, self._reads = last, reads
+                return
 
 
-def _blocks(model: LanguageModel, layer: int) -> list[nn.Module]:
-    """The blocks that lie below a layer."""
+def _blocks(model: LanguageModel) -> list[nn.Module]:
+    """The blocks of a model, the lowest first; none where they stand in no list."""
     first = model.locate(0).module
     stacks = (list(module) for module in model.base.modules() if isinstance(module, nn.ModuleList))
-    return next((stack[:layer] for stack in stacks if stack and stack[0] is first), [])
+    return next((stack for stack in stacks if stack and stack[0] is first), [])
+
+
+def _read(inputs: Inputs, reads: str) -> Tensor:
+    """`[B]` the position of each text that is read: its first or its last token, or its place."""
+    if reads == "place":
+        assert inputs.places is not None, "a target that reads a place has one"
+        return inputs.places
+    last = inputs.attention_mask.sum(dim=1) - 1
+    return torch.zeros_like(last) if reads == "first" else last
 
 
 def _passing_like(output: Any) -> Callable[..., Any]:

@@ -142,7 +142,7 @@ def test_a_long_text_is_cut_and_the_mask_stays(folder: Folder) -> None:
 def test_attributions_add_up_and_rank_tokens_as_captum_does(name: str, folder: Folder) -> None:
     model = loaded(folder(name))
     upper, target = UpperLayers(model, 1), model.target
-    assert target is not None
+    assert target is not None and upper.reads_one_position
     ours = IntegratedAttribution(
         upper, baseline="padding", steps=8, max_steps=512, completeness=0.05, batch_tokens=4096
     )

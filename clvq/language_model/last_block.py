@@ -1,0 +1,216 @@
+"""The last block for the one token that is read: keys and values of all tokens, everything else of that token alone.
+
+A classifier's head reads one position, and so does the prediction of a next token. What the last block computes of the
+other tokens is read by nobody, but for the keys and values that the read token attends to. They are got as generation
+gets them: a block hands them to its cache. So a cache that keeps them and ends the run gives those of all tokens, and
+one that gives them back lets the block run on with the read token as if the others had come before.
+
+Nothing here knows an architecture. `LastBlock.tried` has the model prove that its answers do not depend on the other
+positions, and that the block gives the same state both ways.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from clvq.language_model.batching import rounding_of, same_lines
+from clvq.language_model.sites import replaced
+
+_ATTENTION = ("sdpa", "eager")
+"""Implementations whose masks have a line for each token that attends."""
+
+Run = Callable[[], Any]
+
+
+class _KeptError(Exception):
+    """Raised by a cache that has what it was for."""
+
+
+class _Keeping:
+    """A cache that keeps the keys and values `[B, H, T, d]` that it is given first, and ends the run."""
+
+    def __init__(self) -> None:
+        self.states: tuple[Tensor, Tensor] | None = None
+
+    def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> NoReturn:
+        self.states = keys, values
+        raise _KeptError
+
+
+class _Giving:
+    """A cache that gives back what another one kept, whatever is added."""
+
+    def __init__(self, states: tuple[Tensor, Tensor]) -> None:
+        self.states = states
+
+    def update(self, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        return self.states
+
+
+class LastBlock:
+    """A model's last block, which can be made to run for one position of each text.
+
+    with last.only(positions):     # [B]
+        logits = model(**inputs)   # the block's state at the position stands at all positions behind it
+    """
+
+    def __init__(self, block: nn.Module) -> None:
+        self.block = block
+        self._forward: Callable[..., Any] = block.forward
+        self._parameters = inspect.signature(block.forward).parameters
+        self._queries: list[nn.Linear] = []
+        """Linear layers that keys and values do not depend on: that of queries, and those that come later."""
+
+    @classmethod
+    def tried(cls, block: nn.Module, attention: str | None, trials: Sequence[tuple[Run, Tensor]]) -> LastBlock | None:
+        """Return the block where trials prove that it may run for one position only; else None.
+
+        `attention` is the implementation that the model uses. Each trial runs the model, and says for each of its
+        texts `[B]` the position. What is proved: answers stay the same to the last bit when the states of other
+        positions behind the block are other ones, and the state at the position is the same but for rounding.
+        """
+        last = cls(block)
+        if attention not in _ATTENTION or "past_key_values" not in last._parameters:
+            return None
+        try:
+            proved = all(last._reads_only(*trial) for trial in trials) and all(
+                last._is_same(*trial) for trial in trials
+            )
+            if proved:
+                last._queries = last._without_use(*trials[0])
+                proved = all(last._is_same(*trial) for trial in trials)
+        except Exception:  # code of any architecture, called in a way that it need not be made for
+            proved = False
+        return last if proved else None
+
+    @contextmanager
+    def only(self, positions: Tensor) -> Iterator[None]:
+        """Run the block for these positions `[B]` alone, for a while."""
+        with replaced({self.block: lambda *args, **kwargs: self._narrow(positions, *args, **kwargs)}):
+            yield
+
+    def _narrow(self, positions: Tensor, *args: Any, **kwargs: Any) -> Any:
+        bound = inspect.Signature(list(self._parameters.values())).bind(*args, **kwargs)
+        given = bound.arguments
+        first = next(iter(self._parameters))
+        tokens = given[first].shape[1]
+        kept = self._kept(bound) if tokens > 1 else None
+        if kept is None:
+            return self._forward(*args, **kwargs)
+        positions = positions.to(given[first].device)
+        bound.arguments.update({name: _at(value, positions, tokens) for name, value in given.items()})
+        given["past_key_values"] = _Giving(kept)
+        output = self._forward(*bound.args, **bound.kwargs)
+        if isinstance(output, tuple):
+            return (_everywhere(output[0], tokens), *output[1:])
+        return _everywhere(output, tokens)
+
+    def _kept(self, bound: inspect.BoundArguments) -> tuple[Tensor, Tensor] | None:
+        """Return keys and values of all tokens; None of a block that has none for a cache."""
+        keeping = _Keeping()
+        own = bound.arguments.get("past_key_values")
+        bound.arguments["past_key_values"] = keeping
+        try:
+            with replaced({layer: _nothing(layer) for layer in self._queries}):
+                self._forward(*bound.args, **bound.kwargs)
+        except _KeptError:
+            pass
+        bound.arguments["past_key_values"] = own
+        return keeping.states
+
+    def _reads_only(self, run: Run, positions: Tensor) -> bool:
+        """Whether answers stay the same with other states behind the block at all other positions."""
+
+        def disturbed(_module: nn.Module, _args: Any, output: Any) -> Any:
+            states = output[0] if isinstance(output, tuple) else output
+            texts = torch.arange(len(states), device=states.device)
+            others = -2 * states + 1
+            others[texts, positions.to(states.device)] = states[texts, positions.to(states.device)]
+            return (others, *output[1:]) if isinstance(output, tuple) else others
+
+        plain = run()
+        handle = self.block.register_forward_hook(disturbed)
+        try:
+            return torch.equal(run(), plain)
+        finally:
+            handle.remove()
+
+    def _is_same(self, run: Run, positions: Tensor) -> bool:
+        """Whether the block gives the same states at the positions both ways, but for rounding."""
+        plain = self._states(run, positions)
+        with self.only(positions):
+            ours = self._states(run, positions)
+        return same_lines(ours, plain, rounding_of(plain.dtype))
+
+    def _states(self, run: Run, positions: Tensor) -> Tensor:
+        """`[B, D]` behind the block at the positions."""
+        found: list[Tensor] = []
+
+        def take(_module: nn.Module, _args: Any, output: Any) -> None:
+            states = output[0] if isinstance(output, tuple) else output
+            found.append(states[torch.arange(len(states), device=states.device), positions.to(states.device)])
+
+        handle = self.block.register_forward_hook(take)
+        try:
+            run()
+        finally:
+            handle.remove()
+        (states,) = found
+        return states
+
+    def _without_use(self, run: Run, positions: Tensor) -> list[nn.Linear]:
+        """Return the linear layers without which keys and values are the same: that of queries, where they have their
+        own, and those that come later."""
+        found: list[inspect.BoundArguments] = []
+
+        def take(*args: Any, **kwargs: Any) -> Any:
+            found.append(inspect.Signature(list(self._parameters.values())).bind(*args, **kwargs))
+            return self._forward(*args, **kwargs)
+
+        with replaced({self.block: take}):
+            run()
+        plain = self._kept(found[0])
+        if plain is None:
+            return []
+        layers = []
+        for layer in self.block.modules():
+            if isinstance(layer, nn.Linear):
+                self._queries = [layer]
+                kept = self._kept(found[0])
+                if kept is not None and all(map(torch.equal, kept, plain)):
+                    layers.append(layer)
+        self._queries = []
+        return layers
+
+
+def _at(value: Any, positions: Tensor, tokens: int) -> Any:
+    """Return what a block is given, for one position `[B]` of each text: states `[B, T, D]`, position ids `[1, T]`,
+    rotations `([1, T, d], [1, T, d])`, masks `[B, 1, T, T]`. What has no place for each token stays."""
+    if isinstance(value, tuple | list):
+        return type(value)(_at(entry, positions, tokens) for entry in value)
+    if isinstance(value, dict):
+        return {name: _at(entry, positions, tokens) for name, entry in value.items()}
+    if not isinstance(value, Tensor) or value.dim() < 2:
+        return value
+    where = 2 if value.dim() == 4 else 1
+    if value.shape[where] != tokens or value.shape[0] not in (1, len(positions)):
+        return value
+    whole = value.expand(len(positions), *value.shape[1:]).transpose(1, where)
+    texts = torch.arange(len(positions), device=value.device)
+    return whole[texts, positions.to(value.device)].unsqueeze(1).transpose(1, where)
+
+
+def _everywhere(states: Tensor, tokens: int) -> Tensor:
+    """States `[B, 1, D]` -> `[B, T, D]`, without a copy."""
+    return states.expand(-1, tokens, -1)
+
+
+def _nothing(layer: nn.Linear) -> Callable[[Tensor], Tensor]:
+    """Return a forward that gives zeros in the form that the layer's output has, without a product."""
+    return lambda states: states.new_zeros(()).expand(*states.shape[:-1], layer.out_features)
