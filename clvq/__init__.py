@@ -34,6 +34,7 @@ _HOMES = {
     "FaithfulnessConfig": "config",
     "MismatchError": "errors",
     "SteerConfig": "config",
+    "Sweep": "concepts.sweep_records",
     "TrainConfig": "config",
     "assign": "concepts.assign",
     "bench": "interventions.bench",
@@ -48,6 +49,8 @@ _HOMES = {
     "report": "html_report",
     "steer": "interventions.steer",
     "steering": "interventions.steering",
+    "sweep": "concepts.sweep",
+    "sweep_page": "html_report.sweep",
     "train": "training.train",
 }
 

@@ -18,6 +18,7 @@ from clvq.activations.store import ActivationStore as ActivationStore
 from clvq.concepts.assign import AssignedText
 from clvq.concepts.codebook import Codebook as Codebook
 from clvq.concepts.publishing import Published
+from clvq.concepts.sweep_records import Sweep as Sweep
 from clvq.concepts.vectorizer import ConceptVectorizer as ConceptVectorizer
 from clvq.config import AssignConfig as AssignConfig
 from clvq.config import BenchConfig as BenchConfig
@@ -30,6 +31,7 @@ from clvq.errors import ArtifactError as ArtifactError
 from clvq.errors import ClvqError as ClvqError
 from clvq.errors import MismatchError as MismatchError
 from clvq.explanations.results import Explanations as Explanations
+from clvq.html_report.sweep import sweep_page as sweep_page
 from clvq.interventions.bench import Bench as Bench
 from clvq.interventions.faithfulness import Faithfulness as Faithfulness
 from clvq.interventions.steer import Steered
@@ -592,6 +594,138 @@ def steer(
             that the checkpoint was made from [where it was].
         device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
         trust_remote_code: Allow Python code that comes with a hub model to run.
+    """
+
+def sweep(
+    store: ActivationStore | str | Path,
+    *,
+    layers: str | Sequence[str | tuple[int, int]],
+    overwrite: bool = False,
+    model: str | Path | None = None,
+    batch_tokens: int = 4096,
+    trust_remote_code: bool = False,
+    progress: Report | bool | None = None,
+    method: Literal[
+        "clvq", "kmeans", "random", "agglomerative", "ridge-kmeans", "gradient-kmeans", "vqvae", "sae", "crosslayer-sae"
+    ]
+    | Sequence[
+        Literal[
+            "clvq",
+            "kmeans",
+            "random",
+            "agglomerative",
+            "ridge-kmeans",
+            "gradient-kmeans",
+            "vqvae",
+            "sae",
+            "crosslayer-sae",
+        ]
+    ] = "clvq",
+    metric: Literal["euclidean", "sensitivity"] | Sequence[Literal["euclidean", "sensitivity"]] = "euclidean",
+    predict: Literal["state", "update"] | Sequence[Literal["state", "update"]] = "state",
+    preset: Literal["default", "paper"] | Sequence[Literal["default", "paper"]] = "default",
+    codebook_size: int | Sequence[int] = 400,
+    top_k: int | Sequence[int] = 5,
+    temperature: float | Sequence[float] = 1.0,
+    temperature_unit: Literal["gap", "raw"] | Sequence[Literal["gap", "raw"]] = "gap",
+    initialization: Literal["spherical", "kmeans", "random"]
+    | Sequence[Literal["spherical", "kmeans", "random"]] = "spherical",
+    decoder_layers: int | Sequence[int] = 2,
+    decoder_memory: Literal["quantized", "encoder"] | Sequence[Literal["quantized", "encoder"]] = "quantized",
+    decoder_heads: int | Sequence[int] = 8,
+    feed_forward: int | Sequence[int] = 2048,
+    dropout: float | Sequence[float] = 0.0,
+    layer_scale: Literal["unit", "raw"] | Sequence[Literal["unit", "raw"]] = "unit",
+    commitment_weight: float | Sequence[float] = 0.1,
+    ema_decay: float | Sequence[float] = 0.99,
+    revive_after: int | Sequence[int] = 100,
+    epochs: int | Sequence[int] = 6,
+    batch_sentences: int | Sequence[int] = 32,
+    learning_rate: float | Sequence[float] = 0.001,
+    schedule: Literal["cosine", "plateau"] | Sequence[Literal["cosine", "plateau"]] = "cosine",
+    warmup: float | Sequence[float] = 0.05,
+    gradient_clip: float | Sequence[float] = 1.0,
+    weight_decay: float | Sequence[float] = 0.0001,
+    patience: int | Sequence[int] = 0,
+    max_frequency: int | Sequence[int] = 0,
+    min_frequency: int | Sequence[int] = 0,
+    frequency_order: Literal["random", "file"] | Sequence[Literal["random", "file"]] = "random",
+    skip: bool | Sequence[bool] = False,
+    seed: int | Sequence[int] = 0,
+    yardsticks: Literal["basic", "full"] = "basic",
+    report_to: Literal["none", "tensorboard", "wandb", "trackio"] = "none",
+    device: str | None = None,
+) -> Sweep:
+    """Train every setting of a grid on one store, and return what they came to.
+
+        table = clvq.sweep("run/activations", layers="2-4,4-6", codebook_size=[100, 400], seed=[0, 1, 2]).to_pandas()
+
+    Most settings take a list of values. Each combination is an ordinary checkpoint beside the activations, named after
+    its settings, with its concepts. A setting that a method has no use for does not multiply its trainings. What is
+    finished is not trained again, and an unfinished training continues. The table is kept as sweep.json in the run
+    folder.
+
+    ClvqError before any training for an empty grid and for values that no training takes; MismatchError where the
+    store lacks a layer, or a checkpoint of that name has other settings, unless `overwrite`.
+
+    Args:
+        store: Activations that hold all layers, or their folder. The checkpoints are put beside it.
+        layers: Pairs of an input and an output layer, such as "2-4,4-6" or [(2, 4), (4, 6)].
+        overwrite: Train again what is finished.
+        model: Folder or hub id where the language model is now, if it was moved. It runs only for its sensitivity.
+        batch_tokens: Number of tokens in a batch of the language model, padding included.
+        trust_remote_code: Allow Python code that comes with a hub model to run.
+        progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
+        method: What to train. clvq: a CLVQ-VAE; kmeans: the same decoder over frozen k-means codes;
+            random: the same decoder over frozen random codes; agglomerative: over the means of clusters
+            by Ward's criterion; ridge-kmeans: over frozen k-means codes of what a ridge map predicts at
+            the output layer; gradient-kmeans: over frozen k-means codes of the sensitivity metric;
+            vqvae: a CLVQ-VAE that reconstructs the input layer; sae: a TopK sparse autoencoder of the
+            input layer; crosslayer-sae: one that predicts the output layer (a transcoder).
+        metric: Distances between states and codes. euclidean: as the states are; sensitivity: steps
+            that change what the language model predicts count more, as its gradients over a sample of
+            the training sentences say.
+        predict: What the decoder predicts. state: the output layer's state; update: what the layers
+            between add to the input layer's state, to which it is then added.
+        preset: Source of the settings that are not given: the defaults of clvq, or the published
+            settings.
+        codebook_size: Number of codes in the codebook (K).
+        top_k: Training draws one of this many nearest codes for a row; 1 always takes the nearest.
+        temperature: Temperature of the draw among the nearest codes, in units of the mean gap between
+            their distances.
+        temperature_unit: Unit of the temperature: the mean gap between the nearest codes' distances, or
+            raw.
+        initialization: How the codebook starts: by scaled-spherical k-means++, by k-means, or as random
+            rows.
+        decoder_layers: Number of transformer blocks in the decoder.
+        decoder_memory: What the decoder sees: only the codes, or also the encoder's output.
+        decoder_heads: Number of attention heads in a block of the decoder.
+        feed_forward: Width of the decoder's feed-forward layers.
+        dropout: Dropout rate in the decoder.
+        layer_scale: Scale of a layer's states: mean squared norm equal to the width, or as stored.
+        commitment_weight: Weight of the commitment loss (beta).
+        ema_decay: Decay of the running sums that the codes are updated from.
+        revive_after: Number of batches without use after which a code is moved; 0 never moves it.
+        epochs: Number of passes over the training sentences.
+        batch_sentences: Number of sentences in a training batch.
+        learning_rate: Learning rate of Adam.
+        schedule: How the learning rate falls: along a cosine, or when the error stops falling.
+        warmup: Share of the steps in which the learning rate rises at the start.
+        gradient_clip: Largest norm of the gradient; 0 sets no limit.
+        weight_decay: Weight decay of Adam.
+        patience: Number of epochs without improvement after which training stops; 0 never stops early.
+        max_frequency: Largest number of training rows of a word type; 0 keeps all rows.
+        min_frequency: Number of training rows that a word type must have to be kept; 0 keeps all word
+            types.
+        frequency_order: Which rows of a frequent word type are kept: random ones, or the first in the
+            file.
+        skip: Give a cross-layer sparse autoencoder a linear skip connection.
+        seed: Seed of the initialization, the draws of codes and the order of sentences.
+        yardsticks: Baselines of the result. basic: those that are quick to compute; full: also frozen
+            k-means codes, for which the same decoder is trained.
+        report_to: Experiment tracker that is sent what metrics.jsonl holds, by its own package, which
+            must be installed. TensorBoard's files lie in the checkpoint's folder.
+        device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
     """
 
 def train(

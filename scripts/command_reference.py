@@ -12,7 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from clvq.cli import assign, bench, codebook, explain, extract, faithfulness, pull, push, report, steer, train
+from clvq.cli import assign, bench, codebook, explain, extract, faithfulness, pull, push, report, steer, sweep, train
 from clvq.cli.options import Option, options_of
 from clvq.config import PAPER, ExtractConfig, TrainConfig
 
@@ -83,6 +83,9 @@ def reference() -> str:
         + "`--preset paper` gives these values to settings that are not given:\n\n"
         + "\n".join(paper)
         + "\n",
+        section(sweep.sweep, leave_out=(shared | {option.flag for option in options_of(TrainConfig)}) - {"--layers"})
+        + "\n`clvq sweep` also takes the options of `clvq train` but for the two layers, and those of `clvq extract`. "
+        + "Options that change a result take several values: `--method clvq,kmeans --seed 0,1,2`.\n",
         section(codebook.codebook),
         section(explain.explain),
         section(assign.assign),

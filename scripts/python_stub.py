@@ -96,7 +96,7 @@ def annotation(function: Any, parameter: inspect.Parameter) -> str:
 
 def spelled(kind: Any) -> str:
     """Return a type as source code."""
-    return text(inspect.formatannotation(kind)).replace("collections.abc.", "")
+    return text(inspect.formatannotation(kind)).replace("collections.abc.", "").replace("typing.", "")
 
 
 def text(representation: str) -> str:

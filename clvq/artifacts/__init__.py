@@ -142,6 +142,9 @@ BENCH = Artifact(
     "bench.json", "clvq-bench", 1, "The figures against ground truth are", "bench",
     {"checkpoint": _weights, "store": _rows, "beside": _beside},
 )  # fmt: skip
+SWEEP = Artifact("sweep.json", "clvq-sweep", 1, "The table of the sweep is", "sweep")
+"""In the run folder, of the last sweep: each line with the fingerprint of the checkpoint that it was read from."""
+SWEEP_PAGE_NAME = "sweep.html"
 SIGNED = (
     ACTIVATIONS, UNFINISHED_ACTIVATIONS, CHECKPOINT, CODEBOOK, EXPLANATIONS, FAITHFULNESS, *MODES.values(), BENCH,
 )  # fmt: skip

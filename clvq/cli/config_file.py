@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 import typing
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,29 +13,41 @@ from clvq.config.settings import advice
 from clvq.errors import ClvqError
 
 
-def read_config(path: Path | None, kinds: Mapping[str, Any]) -> dict[str, Any]:
-    """The options in the file, by their Python names; `kinds` are the options there are. Empty without a file."""
+@dataclass(frozen=True)
+class Several:
+    """Kind of an option that takes one value or several, separated by commas."""
+
+    of: Any
+    """Kind of a value."""
+
+
+def read_config(path: Path | None, kinds: Mapping[str, Any], option: str = "--config") -> dict[str, Any]:
+    """The options in the file that `option` names, by their Python names; `kinds` are the options there are. Empty
+    without a file."""
     if path is None:
         return {}
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ClvqError(f"--config {path} cannot be read: {error.strerror}.") from error
+        raise ClvqError(f"{option} {path} cannot be read: {error.strerror}.") from error
     except ValueError as error:  # TOML that does not parse, and text that is not UTF-8
-        raise ClvqError(f"--config {path} is not TOML: {error}.") from error
+        raise ClvqError(f"{option} {path} is not TOML: {error}.") from error
     given: dict[str, Any] = {}
     for key, value in document.items():
         name = key.replace("-", "_")
         if name not in kinds:
-            raise ClvqError(f"--config {path} gives {key!r}, which is no option here. {advice(name, kinds, 'options')}")
+            raise ClvqError(f"{option} {path} gives {key!r}, which is no option here. {advice(name, kinds, 'options')}")
         if name in given:
-            raise ClvqError(f"--config {path} gives {key!r} twice, once with - and once with _.")
-        given[name] = _checked(path, key, value, kinds[name])
+            raise ClvqError(f"{option} {path} gives {key!r} twice, once with - and once with _.")
+        given[name] = _checked(f"{option} {path}", key, value, kinds[name])
     return given
 
 
-def _checked(path: Path, key: str, value: Any, kind: Any) -> Any:
+def _checked(file: str, key: str, value: Any, kind: Any) -> Any:
     """The value as the option's kind; what is in range is for the settings to say."""
+    if isinstance(kind, Several):
+        values = value if isinstance(value, list) else [value]
+        return [_checked(file, key, entry, kind.of) for entry in values]
     if typing.get_origin(kind) is Literal:
         wanted, fits = f"one of {', '.join(typing.get_args(kind))}", value in typing.get_args(kind)
     elif kind is tuple:
@@ -49,5 +62,5 @@ def _checked(path: Path, key: str, value: Any, kind: Any) -> Any:
         wanted = {bool: "true or false", int: "a whole number"}.get(kind, "a text")
         fits = type(value) is (str if kind is Path else kind)
     if not fits:
-        raise ClvqError(f"--config {path}: {key} must be {wanted}; it is {value!r}.")
+        raise ClvqError(f"{file}: {key} must be {wanted}; it is {value!r}.")
     return kind(value) if kind in (tuple, Path, float) else value

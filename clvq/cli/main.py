@@ -16,6 +16,7 @@ import clvq
 SUMMARIES = {
     "extract": "Run a language model over a corpus and store the hidden states of the words.",
     "train": "Train a codebook between two layers, or a method to compare it with.",
+    "sweep": "Train every combination of settings on one extraction, and compare them.",
     "codebook": "Show the concepts of a checkpoint.",
     "explain": "Explain predictions of the language model by words and their concepts.",
     "assign": "Give every word of new texts its concept.",

@@ -10,14 +10,14 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from clvq.cli.config_file import read_config
+from clvq.cli.config_file import Several, read_config
 from clvq.cli.errors import UsageError, ended_well
 from clvq.cli.output import Result, emit
 from clvq.cli.progress import reporting
@@ -33,7 +33,7 @@ class Option:
 
     name: str
     kind: Any
-    """bool, int, float, str, Path, a Literal, tuple for a list of layers, or list for several texts."""
+    """bool, int, float, str, Path, a Literal, tuple for a list of layers, list for several texts, or Several."""
     default: Any
     meaning: str
     variable: str | None = None
@@ -72,6 +72,9 @@ class Option:
         if self.kind is tuple:
             layers = typer.Option(self.flag, help=self._help(), parser=_layers, metavar="LAYERS", **given)
             return [_parameter(self.name, tuple, layers)]
+        if isinstance(self.kind, Several):
+            values = typer.Option(self.flag, help=self._help(), parser=self._values, metavar="VALUES", **given)
+            return [_parameter(self.name, list, values)]
         if self.negation is not None:
             both = typer.Option(f"{self.flag}/{self.negation}", help=self._help(), **given)
             return [_parameter(self.name, bool, both)]
@@ -94,7 +97,22 @@ class Option:
         return f"{text} [dim]\\[default: {self.default}{also}][/]"
 
     def _choices(self) -> tuple[Any, ...]:
-        return typing.get_args(self.kind) if typing.get_origin(self.kind) is Literal else ()
+        kind = self.kind.of if isinstance(self.kind, Several) else self.kind
+        return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+
+    def _values(self, text: str) -> list[Any]:
+        """From `100,400`."""
+        try:
+            return [self._value(part) for part in re.split(r"[,\s]+", text.strip()) if part]
+        except ValueError as error:
+            wanted = ", ".join(map(str, self._choices())) or {int: "whole numbers"}.get(self.kind.of, "numbers")
+            raise typer.BadParameter(f"{text!r} has a value that is none of: {wanted}.") from error
+
+    def _value(self, text: str) -> Any:
+        choices = self._choices()
+        if choices and text not in choices:
+            raise ValueError(text)
+        return text if choices else self.kind.of(text)
 
 
 def options_of(settings: type[Settings], panel: str | None = None) -> list[Option]:
@@ -107,11 +125,14 @@ def options_of(settings: type[Settings], panel: str | None = None) -> list[Optio
     ]
 
 
-def command(*panels: tuple[type[Settings], str]) -> Callable[[Callable[..., Result]], Callable[..., None]]:
+def command(
+    *panels: tuple[type[Settings], str], several: Collection[str] = (), leave_out: Collection[str] = ()
+) -> Callable[[Callable[..., Result]], Callable[..., None]]:
     """Makes a Typer command of `function(report, arguments, *, own options, **settings) -> Result`.
 
     The options are the function's own, those of the settings classes (an option that two of them have is one), and
     those that every command has: --config, --json and --debug. They stand in `.options`, for the reference page.
+    Options whose names are in `several` take several values; those in `leave_out` the command does not have.
     A command that takes no arguments of its own takes the value of --checkpoint as one.
     """
 
@@ -119,7 +140,10 @@ def command(*panels: tuple[type[Settings], str]) -> Callable[[Callable[..., Resu
         options = {option.name: option for option in _own_options(function)}
         for settings, panel in panels:
             for option in options_of(settings, panel):
-                options.setdefault(option.name, option)
+                if option.name in several and option.kind is not bool:
+                    option = replace(option, kind=Several(option.kind))
+                if option.name not in leave_out:
+                    options.setdefault(option.name, option)
         bare = [] if any(option.positional for option in options.values()) else _bare(options.get("checkpoint"))
 
         def run(config: Path | None, debug: bool, **typed: Any) -> None:

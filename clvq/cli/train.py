@@ -62,7 +62,7 @@ def train(
     processes.wait()
     checkpoint = clvq.train(
         run / ACTIVATIONS_FOLDER, path=path, overwrite=overwrite, progress=report, **_training_settings(given),
-        **_of_language_model(of_extraction),
+        **of_language_model(of_extraction),
     )  # fmt: skip
     if processes.is_leader:  # so that a copy of the folder has what the other commands need
         clvq.codebook(checkpoint, progress=report)
@@ -81,7 +81,7 @@ def _training_settings(given: dict[str, Any]) -> dict[str, Any]:
     return {item.name: given[item.name] for item in fields(TrainConfig) if item.name in given}
 
 
-def _of_language_model(given: dict[str, Any]) -> dict[str, Any]:
+def of_language_model(given: dict[str, Any]) -> dict[str, Any]:
     """How the language model is run again, where its sensitivity is asked for; one that is no folder has not moved."""
     chosen = {name: given[name] for name in ("batch_tokens", "trust_remote_code") if name in given}
     model = given.get("model", DEMO)

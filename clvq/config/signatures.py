@@ -6,7 +6,7 @@ import functools
 import inspect
 import textwrap
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
@@ -19,19 +19,22 @@ PROGRESS = """\
 progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`."""
 
 
-def takes(settings: type[Settings] | None = None) -> Callable[[Function], Function]:
+def takes(
+    settings: type[Settings] | None = None, *, several: Collection[str] = (), leave_out: Collection[str] = ()
+) -> Callable[[Function], Function]:
     """Make a public function of `function(..., *, progress, **settings)`.
 
     The fields of the settings class become keyword parameters, with types, defaults and meanings, in the signature and
     at the end of the docstring, which must end with its section "Args:". A name that is no parameter raises ClvqError
-    with the names that it is close to. What the caller gives as `progress` arrives as a function.
+    with the names that it is close to. What the caller gives as `progress` arrives as a function. Those of `several`
+    take a value or a list of values, and those of `leave_out` are no parameters.
     """
 
     def decorate(function: Function) -> Function:
         signature = inspect.signature(function, eval_str=True)
         own = [item for item in signature.parameters.values() if item.kind is not inspect.Parameter.VAR_KEYWORD]
         parameters = [_progress() if item.name == "progress" else item for item in own]
-        parameters += parameters_of(settings) if settings else []
+        parameters += parameters_of(settings, several, leave_out) if settings else []
         names = [item.name for item in parameters]
 
         @functools.wraps(function)
@@ -41,14 +44,16 @@ def takes(settings: type[Settings] | None = None) -> Callable[[Function], Functi
                 return function(*arguments, progress=report, **named)
 
         call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        lines = [PROGRESS, *meanings(settings)] if settings else [PROGRESS]
+        lines = [PROGRESS, *meanings(settings, leave_out)] if settings else [PROGRESS]
         call.__doc__ = "\n".join([inspect.cleandoc(function.__doc__ or ""), *_indented(lines), ""])
         return typing.cast(Function, call)
 
     return decorate
 
 
-def parameters_of(settings: type[Settings]) -> list[inspect.Parameter]:
+def parameters_of(
+    settings: type[Settings], several: Collection[str] = (), leave_out: Collection[str] = ()
+) -> list[inspect.Parameter]:
     """Return the keyword parameters that a settings class comes to."""
     hints = typing.get_type_hints(settings)
     return [
@@ -56,15 +61,26 @@ def parameters_of(settings: type[Settings]) -> list[inspect.Parameter]:
             item.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=inspect.Parameter.empty if item.default is MISSING else item.default,
-            annotation=int | Sequence[int] if typing.get_origin(hints[item.name]) is tuple else hints[item.name],
+            annotation=_annotation(hints[item.name], item.name in several),
         )
         for item in fields(settings)  # type: ignore[arg-type]
+        if item.name not in leave_out
     ]
 
 
-def meanings(settings: type[Settings]) -> list[str]:
+def _annotation(hint: Any, several: bool) -> Any:
+    if typing.get_origin(hint) is tuple:
+        return int | Sequence[int]
+    return hint | Sequence[hint] if several else hint
+
+
+def meanings(settings: type[Settings], leave_out: Collection[str] = ()) -> list[str]:
     """Return a line a field: its name and its meaning."""
-    return [f"{item.name}: {item.metadata['meaning']}" for item in fields(settings)]  # type: ignore[arg-type]
+    return [
+        f"{item.name}: {item.metadata['meaning']}"
+        for item in fields(settings)  # type: ignore[arg-type]
+        if item.name not in leave_out
+    ]
 
 
 def _progress() -> inspect.Parameter:

@@ -129,13 +129,13 @@ class TrainConfig(Settings):
         )
 
         self.require(
-            self.metric == "euclidean" or self.method in _WITH_METRIC,
-            f"--metric {self.metric} can be used with --method {' or '.join(_WITH_METRIC)}, not with {self.method}. "
+            self.metric == "euclidean" or self.method in WITH_METRIC,
+            f"--metric {self.metric} can be used with --method {' or '.join(WITH_METRIC)}, not with {self.method}. "
             "--method gradient-kmeans has k-means codes in that metric.",
         )
 
         self.require(
-            self.predict == "state" or self.method not in _ALONE,
+            self.predict == "state" or self.method not in ALONE,
             f"--predict {self.predict} cannot be used with --method {self.method}, which has no decoder from one layer "
             "to another. Use --predict state.",
         )
@@ -159,9 +159,9 @@ class TrainConfig(Settings):
         return PAPER if named.get("preset") == "paper" and "preset" not in cls.unused(**named) else {}
 
 
-_ALONE = ("vqvae", "sae", "crosslayer-sae")
+ALONE = ("vqvae", "sae", "crosslayer-sae")
 """Methods without a decoder that could predict an update."""
-_WITH_METRIC = ("clvq", "vqvae")
+WITH_METRIC = ("clvq", "vqvae")
 """Methods whose codes can be learned in either metric."""
 
 _NEVER_DRAWN = ("top_k", "temperature", "initialization", "commitment_weight", "yardsticks")

@@ -46,7 +46,7 @@ def render(material: Material, explained: Explanations | None = None) -> str:
     drawn = {f"curve-{number}": made.item for number, made in enumerate(curves)}
     for kind, found in (("beyond", beyond), ("mass", curve)):
         drawn |= {f"{kind}-{number}": panel.item for number, panel in enumerate(found.panels if found else [])}
-    scripts = [Markup(_script(text)) for text in (bokeh_script(), _own_script())]
+    scripts = [Markup(script_text(text)) for text in (bokeh_script(), _own_script())]
     environment = Environment(
         loader=PackageLoader("clvq.html_report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -56,7 +56,7 @@ def render(material: Material, explained: Explanations | None = None) -> str:
     return environment.get_template("report.html.jinja").render(
         style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
         scripts=scripts,
-        policy=_policy(scripts),
+        policy=content_policy(scripts),
         data=embedded(page_data(material, label_names, fdr)),
         plots=embedded({"figures": drawn, "map": layout}),
         model=model_title(provenance_["model"]),
@@ -113,12 +113,12 @@ def _own_script() -> str:
     return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();"
 
 
-def _script(text: str) -> str:
+def script_text(text: str) -> str:
     """JavaScript as it may stand in a script element: its strings may name the end tag, the element would end there."""
     return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
-def _policy(scripts: list[Markup]) -> str:
+def content_policy(scripts: list[Markup]) -> str:
     """No network at all; these scripts and no others; styles inline, which Bokeh's figures need."""
     digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)

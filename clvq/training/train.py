@@ -94,7 +94,7 @@ def train(
         processes.wait()
         if CHECKPOINT.exists(path):
             checkpoint = read_checkpoint(path)
-            _refuse_other(checkpoint, config, store)
+            refuse_other(checkpoint, config, store)
             if config.yardsticks == "basic" or "frozen_kmeans" in checkpoint.results["yardsticks"]:
                 if processes.is_leader:
                     remove_folder(path / TRAINING_FOLDER)  # a kill right after the checkpoint was written left it
@@ -271,14 +271,16 @@ class _Training:
         }
 
 
-def _refuse_other(checkpoint: Checkpoint, config: TrainConfig, store: ActivationStore) -> None:
-    """Raise MismatchError that names the differences between a finished checkpoint and the settings here."""
+def refuse_other(checkpoint: Checkpoint, config: TrainConfig, store: ActivationStore | None) -> None:
+    """Raise MismatchError that names the differences between a finished checkpoint and the settings here, or where it
+    was trained on another store."""
     if differing := differences(checkpoint.settings.deciding(), config.deciding()):
         raise MismatchError(
             f"{checkpoint.path} holds a finished checkpoint with other settings: {'; '.join(differing)}. "
             "Use another --name, or --overwrite to replace it."
         )
-    checkpoint.check_store(store)
+    if store is not None:
+        checkpoint.check_store(store)
 
 
 def _outcome(position: Position) -> dict[str, Any]:

@@ -42,7 +42,7 @@ HEAVY = {
     "torch", "transformers", "datasets", "numpy", "scipy", "pandas", "pyarrow", "huggingface_hub", "sklearn",
     "safetensors", "captum", "bokeh", "jinja2",
 }  # fmt: skip
-COMMANDS = ("extract", "train", "codebook", "explain", "faithfulness", "bench", "report")
+COMMANDS = ("extract", "train", "sweep", "codebook", "explain", "faithfulness", "bench", "report")
 
 
 def _modules_after(*arguments: str, **environment: str) -> tuple[str, set[str]]:

@@ -1,0 +1,132 @@
+"""`sweep`: a grid of settings over one store -> a checkpoint each, one table, and the flow along the layer pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from clvq.activations.store import ActivationStore
+from clvq.artifacts import CHECKPOINT
+from clvq.concepts.codebook import Codebook, codebook
+from clvq.concepts.directions import concept_space
+from clvq.concepts.pairs import flow
+from clvq.concepts.sweep_records import Sweep, Swept, SweptArrow, SweptFlow
+from clvq.config import TrainConfig
+from clvq.config.grid import GRID, PAIR, chains, settings_grid, training_name, used_settings
+from clvq.config.signatures import takes
+from clvq.device import Runtime
+from clvq.errors import ClvqError
+from clvq.progress import Progress, Report, silent
+from clvq.training.checkpoint import Checkpoint, read_checkpoint
+from clvq.training.processes import Processes
+from clvq.training.tracking import require_tracker
+from clvq.training.train import refuse_other, train
+
+ARROWS = 60
+"""The strongest arrows of a flow that are kept."""
+
+
+@takes(TrainConfig, several=GRID, leave_out=PAIR)
+def sweep(
+    store: ActivationStore | str | Path,
+    *,
+    layers: str | Sequence[str | tuple[int, int]],
+    overwrite: bool = False,
+    model: str | Path | None = None,
+    batch_tokens: int = Runtime.batch_tokens,
+    trust_remote_code: bool = False,
+    progress: Report = silent,
+    **settings: Any,
+) -> Sweep:
+    """Train every setting of a grid on one store, and return what they came to.
+
+        table = clvq.sweep("run/activations", layers="2-4,4-6", codebook_size=[100, 400], seed=[0, 1, 2]).to_pandas()
+
+    Most settings take a list of values. Each combination is an ordinary checkpoint beside the activations, named after
+    its settings, with its concepts. A setting that a method has no use for does not multiply its trainings. What is
+    finished is not trained again, and an unfinished training continues. The table is kept as sweep.json in the run
+    folder.
+
+    ClvqError before any training for an empty grid and for values that no training takes; MismatchError where the
+    store lacks a layer, or a checkpoint of that name has other settings, unless `overwrite`.
+
+    Args:
+        store: Activations that hold all layers, or their folder. The checkpoints are put beside it.
+        layers: Pairs of an input and an output layer, such as "2-4,4-6" or [(2, 4), (4, 6)].
+        overwrite: Train again what is finished.
+        model: Folder or hub id where the language model is now, if it was moved. It runs only for its sensitivity.
+        batch_tokens: Number of tokens in a batch of the language model, padding included.
+        trust_remote_code: Allow Python code that comes with a hub model to run.
+    """
+    configs = settings_grid(layers, settings)
+    require_tracker(configs[0].report_to)
+    store = store if isinstance(store, ActivationStore) else ActivationStore(store)
+    run = store.path.parent
+    if not overwrite:
+        refuse_other_checkpoints(run, configs, store)
+    _refuse_impossible(store, configs)
+    language_model: dict[str, Any] = {
+        "model": model,
+        "batch_tokens": batch_tokens,
+        "trust_remote_code": trust_remote_code,
+    }
+    processes, trained = Processes.current(), []
+    for number, config in enumerate(configs, 1):
+        path = run / training_name(config)
+        progress(Progress("sweep", note=f"Training {number} of {len(configs)}: {path.name}"))
+        checkpoint = train(
+            store, path=path, overwrite=overwrite, progress=progress, **language_model, **used_settings(config)
+        )
+        if processes.is_leader:  # as after `clvq train`: a copy of the folder has what the other commands need
+            codebook(checkpoint, progress=progress)
+            concept_space(checkpoint, progress=progress)
+        processes.wait()
+        trained.append(checkpoint)
+    result = _measured(run, configs, trained)
+    if processes.is_leader:
+        result.write()
+    return result
+
+
+def refuse_other_checkpoints(run: Path, configs: Sequence[TrainConfig], store: ActivationStore | None) -> None:
+    """Raise MismatchError where a run folder has a checkpoint of a grid's name with other settings, or of another
+    store."""
+    for config in configs:
+        if CHECKPOINT.exists(path := run / training_name(config)):
+            refuse_other(read_checkpoint(path), config, store)
+
+
+def _refuse_impossible(store: ActivationStore, configs: Sequence[TrainConfig]) -> None:
+    """Raise ClvqError for a layer that the store lacks, and for more codes than there are rows."""
+    for config in configs:
+        for layer in (config.input_layer, config.output_layer):
+            store.layer(layer)
+    rows, largest = len(store.flags("train")), max(config.codebook_size for config in configs)
+    if largest > rows:
+        raise ClvqError(f"--codebook-size {largest} is more than the {rows} rows of the training split.")
+
+
+def _measured(run: Path, configs: list[TrainConfig], checkpoints: list[Checkpoint]) -> Sweep:
+    names = [checkpoint.path.name for checkpoint in checkpoints]
+    linked = list(chains(configs))
+    steps = dict.fromkeys(step for chain in linked for step in pairwise(chain))
+    books = {i: codebook(checkpoints[i]) for i in sorted({i for step in steps for i in step})}
+    flows = [_flow(books[i], books[j]) for i, j in steps]
+    return Sweep(run, list(map(Swept.of, checkpoints)), [[names[i] for i in chain] for chain in linked], flows)
+
+
+def _flow(this: Codebook, other: Codebook) -> SweptFlow:
+    result = flow(this, other)
+    arrows = [
+        SweptArrow(
+            arrow.code, this.name(arrow.code), arrow.other, other.name(arrow.other), arrow.words, arrow.share,
+            arrow.other_share, arrow.bits,
+        )
+        for arrow in result.arrows[:ARROWS]
+    ]  # fmt: skip
+    return SweptFlow(
+        this.checkpoint.path.name, other.checkpoint.path.name, result.words, result.codes, result.other_codes,
+        result.entropy, result.conditional_entropy, arrows,
+    )  # fmt: skip

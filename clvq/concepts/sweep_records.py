@@ -1,0 +1,171 @@
+"""What a sweep measured, as values: a line a training, and the flow of concepts along its layer pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from clvq.artifacts import SWEEP
+from clvq.concepts.records import Record
+from clvq.config.grid import used_settings
+from clvq.errors import ClvqError
+from clvq.notebook import Shown, data_frame, table_html, text_html
+from clvq.storage import atomic_path
+from clvq.training.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+EVALUATION = (
+    "fvu", "fvu_sentence_rows", "fvu_codes_shuffled", "fvu_own_code_mean", "codebook_perplexity", "active_codes",
+    "dead_codes", "l0", "active_latents",
+)  # fmt: skip
+"""Figures over the evaluation split; None where a method has no such figure."""
+YARDSTICKS = ("ridge", "mean_per_code", "copy", "frozen_kmeans")
+"""FVU of cheaper predictions of the same layer."""
+OTHERS = ("selection_fvu", "best_epoch", "epochs_run")
+APART = ("device", "report_to")
+"""Settings that say nothing of a result."""
+TABLES = (".parquet", ".csv")
+"""Endings of the files that `Sweep.write_table` writes."""
+
+
+@dataclass(frozen=True)
+class Swept(Record):
+    """One training of a sweep."""
+
+    name: str
+    """Of its folder in the run folder."""
+    checkpoint: str
+    """Fingerprint of its weights."""
+    settings: dict[str, Any]
+    """By name; those that the method has no use for are None."""
+    figures: dict[str, float | int | None]
+    """By name: EVALUATION, YARDSTICKS and OTHERS."""
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> Self:
+        """Read what a finished checkpoint says."""
+        results, used = checkpoint.results, used_settings(checkpoint.settings)
+        settings = {name: used.get(name) for name in checkpoint.settings.as_json() if name not in APART}
+        figures = {name: results["evaluation"].get(name) for name in EVALUATION}
+        figures |= {name: results["yardsticks"].get(name) for name in YARDSTICKS}
+        figures |= {name: results[name] for name in OTHERS}
+        return cls(checkpoint.path.name, checkpoint.fingerprint, settings, figures)
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the same as a flat row of a table."""
+        return {"name": self.name, **self.settings, **self.figures}
+
+
+@dataclass(frozen=True)
+class SweptArrow(Record):
+    """The words that have one concept at a layer pair and another at the next."""
+
+    code: int
+    name: str
+    """Of the concept."""
+    other: int
+    other_name: str
+    words: int
+    share: float
+    """Of the words of this code."""
+    other_share: float
+    """Of the words of the other code."""
+    bits: float
+    """What these words add to the mutual information of both codes."""
+
+
+@dataclass(frozen=True)
+class SweptFlow(Record):
+    """Where the words of each concept go at the next layer pair. Entropies are in bits a word."""
+
+    name: str
+    other: str
+    words: int
+    codes: int
+    other_codes: int
+    entropy: float
+    """H(other)."""
+    conditional_entropy: float
+    """H(other | this); 0 where a word's code here says its code there."""
+    arrows: list[SweptArrow]
+    """The strongest ones first."""
+
+    @property
+    def told(self) -> float | None:
+        """Share of the entropy there that the code here tells; None where there is no entropy."""
+        return 1 - self.conditional_entropy / self.entropy if self.entropy else None
+
+
+@dataclass(frozen=True, repr=False)
+class Sweep(Shown):
+    """The trainings of a grid, in its order; made by `sweep`."""
+
+    path: Path
+    """The run folder."""
+    rows: list[Swept]
+    chains: list[list[str]]
+    """Names of trainings that follow each other from layer to layer with the same other settings."""
+    flows: list[SweptFlow]
+    """One for each step of a chain."""
+
+    @property
+    def varied(self) -> list[str]:
+        """The settings that differ among the trainings, not counting methods that have no use for one."""
+        values = {name: {row.settings[name] for row in self.rows} - {None} for name in self.rows[0].settings}
+        return [name for name, found in values.items() if len(found) > 1]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what sweep.json holds."""
+        return {
+            "varied": self.varied,
+            "rows": [row.as_json() for row in self.rows],
+            "chains": self.chains,
+            "flows": [flow.as_json() for flow in self.flows],
+        }
+
+    def write(self) -> Path:
+        """Write sweep.json into the run folder. The same checkpoints give the same bytes."""
+        SWEEP.write(self.path, self.as_json())
+        return SWEEP.path(self.path)
+
+    def write_table(self, path: str | Path) -> Path:
+        """Write a row a training to a .parquet or .csv file, replacing it. ClvqError for another ending."""
+        import pyarrow as pa
+        from pyarrow import csv, parquet
+
+        path = checked_table(Path(path))
+        table = pa.Table.from_pylist([row.as_row() for row in self.rows])
+        with atomic_path(path) as temporary:
+            if path.suffix == ".csv":
+                csv.write_csv(table, temporary)
+            else:
+                parquet.write_table(table, temporary)
+        return path
+
+    def to_pandas(self) -> DataFrame:
+        """Return a table with a row a training."""
+        return data_frame(row.as_row() for row in self.rows)
+
+    def _title(self) -> str:
+        return f"{self.path}: {len(self.rows)} trainings, over {', '.join(self.varied) or 'no setting'}"
+
+    def _html(self, caption: str) -> str:
+        names = ("fvu", "fvu_codes_shuffled", "codebook_perplexity", "active_codes")
+        rows = ([text_html(row.name), *(_cell(row.figures, name) for name in names)] for row in self.rows)
+        return table_html(caption, ["checkpoint", *names], rows)
+
+
+def checked_table(path: Path) -> Path:
+    """Return the path of a table. ClvqError for another ending than TABLES, and for a folder."""
+    if path.suffix not in TABLES or path.is_dir():
+        raise ClvqError(f"{path} must be a file whose name ends in {' or '.join(TABLES)}.")
+    return path
+
+
+def _cell(figures: Mapping[str, float | int | None], name: str) -> str:
+    value = figures[name]
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"

@@ -1,0 +1,66 @@
+"""The page of a sweep: one HTML file with the figures, the table of all trainings, and the flow of concepts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from clvq.concepts.sweep_records import Sweep
+from clvq.html_report.figures import bokeh_script
+from clvq.html_report.page import content_policy, embedded, figure, percent, script_text
+from clvq.html_report.sweep_figures import MOST_CHAINS, flow_figures, settings_figures
+from clvq.storage import write_text
+
+_FOLDER = Path(__file__).parent
+_COLUMNS = {
+    "fvu": "FVU",
+    "fvu_codes_shuffled": "codes shuffled",
+    "ridge": "ridge map",
+    "mean_per_code": "mean per k-means code",
+    "codebook_perplexity": "perplexity",
+    "active_codes": "active codes",
+}
+"""Figures of the page's table, by name, with their heads."""
+_DRAW = """"use strict";
+const plots = JSON.parse(document.getElementById("plots").textContent);
+Promise.all(Object.entries(plots).map(([id, item]) => Bokeh.embed.embed_item(item, document.getElementById(id))))
+  .then(() => { document.documentElement.dataset.drawn = "yes"; });
+"""
+
+
+def sweep_page(sweep: Sweep, path: str | Path) -> Path:
+    """Write the page of a sweep to one HTML file that needs no network, and return its path.
+
+        clvq.sweep_page(clvq.sweep("run/activations", layers="2-4,4-6", seed=[0, 1]), "run/sweep.html")
+
+    ClvqError where the file cannot be written.
+    """
+    write_text(Path(path), _render(sweep))
+    return Path(path)
+
+
+def _render(sweep: Sweep) -> str:
+    curves, flows = settings_figures(sweep), flow_figures(sweep)
+    drawn: dict[str, Any] = {f"curve-{number}": made.item for number, made in enumerate(curves)}
+    drawn |= {f"flow-{number}": made.item for number, made in enumerate(flows)}
+    scripts = [Markup(script_text(text)) for text in (bokeh_script(), _DRAW)]
+    shown = {name for name in _COLUMNS if any(row.figures[name] is not None for row in sweep.rows)}
+    environment = Environment(
+        loader=PackageLoader("clvq.html_report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"figure": figure, "percent": percent}
+    return environment.get_template("sweep.html.jinja").render(
+        style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
+        scripts=scripts,
+        policy=content_policy(scripts),
+        plots=embedded(drawn),
+        sweep=sweep,
+        columns={name: head for name, head in _COLUMNS.items() if name in shown},
+        curves=curves,
+        flows=flows,
+        undrawn=max(len(sweep.chains) - MOST_CHAINS, 0),
+    )
