@@ -8,6 +8,10 @@ the nearest ones. Ten go to naming.json, the word marked, labels withheld. The o
 random sentences with a random word marked, none of which holds the concept. A second reader sees a name and twenty
 sentences. The score is the share of the twenty told rightly; guessing gives 0.5. Answers are in gallery_answers.json:
 the name of each concept, and the numbers of the sentences picked.
+
+With --hard the concepts are 20 drawn at random, and each of the ten other sentences has the same word marked as one of
+the concept's, and the same label, in another code: word and class do not tell them apart. Its answers are in
+gallery_hard_answers.json.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from clvq.training.checkpoint import find_checkpoint
 
 CONCEPTS, HALF = 20, 10
 ANSWERS = Path(__file__).with_name("gallery_answers.json")
+HARD_ANSWERS = Path(__file__).with_name("gallery_hard_answers.json")
 
 
 class Sheet(NamedTuple):
@@ -45,15 +50,16 @@ def main() -> None:
     parser.add_argument("task", choices=["sheets", "score"])
     parser.add_argument("--run", type=Path, required=True, help="run folder with a checkpoint")
     parser.add_argument("--checkpoint", default=None)
+    parser.add_argument("--hard", action="store_true", help="random concepts, and contrasts of the same word and label")
     parser.add_argument("--out", type=Path, default=Path("gallery"), help="folder for the sheets")
     options = parser.parse_args()
     checkpoint = find_checkpoint(options.run, options.checkpoint)
     codebook = clvq.codebook(checkpoint, progress=notes)
-    drawn = sheets(codebook, checkpoint.store())
+    drawn = (hard_sheets if options.hard else sheets)(codebook, checkpoint.store())
     if options.task == "sheets":
         write(drawn, options.out)
     else:
-        score(drawn, codebook.summary.label_names, json.loads(ANSWERS.read_text(encoding="utf-8")))
+        score(drawn, codebook.summary.label_names, HARD_ANSWERS if options.hard else ANSWERS)
 
 
 def sheets(codebook: clvq.Codebook, store: clvq.ActivationStore) -> list[Sheet]:
@@ -78,6 +84,49 @@ def sheets(codebook: clvq.Codebook, store: clvq.ActivationStore) -> list[Sheet]:
         right = [index for index, source in enumerate(order.tolist()) if source < HALF]
         drawn.append(Sheet(concept, marked[:HALF], picking, right))
     return drawn
+
+
+def hard_sheets(codebook: clvq.Codebook, store: clvq.ActivationStore) -> list[Sheet]:
+    """The sentences of random concepts, beside others with the same word and label in other codes."""
+    codes, flags = codebook.assignments("train"), store.flags("train")
+    sentences = list(store.sentences("train"))
+    spans = [span for s in sentences for span in zip(s.starts, s.ends, strict=True)]
+    owner = np.repeat(np.arange(len(sentences)), store.row_counts("train"))
+    rows = np.flatnonzero(((flags & WORD) != 0) & (codes >= 0))
+    kinds: dict[tuple[str, int | None], list[int]] = {}
+    for row in rows.tolist():
+        kinds.setdefault(kind(row, owner, sentences, spans), []).append(row)
+    concepts = [c for c in codebook.concepts if not c.of_sentence_rows and c.sentences >= 2 * HALF]
+    drawn: list[Sheet] = []
+    for place in np.random.default_rng(0).permutation(len(concepts)).tolist():
+        concept = concepts[place]
+        generator = np.random.default_rng([1, concept.code])
+        of_concept = rows[codes[rows] == concept.code]
+        texts = {sentences[owner[row]].text for row in of_concept}
+        own = distinct(of_concept, 2 * HALF, owner, sentences, set(), generator)
+        others: list[int] = []
+        for row in own[HALF:]:
+            alike = np.array(
+                [other for other in kinds[kind(row, owner, sentences, spans)] if codes[other] != concept.code]
+            )
+            used = texts | {sentences[owner[other]].text for other in others}
+            others += distinct(alike, 1, owner, sentences, used, generator)
+        if len(others) < HALF:
+            continue  # a word that is in this concept alone has no contrast
+        marked = [mark(sentences[owner[row]].text, *spans[row]) for row in (*own, *others)]
+        order = generator.permutation(2 * HALF)
+        right = [index for index, source in enumerate(order.tolist()) if source < HALF]
+        drawn.append(Sheet(concept, marked[:HALF], [marked[HALF:][index] for index in order], right))
+        if len(drawn) == CONCEPTS:
+            break
+    return drawn
+
+
+def kind(row: int, owner: np.ndarray, sentences: list[Any], spans: list[tuple[int, int]]) -> tuple[str, int | None]:
+    """What a contrast has in common with a row: its word and the label of its sentence."""
+    sentence = sentences[owner[row]]
+    start, end = spans[row]
+    return sentence.text[start:end].lower(), sentence.label
 
 
 def distinct(
@@ -108,12 +157,13 @@ def write(drawn: list[Sheet], folder: Path) -> None:
         (folder / f"{name}.json").write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-def score(drawn: list[Sheet], label_names: list[str] | None, answers: dict[str, Any]) -> None:
+def score(drawn: list[Sheet], label_names: list[str] | None, file: Path) -> None:
+    answers: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     rows, scores = [], []
     for number, sheet in enumerate(drawn):
         given = answers[str(number)]
         if given["code"] != sheet.concept.code:
-            raise SystemExit(f"{ANSWERS.name} was given for another codebook: draw the sheets and ask again.")
+            raise SystemExit(f"{file.name} was given for another codebook: draw the sheets and ask again.")
         wrong = set(given["picked"]) ^ set(sheet.right)
         scores.append(1 - len(wrong) / (2 * HALF))
         labels = sheet.concept.labels
