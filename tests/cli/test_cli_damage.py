@@ -1,0 +1,125 @@
+"""Every file of a run, damaged in many ways: a message that names the file, or the result of the whole file.
+
+CLVQ_DAMAGE=200 pytest tests/cli/test_cli_damage.py     # so many flipped bytes a file; 2 without it
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from running import Clvq
+
+import clvq as package
+
+FLIPS = int(os.environ.get("CLVQ_DAMAGE", "2"))
+CUTS = max(2, FLIPS // 10)
+QUICK = ("--draws", "1", "--limit", "8", "--at", "salient", "--edit", "removal")
+COMMANDS = (
+    ("codebook", "--json"), ("codebook", "--search", "film", "--json"), ("explain", "--json"),
+    ("faithfulness", *QUICK, "--json"), ("explain", "a good film", "--json"),
+)  # fmt: skip
+LOG = {"metrics.jsonl", "README.md"}
+"""Nothing is computed from these: they may be edited."""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def whole(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with everything that the commands make."""
+    run = Path(shutil.copytree(trained_run, tmp_path_factory.mktemp("damage") / "run"))
+    package.faithfulness(run / "L1-L3", draws=1, limit=8, at="salient", edit="removal")
+    return run
+
+
+def files(run: Path) -> list[str]:
+    paths = (path for path in run.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return sorted(path.relative_to(run).as_posix() for path in paths)
+
+
+def damages(content: bytes, seed: int) -> Iterator[tuple[str, bytes]]:
+    """Ways in which a file can be broken, by name."""
+    random = np.random.default_rng(seed)
+    yield "emptied", b""
+    yield "zeroed", bytes(len(content))
+    yield "foreign", b"PK\x03\x04 something else"
+    for cut in random.integers(1, max(len(content), 2), CUTS).tolist():
+        yield f"cut at {cut}", content[:cut]
+    for place in random.integers(0, max(len(content), 1), FLIPS).tolist():
+        changed = bytearray(content)
+        changed[place] ^= 1 << int(random.integers(8))
+        yield f"flipped at {place}", bytes(changed)
+
+
+def broken_fields(content: bytes, seed: int) -> Iterator[tuple[str, bytes]]:
+    """A JSON object with a key removed, or with a value of another type."""
+    body = json.loads(content)
+    keys = list(body)
+    for key in np.random.default_rng(seed).permutation(keys).tolist()[: max(2, FLIPS // 4)]:
+        yield f"without {key}", json.dumps({name: value for name, value in body.items() if name != key}).encode()
+        other: Any = [1] if not isinstance(body[key], list) else "text"
+        yield f"{key} of another type", json.dumps({**body, key: other}).encode()
+    yield "of a newer format", json.dumps({**body, "format_version": 99}).encode()
+
+
+def answers(clvq: Clvq, run: Path) -> list[tuple[int, Any, str]]:
+    ended = [clvq(*command, "--run", run) for command in COMMANDS]
+    return [(one.code, one.document if one.code == 0 else None, one.err) for one in ended]
+
+
+def test_a_damaged_file_is_named_or_changes_nothing(clvq: Clvq, whole: Path, tmp_path: Path) -> None:
+    right = answers(clvq, whole)
+    assert all(code == 0 for code, _, _ in right), right
+    cases = 0
+    for number, name in enumerate(files(whole)):
+        content = (whole / name).read_bytes()
+        ways = list(damages(content, number))
+        if name.endswith(".json"):
+            ways += broken_fields(content, number)
+        for way, damaged in ways:
+            if damaged == content:
+                continue
+            run = tmp_path / "run"
+            shutil.rmtree(run, ignore_errors=True)
+            shutil.copytree(whole, run)
+            (run / name).write_bytes(damaged)
+            cases += 1
+            for (code, document, err), (_, wanted, _), command in zip(answers(clvq, run), right, COMMANDS, strict=True):
+                said = (name, way, command, code, err[-500:])
+                assert "Traceback" not in err and "bug in clvq" not in err, said
+                if code == 0:
+                    assert same(document, wanted), said
+                else:
+                    assert code == 1, said
+                    assert Path(name).name in err or Path(name).parent.name in err, said
+    assert cases > 10 * len(files(whole))
+
+
+def same(document: Any, wanted: Any) -> bool:
+    """Whether two results are one, but for when they were made."""
+    timed = {"created", "self_fingerprint", "path"}
+    strip = lambda body: {key: value for key, value in body.items() if key not in timed}  # noqa: E731
+    return bool(strip(document) == strip(wanted))
+
+
+def test_the_report_survives_or_names_each_damaged_file(clvq: Clvq, whole: Path, tmp_path: Path) -> None:
+    for number, name in enumerate(files(whole)):
+        content = (whole / name).read_bytes()
+        for way, damaged in list(damages(content, number))[:5]:
+            run = tmp_path / "run"
+            shutil.rmtree(run, ignore_errors=True)
+            shutil.copytree(whole, run)
+            (run / name).write_bytes(damaged)
+            ended = clvq("report", "--run", run)
+            said = (name, way, ended.code, ended.err[-300:])
+            assert ended.code in (0, 1), said
+            assert "Traceback" not in ended.err and "bug in clvq" not in ended.err, said
+            if ended.code == 1:
+                assert Path(name).name in ended.err or Path(name).parent.name in ended.err, said
