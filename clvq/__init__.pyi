@@ -532,7 +532,7 @@ def push(
     """
 
 def report(
-    checkpoint: Checkpoint | str | Path,
+    checkpoint: Checkpoint | str | Path | Sequence[Checkpoint | str | Path],
     path: str | Path,
     *,
     texts: str | Sequence[str] = (),
@@ -541,14 +541,18 @@ def report(
     """Write the report of a checkpoint to one HTML file, and return the path of the file.
 
         clvq.report("run/L4-L8", "run/report.html")
+        clvq.report(["run/L4-L8", "run/L4-L8-kmeans"], "run/report.html")
+
+    Of several checkpoints the page compares the figures in one table, and has a short section for each: what its
+    figures mean, its training curves and its largest concepts.
 
     What the run folder lacks, or holds from another training, is left out and named in the page and in a note, with
     the command that makes it. ArtifactError for a damaged artifact, ClvqError for a path that cannot be written.
 
     Args:
-        checkpoint: A checkpoint, or its folder.
+        checkpoint: A checkpoint, or its folder; or several of them.
         path: The file to write.
-        texts: Texts of your own to explain on the page. This needs the language model.
+        texts: Texts of your own to explain on the page of one checkpoint. This needs the language model.
         progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
     """
 

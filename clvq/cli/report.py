@@ -11,7 +11,7 @@ from rich.text import Text
 from clvq.artifacts import DEFAULT_RUN
 from clvq.cli.options import command
 from clvq.cli.output import Result, heading, plain
-from clvq.cli.run_folder import Named, Run, named_checkpoint
+from clvq.cli.run_folder import Run, named_checkpoint
 from clvq.progress import Report
 
 
@@ -20,24 +20,34 @@ def report(
     report: Report,
     *,
     run: Run = DEFAULT_RUN,
-    checkpoint: Named = None,
+    checkpoint: Annotated[
+        list[str] | None,
+        "Checkpoint: a name in the run folder, a path, or user/name[@revision] on the hub [the only one there]. Repeat "
+        "the option to compare several on one page.",
+    ] = None,
     text: Annotated[list[str] | None, "Text of your own to explain on the page. Several, each with the option."] = None,
     output: Annotated[Path | None, "File to write [RUN/report.html]."] = None,
 ) -> Result:
     """Write all results of a checkpoint to one HTML file that needs no network.
+
+    Of several checkpoints the page has a table that compares them, and of each what its figures mean, its training
+    curves and its largest concepts.
 
     Each call writes the file again. Where a result is missing, the page names the command that makes it.
     """
     import clvq
     from clvq.storage import size_text
 
-    named = named_checkpoint(run, checkpoint, report)
+    names = [Path(name) for name in checkpoint] if checkpoint else [None]
+    named = [named_checkpoint(run, name, report) for name in names]
     output = run / "report.html" if output is None else output
     path = clvq.report(named, output, texts=text or (), progress=report)
     size = path.stat().st_size
-    document = {"path": str(path), "checkpoint": str(named.path), "bytes": size}
+    document = {"path": str(path), "checkpoint": str(named[0].path), "bytes": size}
+    if len(named) > 1:
+        document["checkpoints"] = [str(one.path) for one in named]
     shown: list[RenderableType] = [
-        heading(f"Report of {named.path.name}", f"{size_text(size)}, everything inside"),
+        heading(f"Report of {', '.join(one.path.name for one in named)}", f"{size_text(size)}, everything inside"),
         "",
         Text(plain(str(path)), overflow="fold"),
     ]

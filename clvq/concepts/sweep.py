@@ -76,9 +76,12 @@ def sweep(
     for number, config in enumerate(configs, 1):
         path = run / training_name(config)
         progress(Progress("sweep", note=f"Training {number} of {len(configs)}: {path.name}"))
-        checkpoint = train(
-            store, path=path, overwrite=overwrite, progress=progress, **language_model, **used_settings(config)
-        )
+        try:
+            checkpoint = train(
+                store, path=path, overwrite=overwrite, progress=progress, **language_model, **used_settings(config)
+            )
+        except ClvqError as error:
+            raise type(error)(f"{path.name}: {error}") from error
         if processes.is_leader:  # as after `clvq train`: a copy of the folder has what the other commands need
             codebook(checkpoint, progress=progress)
             concept_space(checkpoint, progress=progress)

@@ -15,6 +15,7 @@ from clvq.errors import ClvqError
 from clvq.explanations.results import Explanations
 from clvq.html_report.gathered import gather
 from clvq.html_report.page import render
+from clvq.html_report.several import render_several
 from clvq.progress import Progress, Report, silent
 from clvq.storage import size_text, write_text
 from clvq.training.checkpoint import Checkpoint, read_checkpoint
@@ -24,7 +25,7 @@ STAGE = "report"
 
 @takes()
 def report(
-    checkpoint: Checkpoint | str | Path,
+    checkpoint: Checkpoint | str | Path | Sequence[Checkpoint | str | Path],
     path: str | Path,
     *,
     texts: str | Sequence[str] = (),
@@ -33,24 +34,38 @@ def report(
     """Write the report of a checkpoint to one HTML file, and return the path of the file.
 
         clvq.report("run/L4-L8", "run/report.html")
+        clvq.report(["run/L4-L8", "run/L4-L8-kmeans"], "run/report.html")
+
+    Of several checkpoints the page compares the figures in one table, and has a short section for each: what its
+    figures mean, its training curves and its largest concepts.
 
     What the run folder lacks, or holds from another training, is left out and named in the page and in a note, with
     the command that makes it. ArtifactError for a damaged artifact, ClvqError for a path that cannot be written.
 
     Args:
-        checkpoint: A checkpoint, or its folder.
+        checkpoint: A checkpoint, or its folder; or several of them.
         path: The file to write.
-        texts: Texts of your own to explain on the page. This needs the language model.
+        texts: Texts of your own to explain on the page of one checkpoint. This needs the language model.
     """
     path = Path(path)
     _require_writable(path)
-    checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else read_checkpoint(checkpoint)
+    given = [checkpoint] if isinstance(checkpoint, Checkpoint | str | Path) else list(checkpoint)
+    checkpoints = [one if isinstance(one, Checkpoint) else read_checkpoint(one) for one in given]
+    if not checkpoints:
+        raise ClvqError("No checkpoint is given to report on.")
+    if len(checkpoints) > 1 and texts:
+        raise ClvqError(
+            "Texts of your own are for the report of one checkpoint. Leave them out, or name one checkpoint."
+        )
     progress(Progress(STAGE, 0, 3, "steps"))
-    material = gather(checkpoint)
-    for gap in material.gaps:
+    materials = [gather(one) for one in checkpoints]
+    for gap in (gap for material in materials for gap in material.gaps):
         progress(Progress(STAGE, 1, 3, "steps", note=gap.sentence))
     progress(Progress(STAGE, 1, 3, "steps"))
-    page = render(material, _explained(checkpoint, texts, progress) if texts else None)
+    if len(materials) > 1:
+        page = render_several(materials)
+    else:
+        page = render(materials[0], _explained(checkpoints[0], texts, progress) if texts else None)
     progress(Progress(STAGE, 2, 3, "steps", {"size": size_text(len(page.encode()))}))
     write_text(path, page)
     progress(Progress(STAGE, 3, 3, "steps"))

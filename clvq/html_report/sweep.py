@@ -46,21 +46,39 @@ def _render(sweep: Sweep) -> str:
     curves, flows = settings_figures(sweep), flow_figures(sweep)
     drawn: dict[str, Any] = {f"curve-{number}": made.item for number, made in enumerate(curves)}
     drawn |= {f"flow-{number}": made.item for number, made in enumerate(flows)}
-    scripts = [Markup(script_text(text)) for text in (bokeh_script(), _DRAW)]
-    shown = {name for name in _COLUMNS if any(row.figures[name] is not None for row in sweep.rows)}
-    environment = Environment(
+    scripts = plot_scripts()
+    return (
+        environment()
+        .get_template("sweep.html.jinja")
+        .render(
+            style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
+            scripts=scripts,
+            policy=content_policy(scripts),
+            plots=embedded(drawn),
+            sweep=sweep,
+            columns=columns(sweep),
+            curves=curves,
+            flows=flows,
+            undrawn=max(len(sweep.chains) - MOST_CHAINS, 0),
+        )
+    )
+
+
+def plot_scripts() -> list[Markup]:
+    """Return the scripts of a page that draws what its block `plots` holds, by the ids of the places."""
+    return [Markup(script_text(text)) for text in (bokeh_script(), _DRAW)]
+
+
+def environment() -> Environment:
+    """Return what fills the templates of pages about several trainings."""
+    made = Environment(
         loader=PackageLoader("clvq.html_report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"figure": figure, "percent": percent}
-    return environment.get_template("sweep.html.jinja").render(
-        style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
-        scripts=scripts,
-        policy=content_policy(scripts),
-        plots=embedded(drawn),
-        sweep=sweep,
-        columns={name: head for name, head in _COLUMNS.items() if name in shown},
-        curves=curves,
-        flows=flows,
-        undrawn=max(len(sweep.chains) - MOST_CHAINS, 0),
-    )
+    made.filters |= {"figure": figure, "percent": percent}
+    return made
+
+
+def columns(sweep: Sweep) -> dict[str, str]:
+    """Return the figures of the table that any training has, by name, with their heads."""
+    return {name: head for name, head in _COLUMNS.items() if any(row.figures[name] is not None for row in sweep.rows)}

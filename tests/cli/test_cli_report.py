@@ -188,3 +188,36 @@ def test_texts_of_the_users_own_are_explained_on_the_page(clvq: Clvq, run: Path)
         assert word in part
     assert clvq("report", "--run", run).code == 0
     assert 'id="own-texts"' not in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_several_checkpoints_on_one_page(clvq: Clvq, run: Path) -> None:
+    pair = ("--input-layer", "1", "--output-layer", "3", "--epochs", "1", "--decoder-layers", "1")
+    ended = clvq("train", "--run", run, *pair, "--method", "kmeans", "--codebook-size", "8", "--name", "k <b>&means")
+    assert ended.code == 0, ended.err
+    package.codebook(run / "L1-L3").rename(package.codebook(run / "L1-L3").concepts[0].code, "<i>slow</i>")
+    ended = clvq("report", "L1-L3", "k <b>&means", "--run", run, "--json")
+    assert ended.code == 0, ended.err
+    assert ended.document["checkpoints"] == [str(run / "L1-L3"), str(run / "k <b>&means")]
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert '<a href="#checkpoint-0"><bdi>L1-L3</bdi></a>' in page
+    assert '<a href="#checkpoint-1"><bdi>k &lt;b&gt;&amp;means</bdi></a>' in page
+    assert "<bdi>&lt;i&gt;slow&lt;/i&gt;</bdi>" in page
+    assert "All were trained and measured on the same words" in page
+    for number, name in enumerate(("L1-L3", "k <b>&means")):
+        checkpoint = package.read_checkpoint(run / name)
+        section = page.split(f'<section id="checkpoint-{number}"')[1].split("</section>")[0]
+        assert f"{checkpoint.results['evaluation']['fvu']:.3f}" in section
+        assert f'id="curve-{number}-0"' in section
+        assert f"<td>{checkpoint.results['evaluation']['fvu']:,.3f}</td>" in page.split("</section>")[0]
+    assert "<td>clvq</td>" in page
+    assert "<td>kmeans</td>" in page
+
+
+def test_several_checkpoints_and_texts_do_not_go_together(clvq: Clvq, run: Path) -> None:
+    shutil.copytree(run / "L1-L3", run / "again")
+    ended = clvq("report", "L1-L3", "again", "--run", run, "--text", "slow")
+    assert ended.code == 1
+    assert "Texts of your own are for the report of one checkpoint" in ended.message
+    assert not (run / "report.html").exists()
+    with pytest.raises(package.ClvqError, match="No checkpoint is given"):
+        package.report([], run / "report.html")

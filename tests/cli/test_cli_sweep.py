@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -340,6 +342,29 @@ def test_a_checkpoint_of_the_same_name_with_other_settings_is_met_before_any_tra
     assert len(steps) == done
     assert clvq("sweep", *grid, "--overwrite").code == 0
     assert package.read_checkpoint(grid_run / name).settings.codebook_size == 8
+
+
+def test_a_training_that_fails_is_named(clvq: Clvq, grid_run: Path) -> None:
+    grid = ("--layers", "1-2", "--codebook-size", "8", "--learning-rate", "0.001,1e30", *TINY)
+    ended = clvq("sweep", "--run", grid_run, *grid)
+    assert ended.code == 1
+    assert f"Error: L1-L2-clvq-K8-top3{END}-learning-rate1e+30-seed0: The " in ended.message
+    assert len(names(grid_run)) == 1
+
+
+def test_each_training_is_a_run_of_the_tracker(clvq: Clvq, grid_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+
+    def init(**given: Any) -> SimpleNamespace:
+        begun.append(given["name"])
+        return SimpleNamespace(log=lambda figures, step: None, finish=lambda: None)
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))  # type: ignore[arg-type]
+    grid = ("--run", grid_run, "--layers", "1-2", "--codebook-size", "8,12", *TINY)
+    assert clvq("sweep", *grid, "--report-to", "wandb").code == 0
+    assert sorted(begun) == names(grid_run)
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert "needs the package wandb" in clvq("sweep", *grid, "--report-to", "wandb").message
 
 
 def test_in_python(grid_run: Path) -> None:
