@@ -438,6 +438,7 @@ def faithfulness(
     mode: Literal["model", "splice", "probe", "paper"] = "model",
     by: Literal["edit", "concept"] = "edit",
     class_: str | None = None,
+    every_token: bool = False,
     edit: str = "removal,projection",
     at: str = "salient,sentence",
     top: int = 5,
@@ -478,6 +479,8 @@ def faithfulness(
         by: Lines of the figures of --mode model. edit: one line per edit and place; concept: one line
             per concept, which is removed wherever it occurs.
         class_: With --by concept: predicted class whose concepts are measured [all classes].
+        every_token: With --mode splice and a causal language model: compare its next token at every
+            token of the texts, as sparse autoencoders are judged, rather than its answer to each text.
         edit: Edits to try, separated by commas: removal, classless, projection, mean, move.
         at: Where to edit, separated by commas: salient (the salient words), concept (all words of the
             top word's concept), sentence (the row of the sentence), all (all words).

@@ -126,6 +126,14 @@ def _mode(mode: str, **inputs: Resolve) -> Artifact:
 
 MODES = {
     "splice": _mode("splice"),
+    "every-token": Artifact(
+        "faithfulness-every-token.json",
+        "clvq-faithfulness-every-token",
+        1,
+        "The figures of faithfulness --mode splice --every-token are",
+        "faithfulness",
+        {"checkpoint": _weights, "store": _rows},
+    ),
     "probe": _mode("probe", explanations=_explained),
     "paper": _mode("paper", explanations=_explained),
     "by-concept": Artifact(

@@ -20,6 +20,7 @@ def spliced(result: SpliceResult, model: str) -> list[RenderableType]:
     """What the reconstruction keeps of the model's answers, with either stand-in for tokens without a row."""
     others = [result.others[name] for name in STAND_INS]
     left_out = f", {number(result.left_out)} without a row left out" if result.left_out else ""
+    places = "" if result.positions is None else f", next token at {number(result.positions)} tokens"
     names = figure_names(result.target)
     rows = [
         (names[name], [interval(getattr(entry, name)) for entry in others])
@@ -35,7 +36,7 @@ def spliced(result: SpliceResult, model: str) -> list[RenderableType]:
     return [
         heading(
             f"Reconstruction inside {model}, layer {result.layer} from {result.input_layer}",
-            f"{number(result.sentences)} sentences{left_out}",
+            f"{number(result.sentences)} sentences{places}{left_out}",
         ),
         "",
         Intervals("Spliced", list(STAND_INS.values()), rows),

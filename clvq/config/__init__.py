@@ -89,14 +89,19 @@ LABEL = "label"
 """Kind of a target that is asked for each label by itself."""
 TAG = "tag"
 """Kind of a target that is asked for the tag of each word."""
+TEXT_TOKEN = "token of the text"
+"""Kind of a target that is asked for the next token at every token of a text."""
 SCORES = ("token", "score")
 """Kinds of targets (`Target.kind`) whose answer is a number rather than one of several."""
 
 BY_CONCEPT = "by-concept"
 """Stands for mode `model` where single concepts are measured."""
+EVERY_TOKEN = "every-token"
+"""Stands for mode `splice` where the next token is asked for at every token."""
 _LANGUAGE_MODEL = ("model", "device", "trust_remote_code")
 USED: dict[str, tuple[str, ...]] = {
     "splice": ("limit", "seed", "batch_tokens", *_LANGUAGE_MODEL),
+    EVERY_TOKEN: ("every_token", "limit", "seed", "batch_tokens", *_LANGUAGE_MODEL),
     "probe": ("edit", "draws", "limit", "seed", *_LANGUAGE_MODEL),
     "paper": ("draws", "limit", "seed", *_LANGUAGE_MODEL),
     BY_CONCEPT: ("by", "class_", "draws", "limit", "seed", "batch_tokens", *_LANGUAGE_MODEL),
@@ -105,7 +110,7 @@ USED: dict[str, tuple[str, ...]] = {
         "batch_tokens", *_LANGUAGE_MODEL,
     ),
 }  # fmt: skip
-"""Settings that mean something to a measurement: a mode, or BY_CONCEPT."""
+"""Settings that mean something to a measurement: a mode, BY_CONCEPT, or EVERY_TOKEN."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,12 @@ class FaithfulnessConfig(Settings):
         result=False,
     )
     class_: str | None = stated(None, "With --by concept: predicted class whose concepts are measured [all classes].")
+    every_token: bool = stated(
+        False,
+        "With --mode splice and a causal language model: compare its next token at every token of the texts, as sparse "
+        "autoencoders are judged, rather than its answer to each text.",
+        result=False,
+    )
     edit: str = stated("removal,projection", f"Edits to try, separated by commas: {', '.join(EDITS)}.")
     at: str = stated(
         "salient,sentence",
@@ -186,6 +197,10 @@ class FaithfulnessConfig(Settings):
             self.by == "edit" or self.mode == "model",
             f"--by concept can be used with --mode model, not with {self.mode}.",
         )
+        self.require(
+            not self.every_token or self.mode == "splice",
+            f"--every-token can be used with --mode splice, not with {self.mode}.",
+        )
         self.require(self.to is None or "move" in self.edits, "--to can only be used with --edit move.")
         self.require(
             self.mode != "probe" or "move" not in self.edits,
@@ -194,14 +209,15 @@ class FaithfulnessConfig(Settings):
 
     @classmethod
     def unused(cls, **named: Any) -> list[str]:
-        used = USED.get(_measurement(named.get("mode", "model"), named.get("by", "edit")))
+        asked = named.get("mode", "model"), named.get("by", "edit"), named.get("every_token", False)
+        used = USED.get(_measurement(*asked))
         known = [item.name for item in fields(cls) if item.name in named and item.name not in ("mode", "by")]
         return [] if used is None else [name for name in known if name not in used]
 
     @property
     def measurement(self) -> str:
-        """What is measured: a mode, or BY_CONCEPT. Each has a file of its own."""
-        return _measurement(self.mode, self.by)
+        """What is measured: a mode, BY_CONCEPT or EVERY_TOKEN. Each has a file of its own."""
+        return _measurement(self.mode, self.by, self.every_token)
 
     @property
     def decided(self) -> dict[str, Any]:
@@ -217,5 +233,5 @@ class FaithfulnessConfig(Settings):
         return listed(self.at)
 
 
-def _measurement(mode: str, by: str) -> str:
-    return BY_CONCEPT if by == "concept" else mode
+def _measurement(mode: str, by: str, every_token: bool) -> str:
+    return BY_CONCEPT if by == "concept" else EVERY_TOKEN if every_token else mode

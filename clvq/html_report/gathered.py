@@ -26,7 +26,7 @@ from clvq.artifacts.kinds import Artifact, State
 from clvq.concepts.codebook import Codebook
 from clvq.concepts.names import given_names
 from clvq.concepts.records import CodebookSummary, Concept
-from clvq.config import BY_CONCEPT
+from clvq.config import BY_CONCEPT, EVERY_TOKEN
 from clvq.errors import ArtifactError, MismatchError
 from clvq.explanations.records import Explanation, ExplanationsSummary
 from clvq.interventions.bench_records import BenchResults
@@ -179,13 +179,15 @@ def _are(artifact: Artifact) -> str:
 def _remake(artifact: Artifact, checkpoint: Checkpoint) -> str:
     """Return the command that makes an artifact, word for word."""
     mode = next((mode for mode, entry in MODES.items() if entry is artifact), None)
-    return command(artifact.command, checkpoint, *_options(mode))
+    return command(artifact.command, checkpoint, *options_of(mode))
 
 
-def _options(measurement: str | None) -> list[str]:
+def options_of(measurement: str | None) -> list[str]:
     """Return the options that ask for one of MODES."""
     if measurement is None:
         return []
+    if measurement == EVERY_TOKEN:
+        return ["--mode", "splice", "--every-token"]
     return ["--by", "concept"] if measurement == BY_CONCEPT else ["--mode", measurement]
 
 

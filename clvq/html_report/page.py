@@ -16,13 +16,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from clvq.artifacts import model_title, short_name
+from clvq.config import EVERY_TOKEN
 from clvq.explanations.page import sentence_html
 from clvq.explanations.results import Explanations
 from clvq.html_report.bench import bench_view
 from clvq.html_report.faithfulness import Section
 from clvq.html_report.faithfulness_figures import curve_panels, interval_panels
 from clvq.html_report.figures import LABEL_COLOURS, bokeh_script, codebook_map, training_figures
-from clvq.html_report.gathered import MODES, Material
+from clvq.html_report.gathered import MODES, Material, options_of
 from clvq.html_report.headline import headline, ladders, provenance, story
 from clvq.html_report.modes import mode_view
 from clvq.html_report.payload import page_data
@@ -80,8 +81,15 @@ def render(material: Material, explained: Explanations | None = None) -> str:
         beyond=beyond,
         curve=curve,
         modes={mode: mode_view(result, material.concepts) for mode, result in material.modes.items()},
-        unasked=[mode for mode in MODES if mode not in material.modes and material.gap(mode) is None],
+        unasked=[" ".join(options_of(mode)) for mode in MODES if _is_unasked(material, mode)],
     )
+
+
+def _is_unasked(material: Material, mode: str) -> bool:
+    """Whether a measurement could be made that nobody asked for."""
+    kind = ((material.manifest or {}).get("target") or {}).get("kind")
+    is_able = mode != EVERY_TOKEN or kind == "next token"
+    return is_able and mode not in material.modes and material.gap(mode) is None
 
 
 def embedded(value: Any) -> Markup:

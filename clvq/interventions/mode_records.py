@@ -70,13 +70,16 @@ class SpliceResult(Record):
     """Of the model as it is; None without labels of its classes."""
     unit: float | None
     """Standard deviation of the clean scores, where the answer is a number."""
+    positions: int | None
+    """Tokens of the text at which the next one is asked for; None where each text is asked one answer, or its parts."""
     others: dict[str, Spliced]
     """By what stands at tokens without a row: `clean` (as they are) and `ablated` (the mean)."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
         others = {name: Spliced.read(entry) for name, entry in body["others"].items()}
-        return cls(**{"unit": None, **body, "accuracy": Interval.read(body["accuracy"]), "others": others})
+        lacking = {"unit": None, "positions": None}  # in files of an earlier clvq
+        return cls(**{**lacking, **body, "accuracy": Interval.read(body["accuracy"]), "others": others})
 
     def as_json(self) -> dict[str, Any]:
         return {**super().as_json(), "others": {name: entry.as_json() for name, entry in self.others.items()}}

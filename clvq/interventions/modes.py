@@ -1,6 +1,7 @@
 """The measurements beside edits inside the model, each kept in a file beside the checkpoint.
 
 faithfulness-splice.json    its reconstruction inside the model     (`clvq.interventions.splice.splice`)
+faithfulness-every-token.json  the same, the next token at every token of the texts
 faithfulness-probe.json     edited sentence rows, read by a probe   (`clvq.interventions.probe.probe`)
 faithfulness-paper.json     the published probe, and its checks     (`clvq.interventions.probe.published_probe`)
 faithfulness-concepts.json  single concepts, removed everywhere     (`clvq.interventions.by_concept.concept_effects`)
@@ -36,7 +37,7 @@ def measured(
     made_of = {"checkpoint": checkpoint.fingerprint, "store": checkpoint.store().fingerprint}
     if config.measurement == BY_CONCEPT:
         made_of["concepts"] = codebook(checkpoint, progress=progress).summary.concepts_checksum
-    elif config.measurement != "splice":
+    elif config.mode != "splice":
         (explained,) = explained_by([checkpoint], config, progress)
         made_of["explanations"] = explained.summary.explanations_checksum
     model = checkpoint.config["provenance"]["model"]
@@ -58,7 +59,10 @@ def _result(
 ) -> SpliceResult | ProbeResult:
     if explained is None:
         runtime = Runtime.of_settings(config)
-        return splice(checkpoint, limit=config.limit, seed=config.seed, runtime=runtime, progress=progress)
+        return splice(
+            checkpoint, limit=config.limit, seed=config.seed, every_token=config.every_token, runtime=runtime,
+            progress=progress,
+        )  # fmt: skip
     sentences = explained.sentences[: config.limit]
     if config.mode == "paper":
         return published_probe(checkpoint, sentences, draws=config.draws, seed=config.seed, progress=progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clvq.config import LABEL, SCORES, TAG, FaithfulnessConfig
+from clvq.config import LABEL, SCORES, TAG, TEXT_TOKEN, FaithfulnessConfig
 
 FIGURE_NAMES = {
     "flips": "flips",
@@ -74,6 +74,11 @@ def note_on_target(kind: str, unit: float | None) -> str | None:
         return (
             "The model is asked for the tag of each tagged word, so a sentence counts once for each. The row of "
             "that word, where its tag is read, stands for the sentence row."
+        )
+    if kind == TEXT_TOKEN:
+        return (
+            "The model is asked for the next token at every token of the texts, and the loss is that of the token that "
+            "follows. Each row is reconstructed from the rows up to it alone."
         )
     if kind not in SCORES:
         return None

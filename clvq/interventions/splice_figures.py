@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from clvq.activations.store import SentenceRows
 from clvq.interventions.intervals import interval_of
 from clvq.interventions.mode_records import Answer, Spliced
 from clvq.interventions.records import Interval
@@ -30,20 +29,20 @@ def outcome(prefix: str, scores: Tensor, clean: Tensor, truth: Tensor, target: T
 
 
 class Figures:
-    """Means over spliced sentences, with intervals over distinct texts."""
+    """Means over answers, with intervals over distinct texts."""
 
-    def __init__(self, records: Sequence[dict[str, float]], rows: Sequence[SentenceRows], seed: int) -> None:
-        """`records` `[S]` are what `outcome` gave for each sentence, `rows` the sentences."""
+    def __init__(self, columns: dict[str, np.ndarray], texts: Sequence[str], seed: int) -> None:
+        """`columns` `[S]` are what `outcome` gave for each answer, `texts` `[S]` those that were answered."""
         self.seed = seed
-        self.columns = {name: np.array([record[name] for record in records]) for name in records[0]}
+        self.columns = columns
         numbers: dict[str, int] = {}
-        self.texts = np.array([numbers.setdefault(row.text, len(numbers)) for row in rows])
+        self.texts = np.array([numbers.setdefault(text, len(numbers)) for text in texts])
         self.distinct_texts = len(numbers)
         self.labelled = ~np.isnan(self.columns["accuracy"])
         self.everything = np.ones(len(self.texts), bool)
 
     def mean(self, name: str) -> Interval | None:
-        """Over all sentences, or those with a label; None without any."""
+        """Over all answers, or those with a label; None without any."""
         among = self.labelled if name.endswith("accuracy") else self.everything
         return interval_of(self.columns[name][among], self.texts[among], self.seed) if among.any() else None
 
@@ -55,7 +54,9 @@ class Figures:
         )
         return Spliced(
             share_recovered=self._share(others, "loss", self.everything),
-            share_recovered_labels=self._share(others, "loss_labels", self.labelled),
+            share_recovered_labels=(
+                self._share(others, "loss_labels", self.labelled) if "loss_labels" in self.columns else None
+            ),
             loss_clean=float(self.columns["loss"].mean()),
             spliced=spliced,
             ablated=ablated,

@@ -170,9 +170,12 @@ def _of_splice(result: SpliceResult) -> Verdict:
     clean = result.others["clean"]
     answer = "prediction" if result.target == "class" else result.target
     same = "score changes by less than 1 SD" if result.target in SCORES else f"{answer} stays the same"
+    asked = f"{result.sentences:,} sentences"
+    if result.positions is not None:
+        same, asked = "likeliest next token stays the same", f"{result.positions:,} places in {asked}"
     sentences = [
         f"With the reconstruction in place of layer {result.layer}, the model's {same} in "
-        f"{_percent(clean.spliced.agreement)} of {result.sentences:,} sentences; with the mean in its place, in "
+        f"{_percent(clean.spliced.agreement)} of {asked}; with the mean in its place, in "
         f"{clean.ablated.agreement.value:.1%}."
     ]
     warnings = []

@@ -341,6 +341,12 @@ class LanguageModel:
             output = output[torch.arange(len(output), device=output.device), last]
         return output.float()
 
+    def next_tokens(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return the logits `[B, T, V]` of the next token at every token, in 32 bits, of a causal language model."""
+        with model_code(self.model_id):
+            output: Tensor = self.model(**inputs, **no_cache(self.model)).logits
+        return output.float()
+
     def _logits_behind(self, inputs: Mapping[str, Tensor], last: Tensor) -> Tensor:
         """Logits `[B, M, K + 1, V]` at the last tokens `[B]` of texts and behind them, of `extended` inputs, in 32
         bits."""

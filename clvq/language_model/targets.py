@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clvq.config import LABEL, TAG
+from clvq.config import LABEL, TAG, TEXT_TOKEN
 from clvq.config.prompts import parse_label_words
 from clvq.errors import ClvqError
 from clvq.language_model.answers import Choice, Score, Target
@@ -215,6 +215,20 @@ class NextTokenTarget(Choice):
 
     def as_json(self) -> dict[str, Any]:
         return {"kind": self.kind}
+
+
+class TextTarget(NextTokenTarget):
+    """The next token at every token of a text, of which the one that follows in the text is the right one."""
+
+    kind = TEXT_TOKEN
+
+    def label_loss(self, changed: Tensor, labels: Tensor) -> Tensor:
+        """Return -log of the probability of the token that follows `[P]`."""
+        return Choice.label_loss(self, changed, labels)
+
+    def correct(self, changed: Tensor, labels: Tensor) -> Tensor:
+        """Return whether the likeliest token is the one that follows `[P]`."""
+        return Choice.correct(self, changed, labels)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ block runs for the one position that the answer is read from, if a trial shows t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -161,10 +161,21 @@ class UpperLayers:
         """
         if inputs.behind is not None:
             states = extended_states(states, inputs.behind, inputs.attention_mask)
+        with self._spliced(states), self._read_out(inputs):
+            return self._run(inputs)
+
+    def next_tokens(self, states: Tensor, inputs: Inputs) -> Tensor:
+        """The logits `[B, T, V]` of the next token at every token, when `states` `[B, T, D]` stand at the layer."""
+        with self._spliced(states):
+            return self.model.next_tokens(inputs.arguments)
+
+    @contextmanager
+    def _spliced(self, states: Tensor) -> Iterator[None]:
+        """The model runs on from `states`, for a while."""
         handle = splice(self._site, states)
         try:
-            with replaced(self._below), self._read_out(inputs):
-                return self._run(inputs)
+            with replaced(self._below):
+                yield
         finally:
             handle.remove()
 

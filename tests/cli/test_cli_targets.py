@@ -83,6 +83,35 @@ def test_one_token_through_all_commands(against: str | None, clvq: Clvq, corpus:
     assert "a flip is a change by more than 1 SD" in " ".join(shown.split())
 
 
+def test_every_token_of_the_texts(clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path) -> None:
+    """In a file of its own beside that of the splice, on the screen and in the report."""
+    run = tmp_path / "run"
+    model = tiny_models.with_next_token(tiny_models.tiny_gpt2(tmp_path / "model", layers=2))
+    ended = clvq("train", "--run", run, "--model", model, "--dataset", corpus, "--input-layer", 1, "--output-layer", 2,
+                 "--epochs", 1, *SMALL)  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert clvq("faithfulness", "--run", run, "--mode", "splice").code == 0
+    command = ("faithfulness", "--run", run, "--mode", "splice", "--every-token")
+    shown = clvq(*command)
+    assert shown.code == 0, shown.err
+    measured = clvq(*command, "--json").document["measured"]
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    rows = list(package.ActivationStore(run / "activations").sentences("eval"))
+    assert measured["positions"] == sum(len(tokenizer(row.text)["input_ids"]) - 1 for row in rows)
+    assert f"next token at {measured['positions']:,} tokens" in " ".join(shown.out.split())
+    assert "likeliest next token stays the same in" in " ".join(shown.out.split())
+    assert "reconstructed from the rows up to it alone" in " ".join(shown.out.split())
+    assert {path.name for path in (run / "L1-L2").glob("faithfulness*.json")} == {
+        "faithfulness-splice.json", "faithfulness-every-token.json",
+    }  # fmt: skip
+    assert clvq("report", "--run", run).code == 0
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert 'id="faithfulness-splice"' in page and 'id="faithfulness-every-token"' in page
+    assert "--every-token can be used with --mode splice" in refused(
+        clvq, "faithfulness", "--run", run, "--every-token"
+    )
+
+
 def test_another_target_is_another_extraction(clvq: Clvq, corpus: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     model = tiny_models.with_next_token(tiny_models.tiny_gpt2(tmp_path / "model", layers=1))

@@ -141,7 +141,7 @@ def spliced(share: Interval | None, **changed: Any) -> SpliceResult:
     others = {name: Spliced(share, None, 0.1, answer, answer) for name in ("clean", "ablated")}
     values = {
         "input_layer": 4, "layer": 8, "target": "class", "sentences": 80, "left_out": 0, "only_sentence_row": False,
-        "distinct_texts": 80, "tokens": 900, "tokens_of_rows": 800, "accuracy": None, "unit": None,
+        "distinct_texts": 80, "tokens": 900, "tokens_of_rows": 800, "accuracy": None, "unit": None, "positions": None,
         "others": others,
     }  # fmt: skip
     return SpliceResult(**{**values, **changed})

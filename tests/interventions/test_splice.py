@@ -184,7 +184,7 @@ def test_states_that_are_handed_on_change_nothing_at_all(
     standing_still: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The clean states themselves, spliced in: the same logits to the last bit."""
-    monkeypatch.setattr("clvq.interventions.splice.reconstruct", lambda model, rows, lengths: rows)
+    monkeypatch.setattr("clvq.interventions.splicer.reconstruct", lambda model, rows, lengths: rows)
     found = splice(standing_still, runtime=Runtime("cpu", 64)).as_json()["others"]["clean"]
     assert found["spliced"]["kl"] == {"value": 0.0, "low": 0.0, "high": 0.0}
     assert found["spliced"]["loss"]["value"] == found["loss_clean"]

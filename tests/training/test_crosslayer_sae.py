@@ -14,7 +14,7 @@ from torch.nn import functional
 import clvq
 from clvq.activations.store import ActivationStore
 from clvq.concepts.directions import concept_space
-from clvq.interventions.splice import reconstruct
+from clvq.interventions.splicer import reconstruct
 from clvq.language_model.rows import WORD
 from clvq.models.crosslayer import CrosslayerSae
 from clvq.training.evaluation import TrainingMeans

@@ -14,7 +14,7 @@ from sklearn.linear_model import Ridge
 import clvq
 from clvq.activations.extraction import extract
 from clvq.activations.store import ActivationStore
-from clvq.interventions.splice import reconstruct
+from clvq.interventions.splicer import reconstruct
 from clvq.language_model.rows import WORD
 from clvq.training.rows import split_by_text
 from clvq.training.updates import of_update

@@ -1,0 +1,264 @@
+"""A language model above the layer that a checkpoint reconstructs, with the reconstruction in place of its states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clvq.activations.store import ActivationStore, SentenceRows
+from clvq.interventions.splice_figures import OTHERS, outcome
+from clvq.language_model.model import LanguageModel
+from clvq.language_model.rows import WORD, BatchRows
+from clvq.language_model.sites import no_cache
+from clvq.language_model.targets import TextTarget
+from clvq.language_model.tokenization import TokenizedSentence
+from clvq.language_model.upper_layers import Inputs, UpperLayers
+from clvq.models.clvq_vae import ClvqVae
+from clvq.models.quantizer import ROWS_AT_ONCE
+from clvq.models.sae import TopKSae
+from clvq.progress import Progress, Report
+from clvq.training.checkpoint import Checkpoint
+
+_LOGITS_AT_ONCE = 1 << 26
+"""Of a batch, where the model's next token is asked for at every token."""
+_COMPARED_AT_ONCE = 1 << 24
+
+
+class Outcomes(NamedTuple):
+    """Figures of answers, a line an answer."""
+
+    sentences: np.ndarray
+    """`[S]` the index of the sentence that each answer is of."""
+    columns: dict[str, np.ndarray]
+    """`[S]` each: what `outcome` gives, and the `tokens` of the sentence and its `tokens_of_rows`."""
+
+
+class Splicer:
+    """A language model above the layer that a checkpoint reconstructs."""
+
+    def __init__(self, checkpoint: Checkpoint, store: ActivationStore, model: LanguageModel, progress: Report) -> None:
+        self.store, self.model, self.input_layer = store, model, checkpoint.input_layer
+        self.upper = UpperLayers(model, checkpoint.settings.target_layer)
+        self.layers = (self.input_layer, self.upper.layer)
+        self.only_sentence_row = True
+        self._means = [mean.to(model.device, model.dtype) for mean in _training_means(store, self.layers, progress)]
+        self._reconstructor = checkpoint.load().to(model.device)
+        self._progress = progress
+
+    def outcomes(self, sentences: Sequence[SentenceRows], batch_tokens: int) -> Outcomes:
+        """Return the figures of all answers: for each sentence with tokens those to the parts that are asked, or those
+        at its tokens where the target is the text itself."""
+        settings = self.store.settings
+        tokenized = self.model.tokenize([row.text for row in sentences], settings["unit"], settings["words"])
+        whole = isinstance(self.upper.target, TextTarget)
+        found = list((self._of_text if whole else self._of_answers)(sentences, tokenized, batch_tokens))
+        names = list(found[0].columns) if found else []
+        columns = {name: np.concatenate([part.columns[name] for part in found]) for name in names}
+        numbers = [part.sentences for part in found]
+        return Outcomes(np.concatenate(numbers) if numbers else np.empty(0, np.int64), columns)
+
+    def _of_answers(
+        self, sentences: Sequence[SentenceRows], tokenized: Sequence[TokenizedSentence], batch_tokens: int
+    ) -> Iterator[Outcomes]:
+        """Yield the figures of the answers to the parts of each text, batch by batch."""
+        target, done = self.upper.target, 0
+        right = [
+            target.aligned(row.text, sentence, row.answers) for row, sentence in zip(sentences, tokenized, strict=True)
+        ]
+        able = [
+            (number, part)
+            for number, sentence in enumerate(tokenized)
+            if sentence.input_ids
+            for part in target.asked(sentence, right[number])
+        ]
+        for batch in self.model.batches([tokenized[number] for number, _ in able], batch_tokens):
+            keys = [able[index] for index in batch]
+            labels = [target.truth(sentences[number].label, right[number], part) for number, part in keys]
+            columns = self._answers([tokenized[number] for number, _ in keys], labels, [part for _, part in keys])
+            yield Outcomes(np.array([number for number, _ in keys]), _columns(columns))
+            done += len(batch)
+            self._progress(Progress("splice", done, len(able), "sentences"))
+
+    @torch.no_grad()
+    def _answers(
+        self, sentences: Sequence[TokenizedSentence], labels: Sequence[float], parts: Sequence[int]
+    ) -> dict[str, Tensor]:
+        """Figures `[B]` of the answer of each sentence to the part that it is asked."""
+        upper = self.upper
+        inputs = upper.inputs(sentences, parts)
+        states = self._states(inputs)
+        clean = states[upper.layer]
+        scores = upper.scores(clean, inputs)
+        truth = torch.tensor(labels, device=scores.device)
+        figures = outcome("", scores, scores, truth, upper.target)
+        with_row, stand_ins = self._replaced(sentences, inputs, states)
+        for prefix, replaced in stand_ins:
+            figures |= outcome(prefix, upper.scores(replaced, inputs), scores, truth, upper.target)
+        self._see_what_counts(sentences, inputs, clean, scores)
+        return {**figures, "tokens": inputs.attention_mask.sum(dim=1), "tokens_of_rows": with_row.sum(dim=1)}
+
+    def _of_text(
+        self, sentences: Sequence[SentenceRows], tokenized: Sequence[TokenizedSentence], batch_tokens: int
+    ) -> Iterator[Outcomes]:
+        """Yield the figures of the next token at every token of the texts, batch by batch."""
+        self.only_sentence_row = False
+        able = [number for number, sentence in enumerate(tokenized) if len(sentence.input_ids) > 1]
+        at_once, done = max(1, min(batch_tokens, _LOGITS_AT_ONCE // self.upper.target.count)), 0
+        for batch in self.model.batches([tokenized[number] for number in able], at_once):
+            numbers = np.array([able[index] for index in batch])
+            columns = self._tokens([tokenized[number] for number in numbers])
+            yield Outcomes(numbers[columns.pop("sentence").cpu().numpy()], _columns(columns))
+            done += len(batch)
+            self._progress(Progress("splice", done, len(able), "sentences"))
+
+    @torch.no_grad()
+    def _tokens(self, sentences: Sequence[TokenizedSentence]) -> dict[str, Tensor]:
+        """Figures `[P]` of the next token, wherever one of the text follows; tokens of a prompt are not asked for.
+
+        The loss is that of the token that follows in the text.
+        """
+        upper = self.upper
+        inputs = upper.inputs(sentences)
+        states = self._states(inputs)
+        follows = inputs.attention_mask.bool()
+        if inputs.fixed is not None:
+            follows &= ~inputs.fixed
+        sentence, position = follows[:, 1:].nonzero(as_tuple=True)
+        truth = inputs.input_ids[sentence, position + 1]
+        clean = upper.next_tokens(states[upper.layer], inputs)[sentence, position]  # [P, V]
+        figures = self._compared("", clean, clean, truth)
+        with_row, stand_ins = self._replaced(sentences, inputs, states)
+        for prefix, replaced in stand_ins:
+            figures |= self._compared(prefix, upper.next_tokens(replaced, inputs)[sentence, position], clean, truth)
+        of_sentence = {"tokens": inputs.attention_mask.sum(dim=1), "tokens_of_rows": with_row.sum(dim=1)}
+        return {"sentence": sentence, **figures, **{name: counts[sentence] for name, counts in of_sentence.items()}}
+
+    def _compared(self, prefix: str, scores: Tensor, clean: Tensor, truth: Tensor) -> dict[str, Tensor]:
+        """`outcome` of `[P, V]`, of a few tokens at a time, with one loss, in which the text is right."""
+        size = max(1, _COMPARED_AT_ONCE // scores.shape[1])
+        parts = [
+            outcome(prefix, *chunk, self.upper.target)
+            for chunk in zip(scores.split(size), clean.split(size), truth.split(size), strict=True)
+        ]
+        figures = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        figures[f"{prefix}loss"] = figures.pop(f"{prefix}loss_labels")
+        return figures
+
+    def _replaced(
+        self, sentences: Sequence[TokenizedSentence], inputs: Inputs, states: dict[int, Tensor]
+    ) -> tuple[Tensor, Iterator[tuple[str, Tensor]]]:
+        """Return which tokens have a row `[B, T]`, and what stands in place of the clean states `[B, T, D]`, with the
+        prefix of its figures: spliced and ablated, with each of OTHERS at the tokens without a row."""
+        clean = states[self.upper.layer]
+        rows = BatchRows.of(sentences, self.store.settings["pooling"], clean.device)
+        kept, values = self._reconstruction(states, rows)
+        is_word = torch.from_numpy((rows.flags & WORD) != 0).to(clean.device)
+        of_rows = kept[rows.row]
+        place = rows.sentence[of_rows], rows.token[of_rows]
+        with_row = torch.zeros_like(inputs.attention_mask, dtype=torch.bool)
+        with_row[place] = True
+        word_mean, sentence_mean = self._means
+        spliced, ablated = clean.clone(), clean.clone()
+        spliced[place] = values[rows.row[of_rows]].to(clean.dtype)
+        ablated[place] = torch.where(is_word[rows.row[of_rows]][:, None], word_mean, sentence_mean)
+        without_row = inputs.attention_mask.bool() & ~with_row
+        return with_row, _stand_ins(spliced, ablated, without_row, word_mean)
+
+    def _states(self, inputs: Inputs) -> dict[int, Tensor]:
+        """The model's own states at both layers [B, T, D]."""
+        captured: dict[int, Tensor] = {}
+        base = self.model.base
+        with self.model.capturing(sorted(set(self.layers)), lambda state: state, captured, stop=True):
+            base(**inputs.arguments, **no_cache(base))
+        return captured
+
+    def _reconstruction(self, states: dict[int, Tensor], rows: BatchRows) -> tuple[Tensor, Tensor]:
+        """([R] bool the rows that are no sinks, [R, E] their reconstruction, 0 elsewhere)."""
+        stored = self.store.as_stored({layer: rows.gather(states[layer]) for layer in set(self.layers)})
+        kept = torch.from_numpy(~self.store.sinks_among(rows.flags, stored)).to(rows.row.device)
+        inputs = stored[self.input_layer][kept]
+        made = states[self.upper.layer].new_zeros(len(kept), states[self.upper.layer].shape[2], dtype=torch.float32)
+        if len(inputs):
+            numbers = torch.repeat_interleave(torch.arange(len(rows.counts)), torch.tensor(rows.counts))
+            lengths = torch.bincount(numbers[kept.cpu()], minlength=len(rows.counts))
+            make = reconstruct_as_read if isinstance(self.upper.target, TextTarget) else reconstruct
+            made[kept] = make(self._reconstructor, inputs, lengths[lengths > 0])
+        return kept, made
+
+    def _see_what_counts(
+        self, sentences: Sequence[TokenizedSentence], inputs: Inputs, clean: Tensor, scores: Tensor
+    ) -> None:
+        """Puts the mean everywhere but at the sentence rows, batch by batch until that changes the scores."""
+        if not self.only_sentence_row:
+            return
+        alone = self._means[0].expand_as(clean).clone()
+        at = torch.tensor([sentence.sentence_token for sentence in sentences], device=clean.device)
+        line = torch.arange(len(at), device=at.device)[at >= 0]
+        alone[line, at[at >= 0]] = clean[line, at[at >= 0]]
+        self.only_sentence_row = torch.equal(self.upper.scores(alone, inputs), scores)
+
+
+@torch.no_grad()
+def reconstruct(model: ClvqVae | TopKSae, rows: Tensor, lengths: Tensor) -> Tensor:
+    """Packed input rows `[N, D]` of sentences with `lengths` `[B]` rows each -> what the model makes of them `[N, E]`.
+
+    With the nearest codes, and in the language model's own units.
+    """
+    if isinstance(model, TopKSae):
+        return model.reconstruct(rows)
+    mask = (torch.arange(int(lengths.max()))[None, :] < lengths[:, None]).to(rows.device)
+    padded = rows.new_zeros(*mask.shape, rows.shape[1])
+    padded[mask] = rows
+    return model(padded, mask).prediction[mask]
+
+
+def reconstruct_as_read(model: ClvqVae | TopKSae, rows: Tensor, lengths: Tensor) -> Tensor:
+    """Return what `reconstruct` makes of each row `[N, E]` where the rows behind it in its sentence are not there yet.
+
+    A decoder that attends to the whole sentence would put what follows a token into the state that is to predict it.
+    """
+    if isinstance(model, TopKSae):
+        return reconstruct(model, rows, lengths)
+    made = []
+    for own in rows.split(lengths.tolist()):
+        for ends in torch.arange(1, len(own) + 1).split(max(1, ROWS_AT_ONCE // len(own))):
+            beginnings = torch.cat([own[:end] for end in ends.tolist()])
+            made.append(reconstruct(model, beginnings, ends)[ends.cumsum(0).to(own.device) - 1])
+    return torch.cat(made)
+
+
+def _stand_ins(spliced: Tensor, ablated: Tensor, without_row: Tensor, mean: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Yield both with each of OTHERS at the tokens without a row, which are clean at first."""
+    for others in OTHERS:
+        for name, states in (("spliced", spliced), ("ablated", ablated)):
+            if others == "ablated":
+                states[without_row] = mean
+            yield f"{others} {name} ", states
+
+
+def _columns(figures: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    return {name: figure.double().cpu().numpy() for name, figure in figures.items()}
+
+
+def _training_means(store: ActivationStore, layers: tuple[int, int], progress: Report) -> tuple[Tensor, Tensor]:
+    """Means `[E]` of the last of the layers over the training rows without sinks: (words, sentence rows alone)."""
+    kept = torch.from_numpy(~store.sinks("train", layers))
+    is_word = torch.from_numpy((store.flags("train") & WORD) != 0)
+    width = store.layer(layers[1]).width
+    totals, counts = torch.zeros(2, width, dtype=torch.float64), torch.zeros(2, dtype=torch.int64)
+    for first, shard in store.rows("train", layers[1], progress).shards():
+        for start in range(0, len(shard), ROWS_AT_ONCE):
+            rows = shard[start : start + ROWS_AT_ONCE]
+            place = slice(first + start, first + start + len(rows))
+            for kind, chosen in enumerate((kept[place] & is_word[place], kept[place] & ~is_word[place])):
+                totals[kind] += rows[chosen].sum(dim=0, dtype=torch.float64)
+                counts[kind] += int(chosen.sum())
+            progress(Progress("means", place.stop, len(kept), "rows"))
+    means = (totals / counts.clamp_min(1)[:, None]).float()
+    either = (totals.sum(dim=0) / counts.sum().clamp_min(1)).float()
+    words, sentences = (mean if count else either for mean, count in zip(means, counts, strict=True))
+    return words, sentences
