@@ -521,14 +521,15 @@ def push(
 
         clvq.push("run/L4-L8", "user/name", private=True)
 
-    Sentences of the corpus stay here unless `with_texts`: examples of concepts are then their words alone. Paths of
-    this machine are cut to their last part. ClvqError where the repository has no such name, or cannot be written.
+    Sentences of the corpus stay here unless `with_texts`: examples of concepts are then their words alone, and
+    readers' notes are left out. Paths of this machine are cut to their last part. ClvqError where the repository has no
+    such name, or cannot be written.
 
     Args:
         checkpoint: A checkpoint, or its folder.
         repository: `user/name`; it is made if it does not exist.
         private: Make it private, where it is made.
-        with_texts: Send the sentences of the examples too.
+        with_texts: Send the sentences of the examples and the notes too.
         license: Identifier of the licence for the card, such as mit.
         dry_run: Send nothing.
         progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.

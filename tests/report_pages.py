@@ -18,7 +18,17 @@ GROUPS = {"L1-L2": ["L1-L2", "seed1", "seed2"], "$$k$$-means <b>": ["$$k$$-means
 
 
 def shown_codes(page: Any) -> list[int]:
-    rows = page.eval_on_selector_all("#catalogue > li:not([hidden])", "rows => rows.map(row => row.id)")
+    """Over all pages of the catalogue; the first one is shown again in the end."""
+    rows = page.evaluate("""() => {
+      const next = document.getElementById("concept-next"), field = document.getElementById("concept-page");
+      const shown = () => Array.from(document.querySelectorAll("#catalogue > li"), row => row.id);
+      const turn = (number) => { field.value = number; field.dispatchEvent(new Event("change")); };
+      if (field.value !== "1") turn(1);
+      const rows = shown();
+      while (!next.disabled) { next.click(); rows.push(...shown()); }
+      if (field.value !== "1") turn(1);
+      return rows;
+    }""")
     return [int(row.removeprefix("concept-")) for row in rows]
 
 

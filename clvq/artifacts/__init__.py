@@ -99,8 +99,8 @@ CODEBOOK = Artifact(
     "codebook.json", "clvq-codebook", 3, "The catalogue of concepts is", "codebook",
     {"checkpoint": _weights, "rows": _rows}, "concepts.jsonl", "concepts_checksum",
 )  # fmt: skip
-NAMES = Artifact("names.json", "clvq-names", 1, "The names of concepts are", "codebook")
-"""Names that readers gave to concepts, by fingerprint of the weights: nothing that can be made again."""
+NAMES = Artifact("names.json", "clvq-names", 2, "The names of concepts are", "codebook")
+"""Names and notes that readers gave to concepts, by fingerprint of the weights: nothing that can be made again."""
 ORIGIN = Artifact("hub.json", "clvq-hub", 1, "The record of the repository is", "pull")
 """Where a checkpoint on the hub was fetched from."""
 ASSIGNMENTS_NAME = "assignments.safetensors"

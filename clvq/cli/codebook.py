@@ -15,7 +15,7 @@ from clvq.cli.output import Result
 from clvq.cli.run_folder import Named, Run, named_checkpoint
 from clvq.concepts.records import twins
 from clvq.errors import ClvqError
-from clvq.progress import Report
+from clvq.progress import Progress, Report
 
 if TYPE_CHECKING:
     from clvq.concepts.codebook import Codebook
@@ -36,6 +36,9 @@ def codebook(
     code: Annotated[int | None, "Show the concept of this code in full."] = None,
     rename: Annotated[
         str | None, "With --code: name its concept so wherever it is shown; an empty name brings back the made one."
+    ] = None,
+    names: Annotated[
+        Path | None, "File of names and notes that the report's page exported: keep them, as --rename does."
     ] = None,
     search: Annotated[
         str | None, "Show the concepts with words that match a regular expression like '^awful$'."
@@ -74,6 +77,9 @@ def codebook(
         concept_export.checked_path(export, overwrite=overwrite)
     other = None if (named := against or flow) is None else named_checkpoint(run, named, report)
     book = catalogue(named_checkpoint(run, checkpoint, report), overwrite=overwrite and export is None, progress=report)
+    if names is not None:
+        count = book.import_names(names)
+        report(Progress("codebook", note=f"Names and notes of {count:,} concepts were read from {names}."))
     if rename is not None and code is not None:
         book.rename(code, rename)
     if code is not None:
@@ -91,9 +97,8 @@ def codebook(
 def _one(book: Codebook, code: int) -> Result:
     """--code: one concept in full."""
     concept = book.concept(code)
-    return Result(
-        _document(book, name=book.name(code), concept=concept.as_json()), codebook_tables.one_concept(book, concept)
-    )
+    document = _document(book, name=book.name(code), note=book.notes.get(code), concept=concept.as_json())
+    return Result(document, codebook_tables.one_concept(book, concept))
 
 
 def _found(book: Codebook, pattern: str, limit: int | None) -> Result:

@@ -180,6 +180,8 @@ def one_concept(codebook: Codebook, concept: Concept) -> list[RenderableType]:
         title(codebook, f"Concept {concept.code} ({codebook.name(concept.code)}) of"),
         Text(f"{about}; spread {concept.spread:.2f} (0 is a point, 1 as wide as all words)", style="dim"),
     ]
+    if note := codebook.notes.get(concept.code):
+        parts += ["", Text(plain(note))]
     if concept.top_words:
         half = (len(concept.top_words) + 1) // 2
         parts += ["", Beside(*(_words(part) for part in (concept.top_words[:half], concept.top_words[half:])))]

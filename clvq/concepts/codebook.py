@@ -118,10 +118,32 @@ class Codebook(Shown):
         names.give_name(self.checkpoint.path, self.checkpoint.fingerprint, code, name)
         self.__dict__.pop("given_names", None)
 
+    def import_names(self, path: str | Path) -> int:
+        """Keep the names and notes of a file that the report's page exported; return of how many concepts they are.
+
+            clvq.codebook("run/L4-L8").import_names("concept-names.json")
+
+        They replace those of the same concepts; an empty one takes a name or note away. ClvqError where the file is no
+        such file, or names a code that is dead or does not exist; MismatchError where it is of another training.
+        """
+        given, notes = names.read_export(Path(path), self.checkpoint.fingerprint)
+        codes = {*given, *notes}
+        for code in sorted(codes):
+            self.concept(code)
+        names.give(self.checkpoint.path, self.checkpoint.fingerprint, given, notes)
+        for cached in ("given_names", "notes"):
+            self.__dict__.pop(cached, None)
+        return len(codes)
+
     @cached_property
     def given_names(self) -> dict[int, str]:
         """The names that readers gave, by code."""
         return names.given_names(self.checkpoint.path, self.checkpoint.fingerprint)
+
+    @cached_property
+    def notes(self) -> dict[int, str]:
+        """The notes that readers gave, by code."""
+        return names.given_notes(self.checkpoint.path, self.checkpoint.fingerprint)
 
     def word_counts(self) -> tuple[csr_array, SplitText]:
         """Return how often each word type has each code `[K, V]`, sparse, and the text that this was counted on."""

@@ -62,14 +62,15 @@ def push(
 
         clvq.push("run/L4-L8", "user/name", private=True)
 
-    Sentences of the corpus stay here unless `with_texts`: examples of concepts are then their words alone. Paths of
-    this machine are cut to their last part. ClvqError where the repository has no such name, or cannot be written.
+    Sentences of the corpus stay here unless `with_texts`: examples of concepts are then their words alone, and
+    readers' notes are left out. Paths of this machine are cut to their last part. ClvqError where the repository has no
+    such name, or cannot be written.
 
     Args:
         checkpoint: A checkpoint, or its folder.
         repository: `user/name`; it is made if it does not exist.
         private: Make it private, where it is made.
-        with_texts: Send the sentences of the examples too.
+        with_texts: Send the sentences of the examples and the notes too.
         license: Identifier of the licence for the card, such as mit.
         dry_run: Send nothing.
     """
@@ -101,9 +102,12 @@ def prepare(
     """Write the files that are pushed into a folder."""
     book = codebook(checkpoint, progress=progress)
     concept_space(checkpoint, progress=progress)
-    for name in (WEIGHTS_NAME, CONCEPT_SPACE.name, ASSIGNMENTS_NAME, NAMES.name, METRICS_NAME):
+    for name in (WEIGHTS_NAME, CONCEPT_SPACE.name, ASSIGNMENTS_NAME, METRICS_NAME):
         if (checkpoint.path / name).exists():
             shutil.copyfile(checkpoint.path / name, folder / name)
+    if NAMES.exists(checkpoint.path):
+        kept = NAMES.read(checkpoint.path)
+        NAMES.write(folder, {"names": kept["names"], "notes": kept.get("notes", {}) if with_texts else {}})
     config = without_paths(checkpoint.config)
     concepts = [concept if with_texts else _without_texts(concept) for concept in book.concepts]
     checksum = CODEBOOK.write_records(folder, (concept.as_json() for concept in concepts))

@@ -24,7 +24,7 @@ from clvq.artifacts import (
 )
 from clvq.artifacts.kinds import Artifact, State
 from clvq.concepts.codebook import Codebook
-from clvq.concepts.names import given_names
+from clvq.concepts.names import given_names, given_notes
 from clvq.concepts.records import CodebookSummary, Concept
 from clvq.config import BY_CONCEPT, EVERY_TOKEN
 from clvq.errors import ArtifactError, MismatchError
@@ -73,6 +73,8 @@ class Material:
     concepts: list[Concept]
     names: dict[int, str]
     """That readers gave to concepts, by code."""
+    notes: dict[int, str]
+    """The same."""
     explained: ExplanationsSummary | None
     explanations: list[Explanation]
     faithfulness: EditResults | None
@@ -112,6 +114,7 @@ def gather(checkpoint: Checkpoint) -> Material:
         codebook=summary,
         concepts=concepts,
         names=given_names(checkpoint.path, checkpoint.fingerprint),
+        notes=given_notes(checkpoint.path, checkpoint.fingerprint),
         explained=None if explained is None else ExplanationsSummary.from_json(explained),
         explanations=[Explanation.from_json(line) for line in _records(EXPLANATIONS, checkpoint, explained)],
         faithfulness=None if faithfulness is None else EditResults.from_json(faithfulness),

@@ -31,7 +31,7 @@ from clvq.interventions.verdict import verdict
 from clvq.training.verdict import training_verdict
 
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
-SCRIPTS = ("common", "panel", "concepts", "explanations", "ways", "plots")
+SCRIPTS = ("common", "search", "names", "panel", "concepts", "card", "explanations", "ways", "plots")
 _FOLDER = Path(__file__).parent
 
 

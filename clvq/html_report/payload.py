@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from clvq.concepts.names import made_name
 from clvq.concepts.records import Concept, Example
 from clvq.config import TAG
 from clvq.explanations.records import Explanation, ExplanationsSummary
@@ -27,6 +28,7 @@ def page_data(material: Material, label_names: list[str] | None, fdr: float) -> 
     explained, effects = material.explained, material.modes.get("by-concept")
     by_code = {row.code: row for row in effects.concepts} if isinstance(effects, ConceptEffects) else {}
     return {
+        "fingerprint": material.checkpoint.fingerprint,
         "labels": label_names,
         "colours": LABEL_COLOURS,
         "fdr": fdr,
@@ -42,6 +44,8 @@ def _concept(concept: Concept, effect: ConceptEffect | None, material: Material)
     return {
         **{name: short(getattr(concept, name)) for name in _CONCEPT},
         "name": material.names.get(concept.code),
+        "note": material.notes.get(concept.code),
+        "made": made_name(concept),
         "top": [[top.word, top.count, short(top.share), short(top.recall)] for top in concept.top_words],
         "examples": [_example(example) for example in concept.examples],
         "range": [_example(example) for example in concept.range_examples],

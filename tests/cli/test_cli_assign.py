@@ -27,6 +27,7 @@ from sklearn.utils.estimator_checks import (
 import clvq as package
 from clvq.concepts.catalogue import SPLIT
 from clvq.language_model.rows import WORD
+from clvq.storage import write_signed
 
 TEXTS = ["The film is very good!", "a slow , lifeless story", "", "Nothing here is good, nothing."]
 
@@ -175,6 +176,59 @@ def test_a_name_is_kept_and_shown_and_is_of_its_weights_alone(clvq: Clvq, own: P
     book.rename(book.concepts[0].code, "")
     assert book.name(book.concepts[0].code) != "mine"
     assert made
+
+
+def test_names_and_notes_are_imported_or_refused_whole(clvq: Clvq, own: Path, tmp_path: Path) -> None:
+    book = package.codebook(own / "L1-L3")
+    first, second = (concept.code for concept in book.concepts[:2])
+    book.rename(second, "to be taken away")
+    file = tmp_path / "exported.json"
+    body: dict[str, Any] = {
+        "format": "clvq-names-export", "format_version": 1, "checkpoint": book.checkpoint.fingerprint,
+        "names": {str(first): "praise", str(second): ""}, "notes": {str(first): "seen\nin hotels"},
+    }  # fmt: skip
+    before = (own / "L1-L3" / "names.json").read_bytes()
+    for changed, says in (
+        ({"format": "clvq-names"}, "is no file of names"),
+        ({"format_version": 2}, "Upgrade clvq"),
+        ({"checkpoint": "0" * 32}, "of another training"),
+        ({"names": {str(first): "x" * 61}}, "at most 60"),
+        ({"names": {"999": "x"}}, "There is no code 999"),
+        ({"names": {"-1": "x"}}, "are not texts by code"),
+        ({"names": {"1": 2}}, "are not texts by code"),
+        ({"names": ["x"]}, "are not texts by code"),
+        ({"notes": {str(first): "a\x1b[31mb"}}, "printable"),
+        ({"notes": {str(first): "x" * 2001}}, "at most 2,000"),
+    ):
+        file.write_text(json.dumps({**body, **changed}), encoding="utf-8")
+        refused = clvq("codebook", "--names", file, "--run", own)
+        assert (refused.code, says in refused.message) == (1, True), refused.message
+    file.write_text("no JSON", encoding="utf-8")
+    assert clvq("codebook", "--names", file, "--run", own).code == 1
+    assert clvq("codebook", "--names", tmp_path / "none.json", "--run", own).code == 1
+    assert (own / "L1-L3" / "names.json").read_bytes() == before
+
+    file.write_text(json.dumps(body), encoding="utf-8")
+    ended = clvq("codebook", "--names", file, "--code", first, "--run", own, "--json")
+    assert (ended.code, ended.document["name"], ended.document["note"]) == (0, "praise", "seen\nin hotels")
+    assert "Names and notes of 2 concepts were read" in ended.err
+    shown = clvq("codebook", "--code", first, "--run", own).out
+    assert "praise" in shown
+    assert "in hotels" in shown
+    again = package.codebook(own / "L1-L3")
+    assert (again.given_names, again.notes) == ({first: "praise"}, {first: "seen\nin hotels"})
+    again.rename(first, "blame")  # which leaves the notes
+    assert package.codebook(own / "L1-L3").notes == {first: "seen\nin hotels"}
+
+
+def test_names_of_an_earlier_version_are_read(own: Path) -> None:
+    book = package.codebook(own / "L1-L3")
+    code = book.concepts[0].code
+    body = {"names": {book.checkpoint.fingerprint: {str(code): "old"}}}
+    write_signed(own / "L1-L3" / "names.json", "clvq-names", 1, body)
+    assert (package.codebook(own / "L1-L3").name(code), package.codebook(own / "L1-L3").notes) == ("old", {})
+    book.rename(code, "new")
+    assert package.codebook(own / "L1-L3").name(code) == "new"
 
 
 def made_of(*words: str, counts: Any = None) -> str:

@@ -15,6 +15,7 @@ import pytest
 from hub import Hub, running_hub
 
 import clvq as package
+from clvq.concepts import names
 
 pytestmark = pytest.mark.slow
 TEXT = "The film is very good!"
@@ -97,6 +98,8 @@ def test_what_is_pushed_and_used_by_its_id_says_the_same(
 
 def test_texts_and_paths_stay_here(call: Call, hub: Hub, own: Path) -> None:
     texts = {sentence.text for sentence in package.ActivationStore(own / "activations").sentences("train")}
+    book = package.codebook(own / "L1-L3")
+    names.give(book.checkpoint.path, book.checkpoint.fingerprint, {0: "a public name"}, {0: "a note of my own"})
     listed = call("push", "L1-L3", "me/concepts", "--run", own, "--dry-run", "--json")
     assert listed.returncode == 0, listed.stderr
     assert "me/concepts" not in hub.commits
@@ -106,6 +109,7 @@ def test_texts_and_paths_stay_here(call: Call, hub: Hub, own: Path) -> None:
     assert "me/concepts" in hub.private
     files = files_of(hub, "me/concepts")
     sent = b"".join(files.values())
+    assert (b"a public name" in sent, b"a note of my own" in sent) == (True, False)
     assert not [text for text in texts if len(text) > 20 and json.dumps(text).encode()[1:-1] in sent]
     for folder in (own, own.parent, Path.home(), Path(package.__file__).parent):
         assert str(folder).encode() not in sent

@@ -131,15 +131,20 @@ def test_what_looks_like_markup_is_shown_as_text(full: Any, page: Any) -> None:
     for number, text in enumerate(HOSTILE):
         written = re.sub("[\u202a-\u202e]", lambda found: f"\u27e8U+{ord(found[0]):04X}\u27e9", text)
         assert page.locator(f"#explanation-{number} .sentence").text_content() == written
-    page.evaluate("document.querySelectorAll('#catalogue details').forEach(details => { details.open = true })")
-    page.wait_for_function("document.querySelectorAll('.concept').length === 400")
     held = sum(
         example["text"] == HOSTILE[0]
         for concept in concepts
         for example in concept["examples"] + concept["range_examples"]
     )
     assert held > 0
-    assert page.locator("q", has_text=HOSTILE[0]).count() == held
+    shown = 0
+    for number in range(1, 9):
+        page.evaluate("document.querySelectorAll('#catalogue details').forEach(details => { details.open = true })")
+        page.wait_for_function("document.querySelectorAll('.concept').length === 50")
+        shown += page.locator(".concept q", has_text=HOSTILE[0]).count()
+        if number < 8:
+            page.click("#concept-next")
+    assert shown == held
     assert page.locator("main img, main script, main iframe").count() == 0
     page.evaluate("""() => {
       const map = Bokeh.documents.flatMap(d => d.roots()).find(root => root.document.get_model_by_name("concepts"));

@@ -36,7 +36,7 @@ const significant = (concept) => concept.labels !== null && concept.labels.q !==
 const probability = (p) =>
   p < 1e-99 ? "< 1e−99" : "= " + (p < 0.001 ? p.toExponential(0).replace("e-", "e−") : p.toFixed(3));
 const firstWords = (concept, limit) =>
-  (concept.name ? concept.name + ": " : "") +
+  (concept.name ? plain(concept.name) + ": " : "") +
   (concept.top.length ? concept.top.slice(0, limit).map((entry) => plain(entry[0])).join("\u00a0· ") : "sentence rows");
 
 const uses = new Map(data.concepts.map((concept) => [concept.code, []]));

@@ -1,4 +1,6 @@
-/* The catalogue: a row a concept, search, order and filters. */
+/* The catalogue: a row a concept, a page of them at a time, search, order and filters. */
+const ROWS = 50;
+
 function labelBar(concept) {
   const { counts } = concept.labels;
   const total = counts.reduce((sum, n) => sum + n, 0) || 1;
@@ -13,7 +15,7 @@ function labelBar(concept) {
 }
 
 function conceptRow(concept) {
-  const words = make("span", { className: "words" });
+  const words = make("span", { className: "words" }, givenName(concept));
   if (concept.of_sentence_rows) words.append(make("span", { className: "tag", textContent: "sentence rows" }), " ");
   concept.top.slice(0, 12).forEach(([word], index) => {
     if (index) words.append("\u00a0· ");
@@ -30,10 +32,14 @@ function conceptRow(concept) {
     make("span", { className: "count" }, count(concept.words), make("small", { textContent: " words" })),
   );
   const details = make("details", {}, summary);
+  const row = make("li", { id: "concept-" + concept.code }, details);
   details.addEventListener("toggle", () => {
-    if (details.open && !details.querySelector(".concept")) details.append(conceptPanel(concept));
+    if (details.open && !details.querySelector(".concept")) {
+      details.append(conceptPanel(concept));
+      mark(row, catalogued.patterns());
+    }
   });
-  return make("li", { id: "concept-" + concept.code }, details);
+  return row;
 }
 
 const ORDERS = {
@@ -44,42 +50,117 @@ const ORDERS = {
   effect: (a, b) => (b.effect?.coherent[0] ?? -Infinity) - (a.effect?.coherent[0] ?? -Infinity) || 0,
   code: (a, b) => a.code - b.code,
 };
-const terms = (field) => field.value.toLowerCase().split(/\s+/).filter(Boolean);
-const holds = (haystack, wanted) => wanted.every((term) => haystack.includes(term));
 
-const catalogue = byId("catalogue");
-if (catalogue) startCatalogue();
+const catalogued = byId("catalogue") ? startCatalogue() : null;
 function startCatalogue() {
-  const rows = data.concepts.map((concept) => ({
-    concept,
-    row: conceptRow(concept),
-    text: [...concept.top, ...concept.examples, ...concept.range].map((entry) => entry[0]).join("\n").toLowerCase(),
-  }));
+  const catalogue = byId("catalogue");
   const controls = byId("concept-controls");
-  const [search, sort, label, kind, only] = ["search", "sort", "label", "rows", "significant"]
-    .map((name) => byId("concept-" + name));
+  const [search, regex, sort, label, kind, only, page, pager, status] =
+    ["search", "regex", "sort", "label", "rows", "significant", "page", "pager", "status"]
+      .map((name) => byId("concept-" + name));
+  const rows = new Map();
+  const texts = new Map();
+  let fitting = [];
+  let query = asked(search, regex);
+  const examples = (concept) => [...concept.examples, ...concept.range].map((entry) => entry[0]);
+  function text(concept) {
+    if (!texts.has(concept)) {
+      texts.set(concept, [concept.name ?? "", concept.note ?? "", ...concept.top.map((entry) => entry[0]),
+        ...examples(concept)].map(plain).join("\n"));
+    }
+    return texts.get(concept);
+  }
+  /* Where a row does not show what was found, the first sentence that has it. */
+  function found(concept, row) {
+    row.querySelector(".found")?.remove();
+    const shown = row.querySelector(".words").textContent;
+    if (query.empty || query.patterns.every((pattern) => shown.search(pattern) >= 0)) return;
+    const line = [concept.note ?? "", ...examples(concept)].map(plain)
+      .find((one) => query.patterns.some((pattern) => one.search(pattern) >= 0));
+    if (!line) return;
+    const at = Math.min(...query.patterns.map((pattern) => line.search(pattern)).filter((start) => start >= 0));
+    const from = at > 60 ? line.indexOf(" ", at - 50) + 1 : 0;
+    row.querySelector("summary").append(make("small", { className: "found" },
+      make("q", { dir: "auto", textContent: (from ? "…" : "") + line.slice(from, at + 90) + (line.length > at + 90 ? "…" : "") })));
+  }
+  function row(concept) {
+    if (!rows.has(concept)) rows.set(concept, conceptRow(concept));
+    const node = rows.get(concept);
+    unmark(node);
+    found(concept, node);
+    mark(node, query.patterns);
+    return node;
+  }
+  const pages = () => Math.max(Math.ceil(fitting.length / ROWS), 1);
+  function show() {
+    const number = Math.min(Math.max(Math.floor(Number(page.value)) || 1, 1), pages());
+    page.value = number;
+    page.max = pages();
+    catalogue.replaceChildren(...fitting.slice((number - 1) * ROWS, number * ROWS).map(row));
+    pager.hidden = pages() === 1;
+    byId("concept-pages").textContent = "of " + count(pages());
+    byId("concept-previous").disabled = number === 1;
+    byId("concept-next").disabled = number === pages();
+    const all = data.concepts.length;
+    status.textContent = query.error ??
+      (fitting.length === all ? plural(all, "concept") : `${count(fitting.length)} of ${plural(all, "concept")}`);
+    keepSearch();
+  }
   function filter() {
-    const wanted = terms(search);
-    let shown = 0;
-    for (const { concept, row, text } of rows) {
-      const fits = holds(text, wanted) &&
+    query = asked(search, regex);
+    if (query.error === null) {
+      fitting = data.concepts.filter((concept) => query.fits(concept.code, text(concept)) &&
         (!label || !label.value || (concept.labels !== null && concept.labels.label === Number(label.value))) &&
         (!kind.value || concept.of_sentence_rows === (kind.value === "sentences")) &&
-        (!only || !only.checked || significant(concept));
-      row.hidden = !fits;
-      shown += fits;
+        (!only || !only.checked || significant(concept)));
+      const compare = ORDERS[sort.value];
+      fitting.sort((a, b) => compare(a, b) || a.code - b.code);
     }
-    byId("concept-status").textContent =
-      shown === rows.length ? plural(shown, "concept") : `${count(shown)} of ${plural(rows.length, "concept")}`;
+    show();
   }
-  function order() {
-    const compare = ORDERS[sort.value];
-    rows.sort((a, b) => compare(a.concept, b.concept) || a.concept.code - b.concept.code);
-    catalogue.append(...rows.map(({ row }) => row));
+  const changed = () => {
+    page.value = 1;
+    filter();
+  };
+  function turn(number) {
+    page.value = number;
+    show();
+    controls.scrollIntoView({ block: "start" });
+    catalogue.querySelector("summary").focus({ preventScroll: true });
   }
   controls.addEventListener("submit", (event) => event.preventDefault());
-  controls.addEventListener("input", (event) => (event.target === sort ? order() : filter()));
-  controls.addEventListener("reset", () => setTimeout(filter));
-  order();
+  controls.addEventListener("input", changed);
+  controls.addEventListener("reset", () => setTimeout(changed));
+  page.addEventListener("change", () => turn(page.value));
+  byId("concept-previous").addEventListener("click", () => turn(Number(page.value) - 1));
+  byId("concept-next").addEventListener("click", () => turn(Number(page.value) + 1));
+  /* Paper has no pages to turn. */
+  addEventListener("beforeprint", () => catalogue.replaceChildren(...fitting.map(row)));
+  addEventListener("afterprint", show);
   filter();
+  return {
+    filter,
+    patterns: () => query.patterns,
+    renamed(concept) {
+      texts.delete(concept);
+    },
+    /* The row of a code, on the page that holds it; filters that hide it are taken off. */
+    reveal(code) {
+      const concept = byCode.get(code);
+      if (!concept) return null;
+      if (!fitting.includes(concept)) {
+        search.value = kind.value = "";
+        regex.checked = false;
+        if (label) label.value = "";
+        if (only) only.checked = false;
+        filter();
+      }
+      const number = Math.floor(fitting.indexOf(concept) / ROWS) + 1;
+      if (number !== Number(page.value) || !byId("concept-" + code)) {
+        page.value = number;
+        show();
+      }
+      return byId("concept-" + code);
+    },
+  };
 }

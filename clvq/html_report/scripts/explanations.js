@@ -28,22 +28,24 @@ function explanationCard(explanation) {
   const because = [];
   for (const [start, end, attribution, code, salient] of explanation.words) {
     gap(start);
-    const known = salient && byCode.has(code);
+    const known = byCode.has(code);
+    const share = Math.abs(attribution) / strongest;
     const word = make(known ? "a" : "span", {
-      className: "shade " + (attribution < 0 ? "against" : "for") + (salient ? " salient" : "") +
+      className: "word shade " + (attribution < 0 ? "against" : "for") + (salient ? " salient" : "") +
         (person(start, end) ? " rationale" : ""),
       textContent: part(start, end),
-      title: (attribution < 0 ? "against, " : "for, ") + Math.abs(attribution).toPrecision(2) + (code === null ? "; no concept, an attention sink" : "; concept " + code),
-      style: { "--strength": (Math.abs(attribution) / strongest).toFixed(2) },
+      tabIndex: salient ? 0 : -1,
+      style: { "--strength": share.toFixed(2) },
     });
-    if (known) {
-      word.href = "#concept-" + code;
-      because.push([part(start, end), code]);
-    }
+    if (known) word.href = "#concept-" + code;
+    if (known && salient) because.push([part(start, end), code]);
+    aboutWord.set(word, { word: part(start, end), attribution, share, code, target });
     sentence.append(word);
     place = Math.max(place, end);
   }
   gap(points.length);
+  const words = Array.from(sentence.querySelectorAll(".word"));
+  if (words.length && !words.some((word) => word.tabIndex === 0)) words[0].tabIndex = 0;
   const reasons = make("ul", { className: "because" }, ...because.map(([word, code]) =>
     make("li", {}, bdi(word, "of"), " ", conceptLink(code, 5))));
   const details = make("p", { className: "fine", textContent:
@@ -59,24 +61,34 @@ const explanations = list ? startExplanations() : null;
 function startExplanations() {
   const [search, code, label, wrong] = ["search", "code", "label", "wrong"].map((name) => byId("explanation-" + name));
   const more = byId("explanation-more");
-  const texts = new Map(data.explanations.map((explanation) => [explanation, explanation.text.toLowerCase()]));
+  const regex = byId("explanation-regex");
+  const texts = new Map(data.explanations.map((explanation) => [explanation, plain(explanation.text)]));
+  let query = asked(search, regex);
   let fitting = [];
   let shown = 0;
   function show(upTo) {
-    list.append(...fitting.slice(shown, upTo).map(explanationCard));
+    const cards = fitting.slice(shown, upTo).map(explanationCard);
+    cards.forEach((one) => mark(one, query.patterns));
+    list.append(...cards);
     shown = Math.min(upTo, fitting.length);
     more.hidden = shown >= fitting.length;
     const all = fitting.length === data.explanations.length;
     const of = code.value === "" ? "" : ` in which concept ${code.value} matters`;
-    byId("explanation-status").textContent =
+    byId("explanation-status").textContent = query.error ??
       `${count(shown)} shown of ${plural(fitting.length, "explanation")}${of}` +
       (all ? "" : `, ${count(data.explanations.length)} in all`);
   }
   function filter() {
-    const wanted = terms(search);
+    query = asked(search, regex);
+    keepSearch();
+    if (query.error !== null) {
+      byId("explanation-status").textContent = query.error;
+      return;
+    }
+    hideCard();
     const users = code.value === "" ? null : new Set(uses.get(Number(code.value)) || []);
     fitting = data.explanations.filter((explanation) =>
-      holds(texts.get(explanation), wanted) && (users === null || users.has(explanation)) &&
+      query.fits(null, texts.get(explanation)) && (users === null || users.has(explanation)) &&
       (!label || !label.value || explanation.prediction === Number(label.value)) &&
       (!wrong || !wrong.checked || (explanation.label !== null && explanation.label !== explanation.prediction)));
     list.replaceChildren();
@@ -91,8 +103,10 @@ function startExplanations() {
     show(shown + PAGE);
     list.children[before].querySelector("a").focus({ preventScroll: true });
   });
+  startCards(list);
   filter();
   return {
+    filter,
     of(number) {
       controls.reset();
       code.value = number;

@@ -98,7 +98,7 @@ function sentencesOf(examples, far) {
 }
 
 function conceptPanel(concept) {
-  const left = make("div", { className: "concept-words" }, heading("Words"), wordsOf(concept));
+  const left = make("div", { className: "concept-words" }, namingOf(concept), heading("Words"), wordsOf(concept));
   const right = make("div", { className: "concept-facts" });
   if (concept.effect) right.append(heading("When it is removed"), ...effectOf(concept));
   if (concept.labels !== null) right.append(heading("Labels of its sentences"), ...labelsOf(concept));
@@ -134,6 +134,8 @@ function conceptPanel(concept) {
 function conceptLink(code, limit) {
   const concept = byCode.get(code);
   if (!concept) return make("span", { textContent: code });
+  const named = bdi(firstWords(concept, limit));
+  Object.assign(named.dataset, { wordsOf: code, limit });
   return make("a", { href: "#concept-" + code }, make("span", { className: "code", textContent: code }), " ",
-    bdi(firstWords(concept, limit)));
+    named);
 }

@@ -5,20 +5,16 @@ function arrive(node) {
   node.scrollIntoView({ block: "start" });
 }
 function go() {
-  const found = /^#(concept|explanation|explanations-of)-(\d+)$/.exec(location.hash);
-  if (!found) return;
+  const found = /^(concept|explanation|explanations-of)-(\d+)$/.exec(place());
+  if (!found) {
+    /* The browser looks for a place that is named like all of the address. */
+    if (place() && location.hash.includes("?")) byId(place())?.scrollIntoView({ block: "start" });
+    return;
+  }
   const number = Number(found[2]);
   if (found[1] === "concept") {
-    const row = byId("concept-" + number);
+    const row = catalogued?.reveal(number);
     if (!row) return;
-    if (row.hidden) {
-      byId("concept-search").form.querySelectorAll("input[type=search], select").forEach((field) => {
-        if (field.id !== "concept-sort") field.value = "";
-      });
-      const only = byId("concept-significant");
-      if (only) only.checked = false;
-      byId("concept-search").dispatchEvent(new Event("input", { bubbles: true }));
-    }
     const details = row.querySelector("details");
     details.open = true;
     arrive(row);
@@ -33,9 +29,16 @@ function go() {
     byId("explanation-code").focus({ preventScroll: true });
   }
 }
-addEventListener("hashchange", go);
+addEventListener("hashchange", () => {
+  if (keptSearch()) {
+    catalogued?.filter();
+    explanations?.filter();
+  }
+  go();
+  keepSearch();
+});
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[href^='#']");
-  if (link && link.getAttribute("href") === location.hash) go(); /* no hashchange, the reader may have moved on */
+  if (link && link.getAttribute("href") === "#" + place()) go(); /* no hashchange, the reader may have moved on */
 });
 go();
