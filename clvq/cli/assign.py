@@ -14,7 +14,7 @@ from clvq.cli.errors import UsageError
 from clvq.cli.options import command
 from clvq.cli.output import Result, heading, number, percent, plain, table
 from clvq.cli.run_folder import Named, Run, named_checkpoint
-from clvq.cli.texts import Delimiter, FileQuoting, GivenTexts, Header, Parts, TextColumn, TextFile, parts_of
+from clvq.cli.texts import Delimiter, FileQuoting, GivenTexts, Header, PairColumn, Parts, TextColumn, TextFile
 from clvq.config import AssignConfig
 from clvq.progress import Report
 from clvq.storage import size_text
@@ -41,6 +41,7 @@ def assign(
     checkpoint: Named = None,
     file: TextFile = None,
     text_column: TextColumn = None,
+    text_pair_column: PairColumn = None,
     delimiter: Delimiter = None,
     quoting: FileQuoting = None,
     header: Header = None,
@@ -61,7 +62,7 @@ def assign(
     from clvq.concepts.assigned_files import checked_path, write_assigned
     from clvq.device import Runtime
 
-    texts = GivenTexts(text, file, text_column, delimiter, quoting, header)
+    texts = GivenTexts(text, file, text_column, text_pair_column, delimiter, quoting, header, part)
     if texts.none:
         raise UsageError("No text is given. Type one, or - for standard input, or give --file.")
     if output is not None:
@@ -69,10 +70,8 @@ def assign(
     if counts is not None:
         checked_path(counts, (".npz",), overwrite)
     runtime = Runtime.of_settings(AssignConfig.resolve(**given))
-    assigner = Assigner.load(named_checkpoint(run, checkpoint, report), runtime, report)
-    parts = parts_of(part)
-    whole = ({"text": one, **parts} for one in texts.read()) if parts else texts.read()
-    assigned = assigner.assigned(whole, report)
+    found = named_checkpoint(run, checkpoint, report)
+    assigned = (assigner := Assigner.load(found, runtime, report)).assigned(texts.read(found), report)
     if output is None and counts is None:
         shown = list(assigned if file is None else islice(assigned, FIRST_TEXTS))
         hint = None if file is None else f"The first {number(len(shown))} texts; --output FILE writes all of them."

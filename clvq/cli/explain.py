@@ -13,7 +13,7 @@ from clvq.cli.explain_view import shown
 from clvq.cli.options import command
 from clvq.cli.output import Result
 from clvq.cli.run_folder import Named, Run, checkpoint_paths, named_checkpoint, run_option
-from clvq.cli.texts import Delimiter, FileQuoting, GivenTexts, Header, Parts, TextColumn, TextFile, parts_of
+from clvq.cli.texts import Delimiter, FileQuoting, GivenTexts, Header, PairColumn, Parts, TextColumn, TextFile
 from clvq.config import ExplainConfig
 from clvq.explanations.records import TOP_WORDS
 from clvq.progress import Progress, Report
@@ -32,6 +32,7 @@ def explain(
     checkpoint: Named = None,
     file: TextFile = None,
     text_column: TextColumn = None,
+    text_pair_column: PairColumn = None,
     delimiter: Delimiter = None,
     quoting: FileQuoting = None,
     header: Header = None,
@@ -47,21 +48,16 @@ def explain(
     """
     import clvq
 
-    given_texts = GivenTexts(text, file, text_column, delimiter, quoting, header)
-    texts = None if given_texts.none else given_texts.filled(report)
-    if overwrite and texts is not None:
+    given_texts = GivenTexts(text, file, text_column, text_pair_column, delimiter, quoting, header, part)
+    if overwrite and not given_texts.none:
         raise UsageError(
             "--overwrite is for the stored evaluation split, and texts are given. Leave out one of the two."
         )
     if text is not None and checkpoint is None:
         _refuse_checkpoint_names(run, text)
-    parts = parts_of(part)
-    if parts and texts is None:
-        raise UsageError("--part is for texts, and none are given.")
-    whole = texts if texts is None or not parts else [{"text": text, **parts} for text in texts]
-    explanations = clvq.explain(
-        named_checkpoint(run, checkpoint, report), whole, overwrite=overwrite, progress=report, **given
-    )
+    found = named_checkpoint(run, checkpoint, report)
+    texts = None if given_texts.none else given_texts.filled(found, report)
+    explanations = clvq.explain(found, texts, overwrite=overwrite, progress=report, **given)
     if html is not None:
         from clvq.explanations.page import explanations_page
 

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from clvq.cli.errors import UsageError
 from clvq.config import Quoting
+from clvq.config.prompts import TEXT, TEXT_PAIR
 from clvq.errors import ClvqError
 from clvq.progress import Progress, Report
 
+if TYPE_CHECKING:
+    from clvq.corpus.columns import Rows
+    from clvq.corpus.tables import Table
+    from clvq.training.checkpoint import Checkpoint
+
+Given = str | dict[str, str]
+"""A text, or a value for each of its parts."""
+
 TextFile = Annotated[Path | None, "File with texts: .txt (one text per line), .jsonl, .json, .csv, .tsv or .parquet."]
 TextColumn = Annotated[str | None, "Column of --file with the text [recognised by its name]."]
+PairColumn = Annotated[
+    str | None,
+    "Column of --file with the second text, for pairs or a prompt with {text_pair} [recognised by its name].",
+]
 Delimiter = Annotated[str | None, "Separator of the fields in --file, as for clvq extract [recognised]."]
 FileQuoting = Annotated[Quoting | None, "Meaning of double quotes in --file, as for clvq extract [recognised]."]
 Header = Annotated[bool | None, "Whether the first line of --file holds the names of the columns, as for clvq extract."]
@@ -22,7 +35,8 @@ Header = Annotated[bool | None, "Whether the first line of --file holds the name
 Parts = Annotated[
     list[str] | None,
     "Another part that the model reads beside each text, as NAME=VALUE: text_pair=... for a model of sentence "
-    "pairs, and any other column of the prompt; once for each part.",
+    "pairs, and any other column of the prompt; once for each part. It is the same for all texts; parts "
+    "of --file that are not given are columns of it.",
 ]
 
 
@@ -44,18 +58,25 @@ class GivenTexts:
     text: list[str] | None
     file: Path | None
     text_column: str | None
+    text_pair_column: str | None
     delimiter: str | None
     quoting: Quoting | None
     header: bool | None
+    part: list[str] | None
+    _same: dict[str, str] = field(init=False)
+    """Parts that all texts share."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_same", parts_of(self.part))
         if self.text is not None and self.file is not None:
             raise UsageError("Texts and --file are given. Give one of the two.")
-        of_file = ("text_column", "delimiter", "quoting", "header")
+        of_file = ("text_column", "text_pair_column", "delimiter", "quoting", "header")
         if self.file is None and (unused := [name for name in of_file if getattr(self, name) is not None]):
             raise UsageError(f"--{unused[0].replace('_', '-')} is given without --file.")
         if self.text is not None and "-" in self.text and len(self.text) > 1:
             raise UsageError("- reads the texts from standard input, so it stands alone.")
+        if self.none and self._same:
+            raise UsageError("--part is for texts, and none are given.")
 
     @property
     def none(self) -> bool:
@@ -65,38 +86,70 @@ class GivenTexts:
     def source(self) -> str:
         return str(self.file) if self.file is not None else "standard input"
 
-    def read(self) -> Iterator[str]:
-        """Yield the texts one by one, blank ones too. ClvqError for a file or input that cannot be read."""
-        if self.file is not None:
-            yield from self._of_file(self.file)
-        elif self.text == ["-"]:
-            yield from _of_standard_input()
-        else:
-            yield from self.text or ()
+    def read(self, checkpoint: Checkpoint) -> Iterator[Given]:
+        """Yield the texts one by one, blank ones too, with the other parts that the model of a checkpoint reads.
 
-    def filled(self, report: Report) -> list[str]:
+        ClvqError for a file or input that cannot be read, and for a file that lacks a part.
+        """
+        if self.file is not None:
+            yield from self._of_file(self.file, checkpoint)
+            return
+        for text in _of_standard_input() if self.text == ["-"] else self.text or ():
+            yield {TEXT: text, **self._same} if self._same else text
+
+    def filled(self, checkpoint: Checkpoint, report: Report) -> list[Given]:
         """Return the texts; those of a file or of standard input without the blank ones, which is told."""
-        texts = list(self.read())
+        texts = list(self.read(checkpoint))
         if self.file is None and self.text != ["-"]:
             return texts
-        filled = [text for text in texts if text.strip()]
+        filled = [text for text in texts if (text if isinstance(text, str) else text[TEXT]).strip()]
         if not filled:
             raise ClvqError(f"{self.source} holds no text to explain.")
         if len(filled) < len(texts):
             report(Progress("texts", note=f"{len(texts) - len(filled)} blank texts of {self.source} are left out."))
         return filled
 
-    def _of_file(self, file: Path) -> Iterator[str]:
-        from clvq.corpus.columns import Rows
+    def _of_file(self, file: Path, checkpoint: Checkpoint) -> Iterator[Given]:
         from clvq.corpus.delimited import FileOptions
+        from clvq.corpus.parts import split_parts
         from clvq.corpus.sources import open_source
 
         if not file.is_file():
             raise ClvqError(f"There is no file {file}. Check --file.")
-        columns = () if self.text_column is None else (self.text_column,)
+        names = tuple(name for name in _parts_read(checkpoint) if name not in self._same)
+        if self.text_pair_column is not None and TEXT_PAIR not in names:
+            raise UsageError(
+                f"--text-pair-column is given, and texts of {checkpoint.path} have no second text to read."
+            )
+        named = (self.text_column, self.text_pair_column, *names)
+        columns = tuple(name for name in named if name and name not in (TEXT, TEXT_PAIR))
         options = FileOptions(self.delimiter, self.quoting, self.header, columns)
-        table = open_source(str(file), options=options).table("train")
-        yield from (text or "" for text, _ in Rows.choose(table, self.text_column, "").read())
+        rows = self._rows(open_source(str(file), options=options).table("train"), names)
+        for text, _ in rows.read():
+            if len(names) == 1 and not self._same:
+                yield text or ""
+            else:
+                values = [""] * len(names) if text is None else split_parts(text, len(names))
+                yield {**dict(zip(names, values, strict=True)), **self._same}
+
+    def _rows(self, table: Table, names: tuple[str, ...]) -> Rows:
+        """The columns of a file that are parts of the texts. ClvqError where one is not there."""
+        from clvq.corpus.columns import Parts, Rows
+
+        for name in names:
+            if name not in (TEXT, TEXT_PAIR, *table.columns.reachable):
+                raise ClvqError(
+                    f"{table.origin} has no column {name!r}, and the prompt has {{{name}}}. Give a file with that "
+                    f"column, or --part {name}=VALUE for all texts. It has: {', '.join(table.columns.reachable)}."
+                )
+        return Rows.choose(table, self.text_column, "", parts=Parts(names, self.text_pair_column))
+
+
+def _parts_read(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """What makes up a text for the model of a checkpoint."""
+    from clvq.language_model.input_format import InputFormat
+
+    return InputFormat.from_json(checkpoint.config["provenance"]["model"].get("input_format")).parts
 
 
 def _of_standard_input() -> Iterator[str]:

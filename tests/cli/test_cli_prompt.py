@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,6 +112,37 @@ def test_no_word_of_the_prompt_reaches_a_concept_or_an_explanation(clvq: Clvq, p
     assert "have the parts title, text: give title" in lacking.message
 
 
+@pytest.mark.parametrize("command", ["explain", "assign"])
+def test_parts_of_a_prompt_are_columns_of_a_file(command: str, clvq: Clvq, prompted: Path, tmp_path: Path) -> None:
+    """A file gives each text its own title, as one at a time with --part."""
+    run = shutil.copytree(prompted, tmp_path / "run")
+    options = ("--run", run, "--json", *(("--steps", 2, "--completeness", 0.9) if command == "explain" else ()))
+    rows = [("Titled one", "The film is slow"), ("Two, titled", "a charming story"), ("None", " ")]
+    table = tmp_path / "new.csv"
+    table.write_text("".join(f'"{title}","{text}"\n' for title, text in [("title", "review"), *rows]), encoding="utf-8")
+
+    def answered(*arguments: object) -> list[Any]:
+        ended = clvq(command, *arguments, *options)
+        assert ended.code == 0, ended.err
+        texts = ended.document["sentences" if command == "explain" else "texts"]
+        return [{key: value for key, value in text.items() if key != "id"} for text in texts]
+
+    found = answered("--file", table, "--text-column", "review")
+    alone = [text for title, words in rows[:2] for text in answered(words, "--part", f"title={title}")]
+    assert len(found) == (2 if command == "explain" else 3)  # a blank text has nothing to explain
+    for ours, theirs in zip(found, alone, strict=False):
+        assert ours["text"] == theirs["text"]
+        assert [word["code"] for word in ours["words"]] == [word["code"] for word in theirs["words"]]
+    same = answered("--file", table, "--text-column", "review", "--part", "title=Same")
+    assert same[1]["text"] == f"Same{SEPARATOR}a charming story"
+    lacking = tmp_path / "lacking.txt"
+    lacking.write_text("The film is slow\n", encoding="utf-8")
+    ended = clvq(command, "--file", lacking, *options)
+    assert ended.code == 1 and "has no column 'title'" in ended.message and "--part title=VALUE" in ended.message
+    ended = clvq(command, "--file", table, "--text-pair-column", "title", *options)
+    assert ended.code == 2 and "have no second text to read" in ended.message
+
+
 def test_the_prompt_decides_what_a_run_is(clvq: Clvq, prompted: Path, tmp_path: Path) -> None:
     run = shutil.copytree(prompted, tmp_path / "run")
     other = clvq("extract", "--run", run, "--prompt", "{title}: {text}")
@@ -160,6 +192,15 @@ def test_pairs_of_texts(clvq: Clvq, bert: Path, titled: Path, tmp_path: Path) ->
     assert own.code == 0, own.err
     words = [word["text"] for word in own.document["sentences"][0]["words"]]
     assert words == ["The", "film", "is", "slow", "It", "is", "good"]
+    (tmp_path / "pairs.jsonl").write_text(
+        json.dumps({"text": "The film is slow", "label": 1, "claim": "It is good"}) + "\n", encoding="utf-8"
+    )
+    of_file = ("--file", tmp_path / "pairs.jsonl", "--run", run, "--json")
+    ended = clvq("explain", *of_file, "--text-pair-column", "claim")
+    assert ended.code == 0, ended.err
+    assert ended.document["sentences"] == own.document["sentences"]
+    ended = clvq("assign", *of_file)
+    assert ended.code == 1 and "Name one of its columns with --text-pair-column" in ended.message
 
 
 @pytest.mark.parametrize(
