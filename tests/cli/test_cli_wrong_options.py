@@ -19,6 +19,7 @@ VALUES = (
 ENDING = {
     "extract": ("--model", "nowhere/at all", "--dataset", "nothing.csv", "--layers", "1"),
     "train": ("--model", "nowhere/at all", "--dataset", "nothing.csv", "--input-layer", "1", "--output-layer", "2"),
+    "sweep": ("--model", "nowhere/at all", "--dataset", "nothing.csv", "--layers", "1-2"),
     "explain": ("a text",), "assign": ("a text",), "steer": ("a text", "--remove", "1"),
     "push": ("no checkpoint", "user/name"), "pull": ("no/such/name",),
 }  # fmt: skip
