@@ -540,6 +540,7 @@ def report(
     path: str | Path,
     *,
     texts: str | Sequence[str] = (),
+    flow: Checkpoint | str | Path | None = None,
     progress: Report | bool | None = None,
 ) -> Path:
     """Write the report of a checkpoint to one HTML file, and return the path of the file.
@@ -557,6 +558,8 @@ def report(
         checkpoint: A checkpoint, or its folder; or several of them.
         path: The file to write.
         texts: Texts of your own to explain on the page of one checkpoint. This needs the language model.
+        flow: Another checkpoint of the same activations: the page of one checkpoint then links the concepts of the two
+            by the words that they share. Catalogues that are missing are made.
         progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
     """
 

@@ -26,6 +26,10 @@ def report(
         "the option to compare several on one page.",
     ] = None,
     text: Annotated[list[str] | None, "Text of your own to explain on the page. Several, each with the option."] = None,
+    flow: Annotated[
+        Path | None,
+        "Another checkpoint of the same activations: links show where the words of each concept go in its codebook.",
+    ] = None,
     output: Annotated[Path | None, "File to write [RUN/report.html]."] = None,
 ) -> Result:
     """Write all results of a checkpoint to one HTML file that needs no network.
@@ -40,8 +44,9 @@ def report(
 
     names = [Path(name) for name in checkpoint] if checkpoint else [None]
     named = [named_checkpoint(run, name, report) for name in names]
+    other = None if flow is None else named_checkpoint(run, flow, report)
     output = run / "report.html" if output is None else output
-    path = clvq.report(named, output, texts=text or (), progress=report)
+    path = clvq.report(named, output, texts=text or (), flow=other, progress=report)
     size = path.stat().st_size
     document = {"path": str(path), "checkpoint": str(named[0].path), "bytes": size}
     if len(named) > 1:

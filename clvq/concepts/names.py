@@ -6,8 +6,8 @@ A name that is made says what the words of a concept have in common, by simple r
     most are numbers, marks, capitals      "numbers: 10, 1990", "marks: , .", "capitalised: Smith, Paris"
     else                                   "awful, terrible, bad"
 
-Names and notes that readers give are kept in names.json beside the checkpoint, by the fingerprint of its weights, so that a
-checkpoint that is trained anew has none, and its earlier names are not lost.
+Names and notes that readers give are kept in names.json beside the checkpoint, by the fingerprint of its weights, so
+that a checkpoint that is trained anew has none, and its earlier names are not lost.
 """
 
 from __future__ import annotations

@@ -10,9 +10,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from clvq.concepts.codebook import codebook
 from clvq.config.signatures import takes
 from clvq.errors import ClvqError
 from clvq.explanations.results import Explanations
+from clvq.html_report.flow import Linked, linked
 from clvq.html_report.gathered import gather
 from clvq.html_report.page import render
 from clvq.html_report.several import render_several
@@ -29,6 +31,7 @@ def report(
     path: str | Path,
     *,
     texts: str | Sequence[str] = (),
+    flow: Checkpoint | str | Path | None = None,
     progress: Report = silent,
 ) -> Path:
     """Write the report of a checkpoint to one HTML file, and return the path of the file.
@@ -46,6 +49,8 @@ def report(
         checkpoint: A checkpoint, or its folder; or several of them.
         path: The file to write.
         texts: Texts of your own to explain on the page of one checkpoint. This needs the language model.
+        flow: Another checkpoint of the same activations: the page of one checkpoint then links the concepts of the two
+            by the words that they share. Catalogues that are missing are made.
     """
     path = Path(path)
     _require_writable(path)
@@ -53,10 +58,10 @@ def report(
     checkpoints = [one if isinstance(one, Checkpoint) else read_checkpoint(one) for one in given]
     if not checkpoints:
         raise ClvqError("No checkpoint is given to report on.")
-    if len(checkpoints) > 1 and texts:
-        raise ClvqError(
-            "Texts of your own are for the report of one checkpoint. Leave them out, or name one checkpoint."
-        )
+    for given_, what in ((texts, "Texts of your own are"), (flow is not None, "Links to another checkpoint are")):
+        if len(checkpoints) > 1 and given_:
+            raise ClvqError(f"{what} for the report of one checkpoint. Leave them out, or name one checkpoint.")
+    links = None if flow is None else _linked(checkpoints[0], flow, progress)
     progress(Progress(STAGE, 0, 3, "steps"))
     materials = [gather(one) for one in checkpoints]
     for gap in (gap for material in materials for gap in material.gaps):
@@ -65,11 +70,19 @@ def report(
     if len(materials) > 1:
         page = render_several(materials)
     else:
-        page = render(materials[0], _explained(checkpoints[0], texts, progress) if texts else None)
+        page = render(materials[0], _explained(checkpoints[0], texts, progress) if texts else None, links)
     progress(Progress(STAGE, 2, 3, "steps", {"size": size_text(len(page.encode()))}))
     write_text(path, page)
     progress(Progress(STAGE, 3, 3, "steps"))
     return path
+
+
+def _linked(checkpoint: Checkpoint, flow: Checkpoint | str | Path, progress: Report) -> Linked:
+    """Return the links between the concepts of two checkpoints; ClvqError where the two are the same."""
+    other = flow if isinstance(flow, Checkpoint) else read_checkpoint(flow)
+    if other.path.resolve() == checkpoint.path.resolve():
+        raise ClvqError(f"{other.path} is linked with itself. Name another checkpoint of the same activations.")
+    return linked(codebook(checkpoint, progress=progress), codebook(other, progress=progress))
 
 
 def _explained(checkpoint: Checkpoint, texts: str | Sequence[str], progress: Report) -> Explanations:

@@ -23,6 +23,7 @@ from clvq.html_report.bench import bench_view
 from clvq.html_report.faithfulness import Section
 from clvq.html_report.faithfulness_figures import curve_panels, interval_panels
 from clvq.html_report.figures import LABEL_COLOURS, bokeh_script, codebook_map, training_figures
+from clvq.html_report.flow import Linked
 from clvq.html_report.gathered import MODES, Material, options_of
 from clvq.html_report.headline import headline, ladders, provenance, story
 from clvq.html_report.modes import mode_view
@@ -31,11 +32,11 @@ from clvq.interventions.verdict import verdict
 from clvq.training.verdict import training_verdict
 
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
-SCRIPTS = ("common", "search", "names", "panel", "concepts", "card", "explanations", "ways", "plots")
+SCRIPTS = ("common", "search", "names", "panel", "flow", "concepts", "card", "explanations", "ways", "plots")
 _FOLDER = Path(__file__).parent
 
 
-def render(material: Material, explained: Explanations | None = None) -> str:
+def render(material: Material, explained: Explanations | None = None, links: Linked | None = None) -> str:
     """The whole page as HTML."""
     settings = material.checkpoint.settings
     label_names = _label_names(material)
@@ -58,7 +59,7 @@ def render(material: Material, explained: Explanations | None = None) -> str:
         style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
         scripts=scripts,
         policy=content_policy(scripts),
-        data=embedded(page_data(material, label_names, fdr)),
+        data=embedded({**page_data(material, label_names, fdr), "flow": None if links is None else links.data()}),
         plots=embedded({"figures": drawn, "map": layout}),
         model=model_title(provenance_["model"]),
         corpus=short_name(provenance_["corpus"]["dataset"]),
@@ -78,6 +79,7 @@ def render(material: Material, explained: Explanations | None = None) -> str:
         provenance=provenance(material),
         faithfulness=None if results is None else Section(results),
         bench=None if material.bench is None else bench_view(material.bench),
+        flow=links,
         beyond=beyond,
         curve=curve,
         modes={mode: mode_view(result, material.concepts) for mode, result in material.modes.items()},

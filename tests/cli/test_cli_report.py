@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from report_material import write_codebook, write_explanations, write_faithfulness, write_mode
+from report_material import write_bench, write_codebook, write_explanations, write_faithfulness, write_mode
 from running import Clvq, files_of
 
 import clvq as package
@@ -54,7 +54,7 @@ def test_it_is_always_made_anew(clvq: Clvq, run: Path) -> None:
     assert clvq("report", "--run", run).code == 0
     page = (run / "report.html").read_text(encoding="utf-8")
     assert 'id="catalogue"' in page
-    assert "clvq codebook" not in page
+    assert "clvq codebook --run" not in page
     assert "clvq explain" in page
 
 
@@ -119,13 +119,19 @@ def test_stale_faithfulness_is_left_out_with_the_command_that_remakes_it(clvq: C
 
 
 @pytest.mark.parametrize(
-    "file", ["codebook.json", "concepts.jsonl", "explanations.jsonl", "faithfulness.json", "faithfulness-probe.json"]
-)
+    "file",
+    [
+        "codebook.json", "concepts.jsonl", "assignments.safetensors", "explanations.jsonl", "faithfulness.json",
+        "faithfulness-probe.json", "faithfulness-concepts.json", "bench.json",
+    ],
+)  # fmt: skip
 def test_a_damaged_artifact_is_named(clvq: Clvq, run: Path, file: str) -> None:
     checkpoint = package.read_checkpoint(run / "L1-L3")
     write_explanations(checkpoint, TEXTS, write_codebook(checkpoint, TEXTS, 12), 2)
     write_faithfulness(checkpoint)
     write_mode(checkpoint, "probe")
+    write_mode(checkpoint, "concepts")
+    write_bench(checkpoint)
     with (run / "L1-L3" / file).open("a", encoding="utf-8") as damaged:
         damaged.write("{}")
     ended = clvq("report", "--run", run)
@@ -221,3 +227,18 @@ def test_several_checkpoints_and_texts_do_not_go_together(clvq: Clvq, run: Path)
     assert not (run / "report.html").exists()
     with pytest.raises(package.ClvqError, match="No checkpoint is given"):
         package.report([], run / "report.html")
+
+
+def test_links_to_another_checkpoint(clvq: Clvq, run: Path) -> None:
+    other = ("--input-layer", 1, "--output-layer", 3, "--name", "other", "--method", "kmeans", "--codebook-size", 8)
+    assert clvq("train", *other, "--epochs", 1, "--run", run).code == 0
+    ended = clvq("report", "L1-L3", "--flow", "other", "--run", run)
+    assert ended.code == 0, ended.err
+    assert 'id="flow-links"' in (run / "report.html").read_text(encoding="utf-8")
+    for given, says in (
+        (("L1-L3", "--flow", "nowhere"), "There is no checkpoint nowhere"),
+        (("L1-L3", "--flow", "L1-L3"), "is linked with itself"),
+        (("--checkpoint", "L1-L3", "--checkpoint", "other", "--flow", "other"), "for the report of one checkpoint"),
+    ):
+        refused = clvq("report", *given, "--run", run)
+        assert (refused.code, says in refused.message) == (1, True), refused.message

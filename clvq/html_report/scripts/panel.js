@@ -115,6 +115,7 @@ function conceptPanel(concept) {
       ...concept.near.map(([code, cosine]) => make("li", {}, conceptLink(code, 4),
         make("small", { className: "quiet", textContent: " " + cosine.toFixed(2).replace("-", "−") })))));
   }
+  if (linksOf.has(concept.code)) right.append(heading("Into other layers"), flowOf(concept));
   if (data.explanations.length) {
     const used = uses.get(concept.code).length;
     right.append(heading("Explanations"), make("p", {}, used

@@ -74,7 +74,8 @@ function mark(root, patterns) {
 /* The searches in the page's address, after the place in it: #concept-17?search=awful&page=2. */
 const KEPT = { search: "concept-search", regex: "concept-regex", order: "concept-sort", label: "concept-label",
   rows: "concept-rows", significant: "concept-significant", page: "concept-page", in: "explanation-search",
-  inregex: "explanation-regex", concept: "explanation-code", predicted: "explanation-label", wrong: "explanation-wrong" };
+  inregex: "explanation-regex", concept: "explanation-code", predicted: "explanation-label", wrong: "explanation-wrong",
+  links: "flow-code" };
 const setting = (field) => (field.type === "checkbox" ? (field.checked ? "1" : "") : field.value);
 const usual = (field) =>
   field.type === "checkbox" ? "" : field.tagName === "SELECT" ? field.options[0].value : field.defaultValue;

@@ -5,7 +5,7 @@ function arrive(node) {
   node.scrollIntoView({ block: "start" });
 }
 function go() {
-  const found = /^(concept|explanation|explanations-of)-(\d+)$/.exec(place());
+  const found = /^(concept|explanation|explanations-of|flow-of)-(\d+)$/.exec(place());
   if (!found) {
     /* The browser looks for a place that is named like all of the address. */
     if (place() && location.hash.includes("?")) byId(place())?.scrollIntoView({ block: "start" });
@@ -19,6 +19,10 @@ function go() {
     details.open = true;
     arrive(row);
     details.querySelector("summary").focus({ preventScroll: true });
+  } else if (found[1] === "flow-of") {
+    flowing?.of(number);
+    byId("flow-controls")?.scrollIntoView({ block: "start" });
+    byId("flow-code")?.focus({ preventScroll: true });
   } else if (explanations && found[1] === "explanation") {
     explanations.reveal(number);
     const card = byId("explanation-" + number);
@@ -33,6 +37,7 @@ addEventListener("hashchange", () => {
   if (keptSearch()) {
     catalogued?.filter();
     explanations?.filter();
+    flowing?.show();
   }
   go();
   keepSearch();

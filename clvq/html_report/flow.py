@@ -1,0 +1,63 @@
+"""Where the words of each concept go in another checkpoint's codebook: what the page draws as links of two columns."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from clvq.concepts.codebook import Codebook
+from clvq.concepts.pairs import Arrow, Flow, flow
+from clvq.html_report.payload import short
+
+STRONGEST = 60
+"""Links that are drawn at first: those with the most bits."""
+EACH = 3
+"""Links that are kept of every concept on either side, for those who ask for one concept."""
+TOP_WORDS = 6
+
+
+class Linked(NamedTuple):
+    """A codebook, the one that its concepts are linked with, and the links."""
+
+    book: Codebook
+    other: Codebook
+    result: Flow
+
+    @property
+    def told(self) -> float | None:
+        """Share of the entropy of a word's code there that its code here tells; None where there is none to tell."""
+        return 1 - self.result.conditional_entropy / self.result.entropy if self.result.entropy else None
+
+    def data(self) -> dict[str, Any]:
+        """Return the links that the page keeps, the strongest first, and the other side's concepts by code."""
+        arrows = kept(self.result.arrows)
+        there = {arrow.other for arrow in arrows}
+        return {
+            "strongest": min(STRONGEST, len(arrows)),
+            "links": [
+                [arrow.code, arrow.other, arrow.words, short(arrow.share), short(arrow.other_share), short(arrow.lift)]
+                for arrow in arrows
+            ],
+            "others": {
+                concept.code: [self.other.name(concept.code), [top.word for top in concept.top_words[:TOP_WORDS]]]
+                for concept in self.other.concepts
+                if concept.code in there
+            },
+        }
+
+
+def linked(book: Codebook, other: Codebook) -> Linked:
+    """Return where the words of a codebook's concepts go in another's. MismatchError where they share no rows."""
+    return Linked(book, other, flow(book, other))
+
+
+def kept(arrows: list[Arrow]) -> list[Arrow]:
+    """Return the strongest links, and the strongest of every concept on either side, in the order of `arrows`."""
+    here: dict[int, int] = {}
+    there: dict[int, int] = {}
+    chosen = []
+    for number, arrow in enumerate(arrows):
+        here[arrow.code] = here.get(arrow.code, 0) + 1
+        there[arrow.other] = there.get(arrow.other, 0) + 1
+        if number < STRONGEST or here[arrow.code] <= EACH or there[arrow.other] <= EACH:
+            chosen.append(arrow)
+    return chosen
