@@ -28,8 +28,8 @@ import clvq
 from clvq.demo import DemoWord, corpus
 from clvq.language_model.rows import WORD
 from clvq.models.codebook_init import nearest
+from clvq.training.frozen_codes import kmeans_codes
 from clvq.training.rows import LayerPair, pair_rows, split_by_text
-from clvq.training.yardsticks import kmeans_codes
 from demo.measure import denied
 
 CLASSES: dict[str, Callable[[DemoWord], str]] = {

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+EXACT_CODES = 800
+"""Up to so many the map is exact; its time grows with their square."""
+
 PERPLEXITY = 30.0
 """Of the map: about how many neighbours a code minds."""
 
@@ -43,21 +46,24 @@ def layout(units: np.ndarray) -> np.ndarray:
     """Return positions `[K, 2]` in -1 to 1 of unit vectors `[K, D]`, by t-SNE on cosines (van der Maaten and Hinton
     2008).
 
-    The exact method from the principal components: the same codes give the same map.
+    The exact method from the principal components, or above `EXACT_CODES` codes that of Barnes and Hut (van der Maaten
+    2014) in one thread, whose sums would else depend on which thread is first: the same codes give the same map.
     """
     count = len(units)
     if count < 3:
         return np.array([[0.0, 0.0], [1.0, 0.0]])[:count]
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     # The principal components by hand: sklearn's own choice of solver may draw.
     left, values, _ = np.linalg.svd(units - units.mean(axis=0), full_matrices=False)
     start = np.zeros((count, 2))
     start[:, : len(values)] = (left * values)[:, :2]
     start *= 1e-4 / max(float(start[:, 0].std()), 1e-12)
-    tsne = TSNE(
-        perplexity=min(PERPLEXITY, (count - 1) / 3), init=start, metric="cosine", method="exact", random_state=0
-    )
-    positions = tsne.fit_transform(units).astype(np.float64)
+    method = "exact" if count <= EXACT_CODES else "barnes_hut"
+    perplexity = min(PERPLEXITY, (count - 1) / 3)
+    tsne = TSNE(perplexity=perplexity, init=start, metric="cosine", method=method, random_state=0)
+    with threadpool_limits(1, "openmp"):
+        positions = tsne.fit_transform(units).astype(np.float64)
     positions -= (positions.max(axis=0) + positions.min(axis=0)) / 2
     return positions / max(float(np.abs(positions).max()), 1e-12)

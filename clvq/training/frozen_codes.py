@@ -41,8 +41,20 @@ def kmeans_codes(train: PairRows, codebook_size: int, seed: int) -> Tensor:
     return initial_codebook(rows, codebook_size, "spherical", generator)
 
 
+def shared_kmeans_codes(job: Job) -> Tensor:
+    """Return the `kmeans_codes` of a job, clustered when they are first asked for.
+
+    They are a yardstick, and what `--method kmeans` and `--yardsticks full` freeze. The codes that training starts from
+    are other ones: those of what the encoder makes of the rows.
+    """
+    settings = job.config.codebook_size, job.config.seed
+    if settings not in job.rows.kmeans:
+        job.rows.kmeans[settings] = kmeans_codes(job.rows.training, *settings)
+    return job.rows.kmeans[settings]
+
+
 def _kmeans(job: Job) -> FrozenCodes:
-    return FrozenCodes(kmeans_codes(job.rows.training, job.config.codebook_size, job.config.seed))
+    return FrozenCodes(shared_kmeans_codes(job))
 
 
 def _random(job: Job) -> FrozenCodes:

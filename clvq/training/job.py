@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ class TrainingRows:
     means: TrainingMeans
     widths: tuple[int, int]
     """Of the input and the target layer."""
+    kmeans: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False, compare=False)
+    """k-means codes of the training rows by their number and seed, kept so that they are clustered once."""
 
     @classmethod
     def read(cls, store: ActivationStore, config: TrainConfig, progress: Report) -> TrainingRows:

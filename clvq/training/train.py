@@ -32,7 +32,7 @@ from clvq.training.checkpoint import (
     write_checkpoint,
 )
 from clvq.training.evaluation import Evaluation, evaluate, update_factor
-from clvq.training.frozen_codes import FROZEN_CODES, kmeans_codes
+from clvq.training.frozen_codes import FROZEN_CODES, shared_kmeans_codes
 from clvq.training.job import Job, TrainingRows
 from clvq.training.processes import Processes
 from clvq.training.sae_sweep import architecture as sae_architecture
@@ -190,7 +190,7 @@ class _Training:
     def _yardsticks(self) -> Yardsticks:
         """A copy or a linear map of a layer predicts that layer itself: not what its codes are measured against."""
         config, rows = self.config, self.rows
-        codes = kmeans_codes(rows.training, config.codebook_size, config.seed)
+        codes = shared_kmeans_codes(self.job)
         measured = yardsticks(rows.training, rows.selection, rows.evaluation, rows.means, codes, self.job.progress)
         return replace(measured, copy=None, ridge=None) if config.target_layer == config.input_layer else measured
 

@@ -19,7 +19,7 @@ from clvq.activations.store import ActivationStore
 from clvq.artifacts import CODEBOOK
 from clvq.concepts.examples import over_range
 from clvq.concepts.label_tests import associate, first_classes
-from clvq.concepts.map import directions, layout
+from clvq.concepts.map import EXACT_CODES, directions, layout
 from clvq.concepts.words import count_words, rank_words
 from clvq.language_model.rows import WORD
 from clvq.storage import write_signed
@@ -283,12 +283,27 @@ def test_a_map_of_any_number_of_codes_is_always_the_same(count: int) -> None:
     assert np.array_equal(places, layout(units))
 
 
-def test_near_codes_are_near_on_the_map() -> None:
+@pytest.mark.parametrize("exact_codes", [800, 20])
+def test_near_codes_are_near_on_the_map(exact_codes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exact, and by the method for more codes than that is quick for."""
+    monkeypatch.setattr("clvq.concepts.map.EXACT_CODES", exact_codes)
     centres = np.repeat(np.eye(8)[:3], 15, axis=0)
     places = layout(directions(centres + 0.1 * np.random.default_rng(0).normal(size=centres.shape)))
     distances = np.linalg.norm(places[:, None] - places[None], axis=2)
     np.fill_diagonal(distances, np.inf)
     assert (distances.argmin(axis=1) // 15 == np.arange(45) // 15).mean() > 0.95
+
+
+def test_a_map_of_many_codes_is_the_same_again_and_keeps_neighbours() -> None:
+    random = np.random.default_rng(0)
+    units = directions(random.normal(size=(EXACT_CODES + 50, 12)) + 3 * np.eye(12)[random.integers(12, size=850)])
+    places = layout(units)
+    assert np.array_equal(places, layout(units))
+    cosines, distances = units @ units.T, np.linalg.norm(places[:, None] - places[None], axis=2)
+    nearest = np.argsort(-cosines, axis=1)[:, 1:11]
+    on_map = np.argsort(distances, axis=1)[:, 1:11]
+    kept = np.mean([len(set(one) & set(other)) / 10 for one, other in zip(nearest, on_map, strict=True)])
+    assert kept > 0.3
 
 
 def test_sinks_have_no_code_and_no_labels_no_figures(model_folder: Any, tmp_path: Path) -> None:

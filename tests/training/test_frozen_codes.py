@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ import torch
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import cdist
 from sklearn.linear_model import Ridge
+from torch.nn import functional
 
 import clvq
 from clvq.activations.store import ActivationStore
 from clvq.concepts.directions import concept_space
 from clvq.concepts.pairs import against
 from clvq.language_model.rows import WORD
+from clvq.models import codebook_init
 from clvq.training.rows import split_by_text
 
 SMALL = {"input_layer": 1, "output_layer": 4, "epochs": 1, "decoder_layers": 1, "codebook_size": 64, "device": "cpu"}
@@ -135,3 +138,25 @@ def test_codes_of_other_spaces_are_not_matched_by_cosine(tiny_store: ActivationS
     books = {name: clvq.codebook(checkpoint) for name, checkpoint in trained.items()}
     assert against(books["a"], books["b"]).mean_cosine is not None
     assert against(books["a"], books["c"]).mean_cosine is None
+
+
+@pytest.mark.parametrize(("method", "runs"), [("kmeans", 1), ("clvq", 2)])
+def test_one_k_means_serves_yardsticks_and_frozen_codes(
+    method: str, runs: int, tiny_store: ActivationStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The codes that training starts from are those of the encoder's output, and take another k-means."""
+    clustered: list[torch.Tensor] = []
+    own = codebook_init.k_means
+
+    def counted(rows: torch.Tensor, *rest: Any, **named: Any) -> torch.Tensor:
+        clustered.append(own(rows, *rest, **named))
+        return clustered[-1]
+
+    monkeypatch.setattr(codebook_init, "k_means", counted)
+    checkpoint = clvq.train(
+        tiny_store, path=tmp_path / "L1-L4", **{**SMALL, "codebook_size": 16}, method=method, yardsticks="full", seed=3
+    )
+    assert len(clustered) == runs
+    frozen = checkpoint.load().codebook
+    assert (functional.cosine_similarity(frozen, clustered[-1]) > 0.9999).all() == (method == "kmeans")
+    assert checkpoint.results["yardsticks"]["mean_per_code"] > 0
