@@ -452,7 +452,7 @@ def faithfulness(
     label: str | None = None,
     limit: int | None = None,
     seed: int = 0,
-    batch_tokens: int = 4096,
+    batch_tokens: int | None = None,
     model: str | None = None,
     device: str | None = None,
     trust_remote_code: bool = False,
@@ -500,7 +500,8 @@ def faithfulness(
         label: Class whose sentences are edited [all classes].
         limit: Number of sentences to edit, from the start of the evaluation split [all sentences].
         seed: Seed of the random controls and of the intervals.
-        batch_tokens: Number of tokens in a batch of the language model, padding included.
+        batch_tokens: Number of tokens in a batch of the language model, padding included [1024 on a
+            CPU, 4096 on a GPU].
         model: Folder or hub id where the language model is now, if it was moved. It must be the model
             that made the activations [where it was].
         device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].

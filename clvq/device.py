@@ -10,6 +10,9 @@ import torch
 from clvq.config import AssignConfig, BenchConfig, ExplainConfig, FaithfulnessConfig
 from clvq.errors import ClvqError, first_line
 
+EDITS_ON_CPU = 1024
+"""Tokens in a batch of edited texts on a CPU: less padding, and states that stay in its caches."""
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -26,7 +29,10 @@ class Runtime:
     @classmethod
     def of_settings(cls, settings: AssignConfig | BenchConfig | ExplainConfig | FaithfulnessConfig) -> Runtime:
         """Return the part of a command's settings that says how the language model is run."""
-        return cls(settings.device, settings.batch_tokens, settings.trust_remote_code, settings.model)
+        tokens = settings.batch_tokens
+        if tokens is None:
+            tokens = EDITS_ON_CPU if pick_device(settings.device).type == "cpu" else cls.batch_tokens
+        return cls(settings.device, tokens, settings.trust_remote_code, settings.model)
 
 
 def pick_device(name: str | None) -> torch.device:

@@ -178,7 +178,9 @@ class FaithfulnessConfig(Settings):
         None, "Number of sentences to edit, from the start of the evaluation split [all sentences].", POSITIVE
     )
     seed: int = stated(0, "Seed of the random controls and of the intervals.", NOT_NEGATIVE)
-    batch_tokens: int = stated(4096, BATCH, POSITIVE, result=False)
+    batch_tokens: int | None = stated(
+        None, f"{BATCH.removesuffix('.')} [1024 on a CPU, 4096 on a GPU].", POSITIVE, result=False
+    )
     model: str | None = stated(None, _MODEL, result=False)
     device: str | None = stated(None, DEVICE, result=False)
     trust_remote_code: bool = stated(False, TRUST, result=False)

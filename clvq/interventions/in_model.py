@@ -15,6 +15,7 @@ from torch import Tensor
 from clvq.activations.store import ActivationStore
 from clvq.concepts.directions import ConceptSpace
 from clvq.config import FaithfulnessConfig
+from clvq.device import Runtime
 from clvq.interventions.controls import CLASS_DIRECTION, UNDRAWN, Owner, Pools, controlled
 from clvq.interventions.edits import EDITS, Step
 from clvq.interventions.effects import Change, Effects, Record
@@ -206,7 +207,7 @@ def interventions_of(
     """Return a language model above a layer, with concepts of words whose rows are in a store."""
     return Interventions(
         upper, space, pooling=store.settings["pooling"], dtype=store.settings["dtype"],
-        batch_tokens=config.batch_tokens,
+        batch_tokens=Runtime.of_settings(config).batch_tokens,
     )  # fmt: skip
 
 
