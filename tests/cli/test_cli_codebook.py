@@ -141,7 +141,7 @@ def test_one_concept_in_full(clvq: Clvq, trained: Path) -> None:
     concept = max(concepts_of(trained), key=lambda concept: concept["words"])
     assert clvq("codebook", "--run", trained, "--code", concept["code"], "--json").document["concept"] == concept
     ended = clvq("codebook", "--run", trained, "--code", concept["code"])
-    assert ended.out.startswith(f"Concept {concept['code']} of ")
+    assert ended.out.startswith(f"Concept {concept['code']} (")
     flat = " ".join(ended.out.split())
     for entry in concept["top_words"]:
         assert f"{entry['word']} {entry['count']} {entry['share']:.1%} {entry['recall']:.1%}" in flat
