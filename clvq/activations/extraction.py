@@ -24,11 +24,12 @@ from clvq.config.signatures import takes
 from clvq.corpus.splits import SPLITS, Corpus, CorpusSettings, has_label_lists, load_corpus
 from clvq.corpus.taken import TakenColumns
 from clvq.errors import ClvqError, MismatchError
+from clvq.language_model.head_targets import ClassTarget, LabelTarget
 from clvq.language_model.input_format import InputFormat
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.placement import Placement
 from clvq.language_model.rows import SENTENCE, WORD
-from clvq.language_model.targets import Asked, ClassTarget, LabelTarget
+from clvq.language_model.targets import Asked
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.words import note_on_script
 from clvq.progress import Progress, Report, silent
@@ -204,7 +205,7 @@ class _Extraction:
         model, predicts = self.job.model, self.job.predicts
         if self.job.store is not None and model.head_reads_padding:
             # Another padding would make another batch of it than when the layer is extracted with the others.
-            predicts = model.padding_id(sentences, True) != model.padding_id(sentences, False)
+            predicts = model.tensors.padding_id(sentences, True) != model.tensors.padding_id(sentences, False)
         result = model.run(sentences, self.job.layers, self.job.config.pooling, predict=predicts)
         row_indices = window.rows_of(batch)
         for layer in self.job.layers:

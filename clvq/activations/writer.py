@@ -25,9 +25,10 @@ from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS, UNFINISHED_WINDO
 from clvq.config import ExtractConfig
 from clvq.corpus.splits import SPLITS, Corpus
 from clvq.errors import ClvqError, MismatchError
+from clvq.language_model.head_targets import ClassTarget
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import sink_rows
-from clvq.language_model.targets import ClassTarget, LabelWordTarget
+from clvq.language_model.word_targets import LabelWordTarget
 from clvq.progress import Progress, Report
 from clvq.storage import (
     atomic_path,

@@ -163,8 +163,8 @@ def _filler(upper: UpperLayers) -> int:
     Where a model normalises states before it uses them, a state of 0 is a singular point, at which no number of steps
     is enough. So a token that is 0 at the layer, as one whose embedding was never trained may be, is the last choice.
     """
-    fillers = upper.model.filler_ids
+    fillers = upper.model.tensors.filler_ids
     for number in fillers:
-        if upper.states(Inputs(**upper.model.ids([[number]]), pad=0)).any():
+        if upper.states(Inputs(**upper.model.tensors.ids([[number]]), pad=0)).any():
             return number
     return fillers[0]

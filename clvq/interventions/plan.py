@@ -16,9 +16,9 @@ from clvq.explanations.stored_split import SPLIT
 from clvq.interventions.controls import CLASS_DIRECTION, CONTROLS, NULLS, Pools, like_usage
 from clvq.interventions.in_model import Plan
 from clvq.interventions.places import Place, Subject
+from clvq.language_model.head_targets import LabelTarget, TagTarget
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import SENTENCE
-from clvq.language_model.targets import LabelTarget, TagTarget
 from clvq.language_model.tokenization import TokenizedSentence
 
 CURVE = tuple(round(0.1 * step, 1) for step in range(1, 11))

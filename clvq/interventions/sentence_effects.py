@@ -20,8 +20,8 @@ from clvq.interventions.in_model import interventions_of
 from clvq.interventions.places import Subject
 from clvq.interventions.plan import plan_of, subjects_of
 from clvq.interventions.specificity import Specific, classes_of, lacking, specific
+from clvq.language_model.head_targets import LabelTarget
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.targets import LabelTarget
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Progress, Report, silent
 from clvq.storage import locked

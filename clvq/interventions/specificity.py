@@ -28,7 +28,7 @@ from clvq.interventions.in_model import Interventions
 from clvq.interventions.intervals import paired_intervals
 from clvq.interventions.places import Place, Subject
 from clvq.interventions.records import SPECIFICITY, Interval, SpecificityRow
-from clvq.language_model.targets import Target
+from clvq.language_model.answers import Target
 
 EVERYWHERE = Place("all")
 

@@ -35,7 +35,7 @@ from clvq.interventions.mode_records import SpliceResult
 from clvq.interventions.splice_figures import OTHERS, Figures
 from clvq.interventions.splicer import Splicer
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.targets import TextTarget
+from clvq.language_model.word_targets import TextTarget
 from clvq.progress import Report, silent
 from clvq.training.checkpoint import Checkpoint
 

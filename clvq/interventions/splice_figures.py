@@ -10,7 +10,7 @@ from torch import Tensor
 from clvq.interventions.intervals import interval_of
 from clvq.interventions.mode_records import Answer, Spliced
 from clvq.interventions.records import Interval
-from clvq.language_model.targets import Target
+from clvq.language_model.answers import Target
 
 OTHERS = ("clean", "ablated")
 """What stands where no row is."""

@@ -13,10 +13,10 @@ from clvq.activations.store import ActivationStore, SentenceRows
 from clvq.interventions.splice_figures import OTHERS, outcome
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import WORD, BatchRows
-from clvq.language_model.sites import no_cache
-from clvq.language_model.targets import TextTarget
+from clvq.language_model.sites import capturing, no_cache
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import Inputs, UpperLayers
+from clvq.language_model.word_targets import TextTarget
 from clvq.models.clvq_vae import ClvqVae
 from clvq.models.quantizer import ROWS_AT_ONCE
 from clvq.models.sae import TopKSae
@@ -172,7 +172,8 @@ class Splicer:
         """The model's own states at both layers [B, T, D]."""
         captured: dict[int, Tensor] = {}
         base = self.model.base
-        with self.model.capturing(sorted(set(self.layers)), lambda state: state, captured, stop=True):
+        layers, device = sorted(set(self.layers)), self.model.device
+        with capturing(self.model.sites, layers, lambda state: state, captured, device=device, stop=True):
             base(**inputs.arguments, **no_cache(base))
         return captured
 

@@ -6,10 +6,8 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import chain, groupby
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import torch
@@ -19,16 +17,20 @@ from clvq.artifacts import RANDOMIZED
 from clvq.device import pick_device
 from clvq.errors import ClvqError
 from clvq.language_model.advice import model_code
+from clvq.language_model.answers import Target
 from clvq.language_model.batching import Sharing, batches_by_length, try_sharing
-from clvq.language_model.continuations import ALONE, extended, longest
+from clvq.language_model.continuations import ALONE, longest
+from clvq.language_model.head import Head
+from clvq.language_model.head_targets import head_target
 from clvq.language_model.input_format import InputFormat
 from clvq.language_model.loading import MASKED, explained, load_files, split_revision
 from clvq.language_model.placement import USUAL, Placement, device_of
 from clvq.language_model.randomized import randomize
 from clvq.language_model.rows import BatchRows, row_layout
-from clvq.language_model.sites import Site, find_sites, is_causal, length_limit, no_cache, watch
-from clvq.language_model.targets import NOTHING, Asked, Target, head_target
-from clvq.language_model.tokenization import TokenizedSentence, WordTokenizer, filler_ids, special_ids
+from clvq.language_model.sites import Site, capturing, find_sites, is_causal, length_limit, no_cache
+from clvq.language_model.targets import NOTHING, Asked
+from clvq.language_model.tensors import Tensors
+from clvq.language_model.tokenization import TokenizedSentence, WordTokenizer, special_ids
 from clvq.progress import Progress, Report, silent
 
 
@@ -42,10 +44,6 @@ class BatchResult(NamedTuple):
     scores: Tensor | None
     """`[B, C]` of the model's target in 32 bits (`Target.overview`), NaN for a sentence without tokens; None when none
     were asked for."""
-
-
-class _EnoughError(Exception):
-    """Raised by a hook once the last wanted layer is seen, so that the blocks above it do not run."""
 
 
 class LanguageModel:
@@ -83,25 +81,17 @@ class LanguageModel:
         """Whether `model` is a language model with the head that predicts the next token."""
         self.device: torch.device = device_of(model)
         self.dtype: torch.dtype = model.dtype
-        self._text_config = self.config.get_text_config()
-        self.config.return_dict = self._text_config.return_dict = True  # whatever its file says: outputs have names
-        pad = getattr(self._text_config, "pad_token_id", None)
-        self._vocabulary_size: int = self.base.get_input_embeddings().weight.shape[0]
-        self._configured_pad = pad if pad is not None and 0 <= pad < self._vocabulary_size else None
-        self.filler_ids = filler_ids(tokenizer, self._configured_pad, self._vocabulary_size)
-        """Ids that say least, the best first: padding, or what stands in for it."""
+        # Whatever its file says, outputs have names.
+        self.config.return_dict = self.config.get_text_config().return_dict = True
+        self.tensors = Tensors(model, tokenizer)
+        """Makes what the model takes of sentences."""
+        self.head = Head(model, model_id, self.tensors, self.predicts_next_token)
         special = special_ids(tokenizer)
-        ordinary = [number for number in range(self._vocabulary_size) if number not in special]
-        probe = ordinary[:5]
-        with torch.inference_mode():
-            blocks = getattr(self._text_config, "num_hidden_layers", 0)
-            self._sites, self._widths = find_sites(self.base, blocks, self.ids([probe]))
-            self.is_decoder = is_causal(self.base, self.ids([probe[:4], [*probe[:3], probe[-1]]]))
-        keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
-        self._keeps_last = keeps and self.predicts_next_token
+        ordinary = [number for number in range(self.tensors.vocabulary_size) if number not in special]
+        self._look_inside(ordinary[:5])
         self.target = self._target_of(asked)
         """What is asked of the model; None where it has no head that answers."""
-        self.num_layers = len(self._sites) - 1
+        self.num_layers = len(self.sites) - 1
         continuations = ALONE if self.target is None else self.target.continuations
         # What stands behind a text when the model is asked has to fit too.
         self.max_length = length_limit(self.base, tokenizer, max_length) - longest(continuations)
@@ -120,6 +110,14 @@ class LanguageModel:
         self.sharing = Sharing.ANY
         """Which sentences may share a forward, found by a trial."""
         self.sharing = try_sharing(self._trial_values, ordinary, self.max_length)
+
+    @torch.inference_mode()
+    def _look_inside(self, probe: list[int]) -> None:
+        """Finds, with five ordinary tokens, where the states of layers pass, and whether the model is causal."""
+        blocks = getattr(self.config.get_text_config(), "num_hidden_layers", 0)
+        self.sites, self._widths = find_sites(self.base, blocks, self.tensors.ids([probe]))
+        """Where the states of each layer pass."""
+        self.is_decoder = is_causal(self.base, self.tensors.ids([probe[:4], [*probe[:3], probe[-1]]]))
 
     @classmethod
     def load(
@@ -234,7 +232,7 @@ class LanguageModel:
     def locate(self, layer: int) -> Site:
         """The module and side where the states of `layer` pass, for reading, editing and splicing alike."""
         self.check_layers([layer])
-        return self._sites[layer]
+        return self.sites[layer]
 
     def tokenize(self, texts: Sequence[str], unit: str = "word", words: str = "text") -> list[TokenizedSentence]:
         """Tokens of each text, joined to words found as `words` says, or with `unit` "token" one by one.
@@ -243,10 +241,10 @@ class LanguageModel:
         """
         sentences = self._word_tokenizer(texts, unit, words)
         largest = max((max(sentence.input_ids, default=0) for sentence in sentences), default=0)
-        if largest >= self._vocabulary_size:
+        if largest >= self.tensors.vocabulary_size:
             raise ClvqError(
                 f"the tokenizer of {self.model_id} gives token {largest}, but the model has "
-                f"{self._vocabulary_size} embeddings: copy the tokenizer's files from the same model."
+                f"{self.tensors.vocabulary_size} embeddings: copy the tokenizer's files from the same model."
             )
         return sentences
 
@@ -273,7 +271,7 @@ class LanguageModel:
         self.check_layers(layers)
         if predict and self.target is None:
             raise ClvqError(f"{self.model_id} cannot predict: {self.no_head_reason}.")
-        pad = self.padding_id(sentences, predict and self.head_reads_padding)
+        pad = self.tensors.padding_id(sentences, predict and self.head_reads_padding)
         groups = self._groups(sentences, pad)
         if pad is None or len(groups) > 1:
             parts = [self.run(group, layers, pooling, predict) for group in groups]
@@ -282,108 +280,50 @@ class LanguageModel:
                 [count for part in parts for count in part.row_counts],
                 torch.cat([part.scores for part in parts if part.scores is not None]) if predict else None,
             )
+        return self._run_together(sentences, layers, pooling, predict, pad)
+
+    def _run_together(
+        self, sentences: Sequence[TokenizedSentence], layers: Sequence[int], pooling: str, predict: bool, pad: int
+    ) -> BatchResult:
+        """`run` for sentences that share a forward."""
+        target = self.target if predict else None
         layouts = [row_layout(sentence, pooling) for sentence in sentences]
         place: dict[str, Any] = {"dtype": self.dtype, "device": self.device}
         hidden = {layer: torch.empty(0, self._widths[layer], **place) for layer in layers}
         scores: Tensor | None = None
-        if predict and self.target is not None:
-            scores = torch.full((len(sentences), self.target.stored_width), torch.nan, device=self.device)
+        if target is not None:
+            scores = torch.full((len(sentences), target.stored_width), torch.nan, device=self.device)
         present = [index for index, sentence in enumerate(sentences) if sentence.input_ids]
         if present and (layers or predict):
-            inputs = self.inputs([sentences[index] for index in present], pad)
+            chosen = [sentences[index] for index in present]
+            inputs = self.tensors.of(chosen, pad)
             rows = BatchRows([layouts[index] for index in present], self.device)
             captured: dict[int, Tensor] = {}
             # What stands behind the texts makes another batch of them; states are always those of the texts alone.
-            apart = predict and self.target is not None and self.target.continuations != ALONE
-            capturing = self.capturing(layers, rows.gather, captured, stop=apart or not predict)
-            with torch.inference_mode(), model_code(self.model_id), capturing:
-                if predict and not apart:
-                    masks = self.masks([sentences[index] for index in present])
-                    answered = self.output(inputs, pad if len(present) > 1 else None, masks)
-                else:
+            apart = target is not None and target.continuations != ALONE
+            stop = apart or target is None
+            watching = capturing(self.sites, layers, rows.gather, captured, device=self.device, stop=stop)
+            with torch.inference_mode(), model_code(self.model_id), watching:
+                if target is None or apart:
                     self.base(**inputs, **no_cache(self.base))
-            if apart:
+                else:
+                    answered = self._answered(target, chosen, inputs, pad if len(present) > 1 else None)
+            if target is not None and apart:
                 with torch.inference_mode(), model_code(self.model_id):
-                    answered = self.output(inputs, pad)
+                    answered = self._answered(target, chosen, inputs, pad)
             # Copies made here, outside inference mode, may take part in a later autograd graph.
             hidden = {layer: captured[layer].clone() for layer in layers}
-            if scores is not None and self.target is not None:
-                scores[present] = self.target.overview(answered)
+            if scores is not None and target is not None:
+                scores[present] = target.overview(answered)
         return BatchResult(hidden, [len(layout.flags) for layout in layouts], scores)
 
-    def masks(self, sentences: Sequence[TokenizedSentence]) -> Tensor | None:
-        """Return where the mask of the prompt is in each sentence `[B]`; None for a target that reads none."""
-        if self.target is None or not self.target.reads_mask:
-            return None
-        return torch.tensor([sentence.sentence_token for sentence in sentences], device=self.device)
-
-    def output(self, inputs: Mapping[str, Tensor], pad: int | None, masks: Tensor | None = None) -> Tensor:
-        """Return the logits of the head, of the next token or at the mask, from which the target takes scores, in 32
-        bits.
-
-        `inputs` are what `inputs` gives, padded on the right. `pad` is what stands at padding, for a head that looks
-        for it where no config names it. `masks` are what `masks` gives.
-        """
-        assert self.target is not None, "a model without a head has no output"
-        arguments: dict[str, Any] = no_cache(self.model)
-        last = inputs["attention_mask"].sum(dim=1) - 1
-        if self.target.continuations != ALONE:
-            return self._logits_behind(extended(inputs, self.target.continuations, pad or 0), last)
-        if self.target.reads_mask:
-            assert masks is not None, "where the masks are must be said"
-            return self._logits_at(inputs, masks)
-        if self._keeps_last:
-            places, last = last.unique(return_inverse=True)  # [P]: batches are of like length, so these are few
-            arguments["logits_to_keep"] = places
-        with model_code(self.model_id), self.head_padding(pad if self.head_reads_padding else None):
-            output: Tensor = self.model(**inputs, **arguments).logits
-        if self.target.reads_next_token:
-            output = output[torch.arange(len(output), device=output.device), last]
-        return output.float()
-
-    def next_tokens(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return the logits `[B, T, V]` of the next token at every token, in 32 bits, of a causal language model."""
-        with model_code(self.model_id):
-            output: Tensor = self.model(**inputs, **no_cache(self.model)).logits
-        return output.float()
-
-    def _logits_behind(self, inputs: Mapping[str, Tensor], last: Tensor) -> Tensor:
-        """Logits `[B, M, K + 1, V]` at the last tokens `[B]` of texts and behind them, of `extended` inputs, in 32
-        bits."""
-        assert self.target is not None
-        arguments: dict[str, Any] = no_cache(self.model)
-        steps = last[:, None] + torch.arange(longest(self.target.continuations) + 1, device=last.device)  # [B, K + 1]
-        if self._keeps_last:
-            arguments["logits_to_keep"], steps = steps.unique(return_inverse=True)
-        with model_code(self.model_id):
-            output: Tensor = self.model(**inputs, **arguments).logits
-        by_text = output.reshape(len(self.target.continuations), len(last), *output.shape[1:]).transpose(0, 1)
-        text = torch.arange(len(last), device=last.device)
-        return by_text.transpose(1, 2)[text[:, None], steps].transpose(1, 2).float()
-
-    def _logits_at(self, inputs: Mapping[str, Tensor], tokens: Tensor) -> Tensor:
-        """Logits `[B, V]` over the vocabulary at one token `[B]` of each text, in 32 bits.
-
-        The step to the vocabulary takes most of a small model's time, so it is made at these tokens alone, where the
-        model has a module for it.
-        """
-        text = torch.arange(len(tokens), device=tokens.device)
-
-        def only(_module: Any, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
-            states = given[0]
-            if states.dim() != 3:
-                return None
-            return states[text.to(states.device), tokens.to(states.device)][:, None], *given[1:]
-
-        head = self.model.get_output_embeddings()
-        handle = None if head is None else head.register_forward_pre_hook(only)
-        try:
-            with model_code(self.model_id):
-                output: Tensor = self.model(**inputs).logits
-        finally:
-            if handle is not None:
-                handle.remove()
-        return (output[:, 0] if output.shape[1] == 1 else output[text, tokens]).float()
+    def _answered(
+        self, target: Target, sentences: Sequence[TokenizedSentence], inputs: dict[str, Tensor], pad: int | None
+    ) -> Tensor:
+        masks = None
+        if target.reads_mask:
+            masks = torch.tensor([sentence.sentence_token for sentence in sentences], device=self.device)
+        return self.head.output(target, inputs, pad, masks)
 
     def _groups(self, sentences: Sequence[TokenizedSentence], pad: int | None) -> list[list[TokenizedSentence]]:
         """The sentences in their order, cut into those that share a forward."""
@@ -398,75 +338,3 @@ class LanguageModel:
         result = self.run(sentences, range(self.num_layers + 1), predict=self.head_reads_padding)
         answers = [] if result.scores is None or self.target is None else [self.target.stored(result.scores)]
         return [*result.hidden.values(), *answers]
-
-    def ids(self, rows: list[list[int]], pad: int = 0) -> dict[str, Tensor]:
-        """Input ids and attention mask `[B, T]`, padded on the right.
-
-        On the right a token's position is the same whether the model counts indices, the mask or ids that are
-        not padding, so no position ids are needed.
-        """
-        longest = max(map(len, rows))
-        ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows])
-        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
-        return {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
-
-    def inputs(self, sentences: Sequence[TokenizedSentence], pad: int = 0) -> dict[str, Tensor]:
-        """What the model takes for sentences `[B, T]`: `ids`, and, where it is told, which of two texts a token is
-        from."""
-        inputs = self.ids([sentence.input_ids for sentence in sentences], pad)
-        if any(sentence.token_types for sentence in sentences):
-            longest = inputs["input_ids"].shape[1]
-            types = [[*sentence.token_types, *[0] * (longest - len(sentence.token_types))] for sentence in sentences]
-            inputs["token_type_ids"] = torch.tensor(types, device=self.device)
-        return inputs
-
-    def padding_id(self, sentences: Sequence[TokenizedSentence], predict: bool) -> int | None:
-        """Id to pad with; None where only one sentence at a time gives the right prediction.
-
-        A decoder's head reads the last token that is not `pad_token_id`. Where the model has that id, padding
-        with it leaves what an unpadded forward reads. Where it has none, the batch gets an id that is in none
-        of its texts.
-        """
-        if self._configured_pad is not None or not predict or len(sentences) == 1:
-            return self.filler_ids[0]
-        used = {number for sentence in sentences for number in sentence.input_ids}
-        return next((id_ for id_ in chain(self.filler_ids, range(self._vocabulary_size)) if id_ not in used), None)
-
-    @contextmanager
-    def head_padding(self, pad: int | None) -> Iterator[None]:
-        """A decoder's head refuses a batch when its config names no padding id: name `pad` for a while."""
-        configured = getattr(self._text_config, "pad_token_id", None)
-        if pad is not None and self._configured_pad is None:
-            self._text_config.pad_token_id = pad
-        try:
-            yield
-        finally:
-            self._text_config.pad_token_id = configured
-
-    @contextmanager
-    def capturing(
-        self,
-        layers: Sequence[int],
-        gather: Callable[[Tensor], Tensor],
-        captured: dict[int, Tensor],
-        stop: bool,
-    ) -> Iterator[None]:
-        """Fill `captured` with each layer's rows while the model runs; `stop` ends the run at the highest."""
-        highest = max(layers, default=-1)
-
-        def keep(layer: int) -> Callable[[Tensor], None]:
-            def take(state: Tensor) -> None:
-                captured[layer] = gather(state.to(self.device))
-                if stop and layer == highest:
-                    raise _EnoughError
-
-            return take
-
-        handles = [watch(self._sites[layer], keep(layer)) for layer in set(layers)]
-        try:
-            yield
-        except _EnoughError:
-            pass
-        finally:
-            for handle in handles:
-                handle.remove()

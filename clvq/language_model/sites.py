@@ -7,7 +7,7 @@ the state after the final norm.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -192,3 +192,41 @@ def length_limit(base: Any, tokenizer: Any, given: int | None) -> int:
     own = tokenizer.model_max_length
     sane = [int(own)] if least <= own < 10**7 else []
     return min([*([model_limit] if model_limit else []), *sane], default=_NO_LIMIT)
+
+
+class _EnoughError(Exception):
+    """Raised by a hook once the last wanted layer is seen, so that the blocks above it do not run."""
+
+
+@contextmanager
+def capturing(
+    sites: Sequence[Site],
+    layers: Sequence[int],
+    gather: Callable[[Tensor], Tensor],
+    captured: dict[int, Tensor],
+    *,
+    device: torch.device,
+    stop: bool,
+) -> Iterator[None]:
+    """Fill `captured` with what `gather` makes of each layer's states `[B, T, D]` while the model runs.
+
+    Layers may lie on several devices, and states are brought to `device`. `stop` ends the run at the highest layer.
+    """
+    highest = max(layers, default=-1)
+
+    def keep(layer: int) -> Callable[[Tensor], None]:
+        def take(state: Tensor) -> None:
+            captured[layer] = gather(state.to(device))
+            if stop and layer == highest:
+                raise _EnoughError
+
+        return take
+
+    handles = [watch(sites[layer], keep(layer)) for layer in set(layers)]
+    try:
+        yield
+    except _EnoughError:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()

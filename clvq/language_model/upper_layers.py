@@ -21,7 +21,7 @@ from clvq.language_model.batching import Sharing
 from clvq.language_model.continuations import extended, extended_states, longest, states_behind
 from clvq.language_model.last_block import LastBlock
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.sites import no_cache, replaced, splice
+from clvq.language_model.sites import capturing, no_cache, replaced, splice
 from clvq.language_model.tokenization import TokenizedSentence
 
 _TRIAL = ("one two three four five", "one")
@@ -113,10 +113,10 @@ class UpperLayers:
         if len(lengths) > 1 and not all(self.model.sharing.allows(lengths[0], length) for length in lengths):
             raise ClvqError(f"{self.model.model_id} takes {self.model.sharing.value} in one batch: give others apart.")
         # The choice of a batch: one sentence becomes several when many states of it are tried at a time.
-        pad = self.model.padding_id([*sentences, *sentences], self.model.head_reads_padding)
+        pad = self.model.tensors.padding_id([*sentences, *sentences], self.model.head_reads_padding)
         if pad is None:
             raise ClvqError(f"{len(sentences)} texts use every token of {self.model.model_id}: give fewer at a time.")
-        inputs = self.model.inputs(sentences, pad)
+        inputs = self.model.tensors.of(sentences, pad)
         fixed = None
         if any(sentence.fixed_tokens for sentence in sentences):
             fixed = torch.zeros_like(inputs["input_ids"], dtype=torch.bool)
@@ -149,9 +149,10 @@ class UpperLayers:
 
     def _own(self, arguments: dict[str, Tensor]) -> Tensor:
         captured: dict[int, Tensor] = {}
-        capturing = self.model.capturing([self.layer], lambda state: state, captured, stop=True)
-        with model_code(self.model.model_id), capturing:
-            self.model.base(**arguments, **no_cache(self.model.base))
+        model = self.model
+        own = capturing(model.sites, [self.layer], lambda state: state, captured, device=model.device, stop=True)
+        with model_code(model.model_id), own:
+            model.base(**arguments, **no_cache(model.base))
         return captured[self.layer]
 
     def scores(self, states: Tensor, inputs: Inputs) -> Tensor:
@@ -167,7 +168,7 @@ class UpperLayers:
     def next_tokens(self, states: Tensor, inputs: Inputs) -> Tensor:
         """The logits `[B, T, V]` of the next token at every token, when `states` `[B, T, D]` stand at the layer."""
         with self._spliced(states):
-            return self.model.next_tokens(inputs.arguments)
+            return self.model.head.next_tokens(inputs.arguments)
 
     @contextmanager
     def _spliced(self, states: Tensor) -> Iterator[None]:
@@ -180,7 +181,7 @@ class UpperLayers:
             handle.remove()
 
     def _run(self, inputs: Inputs) -> Tensor:
-        output = self.model.output(inputs.arguments, inputs.pad, inputs.places)
+        output = self.model.head.output(self.target, inputs.arguments, inputs.pad, inputs.places)
         return self.target.scores(output, inputs.places)
 
     def _read_out(self, inputs: Inputs) -> AbstractContextManager[None]:

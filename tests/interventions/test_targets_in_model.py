@@ -24,9 +24,10 @@ from clvq.explanations.attribution import IntegratedAttribution
 from clvq.interventions.effects import Change, Effects
 from clvq.interventions.in_model import Interventions
 from clvq.interventions.places import Place, Subject
+from clvq.language_model.head_targets import TagTarget
 from clvq.language_model.input_format import InputFormat
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.targets import Asked, TagTarget
+from clvq.language_model.targets import Asked
 from clvq.language_model.upper_layers import UpperLayers
 
 TEXTS = ["The film wasn't good!", "My uncle's script felt unbelievably slow, but charming", "A boring director"]

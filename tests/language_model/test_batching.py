@@ -186,7 +186,7 @@ def test_a_padding_id_that_the_embeddings_lack(name: str, in_config: bool, tmp_p
         settings_of_model["pad_token_id"] = tokenizer.pad_token_id
         (folder / "config.json").write_text(json.dumps(settings_of_model))
     model = LanguageModel.load(str(folder), device="cpu")
-    assert model.filler_ids[0] == tokenizer.eos_token_id
+    assert model.tensors.filler_ids[0] == tokenizer.eos_token_id
     sentences = model.tokenize(["The film wasn't good!", "slow", "My uncle's script felt slow"])
     result = model.run(sentences, [1], predict=True)
     assert result.scores is not None

@@ -18,8 +18,9 @@ from clvq.explanations.attribution import IntegratedAttribution
 from clvq.language_model.continuations import continuations_of
 from clvq.language_model.input_format import InputFormat
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.targets import Asked, LabelWordTarget
+from clvq.language_model.targets import Asked
 from clvq.language_model.upper_layers import UpperLayers
+from clvq.language_model.word_targets import LabelWordTarget
 
 Folder = Callable[[str], Path]
 

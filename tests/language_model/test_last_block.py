@@ -35,7 +35,9 @@ def in_full(upper: UpperLayers, states: Tensor, inputs: Inputs) -> Tensor:
             lambda _m, _a, output: (states, *output[1:]) if isinstance(output, tuple) else states
         )
     try:
-        return upper.target.scores(upper.model.output(inputs.arguments, inputs.pad, inputs.places), inputs.places)
+        return upper.target.scores(
+            upper.model.head.output(upper.target, inputs.arguments, inputs.pad, inputs.places), inputs.places
+        )
     finally:
         handle.remove()
 

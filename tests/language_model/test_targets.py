@@ -11,8 +11,10 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from clvq.errors import ClvqError
+from clvq.language_model.head_targets import ClassTarget
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.targets import Asked, ClassTarget, LabelWordTarget, TokenTarget, token_id, word_tokens
+from clvq.language_model.targets import Asked
+from clvq.language_model.word_targets import LabelWordTarget, TokenTarget, token_id, word_tokens
 
 TEXTS = ["The film wasn't good!", "slow", "My uncle's script felt slow"]
 WORDS = (("bad", " not"), ("good", " very"))
@@ -88,7 +90,7 @@ def test_what_is_no_token_is_refused(asked: Asked, says: str, tmp_path: Path) ->
 @pytest.mark.parametrize("head", [True, False])
 def test_a_model_without_a_next_token_is_not_asked_for_it(head: bool, tmp_path: Path) -> None:
     folder = tiny_models.tiny_bert(tmp_path, layers=1, head=head)
-    with pytest.raises(ClvqError, match=r"gives no next token .*: --target and label words are for causal language"):
+    with pytest.raises(ClvqError, match=r"gives no next token .*: --target is for causal language"):
         LanguageModel.load(str(folder), device="cpu", asked=Asked(" not"))
 
 
