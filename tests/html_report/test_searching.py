@@ -56,6 +56,8 @@ def test_a_search_is_for_codes_words_names_and_expressions(full: Any, page: Any)
     assert 0 < len(wanted) < 400
     assert shown_codes(page) == wanted
     assert {text.lower() for text in page.locator("#catalogue mark.hit").all_inner_texts()} <= {"dull", "film"}
+    assert page.locator("#catalogue > li:has(.words mark.hit)").count() > 0
+    assert page.locator("#catalogue > li:has(.words mark.hit):has(.found)").count() == 0  # it is there to be seen
     page.fill("#concept-search", "(dull")
     assert page.inner_text("#concept-status").startswith("This is no regular expression: ")
     assert page.get_attribute("#concept-search", "aria-invalid") == "true"

@@ -73,7 +73,7 @@ function startCatalogue() {
   /* Where a row does not show what was found, the first sentence that has it. */
   function found(concept, row) {
     row.querySelector(".found")?.remove();
-    const shown = row.querySelector(".words").textContent;
+    const shown = Array.from(row.querySelectorAll(".words bdi"), (word) => word.textContent).join("\n");
     if (query.empty || query.patterns.every((pattern) => shown.search(pattern) >= 0)) return;
     const line = [concept.note ?? "", ...examples(concept)].map(plain)
       .find((one) => query.patterns.some((pattern) => one.search(pattern) >= 0));
