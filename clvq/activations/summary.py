@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from statistics import mean, pstdev
+from statistics import correlation, mean, pstdev
 from typing import Any
 
 from clvq.activations.store import SentenceRows
@@ -21,6 +21,8 @@ class SplitSummary:
         self._right = self._judged = 0
         self._labels: dict[int, int] = {}
         self._scores: list[float] = []
+        self._numbers: list[tuple[float, float]] = []
+        """Scores with the numbers that are right for them."""
         self._held = self._asked = 0.0
 
     def over(self, parts: Iterable[list[SentenceRows]]) -> Iterator[list[SentenceRows]]:
@@ -52,6 +54,8 @@ class SplitSummary:
             return
         if not self._target.is_choice:
             self._scores += row.probabilities
+            if row.answers is not None:
+                self._numbers.append((row.probabilities[0], row.answers[0]))
         elif row.answers is not None:
             self._judged += len(row.answers)
             pairs = list(zip(row.probabilities, row.answers, strict=True))
@@ -72,4 +76,25 @@ class SplitSummary:
             "majority": max(self._labels.values()) / labelled if labelled else None,
             "score_mean": mean(self._scores) if self._scores else None,
             "score_deviation": pstdev(self._scores) if self._scores else None,
+            **(_of_numbers(self._numbers) if self._numbers else {}),
         }
+
+
+def _of_numbers(pairs: list[tuple[float, float]]) -> dict[str, float | None]:
+    """Return how near scores are to the numbers that are right, from (score, number) of each sentence.
+
+        _of_numbers([(1.0, 1.0), (2.0, 3.0)])     # {"r2": 0.5, "correlation": 1.0}
+
+    `r2` is the coefficient of determination, `1 - sum (y - s)^2 / sum (y - mean y)^2`, of the scores as they are: below
+    0 they are farther off than the mean number. `correlation` is Pearson's, which a shift or another unit of the scores
+    leaves as it is. None where the numbers, or for a correlation the scores, do not differ.
+    """
+    scores, numbers = (list(column) for column in zip(*pairs, strict=True))
+    middle = mean(numbers)
+    spread = sum((number - middle) ** 2 for number in numbers)
+    missed = sum((number - score) ** 2 for score, number in pairs)
+    varies = spread > 0 and pstdev(scores) > 0
+    return {
+        "r2": 1 - missed / spread if spread else None,
+        "correlation": correlation(scores, numbers) if varies else None,
+    }

@@ -135,10 +135,15 @@ def _shown(document: dict[str, Any], columns: TakenColumns) -> list[RenderableTy
         values = [{**split["corpus_counts"], **split["counts"]}.get(name, 0) for split in splits]
         if any(values):
             counts.add_row(meaning, *map(number, values))
-    counts.add_row("accuracy of the model", *(percent(split["accuracy"]) for split in splits))
+    if any(split.get("r2") is not None for split in splits):
+        counts.add_row("R² of the scores", *(number(split.get("r2")) for split in splits))
+        counts.add_row("their correlation with the labels", *(number(split.get("correlation")) for split in splits))
+    else:
+        counts.add_row("accuracy of the model", *(percent(split["accuracy"]) for split in splits))
     if any("label_words_share" in split for split in splits):
         counts.add_row("share of the label words", *(percent(split["label_words_share"]) for split in splits))
-    counts.add_row("largest class", *(percent(split["majority"]) for split in splits))
+    if any(split["majority"] is not None for split in splits):
+        counts.add_row("largest class", *(percent(split["majority"]) for split in splits))
     if document["target"] is not None and document["target"]["unit"] is not None:
         counts.add_row("mean score", *(number(split["score_mean"]) for split in splits))
         counts.add_row("its standard deviation", *(number(split["score_deviation"]) for split in splits))

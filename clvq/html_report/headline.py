@@ -197,6 +197,10 @@ def provenance(material: Material) -> list[Table]:
                 "most frequent label",
             )
         )
+    elif manifest is not None and manifest["splits"]["eval"].get("r2") is not None:
+        split = manifest["splits"]["eval"]
+        correlation = "" if split["correlation"] is None else f", correlation {split['correlation']:.3f}"
+        run.append(("R² of the model", f"{split['r2']:.3f} on the evaluation sentences{correlation}"))
     fingerprints = [("weights", checkpoint.fingerprint), ("rows", made["rows"]), ("model", model["fingerprint"])]
     fingerprints += [(f"layer {layer}", value) for layer, value in made["layers"].items()]
     if material.codebook is not None:

@@ -7,10 +7,12 @@ import math
 import statistics
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny_models
 import torch
 from running import SMALL, Clvq
+from sklearn.metrics import r2_score
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -214,6 +216,13 @@ def test_a_head_for_one_number_through_all_commands(clvq: Clvq, tmp_path: Path) 
     scores = [float(plain_logits(model, row.text)[0]) for row in rows]
     unit = statistics.pstdev(scores)
     assert ended.document["target"]["unit"] == pytest.approx(unit, rel=1e-3)
+    numbers = [row.answers[0] for row in rows]
+    figures = ended.document["splits"]["eval"]
+    assert figures["accuracy"] is None
+    assert figures["r2"] == pytest.approx(r2_score(numbers, scores), rel=1e-3)
+    assert figures["correlation"] == pytest.approx(np.corrcoef(numbers, scores)[0, 1], abs=1e-4)
+    shown = clvq("extract", "--run", run).out
+    assert "R² of the scores" in shown and "largest class" not in shown
     ended = clvq("train", "--run", run, "--input-layer", 1, "--output-layer", 2, "--epochs", 1, *SMALL)
     assert ended.code == 0, ended.err
     for one in clvq("explain", "--run", run, *QUICK, "--json").document["sentences"]:
@@ -224,6 +233,7 @@ def test_a_head_for_one_number_through_all_commands(clvq: Clvq, tmp_path: Path) 
     assert "changes over 1 SD" in " ".join(shown.split()) and "KL" not in shown.replace("in place of KL", "")
     assert clvq("faithfulness", "--run", run, "--by", "concept").code == 0
     assert clvq("report", "--run", run).code == 0
+    assert f"{figures['r2']:.3f} on the evaluation sentences" in (run / "report.html").read_text(encoding="utf-8")
 
 
 def tagged(path: Path) -> Path:
