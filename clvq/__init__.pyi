@@ -573,6 +573,7 @@ def steer(
     progress: Report | bool | None = None,
     strength: float = 1.0,
     at: Literal["words", "concept", "all"] = "words",
+    label: str | None = None,
     draws: int = 20,
     seed: int = 0,
     tokens: int = 0,
@@ -599,6 +600,7 @@ def steer(
             --remove is taken out (1 is all).
         at: Where the states are edited. words: at every word; concept: at the words that have a code of
             --remove; all: at every token, and at those that are generated.
+        label: With a model that gives several labels: the label that it is asked for, yes or no.
         draws: Number of random steps of the same length, as a control.
         seed: Seed of these steps.
         tokens: Number of tokens to generate, before and after; for causal language models.

@@ -26,6 +26,9 @@ class SteerConfig(Settings):
         "Where the states are edited. words: at every word; concept: at the words that have a code of --remove; all: "
         "at every token, and at those that are generated.",
     )
+    label: str | None = stated(
+        None, "With a model that gives several labels: the label that it is asked for, yes or no."
+    )
     draws: int = stated(20, "Number of random steps of the same length, as a control.", POSITIVE)
     seed: int = stated(0, "Seed of these steps.", NOT_NEGATIVE)
     tokens: int = stated(0, "Number of tokens to generate, before and after; for causal language models.", NOT_NEGATIVE)

@@ -16,7 +16,7 @@ from clvq.activations.source import source_model
 from clvq.concepts.codebook import Codebook, codebook
 from clvq.concepts.directions import concept_space
 from clvq.concepts.records import Record
-from clvq.config import SteerConfig
+from clvq.config import LABEL, SteerConfig
 from clvq.config.prompts import TEXT
 from clvq.config.signatures import takes
 from clvq.device import Runtime
@@ -122,6 +122,8 @@ class SteeredText:
     positions: list[int]
     """Tokens whose states are edited."""
     edited_words: int
+    part: int
+    """The label that is asked, of a model that gives several; else 0."""
 
     @classmethod
     @torch.no_grad()
@@ -163,10 +165,11 @@ class SteeredText:
         if not positions:
             named = ", ".join(map(str, remove)) or "none"
             raise ClvqError(f"No word of the text is to be edited: --at {config.at}, codes to remove {named}.")
-        inputs = upper.inputs([sentence])
+        part = _asked_label(upper, config.label)
+        inputs = upper.inputs([sentence], None if part is None else [part])
         book = codebook(checkpoint, progress=progress)
         return cls(book, upper, steering, config, joined, sentence, inputs, upper.states(inputs), positions,
-                   len(chosen))  # fmt: skip
+                   len(chosen), part or 0)  # fmt: skip
 
     @torch.no_grad()
     def at(self, strength: float) -> Steered:
@@ -187,8 +190,8 @@ class SteeredText:
             strength=strength,
             edited_words=self.edited_words,
             distance=float(torch.linalg.vector_norm(after - before, dim=1).mean()),
-            prediction_before=target.name(answer),
-            prediction_after=target.name(int(target.answers(changed)[0])),
+            prediction_before=target.name(answer, self.part),
+            prediction_after=target.name(int(target.answers(changed)[0]), self.part),
             flipped=bool(flipped),
             divergence=divergence,
             control_flips=float(np.mean(flips)),
@@ -224,14 +227,16 @@ class SteeredText:
 
     def _answers(self, clean: Tensor, changed: Tensor, controls: Tensor) -> list[Answer]:
         target = self.upper.target
-        before, after, others = (target.stored(scores).double().cpu() for scores in (clean, changed, controls))
+        # What is stored of labels is one number each; here it is the yes and the no of one.
+        shares = (lambda scores: target.compared(scores).exp()) if target.kind == LABEL else target.stored
+        before, after, others = (shares(scores).double().cpu() for scores in (clean, changed, controls))
         shown = list(range(target.count))
         if target.count > ANSWERS:
             likeliest = torch.maximum(before[0], after[0]).topk(ANSWERS).indices.tolist()
             shown = sorted(likeliest, key=lambda answer: -float(before[0, answer]))
         return [
             Answer(
-                target.name(answer),
+                target.name(answer, self.part),
                 float(before[0, answer]),
                 float(after[0, answer]),
                 float(others[:, answer].mean()),
@@ -267,3 +272,17 @@ class SteeredText:
                 max_new_tokens=self.config.tokens, pad_token_id=self.inputs.pad,
             )  # fmt: skip
         return str(model.tokenizer.decode(output[0, prompt.shape[1] :], skip_special_tokens=True))
+
+
+def _asked_label(upper: UpperLayers, label: str | None) -> int | None:
+    """The number of the label that is asked; None for a model that gives one answer. ClvqError where `label` is none of
+    its labels, or is missing."""
+    if upper.target.kind != LABEL:
+        if label is not None:
+            raise ClvqError(f"--label is for models that give several labels, and {upper.model.model_id} does not.")
+        return None
+    names = upper.target.names or []
+    if label not in names:
+        wrong = "is asked for one label at a time" if label is None else f"has no label {label!r}"
+        raise ClvqError(f"{upper.model.model_id} {wrong}: give --label, one of {', '.join(names)}.")
+    return names.index(label)

@@ -198,9 +198,19 @@ def test_a_head_for_several_labels_through_all_commands(form: str, clvq: Clvq, t
     assert clvq("faithfulness", "--run", run, "--mode", "splice", "--json").document["measured"]["target"] == "label"
     assert clvq("faithfulness", "--run", run, "--by", "concept", "--class", "good").code == 0
     code = next(word["code"] for word in sentences[0]["words"])
-    assert "answers with a label more than once a text" in refused(
-        clvq, "steer", "The film is slow", "--remove", code, "--run", run
-    )
+    steer = ("steer", "The film is slow", "--remove", code, "--run", run)
+    assert "is asked for one label at a time: give --label, one of slow, good, film" in refused(clvq, *steer)
+    assert "has no label 'bad'" in refused(clvq, *steer, "--label", "bad")
+    for part, name in names.items():
+        (steered,) = clvq(*steer, "--label", name, "--json").document["steered"]
+        chance = float(plain_logits(model, "The film is slow")[part].sigmoid())
+        no, yes = steered["answers"]
+        assert (no["name"], yes["name"]) == (f"not {name}", name)
+        assert (no["before"], yes["before"]) == pytest.approx((1 - chance, chance), abs=1e-4)
+        assert steered["prediction_before"] == (name if chance > 0.5 else f"not {name}")
+        assert steered["flipped"] == ((yes["after"] > 0.5) != (chance > 0.5))
+        assert no["after"] + yes["after"] == pytest.approx(1) and yes["after"] != yes["before"]
+    assert clvq(*steer, "--label", "good").out.count("not good") >= 1
     assert clvq("report", "--run", run).code == 0
 
 
