@@ -1,25 +1,24 @@
-"""`clvq push`, `clvq pull` and hub ids, in processes of their own, against a stand-in for the hub."""
+"""`clvq push`, `clvq pull` and hub ids, against a stand-in for the hub."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hub import Hub, running_hub
+from huggingface_hub import constants
+from running import Clvq, Outcome
 
 import clvq as package
 from clvq.concepts import names
 
 pytestmark = pytest.mark.slow
 TEXT = "The film is very good!"
-Call = Callable[..., subprocess.CompletedProcess[str]]
+Call = Callable[..., Outcome]
 
 
 @pytest.fixture
@@ -34,19 +33,21 @@ def own(trained_run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def call(hub: Hub, tmp_path: Path) -> Call:
+def call(hub: Hub, clvq: Clvq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     """Runs `clvq` in a folder of its own, with the stand-in as the hub."""
     (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    path = constants.HUGGINGFACE_CO_URL_TEMPLATE.removeprefix(constants.ENDPOINT)
 
-    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        variables = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "CLVQ_"))}
-        variables |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache"), "HF_TOKEN": "secret",
-                      "HF_HUB_DISABLE_XET": "1", "NO_COLOR": "1", "COLUMNS": "200",
-                      "PYTHONPATH": str(Path(package.__file__).parents[1]), **environment}  # fmt: skip
-        return subprocess.run(
-            [sys.executable, "-m", "clvq", *map(str, arguments)], env=variables, cwd=tmp_path / "here",
-            capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False, timeout=120,
-        )  # fmt: skip
+    def run(*arguments: object, url: str = hub.url, token: str = "secret", offline: bool = False) -> Outcome:
+        monkeypatch.setenv("HF_TOKEN", token)
+        monkeypatch.setattr(constants, "ENDPOINT", url)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + path)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+        return clvq(*arguments)
 
     return run
 
@@ -60,8 +61,8 @@ def documents(call: Call, bert: Path, *checkpoint: object) -> list[Any]:
         ("steer", TEXT, "--remove", 0, "--draws", 2, *model),
     ):  # fmt: skip
         ended = call(*command, *checkpoint, "--json")
-        assert ended.returncode == 0, ended.stderr
-        document = {key: value for key, value in json.loads(ended.stdout).items() if key not in ("path", "model")}
+        assert ended.code == 0, ended.message
+        document = {key: value for key, value in json.loads(ended.out).items() if key not in ("path", "model")}
         answers.append({key: value for key, value in document.items() if key not in ("concepts_checksum", "created",
                                                                                       "self_fingerprint")})  # fmt: skip
     return answers
@@ -76,8 +77,8 @@ def test_what_is_pushed_and_used_by_its_id_says_the_same(
 ) -> None:
     before = documents(call, bert, "--checkpoint", "L1-L3", "--run", own)
     pushed = call("push", "L1-L3", "me/concepts", "--run", own, "--with-texts", "--license", "mit", "--json")
-    assert pushed.returncode == 0, pushed.stderr
-    files, sent = files_of(hub, "me/concepts"), json.loads(pushed.stdout)
+    assert pushed.code == 0, pushed.message
+    files, sent = files_of(hub, "me/concepts"), json.loads(pushed.out)
     assert sent["files"] == {name: len(content) for name, content in sorted(files.items())}
     assert sent["commit"] == hub.branches["me/concepts"]["main"]
     assert sum(map(len, files.values())) < 3 * len(files["model.safetensors"])
@@ -88,12 +89,12 @@ def test_what_is_pushed_and_used_by_its_id_says_the_same(
     pulled = tmp_path / "here" / "clvq-run" / "me--concepts"
     assert json.loads((pulled / "hub.json").read_text())["commit"] == sent["commit"]
     asked = len(hub.requests)
-    assert call("codebook", "me/concepts", HF_HUB_OFFLINE="1").returncode == 0
+    assert call("codebook", "me/concepts", offline=True).code == 0
     assert len(hub.requests) == asked  # it is there already
     shutil.rmtree(pulled)
     by_commit = call("pull", f"me/concepts@{sent['commit']}", "--run", tmp_path / "new", "--json")
-    assert by_commit.returncode == 0, by_commit.stderr
-    assert json.loads(by_commit.stdout)["path"] == str(tmp_path / "new" / f"me--concepts--{sent['commit']}")
+    assert by_commit.code == 0, by_commit.message
+    assert json.loads(by_commit.out)["path"] == str(tmp_path / "new" / f"me--concepts--{sent['commit']}")
 
 
 def test_texts_and_paths_stay_here(call: Call, hub: Hub, own: Path) -> None:
@@ -101,11 +102,11 @@ def test_texts_and_paths_stay_here(call: Call, hub: Hub, own: Path) -> None:
     book = package.codebook(own / "L1-L3")
     names.give(book.checkpoint.path, book.checkpoint.fingerprint, {0: "a public name"}, {0: "a note of my own"})
     listed = call("push", "L1-L3", "me/concepts", "--run", own, "--dry-run", "--json")
-    assert listed.returncode == 0, listed.stderr
+    assert listed.code == 0, listed.message
     assert "me/concepts" not in hub.commits
     pushed = call("push", "L1-L3", "me/concepts", "--run", own, "--private", "--json")
-    assert pushed.returncode == 0, pushed.stderr
-    assert json.loads(pushed.stdout)["files"] == json.loads(listed.stdout)["files"]
+    assert pushed.code == 0, pushed.message
+    assert json.loads(pushed.out)["files"] == json.loads(listed.out)["files"]
     assert "me/concepts" in hub.private
     files = files_of(hub, "me/concepts")
     sent = b"".join(files.values())
@@ -115,12 +116,12 @@ def test_texts_and_paths_stay_here(call: Call, hub: Hub, own: Path) -> None:
         assert str(folder).encode() not in sent
     config = json.loads(files["config.json"])
     assert "/" not in config["provenance"]["model"]["id"] + config["activations"]["settings"]["dataset"]
-    unknown = call("pull", "me/concepts", HF_TOKEN="")
-    assert (unknown.returncode, "If it is private: Log in" in unknown.stderr) == (1, True), unknown.stderr
+    unknown = call("pull", "me/concepts", token="")
+    assert (unknown.code, "If it is private: Log in" in unknown.message) == (1, True), unknown.message
 
 
 def test_a_strangers_files_are_looked_at(call: Call, hub: Hub, own: Path, tmp_path: Path) -> None:
-    assert call("push", "L1-L3", "me/good", "--run", own).returncode == 0
+    assert call("push", "L1-L3", "me/good", "--run", own).code == 0
     good = files_of(hub, "me/good")
     weights = bytearray(good["model.safetensors"])
     weights[-1] ^= 1
@@ -137,10 +138,10 @@ def test_a_strangers_files_are_looked_at(call: Call, hub: Hub, own: Path, tmp_pa
         hub.make(name, private=False)
         hub.commit(name, files)
         ended = call("codebook", "--checkpoint", name)
-        assert (ended.returncode, says in ended.stderr, "Traceback" in ended.stderr) == (1, True, False), ended.stderr
+        assert (ended.code, says in ended.message, "Traceback" in ended.message) == (1, True, False), ended.message
     hub.make("me/more", private=False)
     hub.commit("me/more", {**good, "evil.py": b"boom", "optimizer.bin": b"pickle", "deep/config.json": b"{}"})
-    assert call("codebook", "me/more").returncode == 0
+    assert call("codebook", "me/more").code == 0
     run = tmp_path / "here" / "clvq-run"
     assert sorted(path.name for path in run.iterdir() if not path.name.startswith(".")) == ["me--more"]
     assert not {"evil.py", "optimizer.bin", "deep"} & {path.name for path in (run / "me--more").iterdir()}
@@ -154,20 +155,20 @@ def test_what_is_not_there_is_one_message(call: Call, hub: Hub, own: Path) -> No
         (("pull", "me/empty"), {}, "is no checkpoint of clvq"),
         (("pull", "me"), {}, "give user/name"),
         (("pull", "../../etc/passwd"), {}, "give user/name"),
-        (("pull", "me/none"), {"HF_HUB_OFFLINE": "1"}, "the hub cannot be reached"),
-        (("pull", "me/none"), {"HF_ENDPOINT": "http://127.0.0.1:9"}, "the hub cannot be reached"),
+        (("pull", "me/none"), {"offline": True}, "the hub cannot be reached"),
+        (("pull", "me/none"), {"url": "http://127.0.0.1:9"}, "the hub cannot be reached"),
         (("push", "L1-L3", "me", "--run", own), {}, "give user/name"),
         (("push", "L1-L9", "me/x", "--run", own), {}, "There is no checkpoint L1-L9"),
         (("codebook", "--checkpoint", f"{own.name}/L1-L9", "--run", own), {}, "There is no"),
     ):
         ended = call(*arguments, **environment)
-        assert (ended.returncode, says in ended.stderr) == (1, True), (arguments, ended.stderr)
-        assert "Traceback" not in ended.stderr
+        assert (ended.code, says in ended.message) == (1, True), (arguments, ended.message)
+        assert "Traceback" not in ended.message
 
 
 def test_what_is_a_path_is_no_repository(call: Call, hub: Hub, own: Path, tmp_path: Path) -> None:
     shutil.copytree(own, tmp_path / "here" / "runs")
-    assert call("codebook", "--checkpoint", "runs/L1-L3").returncode == 0
+    assert call("codebook", "--checkpoint", "runs/L1-L3").code == 0
     mistyped = call("codebook", "--checkpoint", "runs/L1-L4", "--run", "runs")
-    assert (mistyped.returncode, "There is no checkpoint runs/L1-L4" in mistyped.stderr) == (1, True), mistyped.stderr
+    assert (mistyped.code, "There is no checkpoint runs/L1-L4" in mistyped.message) == (1, True), mistyped.message
     assert hub.requests == []
