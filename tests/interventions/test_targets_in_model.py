@@ -201,7 +201,8 @@ def test_attributions_add_up_and_rank_words_as_captum_does(kind: str, tmp_path: 
     found = dict(pair for batch in ours.batches(texts, parts=parts) for pair in batch)
     words = sum(len(sentence.words) for sentence in model.tokenize(TEXTS))
     assert len(found) == {"label": 3 * len(TEXTS), "tag": words}.get(kind, len(TEXTS))
-    for number, one in found.items():
+    assert all(one.completeness_error < 0.05 for one in found.values())
+    for number, one in sorted(found.items())[:: max(1, len(found) // 6)]:  # captum's 500 steps take a while
         inputs = upper.inputs([texts[number]], [parts[number]])
         states = upper.states(inputs)
         baseline = ours._baselines(states, inputs)
@@ -214,6 +215,5 @@ def test_attributions_add_up_and_rank_words_as_captum_does(kind: str, tmp_path: 
         theirs = IntegratedGradients(score).attribute(states, baseline, n_steps=500, internal_batch_size=50)
         change = float((score(states) - score(baseline))[0])
         assert one.difference == pytest.approx(change, abs=1e-4)
-        assert one.completeness_error < 0.05
         assert sum(one.tokens) == pytest.approx(change, rel=0.051)
         assert spearmanr(one.tokens, theirs[0].sum(dim=1).detach().numpy()).statistic >= 0.98
