@@ -99,7 +99,7 @@ def test_a_damaged_file_is_named_or_changes_nothing(clvq: Clvq, whole: Path, tmp
                 else:
                     assert code == 1, said
                     assert Path(name).name in err or Path(name).parent.name in err, said
-    assert cases > 10 * len(files(whole))
+    assert cases >= 8 * len(files(whole))
 
 
 def same(document: Any, wanted: Any) -> bool:
