@@ -165,6 +165,7 @@ def test_every_word_has_a_card(full: Any, page: Any) -> None:
     page.keyboard.press("Home")
     page.keyboard.press("Enter")
     kept(page, f"#concept-{record['words'][0]['code']}")
+    page.locator(f"#concept-{record['words'][0]['code']} > details > summary .code").wait_for()
     assert told(page.locator(f"#concept-{record['words'][0]['code']} > details > summary .code")) == [
         str(record["words"][0]["code"])
     ]
