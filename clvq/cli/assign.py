@@ -71,7 +71,7 @@ def assign(
         checked_path(counts, (".npz",), overwrite)
     runtime = Runtime.of_settings(AssignConfig.resolve(**given))
     found = named_checkpoint(run, checkpoint, report)
-    assigned = (assigner := Assigner.load(found, runtime, report)).assigned(texts.read(found), report)
+    assigned = (assigner := Assigner(found, runtime, report)).assigned(texts.read(found), report)
     if output is None and counts is None:
         shown = list(assigned if file is None else islice(assigned, FIRST_TEXTS))
         hint = None if file is None else f"The first {number(len(shown))} texts; --output FILE writes all of them."

@@ -14,7 +14,7 @@ import torch
 from clvq.activations.new_text import new_rows, tokenize
 from clvq.activations.source import source_model
 from clvq.concepts.assignments import codes_and_distances
-from clvq.concepts.codebook import Codebook, codebook
+from clvq.concepts.codebook import codebook
 from clvq.concepts.records import Record
 from clvq.config import AssignConfig
 from clvq.config.prompts import TEXT
@@ -84,30 +84,22 @@ def assign(
             columns), a text is a dictionary: {"text": "...", "text_pair": "..."}.
     """
     config = AssignConfig.resolve(**settings)
-    if not isinstance(checkpoint, Checkpoint):
-        checkpoint = read_checkpoint(checkpoint)
-    assigner = Assigner.load(checkpoint, Runtime.of_settings(config), progress)
+    assigner = Assigner(read_checkpoint(checkpoint), Runtime.of_settings(config), progress)
     return assigner.assigned([texts] if isinstance(texts, str) else texts)
 
 
 class Assigner:
     """The language model, the codes and the concepts of a checkpoint, ready for texts."""
 
-    def __init__(self, book: Codebook, runtime: Runtime, progress: Report = silent) -> None:
-        checkpoint = book.checkpoint
-        self.book, self.batch_tokens = book, runtime.batch_tokens
+    def __init__(self, checkpoint: Checkpoint, runtime: Runtime, progress: Report = silent) -> None:
+        self.book, self.batch_tokens = codebook(checkpoint, progress=progress), runtime.batch_tokens
         self.description = checkpoint.description()
         self.model = source_model(
             self.description, runtime, progress, made=checkpoint.config["provenance"]["model"], by=checkpoint.path
         )
         self.codes = checkpoint.load().to(self.model.device)
         self.layers = (checkpoint.input_layer, checkpoint.output_layer)
-        self.quantiles = book.distance_quantiles()
-
-    @classmethod
-    def load(cls, checkpoint: Checkpoint, runtime: Runtime, progress: Report = silent) -> Assigner:
-        """Read what `assign` needs of a checkpoint."""
-        return cls(codebook(checkpoint, progress=progress), runtime, progress)
+        self.quantiles = self.book.distance_quantiles()
 
     def assigned(self, texts: Iterable[str | Mapping[str, str]], progress: Report = silent) -> Iterator[AssignedText]:
         """Yield the texts with the codes of their words."""

@@ -166,8 +166,7 @@ def codebook(checkpoint: Checkpoint | str | Path, *, overwrite: bool = False, pr
         checkpoint: A checkpoint, or its folder.
         overwrite: Find the concepts again, and replace the stored ones.
     """
-    if not isinstance(checkpoint, Checkpoint):
-        checkpoint = read_checkpoint(checkpoint)
+    checkpoint = read_checkpoint(checkpoint)
     if checkpoint.has_activations:
         checkpoint.store()  # others than its own are refused
     stored = None if overwrite else _stored(checkpoint)

@@ -76,8 +76,7 @@ def push(
     """
     from huggingface_hub import HfApi
 
-    if not isinstance(checkpoint, Checkpoint):
-        checkpoint = read_checkpoint(checkpoint)
+    checkpoint = read_checkpoint(checkpoint)
     target = hub_id(repository)
     if target is None or target.revision is not None:
         raise ClvqError(f"{repository!r} is no name of a repository on the hub: give user/name.")

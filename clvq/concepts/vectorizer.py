@@ -50,8 +50,7 @@ class ConceptVectorizer(TransformerMixin, BaseEstimator):
         """Read the checkpoint; the texts and their labels are not looked at."""
         names = ("model", "device", "batch_tokens", "trust_remote_code")
         config = AssignConfig.resolve(**{name: getattr(self, name) for name in names})
-        checkpoint = self.checkpoint if isinstance(self.checkpoint, Checkpoint) else read_checkpoint(self.checkpoint)
-        self.assigner_ = Assigner.load(checkpoint, Runtime.of_settings(config))
+        self.assigner_ = Assigner(read_checkpoint(self.checkpoint), Runtime.of_settings(config))
         return self
 
     def transform(self, texts: Iterable[str]) -> scipy.sparse.csr_matrix:

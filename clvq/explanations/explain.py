@@ -56,8 +56,7 @@ def explain(
         overwrite: Explain the evaluation split again.
     """
     config = ExplainConfig.resolve(**settings)
-    if not isinstance(checkpoint, Checkpoint):
-        checkpoint = read_checkpoint(checkpoint)
+    checkpoint = read_checkpoint(checkpoint)
     if texts is not None:
         meaningless = sorted(name for name in _OF_THE_SPLIT if getattr(config, name) is not None)
         if meaningless:

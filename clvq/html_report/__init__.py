@@ -20,7 +20,7 @@ from clvq.html_report.page import render
 from clvq.html_report.several import render_several
 from clvq.progress import Progress, Report, silent
 from clvq.storage import size_text, write_text
-from clvq.training.checkpoint import Checkpoint, read_checkpoint
+from clvq.training.checkpoint import Checkpoint, read_checkpoint, read_checkpoints
 
 STAGE = "report"
 
@@ -54,8 +54,7 @@ def report(
     """
     path = Path(path)
     _require_writable(path)
-    given = [checkpoint] if isinstance(checkpoint, Checkpoint | str | Path) else list(checkpoint)
-    checkpoints = [one if isinstance(one, Checkpoint) else read_checkpoint(one) for one in given]
+    checkpoints = read_checkpoints(checkpoint)
     if not checkpoints:
         raise ClvqError("No checkpoint is given to report on.")
     for given_, what in ((texts, "Texts of your own are"), (flow is not None, "Links to another checkpoint are")):
@@ -79,7 +78,7 @@ def report(
 
 def _linked(checkpoint: Checkpoint, flow: Checkpoint | str | Path, progress: Report) -> Linked:
     """Return the links between the concepts of two checkpoints; ClvqError where the two are the same."""
-    other = flow if isinstance(flow, Checkpoint) else read_checkpoint(flow)
+    other = read_checkpoint(flow)
     if other.path.resolve() == checkpoint.path.resolve():
         raise ClvqError(f"{other.path} is linked with itself. Name another checkpoint of the same activations.")
     return linked(codebook(checkpoint, progress=progress), codebook(other, progress=progress))

@@ -40,7 +40,7 @@ from clvq.interventions.text_codes import text_codes, text_states
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.notebook import Shown, data_frame
 from clvq.progress import Progress, Report, silent
-from clvq.training.checkpoint import Checkpoint, read_checkpoint
+from clvq.training.checkpoint import Checkpoint, read_checkpoints
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -101,8 +101,7 @@ def bench(
         overwrite: Measure again, and replace the stored result.
     """
     config = BenchConfig.resolve(**settings)
-    given = [checkpoints] if isinstance(checkpoints, Checkpoint | str | Path) else list(checkpoints)
-    read = [entry if isinstance(entry, Checkpoint) else read_checkpoint(entry) for entry in given]
+    read = read_checkpoints(checkpoints)
     refuse_unlike(read)
     store = read[0].store()
     if store.label_names is None or not store.has_predictions:

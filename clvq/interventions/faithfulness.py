@@ -30,7 +30,7 @@ from clvq.interventions.sentence_effects import sentence_effects
 from clvq.interventions.tables import results_of
 from clvq.notebook import Shown, data_frame
 from clvq.progress import Progress, Report, silent
-from clvq.training.checkpoint import Checkpoint, read_checkpoint
+from clvq.training.checkpoint import Checkpoint, read_checkpoints
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -108,8 +108,7 @@ def faithfulness(
     asked = f"--mode {config.mode}" if config.by == "edit" else "--by concept"
     if aside := [flag(name) for name in FaithfulnessConfig.unused(**settings)]:
         progress(Progress("faithfulness", note=f"{asked} has no use for {', '.join(aside)}."))
-    given = [checkpoints] if isinstance(checkpoints, Checkpoint | str | Path) else list(checkpoints)
-    read = [entry if isinstance(entry, Checkpoint) else read_checkpoint(entry) for entry in given]
+    read = read_checkpoints(checkpoints)
     refuse_unlike(read)
     artifact = artifact_of(config.measurement)
     path = artifact.path(read[0].path)

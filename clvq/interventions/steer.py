@@ -100,9 +100,7 @@ def steer(
         add: Codes of the concepts that are put in.
     """
     config = SteerConfig.resolve(**settings)
-    if not isinstance(checkpoint, Checkpoint):
-        checkpoint = read_checkpoint(checkpoint)
-    steered = SteeredText.read(checkpoint, text, config, tuple(remove), tuple(add), progress)
+    steered = SteeredText.read(read_checkpoint(checkpoint), text, config, tuple(remove), tuple(add), progress)
     return steered.at(config.strength)
 
 

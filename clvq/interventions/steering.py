@@ -90,8 +90,7 @@ def steering(
         add: Codes of the concepts that are put in.
         strength: How many times they are put in; without `add`, how much is taken out (1 is all).
     """
-    if not isinstance(checkpoint, Checkpoint):
-        checkpoint = read_checkpoint(checkpoint)
+    checkpoint = read_checkpoint(checkpoint)
     site, width = _site(model, checkpoint.input_layer)
     space = concept_space(checkpoint, device=model.device)
     if width != len(space.mean):

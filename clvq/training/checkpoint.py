@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -209,13 +210,23 @@ def add_yardstick(checkpoint: Checkpoint, name: str, fvu: float | None) -> None:
     CHECKPOINT.write(checkpoint.path, config)
 
 
-def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Return the checkpoint at `path`. ArtifactError where it is missing, unfinished, foreign, or from a newer clvq."""
+def read_checkpoint(path: Checkpoint | str | Path) -> Checkpoint:
+    """Return the checkpoint at `path`; one that is read already is given back.
+
+    ArtifactError where it is missing, unfinished, foreign, or from a newer clvq.
+    """
+    if isinstance(path, Checkpoint):
+        return path
     path = Path(path)
     if not CHECKPOINT.exists(path):
         state = "holds an unfinished training" if (path / TRAINING_FOLDER).exists() else "holds no checkpoint"
         raise ArtifactError(f"{path} {state} ({CHECKPOINT.name} is missing). Run `clvq train`.")
     return Checkpoint(path, CHECKPOINT.read(path))
+
+
+def read_checkpoints(paths: Checkpoint | str | Path | Sequence[Checkpoint | str | Path]) -> list[Checkpoint]:
+    """Return the checkpoints at one path or several, as `read_checkpoint` does."""
+    return list(map(read_checkpoint, [paths] if isinstance(paths, Checkpoint | str | Path) else paths))
 
 
 def find_checkpoint(run: str | Path, name: str | Path | None = None, progress: Report = silent) -> Checkpoint:
