@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from clvq.activations.new_text import new_rows, tokenize
-from clvq.activations.source import source_model
 from clvq.concepts.assignments import codes_and_distances
 from clvq.concepts.codebook import codebook
 from clvq.concepts.records import Record
@@ -24,6 +23,7 @@ from clvq.device import Runtime
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint, read_checkpoint
+from clvq.training.source import language_model_of
 
 TEXTS_AT_ONCE = 1024
 """Texts that are read before the first of them is answered: of these, those of like length share a batch."""
@@ -94,9 +94,7 @@ class Assigner:
     def __init__(self, checkpoint: Checkpoint, runtime: Runtime, progress: Report = silent) -> None:
         self.book, self.batch_tokens = codebook(checkpoint, progress=progress), runtime.batch_tokens
         self.description = checkpoint.description()
-        self.model = source_model(
-            self.description, runtime, progress, made=checkpoint.config["provenance"]["model"], by=checkpoint.path
-        )
+        self.model = language_model_of(checkpoint, self.description, runtime, progress)
         self.codes = checkpoint.load().to(self.model.device)
         self.layers = (checkpoint.input_layer, checkpoint.output_layer)
         self.quantiles = self.book.distance_quantiles()

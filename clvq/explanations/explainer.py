@@ -8,17 +8,16 @@ from typing import NamedTuple
 
 from clvq.activations.description import Description
 from clvq.activations.new_text import new_rows, tokenize
-from clvq.activations.source import source_model
 from clvq.config import ExplainConfig
 from clvq.device import Runtime
 from clvq.errors import ClvqError
 from clvq.explanations.attribution import Attribution, IntegratedAttribution
 from clvq.explanations.records import ExplainedWord, Explanation
-from clvq.language_model.model import LanguageModel
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Report, silent
 from clvq.training.checkpoint import Checkpoint
+from clvq.training.source import language_model_of
 
 
 class Labels(NamedTuple):
@@ -162,16 +161,6 @@ class Explainer:
         layers = (self.checkpoint.input_layer, self.checkpoint.output_layer)
         rows = new_rows(self.model, self.store, sentences, layers)
         return rows.of_words(self._vae.assign(rows.states[layers[0]][None])[0].tolist())
-
-
-def language_model_of(
-    checkpoint: Checkpoint, store: Description, runtime: Runtime, progress: Report = silent
-) -> LanguageModel:
-    """Return the language model that the checkpoint was made from, wherever it is now.
-
-    ClvqError where it is not found, MismatchError where what is there is another model.
-    """
-    return source_model(store, runtime, progress, made=checkpoint.config["provenance"]["model"], by=checkpoint.path)
 
 
 def salient_words(values: Sequence[float], mass: float | None) -> set[int]:

@@ -24,7 +24,6 @@ from clvq.config import DEMO, BenchConfig
 from clvq.config.signatures import takes
 from clvq.device import Runtime
 from clvq.errors import ClvqError
-from clvq.explanations.explainer import language_model_of
 from clvq.interventions.bench_records import STATES, BenchResults, BenchRow
 from clvq.interventions.code_probes import SPLITS, CodeProbes, Scores
 from clvq.interventions.counterfactuals import Counterfactuals, demo_counterfactuals, read_counterfactuals
@@ -41,6 +40,7 @@ from clvq.language_model.upper_layers import UpperLayers
 from clvq.notebook import Shown, data_frame
 from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint, read_checkpoints
+from clvq.training.source import language_model_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame

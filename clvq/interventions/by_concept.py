@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import false_discovery_control, ttest_1samp
 
+from clvq.activations.new_text import tokenize
 from clvq.artifacts import CONCEPT_EFFECTS
 from clvq.concepts.assignments import SplitText, read_text
 from clvq.concepts.codebook import Codebook, codebook
@@ -23,7 +24,6 @@ from clvq.concepts.directions import concept_space
 from clvq.config import HARD, LABEL, FaithfulnessConfig
 from clvq.device import Runtime
 from clvq.errors import ClvqError
-from clvq.explanations.explainer import language_model_of
 from clvq.explanations.stored_split import SPLIT
 from clvq.interventions.controls import Pools
 from clvq.interventions.effects import Change, Effects, Record
@@ -40,6 +40,7 @@ from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Report
 from clvq.storage import locked
 from clvq.training.checkpoint import Checkpoint
+from clvq.training.source import language_model_of
 
 LEAST_TEXTS = 5
 """Distinct texts below which a concept is not tested."""
@@ -107,7 +108,7 @@ def _occurrences(
     target that is asked for each label, for each of them, or for label `number`."""
     store = concepts.checkpoint.store()
     sentences = list(store.sentences(SPLIT))[: config.limit]
-    tokenized = model.tokenize([row.text for row in sentences], store.settings["unit"], store.settings["words"])
+    tokenized = tokenize(model, store, [row.text for row in sentences])
     codes = concepts.assignments(SPLIT)
     ends = np.cumsum(store.row_counts(SPLIT))
     occurrences = []

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clvq.activations.new_text import tokenize
 from clvq.activations.store import ActivationStore
 from clvq.concepts.directions import ConceptSpace
 from clvq.config.prompts import TEXT
@@ -116,10 +117,9 @@ class PairReader:
 
         Pairs of which the model would read a part, or no word, are left out.
         """
-        settings = self.store.settings
         joined = self.upper.model.input_format.joined
         texts = [joined({TEXT: text}) for pair in pairs for text in (pair.text, pair.counterfactual)]
-        tokenized = self.upper.model.tokenize(texts, settings["unit"], settings["words"])
+        tokenized = tokenize(self.upper.model, self.store, texts)
         kept: list[tuple[Pair, tuple[_Replaced, _Replaced]]] = []
         for pair, old, new in zip(pairs, tokenized[::2], tokenized[1::2], strict=True):
             if old.words and new.words and not old.truncated_words and not new.truncated_words:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from clvq.activations.new_text import tokenize
 from clvq.concepts.codebook import Codebook
 from clvq.concepts.directions import ConceptSpace
 from clvq.concepts.records import Association
@@ -40,7 +41,7 @@ def subjects_of(
     if not sentences:
         raise ClvqError(f"None of the {len({one.id for one in first})} sentences is of class {config.label}.")
     texts = [sentence.text for sentence in sentences]
-    tokenized = model.tokenize(texts, store.settings["unit"], store.settings["words"])
+    tokenized = tokenize(model, store, texts)
     codes = explained.codebook.assignments(SPLIT)
     numbers = np.repeat(np.arange(store.sentence_count(SPLIT)), store.row_counts(SPLIT))
     of_sentence = (store.flags(SPLIT) & SENTENCE != 0) & (codes >= 0)

@@ -13,7 +13,6 @@ from clvq.concepts.directions import concept_space
 from clvq.config import FaithfulnessConfig
 from clvq.device import Runtime
 from clvq.errors import MismatchError
-from clvq.explanations.explainer import language_model_of
 from clvq.explanations.results import Explanations
 from clvq.interventions.effects import Change, Effects, Record
 from clvq.interventions.in_model import interventions_of
@@ -26,6 +25,7 @@ from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Progress, Report, silent
 from clvq.storage import locked
 from clvq.training.checkpoint import Checkpoint
+from clvq.training.source import language_model_of
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,6 @@ import numpy as np
 
 from clvq.device import Runtime
 from clvq.errors import ClvqError
-from clvq.explanations.explainer import language_model_of
 from clvq.interventions.mode_records import SpliceResult
 from clvq.interventions.splice_figures import OTHERS, Figures
 from clvq.interventions.splicer import Splicer
@@ -38,6 +37,7 @@ from clvq.language_model.model import LanguageModel
 from clvq.language_model.word_targets import TextTarget
 from clvq.progress import Report, silent
 from clvq.training.checkpoint import Checkpoint
+from clvq.training.source import language_model_of
 
 SPLIT = "eval"
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clvq.activations.new_text import tokenize
 from clvq.activations.store import ActivationStore, SentenceRows
 from clvq.interventions.splice_figures import OTHERS, outcome
 from clvq.language_model.model import LanguageModel
@@ -52,8 +53,7 @@ class Splicer:
     def outcomes(self, sentences: Sequence[SentenceRows], batch_tokens: int) -> Outcomes:
         """Return the figures of all answers: for each sentence with tokens those to the parts that are asked, or those
         at its tokens where the target is the text itself."""
-        settings = self.store.settings
-        tokenized = self.model.tokenize([row.text for row in sentences], settings["unit"], settings["words"])
+        tokenized = tokenize(self.model, self.store, [row.text for row in sentences])
         whole = isinstance(self.upper.target, TextTarget)
         found = list((self._of_text if whole else self._of_answers)(sentences, tokenized, batch_tokens))
         names = list(found[0].columns) if found else []

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from clvq.activations.new_text import new_rows, tokenize
-from clvq.activations.source import source_model
 from clvq.concepts.codebook import Codebook, codebook
 from clvq.concepts.directions import concept_space
 from clvq.concepts.records import Record
@@ -28,6 +27,7 @@ from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import Inputs, UpperLayers
 from clvq.progress import Report, silent
 from clvq.training.checkpoint import Checkpoint, read_checkpoint
+from clvq.training.source import language_model_of
 
 ANSWERS = 5
 """Answers that are shown, where a model has more."""
@@ -137,9 +137,7 @@ class SteeredText:
         """Run the model below the input layer. ClvqError where nothing in the text is to be edited."""
         described = checkpoint.description()
         runtime = Runtime(config.device, trust_remote_code=config.trust_remote_code, model=config.model)
-        model = source_model(
-            described, runtime, progress, made=checkpoint.config["provenance"]["model"], by=checkpoint.path
-        )
+        model = language_model_of(checkpoint, described, runtime, progress)
         upper = UpperLayers(model, checkpoint.input_layer)
         if config.tokens and not upper.target.reads_next_token:
             raise ClvqError(f"--tokens is for causal language models, and {model.model_id} is none.")

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from clvq import artifacts
+from clvq.activations.new_text import tokenize
 from clvq.activations.source import source_model
 from clvq.activations.store import ActivationStore
 from clvq.device import Runtime
@@ -93,7 +94,7 @@ def symmetric_root(square: Tensor) -> Tensor:
 
 def _estimated(store: ActivationStore, upper: UpperLayers, batch_tokens: int, progress: Report) -> Tensor:
     """Estimate `G` over the words of a sample of training sentences, sinks left out."""
-    sentences = upper.model.tokenize(_sample(store), store.settings["unit"], store.settings["words"])
+    sentences = tokenize(upper.model, store, _sample(store))
     sentences = [sentence for sentence in sentences if sentence.words]
     width = upper.model.width(upper.layer)
     total, words, done = torch.zeros(width, width, dtype=torch.float64), 0, 0

@@ -14,7 +14,6 @@ from clvq.concepts.directions import concept_space
 from clvq.config import FaithfulnessConfig
 from clvq.demo import LABELS, DemoWord, corpus
 from clvq.device import Runtime
-from clvq.explanations.explainer import language_model_of
 from clvq.interventions.controls import NULLS, Pools
 from clvq.interventions.effects import Change, Record
 from clvq.interventions.in_model import Interventions, Plan
@@ -24,6 +23,7 @@ from clvq.interventions.plan import subjects_of
 from clvq.interventions.selectivity import table
 from clvq.language_model.rows import WORD
 from clvq.language_model.upper_layers import UpperLayers
+from clvq.training.source import language_model_of
 
 pytestmark = pytest.mark.slow
 

@@ -17,11 +17,11 @@ from transformers import AutoModelForSequenceClassification
 import clvq
 from clvq.concepts.directions import concept_space
 from clvq.device import Runtime
-from clvq.explanations.explainer import language_model_of
 from clvq.interventions.counterfactuals import read_counterfactuals
 from clvq.interventions.pair_effects import LEAST_SPANS, OFTEN
 from clvq.interventions.pair_scores import distances, order
 from clvq.language_model.rows import row_layout
+from clvq.training.source import language_model_of
 
 JUDGEMENTS = {"Positive": ("good", "wonderful"), "Negative": ("slow", "boring")}
 FEW = 10

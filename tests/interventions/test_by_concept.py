@@ -16,11 +16,11 @@ import clvq
 from clvq.artifacts import CONCEPT_EFFECTS
 from clvq.concepts.directions import concept_space
 from clvq.device import Runtime
-from clvq.explanations.explainer import language_model_of
 from clvq.interventions.mode_records import ConceptEffects
 from clvq.language_model.rows import WORD
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Progress
+from clvq.training.source import language_model_of
 
 
 @pytest.fixture(scope="module")

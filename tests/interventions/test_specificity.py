@@ -17,12 +17,12 @@ import clvq
 from clvq.concepts.directions import concept_space
 from clvq.config import FaithfulnessConfig
 from clvq.device import Runtime
-from clvq.explanations.explainer import language_model_of
 from clvq.interventions.in_model import interventions_of
 from clvq.interventions.plan import subjects_of
 from clvq.interventions.records import SPECIFICITY, SpecificityRow
 from clvq.interventions.specificity import classes_of, specific
 from clvq.language_model.upper_layers import UpperLayers
+from clvq.training.source import language_model_of
 
 CLASSES = 3
 
