@@ -9,7 +9,7 @@ the strength. At strength 1 the first is the removal of `clvq faithfulness`, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from torch import Tensor
 from clvq.concepts.directions import ConceptSpace, concept_space, orthonormal
 from clvq.errors import ClvqError
 from clvq.interventions.edits import Edit
-from clvq.language_model.sites import Site, find_sites
+from clvq.language_model.sites import Site, change, find_sites
 from clvq.training.checkpoint import Checkpoint, read_checkpoint
 
 
@@ -104,24 +104,10 @@ def steering(
 
 
 @contextmanager
-def editing(site: Site, edit: Any) -> Iterator[None]:
+def editing(site: Site, edit: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Let `edit` change all states `[N, D]` that pass a site, in 32 bits, while the block runs."""
 
-    def edited(states: Tensor) -> Tensor:
-        return edit(states.flatten(0, -2).float()).view_as(states).to(states.dtype)
-
-    def before(_module: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        if arguments:
-            return (edited(arguments[0]), *arguments[1:]), named
-        return (), {**named, "hidden_states": edited(named["hidden_states"])}
-
-    def after(_module: Any, _arguments: tuple[Any, ...], output: Any) -> Any:
-        return (edited(output[0]), *output[1:]) if isinstance(output, tuple) else edited(output)
-
-    if site.side == "input":
-        handle = site.module.register_forward_pre_hook(before, with_kwargs=True)
-    else:
-        handle = site.module.register_forward_hook(after)
+    handle = change(site, lambda states: edit(states.flatten(0, -2).float()).view_as(states).to(states.dtype))
     try:
         yield
     finally:

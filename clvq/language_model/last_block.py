@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from clvq.language_model.batching import rounding_of, same_lines
-from clvq.language_model.sites import replaced
+from clvq.language_model.sites import Site, change, replaced, watch
 
 _ATTENTION = ("sdpa", "eager")
 """Implementations whose masks have a line for each token that attends."""
@@ -127,15 +127,14 @@ class LastBlock:
     def _reads_only(self, run: Run, positions: Tensor) -> bool:
         """Whether answers stay the same with other states behind the block at all other positions."""
 
-        def disturbed(_module: nn.Module, _args: Any, output: Any) -> Any:
-            states = output[0] if isinstance(output, tuple) else output
+        def disturbed(states: Tensor) -> Tensor:
             texts = torch.arange(len(states), device=states.device)
             others = -2 * states + 1
             others[texts, positions.to(states.device)] = states[texts, positions.to(states.device)]
-            return (others, *output[1:]) if isinstance(output, tuple) else others
+            return others
 
         plain = run()
-        handle = self.block.register_forward_hook(disturbed)
+        handle = change(Site(self.block, "output"), disturbed)
         try:
             return torch.equal(run(), plain)
         finally:
@@ -152,11 +151,10 @@ class LastBlock:
         """`[B, D]` behind the block at the positions."""
         found: list[Tensor] = []
 
-        def take(_module: nn.Module, _args: Any, output: Any) -> None:
-            states = output[0] if isinstance(output, tuple) else output
+        def take(states: Tensor) -> None:
             found.append(states[torch.arange(len(states), device=states.device), positions.to(states.device)])
 
-        handle = self.block.register_forward_hook(take)
+        handle = watch(Site(self.block, "output"), take)
         try:
             run()
         finally:

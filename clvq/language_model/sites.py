@@ -46,22 +46,26 @@ def watch(site: Site, take: Callable[[Tensor], None]) -> Any:
     return site.module.register_forward_hook(after)
 
 
-def splice(site: Site, states: Tensor) -> Any:
-    """Let `states` `[B, T, D]` pass `site` in place of what the model made; the handle removes the hook."""
+def change(site: Site, changed: Callable[[Tensor], Tensor]) -> Any:
+    """Let `changed(states)` pass `site` in place of the states `[B, T, D]` there; the handle removes the hook."""
     if site.side == "input":
 
         def before(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-            here = states.to((args[0] if args else kwargs["hidden_states"]).device)
-            return ((here, *args[1:]), kwargs) if args else ((), {**kwargs, "hidden_states": here})
+            if args:
+                return (changed(args[0]), *args[1:]), kwargs
+            return (), {**kwargs, "hidden_states": changed(kwargs["hidden_states"])}
 
         return site.module.register_forward_pre_hook(before, with_kwargs=True)
 
     def after(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
-        if isinstance(output, tuple):
-            return (states.to(output[0].device), *output[1:])
-        return states.to(output.device)
+        return (changed(output[0]), *output[1:]) if isinstance(output, tuple) else changed(output)
 
     return site.module.register_forward_hook(after)
+
+
+def splice(site: Site, states: Tensor) -> Any:
+    """Let `states` `[B, T, D]` pass `site` in place of what the model made; the handle removes the hook."""
+    return change(site, lambda own: states.to(own.device))
 
 
 @contextmanager
