@@ -98,6 +98,11 @@ class Arrow(Record):
     """`p(a,b) log2(p(a,b) / p(a) p(b))`; all arrows add up to `entropy - conditional_entropy`."""
 
 
+def share_told(entropy: float, conditional_entropy: float) -> float | None:
+    """Return `1 - H(other | this) / H(other)`; None where H(other) is 0."""
+    return 1 - conditional_entropy / entropy if entropy else None
+
+
 @dataclass(frozen=True)
 class Flow(Record):
     """Where the words of each concept go in another codebook. Entropies are in bits a word."""
@@ -113,6 +118,11 @@ class Flow(Record):
     """H(other | this); 0 for a copy with its codes permuted."""
     arrows: list[Arrow]
     """The strongest first."""
+
+    @property
+    def told(self) -> float | None:
+        """Share of the entropy there that the code here tells; None where there is none to tell."""
+        return share_told(self.entropy, self.conditional_entropy)
 
     def to_pandas(self) -> DataFrame:
         """Return a table with a row an arrow."""

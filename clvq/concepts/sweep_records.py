@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from clvq.artifacts import SWEEP
+from clvq.concepts.pairs import share_told
 from clvq.concepts.records import Record
 from clvq.config.grid import used_settings
 from clvq.errors import ClvqError
@@ -97,7 +98,7 @@ class SweptFlow(Record):
     @property
     def told(self) -> float | None:
         """Share of the entropy there that the code here tells; None where there is no entropy."""
-        return 1 - self.conditional_entropy / self.entropy if self.entropy else None
+        return share_told(self.entropy, self.conditional_entropy)
 
 
 @dataclass(frozen=True, repr=False)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from clvq.config.settings import DEVICE, NOT_NEGATIVE, POSITIVE, Bounds, Settings, stated
-from clvq.errors import ClvqError
 
 Where = Literal["words", "concept", "all"]
 
@@ -43,5 +43,4 @@ class SteerConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.strength != self.strength or self.strength == float("inf"):
-            raise ClvqError(f"--strength must be a finite number; it is {self.strength}.")
+        self.require(math.isfinite(self.strength), f"--strength must be a finite number; it is {self.strength}.")

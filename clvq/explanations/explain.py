@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from clvq.concepts.codebook import Codebook, codebook
 from clvq.config import ExplainConfig
 from clvq.config.prompts import TEXT
 from clvq.config.signatures import takes
+from clvq.corpus.scan import encodable
 from clvq.errors import ClvqError
 from clvq.explanations.explainer import Explainer, Labels
 from clvq.explanations.records import Explanation, ExplanationsSummary
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 from clvq.explanations.results import Explanations, summarize
 from clvq.explanations.stored_split import StoredSplit
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _OF_THE_SPLIT = {"limit", "rationale_column"}
 """Settings that mean nothing for given texts."""
 
@@ -91,7 +90,7 @@ def _checked(texts: Sequence[str | Mapping[str, str]]) -> list[dict[str, str]]:
     for number, text in enumerate(parts, 1):
         if not text.get(TEXT, "").strip():
             raise ClvqError(f"Text {number} of {len(texts)} is empty: there is nothing to explain. Leave it out.")
-    return [{name: _SURROGATE.sub("\ufffd", value) for name, value in text.items()} for text in parts]
+    return [{name: encodable(value) for name, value in text.items()} for text in parts]
 
 
 def _explain_texts(

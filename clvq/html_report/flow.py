@@ -22,11 +22,6 @@ class Linked(NamedTuple):
     other: Codebook
     result: Flow
 
-    @property
-    def told(self) -> float | None:
-        """Share of the entropy of a word's code there that its code here tells; None where there is none to tell."""
-        return 1 - self.result.conditional_entropy / self.result.entropy if self.result.entropy else None
-
     def data(self) -> dict[str, Any]:
         """Return the links that the page keeps, the strongest first, and the other side's concepts by code."""
         arrows = kept(self.result.arrows)

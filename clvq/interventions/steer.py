@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -173,7 +174,7 @@ class SteeredText:
         steering, target = self.steering.with_strength(strength), self.upper.target
         before = self.states[0, self.positions].float()
         after = steering.apply(before)
-        clean = self.upper.scores(self.states, self.inputs)
+        clean = self._clean
         answer = int(target.answers(clean)[0])
         changed = self._scores(after)
         controls = torch.cat([self._scores(moved) for moved in self._controls(steering, before, after, answer)])
@@ -193,9 +194,19 @@ class SteeredText:
             control_flips=float(np.mean(flips)),
             control_divergence=float(np.mean(divergences)),
             answers=self._answers(clean, changed, controls),
-            continuation_before=self._continuation(None),
+            continuation_before=self._unsteered,
             continuation_after=self._continuation(steering),
         )
+
+    @cached_property
+    def _clean(self) -> Tensor:
+        """[1, C] the scores of the text as it is, which are the same at every strength."""
+        return self.upper.scores(self.states, self.inputs)
+
+    @cached_property
+    def _unsteered(self) -> str | None:
+        """What the model goes on with behind the text as it is."""
+        return self._continuation(None)
 
     def _scores(self, after: Tensor) -> Tensor:
         """Return the scores `[1, C]` with the states `[N, D]` in place of those at the edited tokens."""

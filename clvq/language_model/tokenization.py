@@ -9,15 +9,12 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import regex
-
+from clvq.corpus.scan import encodable
 from clvq.errors import ClvqError
 from clvq.language_model.input_format import InputFormat, Layout
 from clvq.language_model.words import NON_SPACE, find_words
 
 UNITS = ("word", "token")
-
-_SURROGATE = regex.compile("[\ud800-\udfff]")
 
 
 class TokenizedSentence(NamedTuple):
@@ -77,7 +74,7 @@ class WordTokenizer:
         if not texts:
             return []
         # Half of a surrogate pair cannot be encoded; a replacement of the same length keeps every offset.
-        layouts = [self.format.layout(_SURROGATE.sub("\ufffd", text)) for text in texts]
+        layouts = [self.format.layout(encodable(text)) for text in texts]
         sequences = zip(*(layout.sequences for layout in layouts), strict=True)
         encoded = self.tokenizer(
             *map(list, sequences),

@@ -27,7 +27,7 @@ from clvq.artifacts import (
 )
 from clvq.errors import ArtifactError, ClvqError
 from clvq.progress import Progress, Report, silent
-from clvq.storage import TEMPORARY_PREFIX, check_file, locked, remove_folder, size_text
+from clvq.storage import TEMPORARY_PREFIX, check_file, free_bytes, locked, remove_folder, size_text
 
 PUBLISHED = (
     CHECKPOINT.name, WEIGHTS_NAME, CARD_NAME, CONCEPT_SPACE.name, CODEBOOK.name, str(CODEBOOK.records),
@@ -118,7 +118,7 @@ def _fetch(identity: HubId, folder: Path, progress: Report) -> str:
             f"{identity} is no checkpoint of clvq: it holds no {CHECKPOINT.name} and {WEIGHTS_NAME} of one."
         )
     wanted = [name for name in PUBLISHED if name in sizes]
-    free, needed = shutil.disk_usage(folder).free, sum(sizes[name] for name in wanted)
+    free, needed = free_bytes(folder), sum(sizes[name] for name in wanted)
     if needed > free:
         raise ClvqError(f"{identity} has {size_text(needed)}, and {folder.parent.parent} has {size_text(free)} left.")
     for done, name in enumerate(wanted):

@@ -114,16 +114,17 @@ def _sweep(job: Job, latents: int) -> list[Tried]:
         tried = [Tried(**point) for point in body["tried"]]
     grid = sorted({min(k, latents) for k in ACTIVE})
     rates, ks = list(_inner(LEARNING_RATES)), [k for k in grid if k in _inner(ACTIVE)] or grid[-1:]
-    while points := [
-        point for point in itertools.product(ks, rates) if point not in {(t.k, t.learning_rate) for t in tried}
-    ]:
-        for k, rate in points:
+    while True:
+        done = {(point.k, point.learning_rate) for point in tried}
+        left = [point for point in itertools.product(ks, rates) if point not in done]
+        if not left:
+            return tried
+        for k, rate in left:
             tried.append(_try(job, latents, k, rate))
             write_json(path, {"identity": identity, "tried": [asdict(point) for point in tried]})
         best = choose(tried)
         rates = _with_neighbours(rates, list(LEARNING_RATES), best.learning_rate)
         ks = _with_neighbours(ks, grid, best.k)
-    return tried
 
 
 def _with_neighbours(tried: list[Any], grid: list[Any], best: Any) -> list[Any]:

@@ -160,7 +160,7 @@ def test_the_same_again_is_read_and_other_settings_are_named(checkpoint: Path, m
         clvq.explain(checkpoint, limit=3, mass=0.5, **FEW)
     clvq.codebook(checkpoint, overwrite=True)
     notes: list[str | None] = []
-    monkeypatch.setattr("clvq.explanations.explainer.LanguageModel", None)  # not needed any more
+    monkeypatch.setattr("clvq.activations.source.LanguageModel", None)  # not needed any more
     again = clvq.explain(checkpoint, limit=3, device="cpu", progress=lambda p: notes.append(p.note), **FEW)
     assert again.sentences == first.sentences
     assert any(note and "up to date" in note for note in notes)
