@@ -71,7 +71,7 @@ def assign(
         progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.
         batch_tokens: Number of tokens in a batch of the language model, padding included.
         model: Folder or hub id where the language model is now, if it was moved. It must be the model
-            that the checkpoint was made from [where it was].
+            that made the activations [where it was].
         device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
         trust_remote_code: Allow Python code that comes with a hub model to run.
     """
@@ -605,7 +605,7 @@ def steer(
         seed: Seed of these steps.
         tokens: Number of tokens to generate, before and after; for causal language models.
         model: Folder or hub id where the language model is now, if it was moved. It must be the model
-            that the checkpoint was made from [where it was].
+            that made the activations [where it was].
         device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
         trust_remote_code: Allow Python code that comes with a hub model to run.
     """

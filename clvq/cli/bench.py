@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from rich.text import Text
@@ -10,7 +9,7 @@ from rich.text import Text
 from clvq.artifacts import DEFAULT_RUN
 from clvq.cli.options import command
 from clvq.cli.output import Result, plain
-from clvq.cli.run_folder import Run, named_checkpoint
+from clvq.cli.run_folder import Compared, Run, named_checkpoints
 from clvq.config import BenchConfig
 from clvq.progress import Report
 
@@ -20,11 +19,7 @@ def bench(
     report: Report,
     *,
     run: Run = DEFAULT_RUN,
-    checkpoint: Annotated[
-        list[str] | None,
-        "Checkpoint: a name in the run folder, or a path [the only one there]. Repeat the option to compare several; "
-        "checkpoints that differ only in the seed form one group.",
-    ] = None,
+    checkpoint: Compared = None,
     overwrite: Annotated[bool, "Measure again, and replace the stored result."] = False,
     **given: Any,
 ) -> Result:
@@ -37,10 +32,8 @@ def bench(
     from clvq.cli.bench_view import shown
     from clvq.interventions.bench_verdict import bench_verdict
 
-    names = [None] if not checkpoint else [Path(name) for name in checkpoint]
-    measured = clvq.bench(
-        [named_checkpoint(run, name, report) for name in names], overwrite=overwrite, progress=report, **given
-    )
+    checkpoints = named_checkpoints(run, checkpoint, report)
+    measured = clvq.bench(checkpoints, overwrite=overwrite, progress=report, **given)
     path = Text(plain(str(measured.path)), overflow="fold")
     document = {"path": str(measured.path), **measured.summary}
     return Result(document, [*shown(measured.results), path], verdict=bench_verdict(measured.results))

@@ -5,7 +5,6 @@ What the other modes measure goes to RUN/NAME/faithfulness-MODE.json.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from rich.text import Text
@@ -14,7 +13,7 @@ from clvq.artifacts import DEFAULT_RUN
 from clvq.cli.errors import UsageError
 from clvq.cli.options import command
 from clvq.cli.output import Result, plain
-from clvq.cli.run_folder import Run, named_checkpoint, run_option
+from clvq.cli.run_folder import Compared, Run, named_checkpoints, run_option
 from clvq.config import FaithfulnessConfig
 from clvq.progress import Report
 
@@ -24,11 +23,7 @@ def faithfulness(
     report: Report,
     *,
     run: Run = DEFAULT_RUN,
-    checkpoint: Annotated[
-        list[str] | None,
-        "Checkpoint: a name in the run folder, or a path [the only one there]. Repeat the option to compare several; "
-        "checkpoints that differ only in the seed form one group.",
-    ] = None,
+    checkpoint: Compared = None,
     overwrite: Annotated[bool, "Measure again, and replace the stored result."] = False,
     full: Annotated[
         bool, "With --mode model, also show every control, class and concept, and the spread over seeds."
@@ -54,8 +49,7 @@ def faithfulness(
         raise UsageError(f"{asked} takes one checkpoint; {len(checkpoint)} are given.")
     if mode != "model" and full:
         raise UsageError(f"--full is for --mode model, not {mode}.")
-    names = [None] if not checkpoint else [Path(name) for name in checkpoint]
-    checkpoints = [named_checkpoint(run, name, report) for name in names]
+    checkpoints = named_checkpoints(run, checkpoint, report)
     measured = clvq.faithfulness(checkpoints, overwrite=overwrite, progress=report, **given)
     document = {"path": str(measured.path), **measured.summary}
     model = measured.summary["model"]["id"]

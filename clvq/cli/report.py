@@ -11,7 +11,7 @@ from rich.text import Text
 from clvq.artifacts import DEFAULT_RUN
 from clvq.cli.options import command
 from clvq.cli.output import Result, heading, plain
-from clvq.cli.run_folder import Run, named_checkpoint
+from clvq.cli.run_folder import Run, named_checkpoint, named_checkpoints
 from clvq.progress import Report
 
 
@@ -42,8 +42,7 @@ def report(
     import clvq
     from clvq.storage import size_text
 
-    names = [Path(name) for name in checkpoint] if checkpoint else [None]
-    named = [named_checkpoint(run, name, report) for name in names]
+    named = named_checkpoints(run, checkpoint, report)
     other = None if flow is None else named_checkpoint(run, flow, report)
     output = run / "report.html" if output is None else output
     path = clvq.report(named, output, texts=text or (), flow=other, progress=report)

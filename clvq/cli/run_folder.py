@@ -23,6 +23,17 @@ Named = Annotated[
     Path | None, "Checkpoint: a name in the run folder, a path, or user/name of the hub [the only one there]."
 ]
 
+Compared = Annotated[
+    list[str] | None,
+    "Checkpoint: a name in the run folder, or a path [the only one there]. Repeat the option to compare several; "
+    "checkpoints that differ only in the seed form one group.",
+]
+
+
+def named_checkpoints(run: Path, names: Sequence[str] | None, report: Report = silent) -> list[Checkpoint]:
+    """Return the checkpoints that are meant; without names the only one there."""
+    return [named_checkpoint(run, name, report) for name in (list(map(Path, names)) if names else [None])]
+
 
 def named_checkpoint(run: Path, name: Path | None = None, report: Report = silent) -> Checkpoint:
     """Return the checkpoint that is meant; ClvqError where there is no such run, or no such checkpoint in it."""

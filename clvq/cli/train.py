@@ -43,7 +43,7 @@ def train(
     used unless --model and --dataset are given.
     """
     import clvq
-    from clvq.concepts.directions import concept_space
+    from clvq.concepts.directions import make_concepts
     from clvq.html_report.gathered import command as command_for
     from clvq.training.processes import Processes
     from clvq.training.tracking import require_tracker
@@ -65,8 +65,7 @@ def train(
         **of_language_model(of_extraction),
     )  # fmt: skip
     if processes.is_leader:  # so that a copy of the folder has what the other commands need
-        clvq.codebook(checkpoint, progress=report)
-        concept_space(checkpoint, progress=report)
+        make_concepts(checkpoint, report)
     processes.wait()
     hint = f"Next: {command_for('codebook', checkpoint)}"
     if "yardsticks" not in UNUSED[config.method] and "frozen_kmeans" not in checkpoint.results["yardsticks"]:

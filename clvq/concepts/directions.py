@@ -23,7 +23,7 @@ from torch.nn import functional
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import CONCEPT_SPACE
 from clvq.concepts.assignments import load_model
-from clvq.concepts.codebook import codebook
+from clvq.concepts.codebook import Codebook, codebook
 from clvq.language_model.rows import WORD
 from clvq.models.clvq_vae import ClvqVae
 from clvq.models.quantizer import ROWS_AT_ONCE
@@ -169,6 +169,14 @@ def orthonormal(directions: Tensor) -> Tensor:
     columns, mixing = torch.linalg.qr(directions.transpose(-1, -2))
     new = mixing.diagonal(dim1=-2, dim2=-1).abs() > INDEPENDENT
     return columns * new[..., None, :]
+
+
+def make_concepts(checkpoint: Checkpoint, progress: Report = silent) -> Codebook:
+    """Make the catalogue and the directions of a checkpoint, where they are not there: what it is used with alone, in a
+    copy of its folder. Errors as `codebook` and `concept_space`."""
+    book = codebook(checkpoint, progress=progress)
+    concept_space(checkpoint, progress=progress)
+    return book
 
 
 def concept_space(

@@ -20,8 +20,8 @@ from clvq.artifacts import (
     WEIGHTS_NAME,
     short_name,
 )
-from clvq.concepts.codebook import Codebook, codebook
-from clvq.concepts.directions import concept_space
+from clvq.concepts.codebook import Codebook
+from clvq.concepts.directions import make_concepts
 from clvq.concepts.records import Concept, Example
 from clvq.config.signatures import takes
 from clvq.errors import ClvqError
@@ -99,8 +99,7 @@ def prepare(
     checkpoint: Checkpoint, target: HubId, folder: Path, *, with_texts: bool, license: str | None, progress: Report
 ) -> None:
     """Write the files that are pushed into a folder."""
-    book = codebook(checkpoint, progress=progress)
-    concept_space(checkpoint, progress=progress)
+    book = make_concepts(checkpoint, progress)
     for name in (WEIGHTS_NAME, CONCEPT_SPACE.name, ASSIGNMENTS_NAME, METRICS_NAME):
         if (checkpoint.path / name).exists():
             shutil.copyfile(checkpoint.path / name, folder / name)

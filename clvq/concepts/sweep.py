@@ -10,7 +10,7 @@ from typing import Any
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import CHECKPOINT
 from clvq.concepts.codebook import Codebook, codebook
-from clvq.concepts.directions import concept_space
+from clvq.concepts.directions import make_concepts
 from clvq.concepts.pairs import flow
 from clvq.concepts.sweep_records import Sweep, Swept, SweptArrow, SweptFlow
 from clvq.config import TrainConfig
@@ -83,8 +83,7 @@ def sweep(
         except ClvqError as error:
             raise type(error)(f"{path.name}: {error}") from error
         if processes.is_leader:  # as after `clvq train`: a copy of the folder has what the other commands need
-            codebook(checkpoint, progress=progress)
-            concept_space(checkpoint, progress=progress)
+            make_concepts(checkpoint, progress)
         processes.wait()
         trained.append(checkpoint)
     result = _measured(run, configs, trained)

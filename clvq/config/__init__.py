@@ -12,13 +12,16 @@ from typing import Any, Literal
 
 from clvq.config.assign import AssignConfig
 from clvq.config.bench import BenchConfig
-from clvq.config.extraction import BATCH, DEMO, TRUST, ExtractConfig, Quoting, WordMethod
+from clvq.config.extraction import DEMO, ExtractConfig, Quoting, WordMethod
 from clvq.config.settings import (
     ABOVE_ZERO,
+    BATCH,
     DEVICE,
+    MODEL,
     NOT_NEGATIVE,
     POSITIVE,
     SHARE,
+    TRUST,
     Bounds,
     Settings,
     differences,
@@ -38,10 +41,6 @@ By = Literal["edit", "concept"]
 Controls = Literal["nulls", "all"]
 Mode = Literal["model", "splice", "probe", "paper"]
 
-_MODEL = (
-    "Folder or hub id where the language model is now, if it was moved. It must be the model that made the activations "
-    "[where it was]."
-)
 _MASS = "the smallest set of words with this share of all attribution in favour of the prediction"
 
 
@@ -70,7 +69,7 @@ class ExplainConfig(Settings):
     batch_tokens: int = stated(
         4096, "Number of tokens in a batch of the language model, with padding and all steps.", POSITIVE, result=False
     )
-    model: str | None = stated(None, _MODEL, result=False)
+    model: str | None = stated(None, MODEL, result=False)
     device: str | None = stated(None, DEVICE, result=False)
     trust_remote_code: bool = stated(False, TRUST, result=False)
 
@@ -98,16 +97,16 @@ BY_CONCEPT = "by-concept"
 """Stands for mode `model` where single concepts are measured."""
 EVERY_TOKEN = "every-token"
 """Stands for mode `splice` where the next token is asked for at every token."""
-_LANGUAGE_MODEL = ("model", "device", "trust_remote_code")
+_LANGUAGEMODEL = ("model", "device", "trust_remote_code")
 USED: dict[str, tuple[str, ...]] = {
-    "splice": ("limit", "seed", "batch_tokens", *_LANGUAGE_MODEL),
-    EVERY_TOKEN: ("every_token", "limit", "seed", "batch_tokens", *_LANGUAGE_MODEL),
-    "probe": ("edit", "draws", "limit", "seed", *_LANGUAGE_MODEL),
-    "paper": ("draws", "limit", "seed", *_LANGUAGE_MODEL),
-    BY_CONCEPT: ("by", "class_", "draws", "limit", "seed", "batch_tokens", *_LANGUAGE_MODEL),
+    "splice": ("limit", "seed", "batch_tokens", *_LANGUAGEMODEL),
+    EVERY_TOKEN: ("every_token", "limit", "seed", "batch_tokens", *_LANGUAGEMODEL),
+    "probe": ("edit", "draws", "limit", "seed", *_LANGUAGEMODEL),
+    "paper": ("draws", "limit", "seed", *_LANGUAGEMODEL),
+    BY_CONCEPT: ("by", "class_", "draws", "limit", "seed", "batch_tokens", *_LANGUAGEMODEL),
     "model": (
         "edit", "at", "top", "mass", "curve", "to", "strength", "rank", "controls", "draws", "label", "limit", "seed",
-        "batch_tokens", *_LANGUAGE_MODEL,
+        "batch_tokens", *_LANGUAGEMODEL,
     ),
 }  # fmt: skip
 """Settings that mean something to a measurement: a mode, BY_CONCEPT, or EVERY_TOKEN."""
@@ -181,7 +180,7 @@ class FaithfulnessConfig(Settings):
     batch_tokens: int | None = stated(
         None, f"{BATCH.removesuffix('.')} [1024 on a CPU, 4096 on a GPU].", POSITIVE, result=False
     )
-    model: str | None = stated(None, _MODEL, result=False)
+    model: str | None = stated(None, MODEL, result=False)
     device: str | None = stated(None, DEVICE, result=False)
     trust_remote_code: bool = stated(False, TRUST, result=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clvq.config.settings import DEVICE, NOT_NEGATIVE, POSITIVE, Settings, stated
+from clvq.config.settings import BATCH, DEVICE, MODEL, NOT_NEGATIVE, POSITIVE, TRUST, Settings, stated
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,7 @@ class BenchConfig(Settings):
         POSITIVE,
     )
     seed: int = stated(0, "Seed of the balanced samples for probes, and of the intervals.", NOT_NEGATIVE)
-    batch_tokens: int = stated(
-        4096, "Number of tokens in a batch of the language model, padding included.", POSITIVE, result=False
-    )
-    model: str | None = stated(
-        None,
-        "Folder or hub id where the language model is now, if it was moved. It must be the model that made the "
-        "activations [where it was].",
-        result=False,
-    )
+    batch_tokens: int = stated(4096, BATCH, POSITIVE, result=False)
+    model: str | None = stated(None, MODEL, result=False)
     device: str | None = stated(None, DEVICE, result=False)
-    trust_remote_code: bool = stated(False, "Allow Python code that comes with a hub model to run.", result=False)
+    trust_remote_code: bool = stated(False, TRUST, result=False)

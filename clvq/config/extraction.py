@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from clvq.config.prompts import TEXT, TEXT_PAIR, Prompt, parse_label_words, read_prompt, written_label_words
-from clvq.config.settings import DEVICE, POSITIVE, Bounds, Settings, flag, listed, stated
+from clvq.config.settings import BATCH, DEVICE, POSITIVE, TRUST, Bounds, Settings, flag, listed, stated
 
 Unit = Literal["word", "token"]
 WordMethod = Literal["text", "whitespace"]
@@ -17,9 +17,6 @@ LowBits = Literal["8bit", "4bit"]
 DeviceMap = Literal["auto"]
 
 DEMO = "demo"
-
-BATCH = "Number of tokens in a batch of the language model, padding included."
-TRUST = "Allow Python code that comes with a hub model to run."
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,14 @@ from typing import Any, Literal, Self
 
 from clvq.errors import ClvqError
 
+MODEL = (
+    "Folder or hub id where the language model is now, if it was moved. It must be the model that made the activations "
+    "[where it was]."
+)
+BATCH = "Number of tokens in a batch of the language model, padding included."
+TRUST = "Allow Python code that comes with a hub model to run."
+"""Meanings of settings that several commands have."""
+
 
 @dataclass(frozen=True)
 class Bounds:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from clvq.config.settings import DEVICE, NOT_NEGATIVE, POSITIVE, Bounds, Settings, stated
+from clvq.config.settings import DEVICE, MODEL, NOT_NEGATIVE, POSITIVE, TRUST, Bounds, Settings, stated
 
 Where = Literal["words", "concept", "all"]
 
@@ -32,14 +32,9 @@ class SteerConfig(Settings):
     draws: int = stated(20, "Number of random steps of the same length, as a control.", POSITIVE)
     seed: int = stated(0, "Seed of these steps.", NOT_NEGATIVE)
     tokens: int = stated(0, "Number of tokens to generate, before and after; for causal language models.", NOT_NEGATIVE)
-    model: str | None = stated(
-        None,
-        "Folder or hub id where the language model is now, if it was moved. It must be the model that the checkpoint "
-        "was made from [where it was].",
-        result=False,
-    )
+    model: str | None = stated(None, MODEL, result=False)
     device: str | None = stated(None, DEVICE, result=False)
-    trust_remote_code: bool = stated(False, "Allow Python code that comes with a hub model to run.", result=False)
+    trust_remote_code: bool = stated(False, TRUST, result=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -49,16 +49,10 @@ def render(material: Material, explained: Explanations | None = None, links: Lin
     for kind, found in (("beyond", beyond), ("mass", curve)):
         drawn |= {f"{kind}-{number}": panel.item for number, panel in enumerate(found.panels if found else [])}
     scripts = [Markup(script_text(text)) for text in (bokeh_script(), _own_script())]
-    environment = Environment(
-        loader=PackageLoader("clvq.html_report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"figure": figure, "percent": percent, "signed": signed}
     provenance_ = material.checkpoint.config["provenance"]
-    return environment.get_template("report.html.jinja").render(
-        style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
-        scripts=scripts,
-        policy=content_policy(scripts),
+    return filled(
+        "report.html.jinja",
+        scripts,
         data=embedded({**page_data(material, label_names, fdr), "flow": None if links is None else links.data()}),
         plots=embedded({"figures": drawn, "map": layout}),
         model=model_title(provenance_["model"]),
@@ -84,6 +78,19 @@ def render(material: Material, explained: Explanations | None = None, links: Lin
         curve=curve,
         modes={mode: mode_view(result, material.concepts) for mode, result in material.modes.items()},
         unasked=[" ".join(options_of(mode)) for mode in MODES if _is_unasked(material, mode)],
+    )
+
+
+def filled(template: str, scripts: list[Markup], **values: Any) -> str:
+    """Return a page: a template with its scripts, the policy that lets these alone run, the style, and its values."""
+    environment = Environment(
+        loader=PackageLoader("clvq.html_report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"figure": figure, "percent": percent, "signed": signed}
+    style = Markup((_FOLDER / "style.css").read_text(encoding="utf-8"))
+    return environment.get_template(template).render(
+        style=style, scripts=scripts, policy=content_policy(scripts), **values
     )
 
 

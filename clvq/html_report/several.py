@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from markupsafe import Markup
-
 from clvq.artifacts import model_title, short_name
 from clvq.concepts.names import made_name
 from clvq.concepts.sweep_records import Sweep, Swept
 from clvq.html_report.figures import Figure, training_figures
 from clvq.html_report.gathered import Material, command
 from clvq.html_report.headline import Headline, headline, story
-from clvq.html_report.page import content_policy, embedded
-from clvq.html_report.sweep import columns, environment, plot_scripts
+from clvq.html_report.page import embedded, filled
+from clvq.html_report.sweep import columns, plot_scripts
 from clvq.training.verdict import Verdict, training_verdict
 
 CONCEPTS = 20
@@ -62,12 +60,10 @@ def render_several(materials: Sequence[Material]) -> str:
         for number, section in enumerate(sections)
         for index, made in enumerate(section.curves)
     }
-    scripts = plot_scripts()
     corpora = {str(material.checkpoint.config["provenance"]["rows"]) for material in materials}
-    return environment().get_template("several.html.jinja").render(
-        style=Markup((Path(__file__).parent / "style.css").read_text(encoding="utf-8")),
-        scripts=scripts,
-        policy=content_policy(scripts),
+    return filled(
+        "several.html.jinja",
+        plot_scripts(),
         plots=embedded(drawn),
         sweep=table,
         columns=columns(table),

@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from clvq.concepts.sweep_records import Sweep
 from clvq.html_report.figures import bokeh_script
-from clvq.html_report.page import content_policy, embedded, figure, percent, script_text
+from clvq.html_report.page import embedded, filled, script_text
 from clvq.html_report.sweep_figures import MOST_CHAINS, flow_figures, settings_figures
 from clvq.storage import write_text
 
-_FOLDER = Path(__file__).parent
 _COLUMNS = {
     "fvu": "FVU",
     "fvu_codes_shuffled": "codes shuffled",
@@ -46,37 +44,21 @@ def _render(sweep: Sweep) -> str:
     curves, flows = settings_figures(sweep), flow_figures(sweep)
     drawn: dict[str, Any] = {f"curve-{number}": made.item for number, made in enumerate(curves)}
     drawn |= {f"flow-{number}": made.item for number, made in enumerate(flows)}
-    scripts = plot_scripts()
-    return (
-        environment()
-        .get_template("sweep.html.jinja")
-        .render(
-            style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
-            scripts=scripts,
-            policy=content_policy(scripts),
-            plots=embedded(drawn),
-            sweep=sweep,
-            columns=columns(sweep),
-            curves=curves,
-            flows=flows,
-            undrawn=max(len(sweep.chains) - MOST_CHAINS, 0),
-        )
+    return filled(
+        "sweep.html.jinja",
+        plot_scripts(),
+        plots=embedded(drawn),
+        sweep=sweep,
+        columns=columns(sweep),
+        curves=curves,
+        flows=flows,
+        undrawn=max(len(sweep.chains) - MOST_CHAINS, 0),
     )
 
 
 def plot_scripts() -> list[Markup]:
     """Return the scripts of a page that draws what its block `plots` holds, by the ids of the places."""
     return [Markup(script_text(text)) for text in (bokeh_script(), _DRAW)]
-
-
-def environment() -> Environment:
-    """Return what fills the templates of pages about several trainings."""
-    made = Environment(
-        loader=PackageLoader("clvq.html_report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    made.filters |= {"figure": figure, "percent": percent}
-    return made
 
 
 def columns(sweep: Sweep) -> dict[str, str]:

@@ -28,7 +28,7 @@ from clvq.interventions.bench_records import STATES, BenchResults, BenchRow
 from clvq.interventions.code_probes import SPLITS, CodeProbes, Scores
 from clvq.interventions.counterfactuals import Counterfactuals, demo_counterfactuals, read_counterfactuals
 from clvq.interventions.faithfulness import refuse_unlike
-from clvq.interventions.files import kept
+from clvq.interventions.files import Measured, kept
 from clvq.interventions.notebook import bench_html, bench_lines
 from clvq.interventions.pair_effects import PairReader
 from clvq.interventions.pair_scores import pair_differences, pair_rows
@@ -37,7 +37,7 @@ from clvq.interventions.sentence_effects import groups_of
 from clvq.interventions.tables import seeds_of
 from clvq.interventions.text_codes import text_codes, text_states
 from clvq.language_model.upper_layers import UpperLayers
-from clvq.notebook import Shown, data_frame
+from clvq.notebook import data_frame
 from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint, read_checkpoints
 from clvq.training.source import language_model_of
@@ -47,14 +47,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Bench(Shown):
+class Bench(Measured):
     """What `bench` gives."""
-
-    checkpoints: list[Checkpoint]
-    path: Path
-    """The file that holds it."""
-    summary: dict[str, Any]
-    """What the file says."""
 
     @cached_property
     def results(self) -> BenchResults:
@@ -65,10 +59,6 @@ class Bench(Shown):
     def rows(self) -> list[BenchRow]:
         """A line a method, measure and part."""
         return self.results.rows
-
-    def _title(self) -> str:
-        names = ", ".join(checkpoint.path.name for checkpoint in self.checkpoints)
-        return f"of {names}: {self.path}"
 
     def _html(self, caption: str) -> str:
         return bench_html(caption, self.results)

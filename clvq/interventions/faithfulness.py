@@ -21,14 +21,14 @@ from clvq.config.settings import flag
 from clvq.config.signatures import takes
 from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.stored_split import SPLIT
-from clvq.interventions.files import artifact_of, explained_by, kept
+from clvq.interventions.files import Measured, artifact_of, explained_by, kept
 from clvq.interventions.modes import measured
 from clvq.interventions.notebook import faithfulness_html, lines
 from clvq.interventions.records import EffectRow, SelectivityRow
 from clvq.interventions.results import EditResults, Results, read_results
 from clvq.interventions.sentence_effects import sentence_effects
 from clvq.interventions.tables import results_of
-from clvq.notebook import Shown, data_frame
+from clvq.notebook import data_frame
 from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint, read_checkpoints
 
@@ -37,14 +37,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Faithfulness(Shown):
-    """What `faithfulness` gives."""
-
-    checkpoints: list[Checkpoint]
-    path: Path
-    """The file that holds it: faithfulness.json, or faithfulness-MODE.json."""
-    summary: dict[str, Any]
-    """What the file says."""
+class Faithfulness(Measured):
+    """What `faithfulness` gives: what is in faithfulness.json, or in faithfulness-MODE.json."""
 
     @cached_property
     def results(self) -> Results:
@@ -62,10 +56,6 @@ class Faithfulness(Shown):
         """What each edit and control does: a line a checkpoint, edit, place and control. ClvqError in another `mode`
         than model."""
         return self._edits.tables.figures
-
-    def _title(self) -> str:
-        names = ", ".join(checkpoint.path.name for checkpoint in self.checkpoints)
-        return f"of {names}: {self.path}"
 
     def _html(self, caption: str) -> str:
         return faithfulness_html(caption, self.results)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from clvq.artifacts import EXPLANATIONS, FAITHFULNESS, MODES, stamp
@@ -11,9 +13,25 @@ from clvq.config import FaithfulnessConfig, differences
 from clvq.errors import MismatchError
 from clvq.explanations.explain import explain
 from clvq.explanations.results import Explanations
+from clvq.notebook import Shown
 from clvq.progress import Progress, Report
 from clvq.storage import locked
 from clvq.training.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True, repr=False)
+class Measured(Shown):
+    """What a measurement of checkpoints gives, and the file that holds it."""
+
+    checkpoints: list[Checkpoint]
+    path: Path
+    """The file that holds it."""
+    summary: dict[str, Any]
+    """What the file says."""
+
+    def _title(self) -> str:
+        names = ", ".join(checkpoint.path.name for checkpoint in self.checkpoints)
+        return f"of {names}: {self.path}"
 
 
 def artifact_of(measurement: str) -> Artifact:
