@@ -447,6 +447,7 @@ def faithfulness(
     to: int | None = None,
     strength: float = 1.0,
     rank: int = 1,
+    rank_curve: bool = False,
     controls: Literal["nulls", "all"] = "nulls",
     draws: int = 3,
     label: str | None = None,
@@ -494,6 +495,7 @@ def faithfulness(
             from the mean; a negative number reverses the step.
         rank: Number of directions that an edit removes from a word: those of its nearest codes, or of
             its strongest latents. Compare methods at the same rank.
+        rank_curve: Also edit the salient words at every --rank of 1, 2, 4, 8, 16, 32.
         controls: Which controls to measure. nulls: random steps, the step towards the mean word and the
             step along the class direction; all: also steps that insert other concepts.
         draws: Number of draws of each random control.

@@ -195,6 +195,7 @@ def write_faithfulness(
         ],
         "without_specificity": None,
         "curve": [row for member in names for row in _curve(member, falls[member])] if curve else [],
+        "rank_curve": [row for member in names for row in _rank_curve(member, falls[member])] if curve else [],
         "groups": [
             {"name": group, "checkpoints": seeds, "seeds": list(range(len(seeds))), "method": "clvq"}
             for group, seeds in groups.items()
@@ -210,6 +211,12 @@ def write_faithfulness(
                 {**row, "spread": None if row["selectivity"] is None else 0.0042, "seeds": count}
                 for group, count in seeded.items()
                 for row in _curve(group, means[group])
+                if curve
+            ],
+            "rank_curve": [
+                {**row, "spread": None if row["selectivity"] is None else 0.0042, "seeds": count}
+                for group, count in seeded.items()
+                for row in _rank_curve(group, means[group])
                 if curve
             ],
         },
@@ -253,7 +260,8 @@ def _rows(name: str, fall: float) -> list[dict[str, Any]]:
             for figure, scale in (("flips", 1), ("kl", 2), ("probability", 0.5)):
                 reason = "another concept put in is no null" if control == "other" else None
                 reason = UNMATCHED if (place, control) == ("sentence", "own") else reason
-                row = {"checkpoint": name, "edit": "removal", "place": place, "mass": None, "figure": figure,
+                row = {"checkpoint": name, "edit": "removal", "place": place, "mass": None, "rank": None,
+                       "figure": figure,
                        "control": control, "concept": scale * _effect(None, fall),
                        "control_value": scale * FLIPS[control]}  # fmt: skip
                 rows.append({**row, **_selectivity(scale * (_effect(None, fall) - FLIPS[control]), reason)})
@@ -268,11 +276,18 @@ def _curve(name: str, fall: float) -> list[dict[str, Any]]:
             for figure, scale in (("flips", 1), ("kl", 2)):
                 value = scale * mass * (FLIPS[None] - fall - FLIPS[control])
                 reason = UNMATCHED if control == "own" and mass > 0.8 else None
-                row = {"checkpoint": name, "edit": "removal", "place": "salient", "mass": mass, "figure": figure,
+                row = {"checkpoint": name, "edit": "removal", "place": "salient", "mass": mass, "rank": None,
+                       "figure": figure,
                        "control": control, "concept": scale * mass * FLIPS[None],
                        "control_value": scale * mass * FLIPS[control]}  # fmt: skip
                 rows.append({**row, **_selectivity(value, reason)})
     return rows
+
+
+def _rank_curve(name: str, fall: float) -> list[dict[str, Any]]:
+    """The points of the curve over masses up to 60%, as those of the six ranks."""
+    ranks = {0.1: 1, 0.2: 2, 0.3: 4, 0.4: 8, 0.5: 16, 0.6: 32}
+    return [{**row, "mass": None, "rank": ranks[row["mass"]]} for row in _curve(name, fall) if row["mass"] in ranks]
 
 
 def _selectivity(value: float, reason: str | None) -> dict[str, Any]:

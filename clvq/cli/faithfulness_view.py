@@ -187,15 +187,18 @@ class _View:
         return [Intervals("Concepts of the predicted class against those of others", heads, rows), ""]
 
     def _curves(self) -> list[RenderableType]:
-        """Flips beyond the hard controls, by the share of the attribution that the edited words have."""
+        """Flips beyond the hard controls, over the share of the attribution that is edited and over rank."""
         blocks: list[RenderableType] = []
         heads = [self.names["flips"], *(f"beyond {self.names[control]}" for control in HARD)]
-        for (group, edit), masses in self.results.curves.items():
-            rows = []
-            for mass, by_control in masses.items():
-                concept = next(iter(by_control.values())).concept
-                rows.append((f"{mass:.0%}", [number(concept), *(_selectivity(by_control.get(name)) for name in HARD)]))
-            blocks += [Intervals(f"{self._of_group(self.names[edit], group)}, by mass", heads, rows), ""]
+        for curve in self.results.curves:
+            for (group, edit), points in curve.lines.items():
+                rows = []
+                for at, by_control in points.items():
+                    concept = next(iter(by_control.values())).concept
+                    cells = [number(concept), *(_selectivity(by_control.get(name)) for name in HARD)]
+                    rows.append((curve.over.written(at), cells))
+                title = f"{self._of_group(self.names[edit], group)}, {curve.over.title}"
+                blocks += [Intervals(title, heads, rows), ""]
         return blocks
 
     def _differences(self) -> list[RenderableType]:

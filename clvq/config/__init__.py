@@ -84,6 +84,8 @@ FIGURES = ("flips", "kl", "probability")
 """What selectivity is taken of."""
 HARD = ("coherent", "own")
 """The controls that count."""
+RANKS = (1, 2, 4, 8, 16, 32)
+"""Those of the curve over ranks."""
 LABEL = "label"
 """Kind of a target that is asked for each label by itself."""
 TAG = "tag"
@@ -105,8 +107,8 @@ USED: dict[str, tuple[str, ...]] = {
     "paper": ("draws", "limit", "seed", *_LANGUAGEMODEL),
     BY_CONCEPT: ("by", "class_", "draws", "limit", "seed", "batch_tokens", *_LANGUAGEMODEL),
     "model": (
-        "edit", "at", "top", "mass", "curve", "to", "strength", "rank", "controls", "draws", "label", "limit", "seed",
-        "batch_tokens", *_LANGUAGEMODEL,
+        "edit", "at", "top", "mass", "curve", "to", "strength", "rank", "rank_curve", "controls", "draws", "label",
+        "limit", "seed", "batch_tokens", *_LANGUAGEMODEL,
     ),
 }  # fmt: skip
 """Settings that mean something to a measurement: a mode, BY_CONCEPT, or EVERY_TOKEN."""
@@ -166,6 +168,7 @@ class FaithfulnessConfig(Settings):
         "latents. Compare methods at the same rank.",
         POSITIVE,
     )
+    rank_curve: bool = stated(False, f"Also edit the salient words at every --rank of {', '.join(map(str, RANKS))}.")
     controls: Controls = stated(
         "nulls",
         "Which controls to measure. nulls: random steps, the step towards the mean word and the step along the class "

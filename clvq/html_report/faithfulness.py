@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from clvq.config import FIGURES, HARD
 from clvq.interventions.names import SPECIFICITY_NAMES, note_on_target
 from clvq.interventions.records import SPECIFICITY, DifferenceRow, EffectRow, Interval, SeedsRow, SelectivityRow
-from clvq.interventions.results import EditResults, Part, is_null
+from clvq.interventions.results import Curve, EditResults, Part, is_null
 
 
 class Scale(NamedTuple):
@@ -141,22 +141,22 @@ class Section:
             for line in self.results.specificity
         ]
 
-    def curve(self) -> list[dict[str, Any]]:
-        """The points of the curve as text: flips and what is beyond the hard controls, by mass."""
+    def points(self, curve: Curve) -> list[dict[str, Any]]:
+        """The points of a curve as text: flips and what is beyond the hard controls."""
         return [
             {
                 "title": self.names[edit] + (f": {group}" if self.several else ""),
                 "lines": [
                     {
-                        "mass": mass,
+                        "at": curve.over.written(at),
                         "concept": next(iter(by_control.values())).concept,
                         "beyond": [_cell(by_control.get(control)) for control in HARD],
                         "reasons": [by_control[name].reason if name in by_control else None for name in HARD],
                     }
-                    for mass, by_control in masses.items()
+                    for at, by_control in points.items()
                 ],
             }
-            for (group, edit), masses in self.results.curves.items()
+            for (group, edit), points in curve.lines.items()
         ]
 
     def differences(self, *, hard: bool) -> list[dict[str, Any]]:

@@ -19,10 +19,10 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
-from clvq.config import HARD
+from clvq.config import HARD, RANKS
 from clvq.html_report.figures import CURVE, LABEL_COLOURS, MUTED, SECOND, calm
 from clvq.interventions.records import SelectivityRow
-from clvq.interventions.results import EditResults
+from clvq.interventions.results import Curve, EditResults, Over
 
 Rows = Sequence[SelectivityRow]
 
@@ -84,11 +84,10 @@ def interval_panels(results: EditResults) -> Panels:
     return Panels(panels, legend)
 
 
-def curve_panels(results: EditResults) -> Panels:
-    """Selectivity in flips over the share of the attribution that is edited: a panel an edit and hard control with a
-    line a group; of one group a panel an edit with a line a control. Without a curve there are none."""
-    points = [row for row in results.shown.curve if row.figure == "flips"]
-    edits = list(dict.fromkeys(row.edit for row in points))
+def curve_panels(curve: Curve, results: EditResults) -> Panels:
+    """Selectivity in flips along a curve: a panel an edit and hard control with a line a group; of one group a panel an
+    edit with a line a control."""
+    points = curve.rows
     reach = _range(points)
     panels = []
     if len(results.groups) > 1:
@@ -96,24 +95,25 @@ def curve_panels(results: EditResults) -> Panels:
             Mark(group.name, GROUP_COLOURS[number % len(GROUP_COLOURS)], DASHES[number % len(DASHES)])
             for number, group in enumerate(results.groups)
         ]
-        for edit in edits:
+        for edit in curve.edits:
             for control in HARD:
                 of_panel = [row for row in points if (row.edit, row.control) == (edit, control)]
                 lines = [(mark, [row for row in of_panel if row.checkpoint == mark.name]) for mark in legend]
                 title = f"{results.names[edit]}, beyond {results.names[control]}"
-                panels.append(Panel(title, json_item(_curve(lines, reach, results)), 250))
+                panels.append(Panel(title, json_item(_curve(curve.over, lines, reach, results)), 250))
     else:
         legend = [
             Mark(f"beyond {results.names[control]}", COLOURS[control], dash)
             for control, dash in zip(HARD, DASHES, strict=False)
         ]
-        for edit in edits:
+        for edit in curve.edits:
             of_panel = [row for row in points if row.edit == edit]
             lines = [
                 (mark, [row for row in of_panel if row.control == control])
                 for mark, control in zip(legend, HARD, strict=True)
             ]
-            panels.append(Panel(results.names[edit], json_item(_curve(lines, reach, results)), 250))
+            drawn = _curve(curve.over, lines, reach, results)
+            panels.append(Panel(results.names[edit], json_item(drawn), 250))
     return Panels(panels, legend)
 
 
@@ -155,14 +155,19 @@ def _intervals(
 
 
 def _curve(
-    lines: Sequence[tuple[Mark, Sequence[SelectivityRow]]], reach: tuple[float, float], results: EditResults
+    over: Over,
+    lines: Sequence[tuple[Mark, Sequence[SelectivityRow]]],
+    reach: tuple[float, float],
+    results: EditResults,
 ) -> figure:
-    """Lines over the mass with bands; they stop where there is no selectivity."""
+    """Lines with bands; they stop where there is no selectivity. Ranks double from one point to the next."""
+    is_mass = over.field == "mass"
     plot = figure(
         sizing_mode="stretch_both",
         tools=[],
         toolbar_location=None,
-        x_range=_range1d((0.05, 1.05)),
+        x_axis_type="linear" if is_mass else "log",
+        x_range=_range1d((0.05, 1.05) if is_mass else (0.85, 38)),
         y_range=_range1d(reach),
     )
     calm(plot)
@@ -174,22 +179,23 @@ def _curve(
             rows = list(run)
             source = ColumnDataSource(
                 {
-                    "mass": [row.mass for row in rows],
+                    "at": [over.at(row) for row in rows],
+                    "point": [over.written(over.at(row)) for row in rows],
                     "name": [row.checkpoint for row in rows],
                     "control": [results.names[row.control] for row in rows],
                     **_values(rows),
                 }
             )
-            plot.varea("mass", "low", "high", source=source, fill_color=mark.colour, fill_alpha=0.14)
+            plot.varea("at", "low", "high", source=source, fill_color=mark.colour, fill_alpha=0.14)
             plot.line(
-                "mass", "value", source=source, line_color=mark.colour, line_width=2, line_dash=mark.dash or "solid"
+                "at", "value", source=source, line_color=mark.colour, line_width=2, line_dash=mark.dash or "solid"
             )
-            dots = plot.scatter("mass", "value", source=source, color=mark.colour, size=6)
-            plot.add_tools(HoverTool(renderers=[dots], tooltips=[*_TOOLTIPS, ("mass", "@mass{0%}")]))
+            dots = plot.scatter("at", "value", source=source, color=mark.colour, size=6)
+            plot.add_tools(HoverTool(renderers=[dots], tooltips=[*_TOOLTIPS, (over.field, "@point")]))
     plot.xgrid.visible = False
-    plot.xaxis.ticker = FixedTicker(ticks=[0.2, 0.4, 0.6, 0.8, 1.0])
-    plot.xaxis.formatter = NumeralTickFormatter(format="0%")
-    plot.xaxis.axis_label = "share of the attribution that is edited"
+    plot.xaxis.ticker = FixedTicker(ticks=[0.2, 0.4, 0.6, 0.8, 1.0] if is_mass else list(RANKS), minor_ticks=[])
+    plot.xaxis.formatter = NumeralTickFormatter(format="0%" if is_mass else "0")
+    plot.xaxis.axis_label = over.axis
     plot.yaxis.ticker = BasicTicker(desired_num_ticks=5)
     return plot
 

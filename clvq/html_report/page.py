@@ -44,9 +44,10 @@ def render(material: Material, explained: Explanations | None = None, links: Lin
     curves = training_figures(material.metrics)
     layout = codebook_map(material.concepts, label_names, fdr)
     results = material.faithfulness
-    beyond, curve = (None, None) if results is None else (interval_panels(results), curve_panels(results))
+    beyond = None if results is None else interval_panels(results)
+    selective = [] if results is None else [(curve, curve_panels(curve, results)) for curve in results.curves]
     drawn = {f"curve-{number}": made.item for number, made in enumerate(curves)}
-    for kind, found in (("beyond", beyond), ("mass", curve)):
+    for kind, found in (("beyond", beyond), *((curve.over.field, panels) for curve, panels in selective)):
         drawn |= {f"{kind}-{number}": panel.item for number, panel in enumerate(found.panels if found else [])}
     scripts = [Markup(script_text(text)) for text in (bokeh_script(), _own_script())]
     provenance_ = material.checkpoint.config["provenance"]
@@ -75,7 +76,7 @@ def render(material: Material, explained: Explanations | None = None, links: Lin
         bench=None if material.bench is None else bench_view(material.bench),
         flow=links,
         beyond=beyond,
-        curve=curve,
+        selective=selective,
         modes={mode: mode_view(result, material.concepts) for mode, result in material.modes.items()},
         unasked=[" ".join(options_of(mode)) for mode in MODES if _is_unasked(material, mode)],
     )

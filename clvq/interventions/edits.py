@@ -37,6 +37,8 @@ class Edit:
     name: ClassVar[str] = "removal"
     raw: ClassVar[bool] = False
     """Whether concepts are taken as the method holds them, and not about the mean."""
+    has_rank: ClassVar[bool] = True
+    """Whether it takes out as many directions as `rank` says."""
 
     @property
     def origin(self) -> Tensor:
@@ -97,6 +99,7 @@ class ClasslessRemoval(Edit):
 
 class ReplacementByMean(Edit):
     name = "mean"
+    has_rank = False
 
     def apply(self, states: Tensor, basis: Tensor, predictions: Tensor) -> Tensor:
         return self.space.mean.expand_as(states)

@@ -89,7 +89,7 @@ class Record:
         """Return what `folder` holds, finished or not, where it was made of `identity` for the same changes and
         sentences; else an empty record that will replace it. ArtifactError where the file is damaged."""
         record = cls(changes, sentences)
-        described = [[change.edit, asdict(change.place), change.control] for change in changes]
+        described = [[change.edit, _described(change.place), change.control] for change in changes]
         made_of = fingerprint([identity, described, sentences, Effects._fields])
         record._folder, record._made_of = folder, {"made_of": made_of}
         record._artifact = artifact
@@ -116,3 +116,8 @@ class Record:
     def effects(self) -> dict[Change, Effects]:
         values = self._figures.double().numpy()
         return {change: Effects(*figures) for change, figures in zip(self.changes, values, strict=True)}
+
+
+def _described(place: Place) -> dict[str, Any]:
+    """What tells a place apart; its rank on the curve over ranks alone, so that effects of the rest stay valid."""
+    return {name: value for name, value in asdict(place).items() if name != "rank" or value is not None}

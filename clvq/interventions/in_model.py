@@ -17,7 +17,7 @@ from clvq.concepts.directions import ConceptSpace
 from clvq.config import FaithfulnessConfig
 from clvq.device import Runtime
 from clvq.interventions.controls import CLASS_DIRECTION, UNDRAWN, Owner, Pools, controlled
-from clvq.interventions.edits import EDITS, Step
+from clvq.interventions.edits import EDITS, Edit, Step
 from clvq.interventions.effects import Change, Effects, Record
 from clvq.interventions.places import SENTENCE_ROW, Place, Subject
 from clvq.language_model.rows import SENTENCE, BatchRows, as_stored
@@ -45,7 +45,17 @@ class Plan:
             Change(edit, place, control)
             for edit in self.edits
             for place in self.places
+            if place.rank is None or EDITS[edit].has_rank
             for control in (None, *self.controls(edit, place))
+        ]
+
+    def edits_at(self, place: Place, space: ConceptSpace) -> list[Edit]:
+        """Return the edits of a place, at its rank on the curve over ranks."""
+        rank = self.rank if place.rank is None else place.rank
+        return [
+            EDITS[name](space, self.targets, self.strength, rank)
+            for name in self.edits
+            if place.rank is None or EDITS[name].has_rank
         ]
 
     def controls(self, edit: str, place: Place) -> list[str]:
@@ -98,11 +108,12 @@ class Interventions:
     def effects(self, subjects: Sequence[Subject], plan: Plan, record: Record, progress: Report = silent) -> None:
         """Puts into `record`, made for the plan's changes, what each edit and each control does to each sentence that
         is not there yet."""
-        edits = [EDITS[name](self.space, plan.targets, plan.strength, plan.rank) for name in plan.edits]
+        edits_at = {place: plan.edits_at(place, self.space) for place in plan.places}
+        bases_of = {(edit.raw, edit.rank): edit for edits in edits_at.values() for edit in edits}
         for batch in self._batches(subjects, record.left):
             clean = self._answers(batch.states, batch.inputs)
             rows, number_of = self._rows(batch)
-            bases = {edit.raw: edit.basis(rows) for edit in {edit.raw: edit for edit in edits}.values()}
+            bases = {key: edit.basis(rows) for key, edit in bases_of.items()}
             nothing = clean.new_zeros(len(Effects._fields), len(batch.numbers), dtype=torch.float64)
             outcomes = dict.fromkeys(plan.changes(), nothing)
             for place in plan.places:
@@ -110,9 +121,9 @@ class Interventions:
                 if tokens is None:
                     continue
                 before = batch.states[tokens.sentence, tokens.position].float()
-                for edit in edits:
+                for edit in edits_at[place]:
                     predictions = tokens.predictions
-                    basis = edit.allowed(bases[edit.raw][tokens.word], predictions)
+                    basis = edit.allowed(bases[edit.raw, edit.rank][tokens.word], predictions)
                     step = Step(edit, before, basis, edit.apply(before, basis, predictions), predictions)
                     taken = edit.taken(before, basis)
                     outcomes[Change(edit.name, place, None)] = self._outcomes(batch, clean, tokens, [step.after], taken)

@@ -53,7 +53,9 @@ class Place:
     mass: float | None = None
     """The fewest words with this share of what speaks for the prediction."""
     on_curve: bool = False
-    """Whether it is a point of the curve over masses."""
+    """Whether it is a point of the curve over masses, or over ranks."""
+    rank: int | None = None
+    """On the curve over ranks, how many directions are taken out of a word; None elsewhere."""
 
     def words(self, subject: Subject) -> list[int]:
         """Indices of words, or SENTENCE_ROW; none where the sentence has nothing to edit here."""

@@ -10,7 +10,7 @@ from clvq.activations.new_text import tokenize
 from clvq.concepts.codebook import Codebook
 from clvq.concepts.directions import ConceptSpace
 from clvq.concepts.records import Association
-from clvq.config import HARD, FaithfulnessConfig
+from clvq.config import HARD, RANKS, FaithfulnessConfig
 from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.results import Explanations
 from clvq.explanations.stored_split import SPLIT
@@ -124,9 +124,11 @@ def _edits(config: FaithfulnessConfig, has_classes: bool) -> tuple[str, ...]:
 
 
 def places_of(config: FaithfulnessConfig) -> tuple[list[Place], list[Place]]:
-    """The places that are asked for, and those of the curve."""
+    """The places that are asked for, and those of the curves over masses and over ranks."""
     main = [Place(kind, config.top, config.mass) if kind == "salient" else Place(kind) for kind in config.places]
-    return main, [Place("salient", mass=mass, on_curve=True) for mass in CURVE] if config.curve else []
+    masses = [Place("salient", mass=mass, on_curve=True) for mass in CURVE] if config.curve else []
+    ranks = [Place("salient", config.top, config.mass, on_curve=True, rank=rank) for rank in RANKS]
+    return main, [*masses, *(ranks if config.rank_curve else [])]
 
 
 def _of_another_class(found: Codebook, classes: int) -> dict[int, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from clvq.concepts.records import Record
@@ -61,6 +61,8 @@ class SelectivityRow(Record):
     edit: str
     place: str
     mass: float | None
+    rank: int | None
+    """On the curve over ranks, how many directions the edit takes out of a word; None elsewhere."""
     figure: str
     """flips, kl or probability."""
     control: str
@@ -75,7 +77,7 @@ class SelectivityRow(Record):
     @property
     def key(self) -> tuple[object, ...]:
         """What tells the rows of a checkpoint apart."""
-        return self.edit, self.place, self.mass, self.control, self.figure
+        return self.edit, self.place, self.mass, self.rank, self.control, self.figure
 
 
 @dataclass(frozen=True)
@@ -159,12 +161,14 @@ class Tables(Record):
     rows: list[SelectivityRow]
     curve: list[SelectivityRow]
     """Rows of every mass from 0.1 to 1."""
+    rank_curve: list[SelectivityRow]
+    """Rows of every rank from 1 to 32."""
 
     @classmethod
     def joined(cls, several: Iterable[Tables]) -> Tables:
         """Return the lines of all, one after the other."""
         tables = list(several)
-        return cls(*([line for one in tables for line in getattr(one, name)] for name in ("figures", "rows", "curve")))
+        return cls(*([line for one in tables for line in getattr(one, item.name)] for item in fields(cls)))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,12 @@ from clvq.interventions.records import (
     Tables,
 )
 
-_LINES: dict[str, type[Record]] = {"figures": EffectRow, "rows": SelectivityRow, "curve": SelectivityRow}
+_LINES: dict[str, type[Record]] = {
+    "figures": EffectRow,
+    "rows": SelectivityRow,
+    "curve": SelectivityRow,
+    "rank_curve": SelectivityRow,
+}
 
 
 _LAST = ("seeds", "by_class", "specificity", "without_specificity", "differences")
@@ -37,6 +42,51 @@ class Part(NamedTuple):
     group: str
     edit: str
     place: str
+
+
+class Over(NamedTuple):
+    """What a curve is over."""
+
+    table: str
+    """Of `Tables`."""
+    field: str
+    """Of its rows."""
+    title: str
+    axis: str
+
+    def at(self, row: SelectivityRow) -> float:
+        """Return where on the axis a row lies."""
+        return float(getattr(row, self.field))
+
+    def written(self, value: float) -> str:
+        """Return a point of the axis as people read it."""
+        return f"{value:.0%}" if self.field == "mass" else f"{value:.0f}"
+
+
+CURVES = (
+    Over("curve", "mass", "by mass", "share of the attribution that is edited"),
+    Over("rank_curve", "rank", "by rank", "directions taken out of a word"),
+)
+
+
+class Curve(NamedTuple):
+    """Flips beyond the hard controls, over mass or over rank."""
+
+    over: Over
+    rows: list[SelectivityRow]
+
+    @property
+    def edits(self) -> list[str]:
+        return list(dict.fromkeys(row.edit for row in self.rows))
+
+    @property
+    def lines(self) -> dict[tuple[str, str], dict[float, dict[str, SelectivityRow]]]:
+        """By group and edit, then by where on the axis and control."""
+        lines: dict[tuple[str, str], dict[float, dict[str, SelectivityRow]]] = {}
+        for row in self.rows:
+            points = lines.setdefault((row.checkpoint, row.edit), {})
+            points.setdefault(self.over.at(row), {})[row.control] = row
+        return lines
 
 
 @dataclass(frozen=True)
@@ -107,7 +157,7 @@ class EditResults(Record):
             own += [line for line in getattr(self.seeds, kind) if line.checkpoint in several]
             return sorted(own, key=lambda line: order.index(line.checkpoint))
 
-        return Tables(lines("figures"), lines("rows"), lines("curve"))
+        return Tables(*(lines(name) for name in _LINES))
 
     @cached_property
     def parts(self) -> dict[Part, list[EffectRow]]:
@@ -146,14 +196,13 @@ class EditResults(Record):
         return lines
 
     @property
-    def curves(self) -> dict[tuple[str, str], dict[float, dict[str, SelectivityRow]]]:
-        """Flips beyond the hard controls: by group and edit, then by mass and control."""
-        points: dict[tuple[str, str], dict[float, dict[str, SelectivityRow]]] = {}
-        for row in self.shown.curve:
-            if row.figure == "flips" and row.mass is not None:
-                masses = points.setdefault((row.checkpoint, row.edit), {})
-                masses.setdefault(row.mass, {})[row.control] = row
-        return points
+    def curves(self) -> list[Curve]:
+        """Flips beyond the hard controls over mass, and over rank; none where that was not asked for."""
+        return [
+            curve
+            for over in CURVES
+            if (curve := Curve(over, [row for row in getattr(self.shown, over.table) if row.figure == "flips"])).rows
+        ]
 
     @property
     def compared(self) -> dict[tuple[str, str], dict[tuple[str, str, str], dict[str, DifferenceRow]]]:

@@ -49,7 +49,7 @@ def table(
             middle, low, high = (None if reason else float(value[number]) for value in values)
             rows.append(
                 SelectivityRow(
-                    **where, figure=name, control=str(change.control),
+                    **where, rank=place.rank, figure=name, control=str(change.control),
                     concept=float(getattr(concept, name)[mask].mean()),
                     control_value=float(getattr(effects[change], name)[mask].mean()),
                     selectivity=middle, low=low, high=high, reason=reason,

@@ -98,7 +98,8 @@ class _Tables:
             )
             for on_curve in (False, True)
         )  # fmt: skip
-        return Tables(main[0], main[1], curve[1])
+        by_mass = [row for row in curve[1] if row.rank is None]
+        return Tables(main[0], main[1], by_mass, [row for row in curve[1] if row.rank is not None])
 
     def of_class(self, name: str, of_seeds: OfSeeds, number: int) -> list[ClassRow]:
         """Over the sentences of a class."""
@@ -110,7 +111,7 @@ class _Tables:
 
 
 def _on_curve(effects: Mapping[Change, Effects], on_curve: bool) -> dict[Change, Effects]:
-    """Return the changes of the curve, or the others."""
+    """Return the changes of the curves, or the others."""
     return {change: value for change, value in effects.items() if change.place.on_curve == on_curve}
 
 
@@ -122,10 +123,11 @@ def seeds_of(group: Group) -> Seeds:
 
 def _over_seeds(single: list[Tables], mean: Tables) -> Tables:
     """Return the mean over a group's seeds, with their spread."""
-    rows, curve = (
-        over_seeds([getattr(one, kind) for one in single], getattr(mean, kind)) for kind in ("rows", "curve")
+    rows, curve, rank_curve = (
+        over_seeds([getattr(one, kind) for one in single], getattr(mean, kind))
+        for kind in ("rows", "curve", "rank_curve")
     )
-    return Tables(mean.figures, rows, curve)
+    return Tables(mean.figures, rows, curve, rank_curve)
 
 
 def _differences(groups: Sequence[tuple[Group, OfSeeds]], texts: np.ndarray, seed: int) -> list[DifferenceRow]:

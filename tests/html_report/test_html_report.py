@@ -171,7 +171,7 @@ def test_it_fits_a_phone_and_opens_at_a_link(full: Any, visit: Callable[..., Any
 def test_paper_gets_the_plots_and_no_controls(page: Any) -> None:
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
-    assert page.locator("canvas.printed").count() == 8  # three of training, two and two of faithfulness, the map
+    assert page.locator("canvas.printed").count() == 10  # three of training, three times two of faithfulness, the map
     assert all(page.eval_on_selector_all("canvas.printed", "all => all.map(c => c.clientHeight > 50)"))
     assert not page.locator("#concept-controls").is_visible()
     assert page.locator("#concept-12 .words").is_visible()
@@ -189,13 +189,13 @@ def test_what_concepts_do_beyond_the_controls_stands_first(page: Any) -> None:
     ):  # fmt: skip
         assert value in figures
     assert lines.nth(2).locator("td").nth(3).inner_text() == "–"  # at the sentence row the distances differ
-    drawn = ["beyond-0", "beyond-1", "mass-0", "mass-1"]
+    drawn = ["beyond-0", "beyond-1", "mass-0", "mass-1", "rank-0", "rank-1"]
     assert page.eval_on_selector_all("#faithfulness .plot", "plots => plots.map(plot => plot.id)") == drawn
     for name in drawn:
         assert page.locator(f"#{name}").bounding_box()["height"] > 100
         assert page.evaluate("id => document.getElementById(id).childElementCount", name) == 1
     assert told(page.locator("#faithfulness .legend")) == [
-        "beyond coherent random beyond own deviation", "L1-L2 $$k$$-means <b>"
+        "beyond coherent random beyond own deviation", "L1-L2 $$k$$-means <b>", "L1-L2 $$k$$-means <b>"
     ]  # fmt: skip
 
 
@@ -228,10 +228,14 @@ def test_classes_curve_and_differences_are_tables_too(page: Any) -> None:
     specific = page.get_by_label("Specificity, table").locator("tbody tr")
     assert specific.count() == 4  # two groups, all classes and one
     assert told(specific.nth(1))[0].startswith("<i>positive</i> L1-L2 300 0.250 [0.200, 0.900] 0.350 [0.200, 0.900]")
-    curve = page.get_by_label("Curve, table: centred removal: L1-L2").locator("tbody tr")
+    curve = page.get_by_label("Curve by mass, table: centred removal: L1-L2").locator("tbody tr")
     assert curve.count() == 10
     assert told(curve.nth(4))[0].startswith("50% 0.068 +0.038 [+0.022, +0.056]")
     assert UNMATCHED in curve.last.inner_text()
+    ranks = page.get_by_label("Curve by rank, table: centred removal: L1-L2").locator("tbody tr")
+    assert ranks.count() == 6
+    assert told(ranks.nth(4))[0].startswith("16 0.068 +0.038 [+0.022, +0.056]")
+    assert page.locator("[id^=rank-].plot").count() == page.locator("[id^=mass-].plot").count() > 0
     lines = page.get_by_label("Differences between checkpoints, table").locator("tbody tr:not(.part)")
     assert lines.count() == 2
     assert told(lines.first)[0] == (

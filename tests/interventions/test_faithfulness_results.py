@@ -133,7 +133,7 @@ def test_figures_of_two_checkpoints_are_stored_and_read_again(folder: Path) -> N
     both = [folder / "L1-L3", folder / "kmeans"]
     settings: dict[str, Any] = {"edit": "removal,mean", "top": 2, "draws": 2, "curve": True}
     found = clvq.faithfulness(both, **settings)
-    written = read_signed(folder / "L1-L3" / "faithfulness.json", "clvq-faithfulness", 4, "")
+    written = read_signed(folder / "L1-L3" / "faithfulness.json", "clvq-faithfulness", 5, "")
     assert written == found.summary
     assert not (folder / "kmeans" / "faithfulness.json").exists()
     assert found.results.clean.sentences == 12
@@ -179,9 +179,25 @@ def test_figures_of_two_checkpoints_are_stored_and_read_again(folder: Path) -> N
     assert clvq.faithfulness(both[0], edit="removal").summary["checkpoint"] != found.summary["checkpoint"]
 
 
+def test_the_curve_over_ranks_is_what_each_rank_says_by_itself(folder: Path) -> None:
+    settings: dict[str, Any] = {"edit": "removal,mean", "at": "salient", "top": 2, "draws": 2}
+    curve = clvq.faithfulness(folder / "L1-L3", **settings, rank_curve=True).results.tables.rank_curve
+    assert {row.rank for row in curve} == {1, 2, 4, 8, 16, 32}
+    assert {(row.edit, row.mass) for row in curve} == {("removal", None)}  # the mean replaces all there is
+    for rank in (1, 4):
+        alone = clvq.faithfulness(folder / "L1-L3", **settings, rank=rank, overwrite=True).rows
+        expected = {row.key[-2:]: row for row in alone if row.edit == "removal" and row.control in ("coherent", "own")}
+        found = {row.key[-2:]: replace(row, rank=None) for row in curve if row.rank == rank}
+        assert found == expected
+    values = [row.concept for row in curve if (row.control, row.figure) == ("coherent", "kl")]
+    assert len(set(values)) > 3  # ranks differ in what they do
+
+
 def test_seeds_of_one_setting_are_taken_together(folder: Path) -> None:
     three = [folder / name for name in ("L1-L3", "kmeans", "seed1")]
-    settings: dict[str, Any] = {"edit": "removal", "at": "salient", "top": 2, "draws": 1, "curve": True}
+    settings: dict[str, Any] = {
+        "edit": "removal", "at": "salient", "top": 2, "draws": 1, "curve": True, "rank_curve": True,
+    }  # fmt: skip
     found = clvq.faithfulness(three, **settings).results
     assert isinstance(found, EditResults)
     assert [(group.name, group.checkpoints, group.seeds) for group in found.groups] == [
@@ -191,8 +207,8 @@ def test_seeds_of_one_setting_are_taken_together(folder: Path) -> None:
     single = {
         name: clvq.faithfulness(folder / name, overwrite=True, **settings).results for name in ("seed1", "kmeans")
     }
-    assert single["seed1"].seeds == Tables([], [], [])
-    for kind in ("figures", "rows", "curve"):
+    assert single["seed1"].seeds == Tables([], [], [], [])
+    for kind in ("figures", "rows", "curve", "rank_curve"):
         lines = getattr(found.tables, kind)
         of_first = [line for line in lines if line.checkpoint == "L1-L3"]
         of_second = [line for line in lines if line.checkpoint == "seed1"]
@@ -220,7 +236,7 @@ def test_seeds_of_one_setting_are_taken_together(folder: Path) -> None:
 def test_a_control_that_one_seed_lacks_is_left_out_of_their_mean() -> None:
     def row(control: str, selectivity: float | None) -> SelectivityRow:
         figures = (0.5, 0.4, selectivity, 0.0, 1.0, None)
-        return SelectivityRow("a", "removal", "all", None, "flips", control, *figures)
+        return SelectivityRow("a", "removal", "all", None, None, "flips", control, *figures)
 
     seeds = [[row("own", 0.1), row("class", None)], [row("own", 0.3)]]
     (found,) = over_seeds(seeds, [row("own", 0.2)])

@@ -39,7 +39,7 @@ def row(name: str, place: str, control: str, bounds: Bounds | str) -> Selectivit
     figures: tuple[Any, ...] = (None, None, None, bounds)
     if not isinstance(bounds, str):
         figures = (sum(bounds) / 2, *bounds, None)
-    return SelectivityRow(name, "removal", place, None, "flips", control, 0.25, 0.1, *figures)
+    return SelectivityRow(name, "removal", place, None, None, "flips", control, 0.25, 0.1, *figures)
 
 
 def results(
@@ -55,6 +55,7 @@ def results(
             for control, bounds in zip(("coherent", "own"), both, strict=True)
         ],
         [],
+        [],
     )
     groups = [Seeds(name, "clvq", [name], [0]) for name in names]
     differences = [
@@ -63,7 +64,7 @@ def results(
         for control in ("coherent", "own")
     ]
     clean, target = Clean(100, 90, 0.9, 0.5), {"kind": "class", "unit": None}
-    return EditResults({}, [], groups, clean, target, NAMES, tables, Tables([], [], []), [], [], None, differences)
+    return EditResults({}, [], groups, clean, target, NAMES, tables, Tables([], [], [], []), [], [], None, differences)
 
 
 def test_edits_are_sorted_by_what_is_shown() -> None:
@@ -111,7 +112,7 @@ def test_a_step_along_the_class_that_does_more_is_a_warning() -> None:
     plain = results({"salient": ((0.02, 0.10), (0.01, 0.05))})
     for flips, warned in ((0.5, True), (0.25, False)):
         along = effect("a", "salient", "class_direction", flips=flips)
-        tables = Tables([*plain.tables.figures, along], plain.tables.rows, [])
+        tables = Tables([*plain.tables.figures, along], plain.tables.rows, [], [])
         said = verdict(replace(plain, tables=tables))
         assert [
             warning.startswith("As long a step along the class direction flips 50.0%") for warning in said.warnings
