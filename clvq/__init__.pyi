@@ -271,6 +271,8 @@ def explain(
     limit: int | None = None,
     rationale_column: str | None = None,
     batch_tokens: int = 4096,
+    dataset: str | None = None,
+    eval_dataset: str | None = None,
     model: str | None = None,
     device: str | None = None,
     trust_remote_code: bool = False,
@@ -302,6 +304,10 @@ def explain(
         rationale_column: Column of the evaluation corpus with the words that people marked as reasons,
             to compare with.
         batch_tokens: Number of tokens in a batch of the language model, with padding and all steps.
+        dataset: The corpus that the checkpoint was trained on, where its activations are not beside it:
+            they are extracted again [none: the activations are there].
+        eval_dataset: With --dataset: corpus that the evaluation split comes from, where that was
+            another [as it was named then].
         model: Folder or hub id where the language model is now, if it was moved. It must be the model
             that made the activations [where it was].
         device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
@@ -454,6 +460,8 @@ def faithfulness(
     limit: int | None = None,
     seed: int = 0,
     batch_tokens: int | None = None,
+    dataset: str | None = None,
+    eval_dataset: str | None = None,
     model: str | None = None,
     device: str | None = None,
     trust_remote_code: bool = False,
@@ -504,6 +512,10 @@ def faithfulness(
         seed: Seed of the random controls and of the intervals.
         batch_tokens: Number of tokens in a batch of the language model, padding included [1024 on a
             CPU, 4096 on a GPU].
+        dataset: The corpus that the checkpoint was trained on, where its activations are not beside it:
+            they are extracted again [none: the activations are there].
+        eval_dataset: With --dataset: corpus that the evaluation split comes from, where that was
+            another [as it was named then].
         model: Folder or hub id where the language model is now, if it was moved. It must be the model
             that made the activations [where it was].
         device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].

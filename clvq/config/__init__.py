@@ -16,7 +16,10 @@ from clvq.config.extraction import DEMO, ExtractConfig, Quoting, WordMethod
 from clvq.config.settings import (
     ABOVE_ZERO,
     BATCH,
+    CORPUS,
     DEVICE,
+    EVAL_ALONE,
+    EVAL_CORPUS,
     MODEL,
     NOT_NEGATIVE,
     POSITIVE,
@@ -69,12 +72,15 @@ class ExplainConfig(Settings):
     batch_tokens: int = stated(
         4096, "Number of tokens in a batch of the language model, with padding and all steps.", POSITIVE, result=False
     )
+    dataset: str | None = stated(None, CORPUS, result=False)
+    eval_dataset: str | None = stated(None, EVAL_CORPUS, result=False)
     model: str | None = stated(None, MODEL, result=False)
     device: str | None = stated(None, DEVICE, result=False)
     trust_remote_code: bool = stated(False, TRUST, result=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.require(self.eval_dataset is None or self.dataset is not None, EVAL_ALONE)
         self.require(self.steps <= self.max_steps, f"--steps {self.steps} is more than --max-steps {self.max_steps}.")
 
 
@@ -99,7 +105,7 @@ BY_CONCEPT = "by-concept"
 """Stands for mode `model` where single concepts are measured."""
 EVERY_TOKEN = "every-token"
 """Stands for mode `splice` where the next token is asked for at every token."""
-_LANGUAGEMODEL = ("model", "device", "trust_remote_code")
+_LANGUAGEMODEL = ("dataset", "eval_dataset", "model", "device", "trust_remote_code")
 USED: dict[str, tuple[str, ...]] = {
     "splice": ("limit", "seed", "batch_tokens", *_LANGUAGEMODEL),
     EVERY_TOKEN: ("every_token", "limit", "seed", "batch_tokens", *_LANGUAGEMODEL),
@@ -183,6 +189,8 @@ class FaithfulnessConfig(Settings):
     batch_tokens: int | None = stated(
         None, f"{BATCH.removesuffix('.')} [1024 on a CPU, 4096 on a GPU].", POSITIVE, result=False
     )
+    dataset: str | None = stated(None, CORPUS, result=False)
+    eval_dataset: str | None = stated(None, EVAL_CORPUS, result=False)
     model: str | None = stated(None, MODEL, result=False)
     device: str | None = stated(None, DEVICE, result=False)
     trust_remote_code: bool = stated(False, TRUST, result=False)
@@ -190,6 +198,7 @@ class FaithfulnessConfig(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(math.isfinite(self.strength), "--strength must be a number.")
+        self.require(self.eval_dataset is None or self.dataset is not None, EVAL_ALONE)
         for name, known in (("edit", EDITS), ("at", PLACES)):
             entries = listed(getattr(self, name))
             self.require(

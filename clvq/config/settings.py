@@ -18,6 +18,14 @@ MODEL = (
     "Folder or hub id where the language model is now, if it was moved. It must be the model that made the activations "
     "[where it was]."
 )
+CORPUS = (
+    "The corpus that the checkpoint was trained on, where its activations are not beside it: they are extracted again "
+    "[none: the activations are there]."
+)
+EVAL_CORPUS = (
+    "With --dataset: corpus that the evaluation split comes from, where that was another [as it was named then]."
+)
+EVAL_ALONE = "--eval-dataset can only be used with --dataset."
 BATCH = "Number of tokens in a batch of the language model, padding included."
 TRUST = "Allow Python code that comes with a hub model to run."
 """Meanings of settings that several commands have."""

@@ -18,6 +18,7 @@ from clvq.explanations.records import Explanation, ExplanationsSummary
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint, read_checkpoint
+from clvq.training.source import make_activations
 
 if TYPE_CHECKING:
     pass
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 from clvq.explanations.results import Explanations, summarize
 from clvq.explanations.stored_split import StoredSplit
 
-_OF_THE_SPLIT = {"limit", "rationale_column"}
+_OF_THE_SPLIT = {"limit", "rationale_column", "dataset", "eval_dataset"}
 """Settings that mean nothing for given texts."""
 
 
@@ -70,6 +71,8 @@ def explain(
         explainer.refuse_unreadable(tokenized)
         concepts = codebook(checkpoint, progress=progress)
         return _explain_texts(explainer, concepts, given, tokenized, progress)
+    if config.dataset is not None:
+        make_activations(checkpoint, config, progress)
     split = StoredSplit(checkpoint, checkpoint.store(), config, progress)
     stored = None if overwrite else split.finished()
     if stored is not None:

@@ -31,6 +31,7 @@ from clvq.interventions.tables import results_of
 from clvq.notebook import data_frame
 from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint, read_checkpoints
+from clvq.training.source import make_activations
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -100,6 +101,8 @@ def faithfulness(
         progress(Progress("faithfulness", note=f"{asked} has no use for {', '.join(aside)}."))
     read = read_checkpoints(checkpoints)
     refuse_unlike(read)
+    if config.dataset is not None:
+        make_activations(read[0], config, progress)
     artifact = artifact_of(config.measurement)
     path = artifact.path(read[0].path)
     if config.measurement != "model":

@@ -1,12 +1,17 @@
-"""The language model that a checkpoint was made from, loaded again from wherever it is now."""
+"""What a checkpoint was made from: its language model, wherever it is now, and its activations, made again."""
 
 from __future__ import annotations
 
 from clvq.activations.description import Description
+from clvq.activations.extraction import extract
 from clvq.activations.source import source_model
+from clvq.activations.writer import clear
+from clvq.artifacts import ACTIVATIONS, ACTIVATIONS_FOLDER
+from clvq.config import ExplainConfig, FaithfulnessConfig
 from clvq.device import Runtime
+from clvq.errors import ArtifactError, MismatchError
 from clvq.language_model.model import LanguageModel
-from clvq.progress import Report, silent
+from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint
 
 
@@ -18,3 +23,41 @@ def language_model_of(
     ClvqError where it is not found, MismatchError where what is there is another model.
     """
     return source_model(store, runtime, progress, made=checkpoint.config["provenance"]["model"], by=checkpoint.path)
+
+
+def make_activations(
+    checkpoint: Checkpoint, config: ExplainConfig | FaithfulnessConfig, progress: Report = silent
+) -> None:
+    """Extract the activations that the checkpoint was trained on beside it, from the corpus that `config` names, where
+    they are not there; an unfinished extraction continues.
+
+    ArtifactError for a checkpoint of an earlier clvq, which did not keep how its activations were made. MismatchError
+    where the corpus gives other rows, which are removed again. Errors as `extract`.
+    """
+    folder = checkpoint.path.parent / ACTIVATIONS_FOLDER
+    if ACTIVATIONS.exists(folder):
+        progress(Progress("extract", note=f"{folder} has activations already: --dataset is not read."))
+        return
+    if "activations" not in checkpoint.config:
+        raise ArtifactError(
+            f"{checkpoint.path} does not say how its activations were made. Make them with `clvq extract`, by the "
+            "settings that they had."
+        )
+    settings = {
+        **checkpoint.config["activations"]["settings"],
+        "layers": tuple(sorted({checkpoint.input_layer, checkpoint.output_layer})),
+        "dataset": config.dataset,
+        "trust_remote_code": config.trust_remote_code,
+    }
+    named = {name: getattr(config, name) for name in ("eval_dataset", "model", "device")}
+    settings |= {name: value for name, value in named.items() if value is not None}
+    store = extract(folder, progress=progress, **settings)
+    try:
+        checkpoint.check_store(store)
+    except MismatchError as error:
+        clear(folder)
+        raise MismatchError(
+            f"The words of {config.dataset} are not those that {checkpoint.path} was trained on: give the same corpus "
+            "as then, and --eval-dataset where it was in another file. Texts of any other corpus are explained with "
+            "`clvq explain --file`."
+        ) from error

@@ -69,3 +69,37 @@ def test_a_checkpoint_of_an_earlier_version_asks_for_its_activations(clvq: Clvq,
     ended = clvq("explain", TEXT, "--run", here)
     assert (ended.code, "Run `clvq extract` first" in ended.message) == (1, True)
     assert clvq("codebook", "--run", here).code == 0
+
+
+def test_the_activations_are_made_again_from_the_corpus_that_is_named(
+    clvq: Clvq, here: Path, corpus: Path, tmp_path: Path
+) -> None:
+    """In the folder that the copy lies in; the figures are those of the original, and the corpus can have moved."""
+    command = ("faithfulness", "--limit", 6, "--draws", 1, "--json")
+    assert clvq("explain", "--run", here, "--limit", 6).code == 0
+    before = clvq(*command, "--run", here).document
+    run, moved = tmp_path / "elsewhere", tmp_path / f"moved{corpus.suffix}"
+    shutil.copytree(here / "L1-L2", run / "mine", ignore=shutil.ignore_patterns("expl*", "effects*", "faith*"))
+    shutil.rmtree(here)
+    shutil.copy(corpus, moved)
+    ended = clvq("explain", "--run", run, "--limit", 6, "--dataset", moved)
+    assert ended.code == 0, ended.err
+    after = clvq(*command, "--run", run, "--dataset", moved)
+    assert "has activations already: --dataset is not read" in after.message
+    assert after.document["figures"] == [{**line, "checkpoint": "mine"} for line in before["figures"]]
+
+
+def test_another_corpus_than_the_checkpoint_was_trained_on_is_refused(clvq: Clvq, here: Path, tmp_path: Path) -> None:
+    shutil.rmtree(here / "activations")
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(f'{{"text": "words of another kind {n}", "label": {n % 2}}}\n' for n in range(40)))
+    for command in (("explain",), ("faithfulness", "--limit", 4)):
+        ended = clvq(*command, "--run", here, "--dataset", other)
+        assert (ended.code, "are not those that" in ended.message) == (1, True)
+        assert not list((here / "activations").glob("*.safetensors"))
+    ended = clvq("explain", "--run", here, "--dataset", tmp_path / "nowhere.jsonl")
+    assert (ended.code, "nowhere.jsonl" in ended.message) == (1, True)
+    ended = clvq("explain", TEXT, "--run", here, "--dataset", other)
+    assert (ended.code, "--dataset is for the evaluation split" in ended.message) == (1, True)
+    ended = clvq("explain", "--run", here, "--eval-dataset", other)
+    assert (ended.code, "--eval-dataset can only be used with --dataset" in ended.message) == (1, True)
