@@ -8,7 +8,7 @@ from itertools import groupby
 from rich.console import RenderableType
 from rich.text import Text
 
-from clvq.cli.codebook_tables import chance, fitted, words_of
+from clvq.cli.codebook_tables import chance, words_of
 from clvq.cli.faithfulness_view import Intervals, interval
 from clvq.cli.output import heading, number, table
 from clvq.concepts.records import Concept
@@ -94,16 +94,17 @@ def by_concept_shown(
     rows = result.concepts if full else result.concepts[:SCREENFUL]
     names = figure_names(result.target)
     fall = "p fall" if result.unit is None else names["probability"]
-    listing = table("sentences", names["flips"], fall, "beyond coherent", "q", "beyond own", title="code")
-    fitted(listing, "words")
+    # By how much they matter: on a narrow terminal the last ones come below.
+    heads = ["sentences", fall, "beyond coherent", "q", names["flips"], "beyond own"]
+    lines = []
     for row in rows:
-        figures = (number(row.sentences), number(row.flips), number(row.probability))
-        tests = (interval(row.coherent, "+"), chance(row.coherent.q), f"{row.own.value:+.3f}")
-        listing.add_row(str(row.code), *figures, *tests, words_of(words[row.code]))
+        tests = (interval(row.coherent, "+"), chance(row.coherent.q), number(row.flips), f"{row.own.value:+.3f}")
+        concept = Text(f"{row.code:<5}", no_wrap=True, overflow="ellipsis").append_text(words_of(words[row.code]))
+        lines.append((concept, [number(row.sentences), number(row.probability), *tests]))
     parts: list[RenderableType] = [
         heading(f"Concepts that drive {what}, {model}", f"{number(result.sentences)} sentences"),
         "",
-        listing,
+        Intervals("code and words", heads, lines),
         "",
         *_note(result.target, result.unit),
     ]

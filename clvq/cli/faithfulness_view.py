@@ -23,7 +23,7 @@ NAME_WIDTH = 20
 class Intervals:
     """A table of figures with intervals, which are never wrapped: columns that names leave no room for come below."""
 
-    def __init__(self, title: str, heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> None:
+    def __init__(self, title: str, heads: Sequence[str], rows: Sequence[tuple[str | Text, Sequence[str]]]) -> None:
         self.title, self.heads, self.rows = title, heads, rows
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
@@ -45,7 +45,7 @@ class Intervals:
         for column in columns:
             shown.add_column(Text(self.heads[column]), justify="right", width=widths[column])
         for name, cells in self.rows:
-            shown.add_row(Text(plain(name)), *(cells[column] for column in columns))
+            shown.add_row(Text(plain(name)) if isinstance(name, str) else name, *(cells[column] for column in columns))
         return shown
 
 
