@@ -62,6 +62,8 @@ app = typer.Typer(
     help="Discrete concepts in language models: a codebook between two layers (CLVQ-VAE, arXiv 2506.20040).\n\n"
     "Run a command again and it continues where it stopped. Without a model and a corpus of your own, "
     "[bold]clvq train --input-layer 4 --output-layer 8[/] works on the bundled demo.",
+    epilog="Words such as code, FVU, q and selectivity are explained in docs/glossary.md, and at the end of what "
+    "[bold]clvq report[/] writes.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

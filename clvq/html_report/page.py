@@ -25,6 +25,7 @@ from clvq.html_report.faithfulness_figures import curve_panels, interval_panels
 from clvq.html_report.figures import LABEL_COLOURS, bokeh_script, codebook_map, training_figures
 from clvq.html_report.flow import Linked
 from clvq.html_report.gathered import MODES, Material, options_of
+from clvq.html_report.glossary import glossary
 from clvq.html_report.headline import headline, ladders, provenance, story
 from clvq.html_report.modes import mode_view
 from clvq.html_report.payload import page_data
@@ -78,6 +79,7 @@ def render(material: Material, explained: Explanations | None = None, links: Lin
         beyond=beyond,
         selective=selective,
         modes={mode: mode_view(result, material.concepts) for mode, result in material.modes.items()},
+        glossary=glossary(),
         unasked=[" ".join(options_of(mode)) for mode in MODES if _is_unasked(material, mode)],
     )
 

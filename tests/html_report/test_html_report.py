@@ -306,3 +306,14 @@ def test_headline_figures_are_those_of_the_checkpoint(full: Any, page: Any) -> N
         assert f"{value:.3f}" in text
     assert "Frozen k-means" not in text  # not measured
     assert checkpoint.fingerprint in page.text_content("#provenance")
+
+
+def test_the_words_of_the_page_unfold(page: Any) -> None:
+    page.locator("#glossary summary", has_text="Interventions").click()
+    meanings = dict(
+        page.locator("#glossary details[open] .record div").evaluate_all(
+            "all => all.map(e => [...e.children].map(c => c.textContent))"
+        )
+    )
+    assert meanings["Flips"] == "Share of the sentences whose predicted class an edit changes."
+    assert "Coherent control" in meanings
