@@ -41,6 +41,7 @@ def write_codebook(
         "checkpoint": checkpoint.fingerprint, "rows": checkpoint.config["provenance"]["rows"], "split": "train",
         "label_names": ["negative", "positive"] if labels else None, "figures": figures, "fdr": FDR,
         "label_totals": [6_600, 5_974] if labels else None, "prediction_totals": [6_600, 5_974] if labels else None,
+        "label_texts": 12_574 if labels else None, "prediction_texts": 12_574 if labels else None,
         "concepts_checksum": checksum,
         "assignments_checksum": file_checksum(checkpoint.path / ASSIGNMENTS_NAME), "versions": {"clvq": "0.1.0"},
         "created": CREATED,
@@ -70,7 +71,7 @@ def _concept(
     label = int(lean > 0.5)
     share = max(lean, 1 - lean)
     tested = {
-        "counts": split, "label": label, "share": share, "lift": share / 0.5,
+        "counts": split, "texts": sum(split), "label": label, "share": share, "lift": share / 0.5,
         "p": 10 ** -(80 * (share - 0.5)), "q": min(1.0, 8 * 10 ** -(80 * (share - 0.5))),
     }  # fmt: skip
     angle, reach = random.uniform(0, 2 * np.pi), random.normal(1 + lean, 0.3)

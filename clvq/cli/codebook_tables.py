@@ -187,16 +187,16 @@ def one_concept(codebook: Codebook, concept: Concept) -> list[RenderableType]:
         parts += ["", Beside(*(_words(part) for part in (concept.top_words[:half], concept.top_words[half:])))]
     summary = codebook.summary
     tested = [
-        (kind, entry, totals)
-        for kind, entry, totals in (
-            ("Labels", concept.labels, summary.label_totals),
-            ("Predictions", concept.predictions, summary.prediction_totals),
+        (kind, entry, totals, texts)
+        for kind, entry, totals, texts in (
+            ("Labels", concept.labels, summary.label_totals, summary.label_texts),
+            ("Predictions", concept.predictions, summary.prediction_totals, summary.prediction_texts),
         )
-        if entry is not None and totals is not None
+        if entry is not None and totals is not None and texts is not None
     ]
     if tested:
         parts += ["", Beside(*(_classes(codebook, *entry) for entry in tested))]
-    for kind, entry, _ in tested:
+    for kind, entry, *_ in tested:
         name = _one_line(class_name(codebook, entry.label))
         says = f"more {name} than" if entry.is_significant(summary.fdr) else "no class more than"
         likely = f"p {chance(entry.p)}, over all concepts q {chance(entry.q)}"
@@ -217,14 +217,16 @@ def _named(listing: Table) -> Table:
     return listing
 
 
-def _classes(codebook: Codebook, kind: str, entry: Association, totals: list[int]) -> Table:
-    """Return a table of distinct sentences a class, the most frequent first; the over-represented one is bold."""
+def _classes(codebook: Codebook, kind: str, entry: Association, totals: list[int], texts: int) -> Table:
+    """Return a table of distinct sentences a class, the most frequent first; the over-represented one is bold.
+
+    `totals` `[C]` and `texts` are those of the whole corpus.
+    """
     listing = _named(table("sentences", "share", "lift", title=kind))
-    total = sum(entry.counts)
     order = sorted(range(len(totals)), key=lambda label: (-entry.counts[label], label))
     for label in order[:CLASSES]:
-        share = entry.counts[label] / total
-        lift = share * sum(totals) / totals[label] if totals[label] else None
+        share = entry.counts[label] / entry.texts
+        lift = share * texts / totals[label] if totals[label] else None
         name = Text(_one_line(class_name(codebook, label)), style="bold" if label == entry.label else "")
         listing.add_row(name, number(entry.counts[label]), f"{share:.0%}", number(lift, 2))
     return listing

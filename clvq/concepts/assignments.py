@@ -14,6 +14,7 @@ import xxhash
 from torch import Tensor
 
 from clvq.activations.store import ActivationStore, gather
+from clvq.config import LABEL
 from clvq.device import pick_device
 from clvq.errors import ClvqError
 from clvq.language_model.rows import WORD
@@ -51,6 +52,11 @@ class SplitText:
     """[S] int64, -1 where there is none."""
     predictions: np.ndarray
     """[S] int64, -1 where there is none."""
+    label_sets: np.ndarray | None = None
+    """[S, L] int8 of a head that gives several labels: 1 where the label is right, 0 where it is not, -1 where the
+    corpus does not say. None of other models."""
+    prediction_sets: np.ndarray | None = None
+    """[S, L] int8 of such a head: 1 where the label is predicted."""
 
 
 def load_model(checkpoint: Checkpoint) -> ClvqVae | TopKSae:
@@ -110,6 +116,10 @@ def read_text(store: ActivationStore, split: str, progress: Report = silent) -> 
     digests: dict[int, int] = {}
     types = np.full(int(counts.sum()), -1, np.int32)
     texts, labels, predictions = [], [], []
+    gives_sets = (store.target or {}).get("kind") == LABEL
+    unknown = [-1] * len(store.label_names or ())
+    label_sets: list[list[int]] = []
+    prediction_sets: list[list[int]] = []
     row = 0
     for sentence_index, sentence in enumerate(store.sentences(split)):
         text = sentence.text
@@ -120,6 +130,10 @@ def read_text(store: ActivationStore, split: str, progress: Report = silent) -> 
         texts.append(digests.setdefault(xxhash.xxh3_128_intdigest(text.encode()), len(digests)))
         labels.append(-1 if sentence.label is None else sentence.label)
         predictions.append(-1 if sentence.prediction is None else sentence.prediction)
+        if gives_sets:
+            label_sets.append(unknown if sentence.answers is None else [int(answer) for answer in sentence.answers])
+            probable = sentence.probabilities
+            prediction_sets.append(unknown if probable is None else [int(share > 0.5) for share in probable])
         if sentence_index % 1024 == 0:
             progress(Progress("words", sentence_index, len(counts), "sentences"))
     return SplitText(
@@ -129,4 +143,6 @@ def read_text(store: ActivationStore, split: str, progress: Report = silent) -> 
         np.array(texts, np.int32),
         np.array(labels, np.int64),
         np.array(predictions, np.int64),
+        np.array(label_sets, np.int8) if gives_sets else None,
+        np.array(prediction_sets, np.int8) if gives_sets else None,
     )

@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from clvq.activations.store import ActivationStore
 from clvq.concepts.assignments import Assignment, SplitText, assign, load_model, read_text
 from clvq.concepts.examples import nearest, over_range, read_examples
-from clvq.concepts.label_tests import Associations, associate, first_classes
+from clvq.concepts.label_tests import Associations, associate, associate_sets, first_classes, first_sets
 from clvq.concepts.map import directions, layout, mean_cosine, neighbours
 from clvq.concepts.records import Association, CodebookFigures, Concept, Example, Neighbour, TopWord
 from clvq.concepts.words import RankedWords, count_words, rank_words
@@ -117,13 +117,17 @@ class Catalogue:
     @cached_property
     def labels(self) -> Associations | None:
         """Codes against the labels of sentences; None where there are no labels."""
-        return self._associations(self.text.labels)
+        return self._associations(self.text.labels, self.text.label_sets)
 
     @cached_property
     def predictions(self) -> Associations | None:
-        return self._associations(self.text.predictions)
+        return self._associations(self.text.predictions, self.text.prediction_sets)
 
-    def _associations(self, classes: np.ndarray) -> Associations | None:
+    def _associations(self, classes: np.ndarray, sets: np.ndarray | None) -> Associations | None:
+        if sets is not None:
+            of_texts = first_sets(self.text.texts, sets)
+            known = (of_texts[self.code_texts[1]] >= 0).any()
+            return associate_sets(self.code_texts[0], self.code_texts[1], of_texts, self.size) if known else None
         if not (classes >= 0).any():
             return None
         count = max(len(self.store.label_names or ()), int(classes.max()) + 1)
@@ -245,6 +249,7 @@ def _association(classes: Associations | None, code: int) -> Association | None:
         return None
     return Association(
         counts=classes.counts[code].tolist(),
+        texts=int(classes.texts[code]),
         label=int(classes.classes[code]),
         share=_short(classes.shares[code]),
         lift=_short(classes.lifts[code]),

@@ -207,6 +207,8 @@ def _write(catalogue: Catalogue) -> None:
         "fdr": FALSE_DISCOVERIES,
         "label_totals": None if labels is None else labels.totals.tolist(),
         "prediction_totals": None if predictions is None else predictions.totals.tolist(),
+        "label_texts": None if labels is None else labels.population,
+        "prediction_texts": None if predictions is None else predictions.population,
         "concepts_checksum": checksum,
         "assignments_checksum": file_checksum(folder / ASSIGNMENTS_NAME),
         **stamp(),

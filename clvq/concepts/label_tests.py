@@ -2,8 +2,9 @@
 
 The words of a sentence share its label, and copies of a text tell nothing new: the unit is a distinct text, and a code
 either occurs on it or does not. Under the null hypothesis the texts of a code are a random draw from all texts, so the
-number that belong to a class is hypergeometric. The tail `P(X >= k)` is exact; Bonferroni over the classes, since the
-most over-represented one is picked after looking; Benjamini-Hochberg (1995) over the codes.
+number that belong to a class is hypergeometric. Where labels are lists, a text can belong to several classes, and each
+class is tested by itself. The tail `P(X >= k)` is exact; Bonferroni over the classes, since the most over-represented
+one is picked after looking; Benjamini-Hochberg (1995) over the codes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ class Associations(NamedTuple):
     """[K, C] distinct texts of the class on which the code occurs."""
     totals: np.ndarray
     """[C] distinct texts of the class."""
+    texts: np.ndarray
+    """[K] the code's distinct texts that have a class, or are known to have none of several."""
+    population: int
+    """Distinct texts of this kind."""
     classes: np.ndarray
     """[K] the class with the smallest tail probability, the higher lift where they are equal."""
     shares: np.ndarray
@@ -40,17 +45,33 @@ def first_classes(texts: np.ndarray, classes: np.ndarray) -> np.ndarray:
     return found
 
 
+def first_sets(texts: np.ndarray, sets: np.ndarray) -> np.ndarray:
+    """Return the first known set of classes of each distinct text `[T, C]`, from those of the sentences `[S, C]` and
+    which text each is `[S]`. 1: it belongs to the class, 0: it does not, -1: not known."""
+    found = np.full((int(texts.max(initial=-1)) + 1, sets.shape[1]), -1, sets.dtype)
+    known = np.flatnonzero(sets[:, 0] >= 0)[::-1]
+    found[texts[known]] = sets[known]
+    return found
+
+
 def associate(codes: np.ndarray, texts: np.ndarray, classes: np.ndarray, size: int, class_count: int) -> Associations:
     """Pairs of a code `[P]` and a distinct text `[P]` on which it occurs, each pair once; `classes` `[T]` of the texts.
 
     `size` is K; texts of class -1 take no part.
     """
-    known = classes[texts] >= 0
+    sets = np.where(classes[:, None] < 0, -1, classes[:, None] == np.arange(class_count))
+    return associate_sets(codes, texts, sets, size)
+
+
+def associate_sets(codes: np.ndarray, texts: np.ndarray, sets: np.ndarray, size: int) -> Associations:
+    """As `associate`, of texts that belong to any number of classes: `sets` `[T, C]` as from `first_sets`."""
+    known = sets[texts, 0] >= 0
     codes, texts = codes[known], texts[known]
-    counts = np.bincount(codes * class_count + classes[texts], minlength=size * class_count)
-    counts = counts.reshape(size, class_count)
-    totals = np.bincount(classes[np.unique(texts)], minlength=class_count)
-    drawn, population = counts.sum(axis=1, keepdims=True), int(totals.sum())
+    class_count = sets.shape[1]
+    counts = np.stack([np.bincount(codes[sets[texts, number] > 0], minlength=size) for number in range(class_count)], 1)
+    every = np.unique(texts)
+    totals, population = (sets[every] > 0).sum(axis=0), len(every)
+    drawn = np.bincount(codes, minlength=size)[:, None]
     shares = counts / np.maximum(drawn, 1)
     lifts = shares * population / np.maximum(totals, 1)
     tails = (
@@ -64,4 +85,4 @@ def associate(codes: np.ndarray, texts: np.ndarray, classes: np.ndarray, size: i
     if tested.any():
         q[tested] = false_discovery_control(p[tested])
     share, lift = (np.take_along_axis(values, best, 1)[:, 0] for values in (shares, lifts))
-    return Associations(counts, totals, best[:, 0], share, lift, p, q)
+    return Associations(counts, totals, drawn[:, 0], population, best[:, 0], share, lift, p, q)

@@ -59,7 +59,9 @@ class Association(Record):
     """How the sentences of a concept lie over the classes, by the class that is most over-represented."""
 
     counts: list[int]
-    """[C] distinct sentences of each class."""
+    """[C] distinct sentences of each class. Where labels are lists, a sentence counts for each of its labels."""
+    texts: int
+    """Distinct sentences that have a class, or are known to have none of several."""
     label: int
     """The class that is most over-represented."""
     share: float
@@ -216,6 +218,9 @@ class CodebookSummary(Record):
     label_totals: list[int] | None
     """[C] distinct sentences of each label."""
     prediction_totals: list[int] | None
+    label_texts: int | None
+    """Distinct sentences with a label, or with a list of labels."""
+    prediction_texts: int | None
     concepts_checksum: str
     assignments_checksum: str
     versions: dict[str, str]

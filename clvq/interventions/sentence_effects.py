@@ -97,6 +97,11 @@ def _labels(subjects: Sequence[Subject], model: LanguageModel) -> np.ndarray:
     return np.array(labels if model.label_names is not None else [-1] * len(labels))
 
 
+def _class_count(model: LanguageModel) -> int:
+    """Return how many classes one is predicted of; none where each label is asked for by itself."""
+    return 0 if isinstance(model.target, LabelTarget) else len(model.label_names or ())
+
+
 def _groups(subjects: Sequence[Subject], model: LanguageModel) -> np.ndarray:
     """[S] which class, or which label of several, a figure by class counts each sentence to; -1 for none."""
     if isinstance(model.target, LabelTarget):
@@ -138,7 +143,7 @@ def sentence_effects(
             )
         subjects = own
         space = concept_space(checkpoint, device=model.device, progress=progress)
-        plan = plan_of(config, subjects, found.codebook, space, len(model.label_names or ()))
+        plan = plan_of(config, subjects, found.codebook, space, _class_count(model))
         identity = {
             "checkpoint": checkpoint.fingerprint,
             "store": store.fingerprint,

@@ -12,6 +12,7 @@ import pytest
 import tiny_models
 import torch
 from running import SMALL, Clvq
+from scipy.stats import fisher_exact
 from sklearn.metrics import r2_score
 from transformers import (
     AutoModelForCausalLM,
@@ -155,6 +156,44 @@ def plain_logits(model: Path, text: str) -> torch.Tensor:
         return plain(**tokenizer(text, return_tensors="pt")).logits[0]
 
 
+def _tested_by_label(clvq: Clvq, run: Path, names: list[str]) -> None:
+    """Each label by itself: the texts of a code that have it, against all texts that have it."""
+    document = clvq("codebook", "--run", run, "--json").document
+    store = package.ActivationStore(run / "activations")
+    codes = package.codebook(run / "L1-L2").assignments("train")
+    rows = list(store.sentences("train"))
+    of_rows = np.repeat(np.arange(len(rows)), store.row_counts("train"))
+    has = {"labels": {}, "predictions": {}}
+    for row in reversed(rows):
+        has["labels"][row.text] = [answer > 0 for answer in row.answers]
+        has["predictions"][row.text] = [share > 0.5 for share in row.probabilities]
+    assert document["label_texts"] == len(has["labels"])
+    assert document["label_totals"] == [sum(held[part] for held in has["labels"].values()) for part in range(3)]
+    for concept in document["concepts"]:
+        texts = {rows[number].text for number in of_rows[codes == concept["code"]]}
+        for kind, held in has.items():
+            counts = [sum(held[text][part] for text in texts) for part in range(3)]
+            if not any(counts):
+                assert concept[kind] is None
+                continue
+            totals = [sum(one[part] for one in held.values()) for part in range(3)]
+            tails = [
+                fisher_exact(
+                    [[k, len(texts) - k], [total - k, len(held) - total - len(texts) + k]], alternative="greater"
+                ).pvalue
+                for k, total in zip(counts, totals, strict=True)
+            ]
+            found = concept[kind]
+            assert (found["counts"], found["texts"]) == (counts, len(texts))
+            assert found["p"] == pytest.approx(min(3 * min(tails), 1), rel=1e-4)
+            assert tails[found["label"]] == pytest.approx(min(tails), rel=1e-6)
+            assert found["share"] == pytest.approx(counts[found["label"]] / len(texts), rel=1e-5)
+    code = next(one["code"] for one in document["concepts"] if one["labels"])
+    shown = clvq("codebook", "--run", run, "--code", code).out
+    assert all(name in shown for name in ("Labels", *names))
+    assert clvq("codebook", "--run", run, "--label", "good").code == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["names", "one-hot"])
 def test_a_head_for_several_labels_through_all_commands(form: str, clvq: Clvq, tmp_path: Path) -> None:
@@ -177,7 +216,7 @@ def test_a_head_for_several_labels_through_all_commands(form: str, clvq: Clvq, t
     assert ended.document["splits"]["eval"]["accuracy"] == pytest.approx(right / len(rows) / 3)
     ended = clvq("train", "--run", run, "--input-layer", 1, "--output-layer", 2, "--epochs", 1, *SMALL)
     assert ended.code == 0, ended.err
-    assert clvq("codebook", "--run", run).code == 0
+    _tested_by_label(clvq, run, [*names.values()])
     sentences = clvq("explain", "--run", run, "--steps", "4", "--limit", 5, "--json").document["sentences"]
     assert [(one["id"], one["part"]) for one in sentences] == [(i, part) for i in range(5) for part in range(3)]
     for one in sentences:

@@ -312,7 +312,7 @@ def test_what_a_concept_stands_for_chooses_the_target(folder: Path, language_mod
 
     def standing_for(told: list[tuple[int, float]]) -> clvq.Codebook:
         concepts = [
-            replace(concept, predictions=Association([1, 1], label, 0.5, 2.0, q, q))
+            replace(concept, predictions=Association([1, 1], 2, label, 0.5, 2.0, q, q))
             for concept, (label, q) in zip(found.concepts, told, strict=True)
         ]
         return replace(found, concepts=concepts)

@@ -2,8 +2,8 @@
 const ROWS = 50;
 
 function labelBar(concept) {
-  const { counts } = concept.labels;
-  const total = counts.reduce((sum, n) => sum + n, 0) || 1;
+  const { counts, texts } = concept.labels;
+  const total = texts || 1;
   const told = counts.map((n, index) => labelName(index) + " " + percent(n / total)).join(", ");
   const bar = make("span", { className: "label-bar" + (significant(concept) ? "" : " by-chance"), role: "img" });
   bar.setAttribute("aria-label", plain(told));

@@ -26,9 +26,9 @@ function wordsOf(concept) {
 }
 
 function labelsOf(concept) {
-  const { counts, label, lift, q } = concept.labels;
+  const { counts, texts, label, lift, q } = concept.labels;
   const list = make("table", { className: "labels-table" });
-  const total = counts.reduce((sum, n) => sum + n, 0) || 1;
+  const total = texts || 1;
   counts.forEach((n, index) => list.append(make("tr", {},
     make("th", { scope: "row" }, bdi(labelName(index))),
     make("td", { className: "share" }, make("span", { className: "bar" },
