@@ -1,9 +1,10 @@
 """Paired bootstrap intervals over distinct texts and over seeds.
 
 Texts are drawn with replacement, each with all of its sentences, and the mean over the sentences drawn is taken; the
-interval is of percentiles of it. Where a method was trained with several seeds, these are drawn with replacement as
-well. Few seeds spread less when they are drawn again than seeds do, so their deviations are made longer first, by
-`sqrt(M / (M - 1))` and by Student's factor for M seeds.
+interval is of percentiles of it. Where a method was trained with M seeds, the mean is over them, and each resample also
+gets an error of that mean: the standard error over seeds times a draw from Student's distribution with M - 1 degrees of
+freedom. A handful of seeds is too few to draw seeds again; such draws would also take what differs between seeds because
+the texts do for a difference of the seeds.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import norm, t
 
 from clvq.interventions.records import Interval
 
@@ -35,21 +35,22 @@ def resampled_means(several: Sequence[np.ndarray], texts: np.ndarray, seed: int,
         drawn = generator.multinomial(len(counts), chances, min(at_once, resamples - start)).astype(float)
         sentences = (drawn @ counts)[:, None]
         for part, of_seeds in zip(parts, sums, strict=True):
-            part.append(_over_seeds([drawn @ one.T / sentences for one in of_seeds], generator))
+            middle = np.mean([drawn @ one.T / sentences for one in of_seeds], axis=0)
+            part.append(middle + _seed_errors(of_seeds, counts.sum(), len(middle), generator))
     return [np.concatenate(part) for part in parts]
 
 
-def _over_seeds(means: Sequence[np.ndarray], generator: np.random.Generator) -> np.ndarray:
-    """`[R, F]` means of each of M seeds -> `[R, F]` means over seeds that are drawn anew for each resample."""
-    count = len(means)
+def _seed_errors(
+    sums: Sequence[np.ndarray], sentences: float, resamples: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Sums `[F, T]` of each of M seeds by text -> `[R, F]` draws of how far the mean over M seeds may be off; zeros of
+    one seed."""
+    count = len(sums)
     if count == 1:
-        return means[0]
-    stacked = np.stack(means, axis=1)
-    middle = stacked.mean(axis=1, keepdims=True)
-    tail = (1 + LEVEL) / 2
-    longer = math.sqrt(count / (count - 1)) * t.ppf(tail, count - 1) / norm.ppf(tail)
-    weights = generator.multinomial(count, np.full(count, 1 / count), len(stacked)) / count
-    return np.asarray(np.einsum("rm,rmf->rf", weights, middle + longer * (stacked - middle)))
+        return np.zeros((resamples, len(sums[0])))
+    means = np.stack([one.sum(axis=1) / sentences for one in sums])
+    error = means.std(axis=0, ddof=1) / math.sqrt(count)
+    return np.asarray(generator.standard_t(count - 1, (resamples, 1)) * error)
 
 
 def paired_intervals(

@@ -36,6 +36,19 @@ def test_an_interval_over_texts_and_seeds_holds_the_truth(seeds: int, of_seed: f
     assert held / 300 >= 0.89  # 95%, less what a percentile interval of few texts and three errors of the count take
 
 
+def test_texts_that_seeds_disagree_on_do_not_count_as_a_difference_of_the_seeds() -> None:
+    """Seeds that are equal but for what they do to single texts: many texts average that out, however few seeds."""
+    generator = np.random.default_rng(0)
+    held, widths = 0, []
+    for number in range(200):
+        values = 0.1 + generator.normal(0, 1, (5, 200, 1))
+        _, low, high = paired_intervals(values, np.arange(200), number, resamples=300)
+        held += low[0] <= 0.1 <= high[0]
+        widths.append(high[0] - low[0])
+    assert held / 200 >= 0.93
+    assert np.median(widths) < 1.6 * 2 * 1.96 / np.sqrt(5 * 200)  # the width if it were known that seeds are equal
+
+
 def test_an_interval_over_texts_alone_would_not() -> None:
     """The seeds' own spread is missing from it."""
     generator = np.random.default_rng(0)
