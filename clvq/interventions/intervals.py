@@ -3,8 +3,7 @@
 Texts are drawn with replacement, each with all of its sentences, and the mean over the sentences drawn is taken; the
 interval is of percentiles of it. Where a method was trained with M seeds, the mean is over them, and each resample also
 gets an error of that mean: the standard error over seeds times a draw from Student's distribution with M - 1 degrees of
-freedom. A handful of seeds is too few to draw seeds again; such draws would also take what differs between seeds because
-the texts do for a difference of the seeds.
+freedom. A handful of seeds is too few to draw seeds again, and such draws would mix in what seeds do to single texts.
 """
 
 from __future__ import annotations
