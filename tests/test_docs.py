@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -56,3 +57,31 @@ def test_links_of_the_checkout_are_links_of_the_site(source: str, link: str, pag
 
 def test_the_glossary_is_up_to_date() -> None:
     assert glossary.PAGE.read_text(encoding="utf-8") == glossary.page(), "Run: python scripts/glossary.py"
+
+
+def messages_of_the_code() -> list[tuple[re.Pattern[str], int]]:
+    """Each long text in the package as a pattern, in which what is filled in may be anything, and its fixed length."""
+    found = []
+    for path in Path(clvq.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else None for part in node.values]
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                parts = [node.value]
+            else:
+                continue
+            fixed = [" ".join(part.split()) for part in parts if part]
+            if sum(map(len, fixed)) >= 30:
+                pattern = r"\s*.*?\s*".join(map(re.escape, filter(None, fixed)))
+                found.append((re.compile(pattern), sum(map(len, fixed))))
+    return found
+
+
+def test_the_errors_that_are_quoted_are_those_of_the_code() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    quoted = [" ".join(text.split()) for text in re.findall(r"^Error: (.*?)^```", page, re.MULTILINE | re.DOTALL)]
+    assert len(quoted) == 10
+    known = messages_of_the_code()
+    for message in quoted:
+        fixed = [length for pattern, length in known if pattern.search(message)]
+        assert max(fixed, default=0) >= 40, message

@@ -68,9 +68,9 @@ class Rows:
         label = "" if label == "none" and label not in columns.names else label
         if not columns.names:
             raise ClvqError(f"{table.origin} is empty: it holds no rows.")
-        for kind, name in (("text", text), ("text-pair", pair), ("label", label)):
-            if name and name not in columns.reachable:
-                raise _no_column(table, kind, f"no column {name!r}")
+        text, pair, label = (
+            _named(table, kind, name) for kind, name in (("text", text), ("text-pair", pair), ("label", label))
+        )
         if label is None:
             label = _by_name(columns.names, LABEL_COLUMNS, text)
         if text is None:
@@ -229,6 +229,16 @@ def _by_name(columns: list[str], usual: tuple[str, ...], taken: str | None) -> s
     return next((by_lower_case[name] for name in usual if name in by_lower_case), None)
 
 
+def _named(table: Table, kind: str, name: str | None) -> str | None:
+    """Return the column that somebody named, but for blanks around its name; what is no name stays. ClvqError: none."""
+    if not name or name in table.columns.reachable:
+        return name
+    alike = [column for column in table.columns.reachable if column.strip() == name.strip()]
+    if len(alike) != 1:
+        raise _no_column(table, kind, f"no column {name!r}")
+    return alike[0]
+
+
 def _no_column(table: Table, kind: str, problem: str) -> ClvqError:
-    names = ", ".join(table.columns.reachable)
+    names = ", ".join(name if name == name.strip() else repr(name) for name in table.columns.reachable)
     return ClvqError(f"{table.origin} has {problem}. Name one of its columns with --{kind}-column: {names}.")

@@ -246,8 +246,9 @@ def _with_quoting(path: Path, delimiter: str, options: FileOptions) -> _Reading:
 
 def _refuse_doubtful_header(path: Path, first: Sequence[str], named: Sequence[str]) -> None:
     """Raise ClvqError where the first line may be data, which would be lost: no column there has a known name."""
-    if not {cell.strip().lower() for cell in first} & HEADER_NAMES and not set(named) & set(first):
-        shown = ", ".join(cell[:60] for cell in first[:8])
+    cells = {cell.strip() for cell in first}
+    if not {cell.lower() for cell in cells} & HEADER_NAMES and not {name.strip() for name in named} & cells:
+        shown = ", ".join(cell.strip()[:60] for cell in first[:8])
         raise ClvqError(
             f"{path} has no text column with a usual name in its first line: {shown}. If that line names the columns, "
             "give --text-column, or --header; if it is data, give --no-header."

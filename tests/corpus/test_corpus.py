@@ -151,6 +151,15 @@ def test_json_values_stay_as_written(write: Write) -> None:
     assert sorted(text for text, _ in everything(corpus)) == ["", "a", "b"]
 
 
+def test_blanks_around_a_column_s_name_do_not_matter(write: Write) -> None:
+    path = write("export.csv", "Row #; Story Body ;Desk (final)\n1;good film;0\n2;bad film;1\n3;a film;1\n")
+    corpus = load_corpus(path, text_column="Story Body", label_column=" Desk (final)")
+    assert set(everything(corpus)) == {("good film", 0), ("bad film", 1), ("a film", 1)}
+    named = {"dataset": path, "text_column": "Story", "label_column": "Desk (final)"}
+    refused("no text column with a usual name", "Row #, Story Body, Desk (final)", dataset=path, text_column="Story")
+    refused("no column 'Story'", ": Row #, ' Story Body ', Desk (final).", **named)
+
+
 def test_quotes_in_csv(write: Write) -> None:
     long = "x" * 200_000
     path = write("r.csv", f'text\n"a ""b"", c\nd"\nsay "x" twice\n{long}\n')
