@@ -19,6 +19,18 @@ from clvq.language_model.model import LanguageModel
 torch.set_num_threads(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full", action="store_true", help="Tests of faults in full: 50 kills a command, 200 flipped bits a file."
+    )
+
+
+@pytest.fixture(scope="session")
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether tests of faults are asked for in full."""
+    return bool(request.config.getoption("--full"))
+
+
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Folder of the tiny classifier of an architecture, a key of one of the tables of `tiny_models`."""

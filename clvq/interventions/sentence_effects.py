@@ -148,7 +148,7 @@ def sentence_effects(
             "checkpoint": checkpoint.fingerprint,
             "store": store.fingerprint,
             "explanations": found.summary.explanations_checksum,
-            "concepts": found.codebook.summary.self_fingerprint,
+            "concepts": found.codebook.summary.concepts_checksum,
             "settings": config.deciding(),
         }
         interventions = interventions_of(store, upper, space, config)

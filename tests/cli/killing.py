@@ -60,10 +60,11 @@ class Nursery:
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
 
-    def run(self, *arguments: object, kill_after: float | None = None) -> Ended:
-        """Run `clvq ARGUMENTS`; kill it after so many seconds if it has not ended."""
+    def run(self, *arguments: object, kill_after: float | None = None, by: int = signal.SIGKILL) -> Ended:
+        """Run `clvq ARGUMENTS`; send it the signal `by` after so many seconds if it has not ended."""
         request, answer = self._pipes()
-        request.write(json.dumps({"arguments": [str(one) for one in arguments], "kill_after": kill_after}) + "\n")
+        asked = {"arguments": [str(one) for one in arguments], "kill_after": kill_after, "by": by}
+        request.write(json.dumps(asked) + "\n")
         request.flush()
         return Ended(**json.loads(answer.readline()))
 
@@ -124,10 +125,12 @@ def _serve() -> None:
         os.close(writing)
         os.set_blocking(reading, False)
         err = b""
-        status = None
+        status, moment = None, request["kill_after"]
         while status is None:
-            if request["kill_after"] is not None and time.monotonic() - started >= request["kill_after"]:
-                os.kill(child, signal.SIGKILL)
+            is_time = moment is not None and time.monotonic() - started >= moment
+            if is_time and (request["by"] == signal.SIGKILL or _has_begun(child)):
+                os.kill(child, request["by"])
+                moment = None
             ended, code = os.waitpid(child, os.WNOHANG)
             status = os.waitstatus_to_exitcode(code) if ended else None
             try:
@@ -139,10 +142,22 @@ def _serve() -> None:
         print(json.dumps(answer._asdict()), flush=True)
 
 
+def _has_begun(child: int) -> bool:
+    """Whether a command catches SIGTERM, as it does from its first line to its last. Before and after, Python does what
+    it always does."""
+    try:
+        lines = Path(f"/proc/{child}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    caught = next((line.split()[1] for line in lines if line.startswith("SigCgt:")), "0")
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def _command(arguments: list[str]) -> None:
     """Run a command in this process, and end it."""
     from clvq.cli.main import main
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it is ignored
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
     sys.argv = ["clvq", *arguments]
     code = 1

@@ -1,12 +1,11 @@
 """Every file of a run, damaged in many ways: a message that names the file, or the result of the whole file.
 
-CLVQ_DAMAGE=200 pytest tests/cli/test_cli_damage.py     # so many flipped bytes a file; 2 without it
+Two flipped bits a file; `pytest --full tests/cli/test_cli_damage.py` flips 200.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +17,6 @@ from running import Clvq
 
 import clvq as package
 
-FLIPS = int(os.environ.get("CLVQ_DAMAGE", "2"))
-CUTS = max(2, FLIPS // 10)
 QUICK = ("--draws", "1", "--limit", "8", "--at", "salient", "--edit", "removal")
 COMMANDS = (
     ("codebook", "--json"), ("codebook", "--search", "film", "--json"), ("explain", "--json"),
@@ -29,6 +26,12 @@ LOG = {"metrics.jsonl", "README.md"}
 """Nothing is computed from these: they may be edited."""
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def flips(full: bool) -> int:
+    """So many flipped bits a file."""
+    return 200 if full else 2
 
 
 @pytest.fixture(scope="module")
@@ -44,25 +47,25 @@ def files(run: Path) -> list[str]:
     return sorted(path.relative_to(run).as_posix() for path in paths)
 
 
-def damages(content: bytes, seed: int) -> Iterator[tuple[str, bytes]]:
+def damages(content: bytes, seed: int, flips: int) -> Iterator[tuple[str, bytes]]:
     """Ways in which a file can be broken, by name."""
     random = np.random.default_rng(seed)
     yield "emptied", b""
     yield "zeroed", bytes(len(content))
     yield "foreign", b"PK\x03\x04 something else"
-    for cut in random.integers(1, max(len(content), 2), CUTS).tolist():
+    for cut in random.integers(1, max(len(content), 2), max(2, flips // 10)).tolist():
         yield f"cut at {cut}", content[:cut]
-    for place in random.integers(0, max(len(content), 1), FLIPS).tolist():
+    for place in random.integers(0, max(len(content), 1), flips).tolist():
         changed = bytearray(content)
         changed[place] ^= 1 << int(random.integers(8))
         yield f"flipped at {place}", bytes(changed)
 
 
-def broken_fields(content: bytes, seed: int) -> Iterator[tuple[str, bytes]]:
+def broken_fields(content: bytes, seed: int, flips: int) -> Iterator[tuple[str, bytes]]:
     """A JSON object with a key removed, or with a value of another type."""
     body = json.loads(content)
     keys = list(body)
-    for key in np.random.default_rng(seed).permutation(keys).tolist()[: max(2, FLIPS // 4)]:
+    for key in np.random.default_rng(seed).permutation(keys).tolist()[: max(2, flips // 4)]:
         yield f"without {key}", json.dumps({name: value for name, value in body.items() if name != key}).encode()
         other: Any = [1] if not isinstance(body[key], list) else "text"
         yield f"{key} of another type", json.dumps({**body, key: other}).encode()
@@ -74,15 +77,15 @@ def answers(clvq: Clvq, run: Path) -> list[tuple[int, Any, str]]:
     return [(one.code, one.document if one.code == 0 else None, one.err) for one in ended]
 
 
-def test_a_damaged_file_is_named_or_changes_nothing(clvq: Clvq, whole: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_is_named_or_changes_nothing(clvq: Clvq, whole: Path, tmp_path: Path, flips: int) -> None:
     right = answers(clvq, whole)
     assert all(code == 0 for code, _, _ in right), right
     cases = 0
     for number, name in enumerate(files(whole)):
         content = (whole / name).read_bytes()
-        ways = list(damages(content, number))
+        ways = list(damages(content, number, flips))
         if name.endswith(".json"):
-            ways += broken_fields(content, number)
+            ways += broken_fields(content, number, flips)
         for way, damaged in ways:
             if damaged == content:
                 continue
@@ -109,10 +112,10 @@ def same(document: Any, wanted: Any) -> bool:
     return bool(strip(document) == strip(wanted))
 
 
-def test_the_report_survives_or_names_each_damaged_file(clvq: Clvq, whole: Path, tmp_path: Path) -> None:
+def test_the_report_survives_or_names_each_damaged_file(clvq: Clvq, whole: Path, tmp_path: Path, flips: int) -> None:
     for number, name in enumerate(files(whole)):
         content = (whole / name).read_bytes()
-        for way, damaged in list(damages(content, number))[:5]:
+        for way, damaged in list(damages(content, number, flips))[:5]:
             run = tmp_path / "run"
             shutil.rmtree(run, ignore_errors=True)
             shutil.copytree(whole, run)

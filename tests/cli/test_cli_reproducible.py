@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,9 +103,34 @@ def test_a_layer_that_training_adds_is_read_in_the_batches_of_the_others(stages:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_that_is_killed_at_random_moments_ends_in_the_same_bytes(
-    name: str, stages: Stages, tmp_path: Path
+    name: str, stages: Stages, tmp_path: Path, full: bool
 ) -> None:
-    killed_runs(stages, name, tmp_path, kills=20, seed=1)
+    killed_runs(stages, name, tmp_path, kills=50 if full else 20, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_signal_at_any_moment_says_how_to_go_on(
+    name: str, number: int, code: int, stages: Stages, tmp_path: Path, full: bool
+) -> None:
+    """And the same command comes to the same bytes. A command that was done already ends well."""
+    generator, stopped, wanted = random.Random(number), 0, 20 if full else 1
+    for attempt in range(10 * wanted):
+        if stopped >= wanted:
+            return
+        run = stages.copy(name, tmp_path / f"run-{attempt}")
+        moment = generator.uniform(0, stages.seconds[name])
+        ended = stages.nursery.run(*stages.arguments(name, run), kill_after=moment, by=number)
+        assert ended.code in (0, code), (moment, ended)
+        if ended.code == code:
+            stopped += 1
+            assert ended.err.splitlines()[-1].startswith("Interrupted. "), (moment, ended)
+            assert "Traceback" not in ended.err, (moment, ended)
+        again = stages.nursery.run(*stages.arguments(name, run))
+        assert again.code == 0, (moment, again)
+        assert timeless(run) == stages.after(name), (number, moment)
+    pytest.fail(f"{name} was stopped {stopped} times only")
 
 
 @pytest.mark.slow
