@@ -139,6 +139,9 @@ def _high(row: SelectivityRow) -> float:
     return 0.0 if row.high is None else row.high
 
 
+_TO_SHOW_ONE = "An earlier input layer, fewer codes or more evaluation texts may show one: docs/choosing.md."
+
+
 def _of_concepts(results: ConceptEffects) -> Verdict:
     tested = [row for row in results.concepts if row.coherent.q is not None]
     driving = [row for row in tested if is_sure(row.coherent)]
@@ -146,15 +149,18 @@ def _of_concepts(results: ConceptEffects) -> Verdict:
     what = "the score" if is_score else "what is predicted" if results.class_ is None else results.class_
     warnings = []
     if few := len(results.concepts) - len(tested):
-        warnings.append(f"{few:,} concepts are not tested: they stand on too few texts, or the control has no match.")
+        are_not_tested = "concept is not tested: it stands" if few == 1 else "concepts are not tested: they stand"
+        warnings.append(f"{few:,} {are_not_tested} on too few texts, or the control has no match.")
     if not driving:
         sentence = f"No effect shown: none of {len(tested):,} concepts drives {what} beyond a coherent random step."
-        return Verdict([sentence], warnings)
+        return Verdict([sentence, _TO_SHOW_ONE], warnings)
     named = _named([f"{row.code} ({row.coherent.value:+.3f})" for row in driving])
     also = sum(is_sure(row.own) for row in driving)
     falling = "it" if is_score else "its probability"
+    drive = "drives" if len(driving) == 1 else "drive"
+    them = "it" if len(driving) == 1 else "them"
     sentences = [
-        f"{len(driving):,} of {len(tested):,} concepts drive {what}: without them {falling} falls more than "
+        f"{len(driving):,} of {len(tested):,} concepts {drive} {what}: without {them} {falling} falls more than "
         f"under a coherent random step (q <= {SURE:g}). The largest effects: {named}.",
         f"For {also:,} of them the fall is also beyond that under the words' own deviations.",
     ]

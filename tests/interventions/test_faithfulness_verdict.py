@@ -213,6 +213,9 @@ def test_concepts_that_drive_a_class() -> None:
     assert said.warnings == []
     none = verdict(ConceptEffects(None, "class", None, 80, [concept(1, 0.1, 0.06), concept(2, 0.3, None)]))
     assert none.sentences == [
-        "No effect shown: none of 1 concepts drives what is predicted beyond a coherent random step."
+        "No effect shown: none of 1 concepts drives what is predicted beyond a coherent random step.",
+        "An earlier input layer, fewer codes or more evaluation texts may show one: docs/choosing.md.",
     ]
-    assert none.warnings == ["1 concepts are not tested: they stand on too few texts, or the control has no match."]
+    one = verdict(ConceptEffects("toxic", "class", None, 80, [concept(7, 0.2, 0.01), concept(3, 0.1, 0.5)]))
+    assert one.sentences[0].startswith("1 of 2 concepts drives toxic: without it its probability falls more than")
+    assert none.warnings == ["1 concept is not tested: it stands on too few texts, or the control has no match."]
