@@ -35,7 +35,7 @@ def resampled_means(several: Sequence[np.ndarray], texts: np.ndarray, seed: int,
         sentences = (drawn @ counts)[:, None]
         for part, of_seeds in zip(parts, sums, strict=True):
             middle = np.mean([drawn @ one.T / sentences for one in of_seeds], axis=0)
-            part.append(middle + _seed_errors(of_seeds, counts.sum(), len(middle), generator))
+            part.append(middle + _seed_errors(list(of_seeds), counts.sum(), len(middle), generator))
     return [np.concatenate(part) for part in parts]
 
 
