@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 import xxhash
 from torch import Tensor
 
 from clvq.activations.inputs import model_folder, sources
-from clvq.activations.store import (
-    ActivationStore,
-    SentenceRows,
-    layer_fingerprint,
-)
+from clvq.activations.sentence_files import read_flags, read_parts, write_sentences
+from clvq.activations.store import ActivationStore, SentenceRows, layer_fingerprint
 from clvq.activations.summary import SplitSummary
 from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS, UNFINISHED_WINDOW, sensitivity, stamp
 from clvq.config import ExtractConfig
@@ -31,7 +25,6 @@ from clvq.language_model.rows import sink_rows
 from clvq.language_model.word_targets import LabelWordTarget
 from clvq.progress import Progress, Report
 from clvq.storage import (
-    atomic_path,
     check_file,
     child,
     file_checksum,
@@ -39,19 +32,6 @@ from clvq.storage import (
     read_tensors,
     write_tensors,
 )
-
-SENTENCE_SCHEMA = pa.schema(
-    [
-        ("text", pa.string()),
-        ("label", pa.int64()),
-        ("prediction", pa.int64()),
-        ("probabilities", pa.list_(pa.float32())),
-        ("starts", pa.list_(pa.int32())),
-        ("ends", pa.list_(pa.int32())),
-        ("flags", pa.list_(pa.uint8())),
-    ]
-)
-
 
 SMALL_SHARE = 0.5
 """Of the probability: where label words hold less together, a warning says so."""
@@ -124,7 +104,7 @@ class StoreWriter:
             files[str(layer)] = {"file": path.name, "checksum": file_checksum(path), "rows": len(values)}
         if self.job.store is None:
             part = self.job.path / f"{split}-sentences-{number:05d}.parquet"
-            _write_parquet(part, [rows], self.has_answers)
+            write_sentences(part, [rows], self.has_answers)
             files["sentences"] = {"file": part.name, "checksum": file_checksum(part)}
         entry["shards"].append(files)
         entry["sentences"] += len(rows)
@@ -149,59 +129,71 @@ class StoreWriter:
         drop_unfinished(self.job.path)
 
     def _new_body(self, corpus: Corpus) -> dict[str, Any]:
+        """Return the manifest of a new store, without layers; joins the sentence parts on the way."""
+        job, asked = self.job, self.job.model.target
         splits, digests = {}, []
         for split in SPLITS:
-            entry = self.record["splits"][split]
-            parts = [files["sentences"] for files in entry["shards"]]
-            target = self.job.path / f"{split}-sentences.parquet"
-            summary = SplitSummary(self.job.model.target)
-            _write_parquet(target, summary.over(_read_parts(self.job.path, parts)), self.has_answers)
-            digests.append(summary.digest())
-            splits[split] = {
-                "sentences": entry["sentences"],
-                "file": target.name,
-                "checksum": file_checksum(target),
-                "counts": entry["counts"],
-                "corpus_counts": corpus.counts[split],
-                **summary.figures(),
-            }
-            if self.job.model.target is not None and self.job.model.target.kind == LabelWordTarget.kind:
-                splits[split]["label_words_share"] = summary.held
-                self._warn_of_small_share(split, summary.held)
-            self._warn_of_mismatch(split, splits[split])
-        if self.job.input_format is not None:
-            digests.append(fingerprint(self.job.input_format))
-        asked, described = self.job.model.target, None
+            splits[split], digest = self._joined(split, corpus)
+            digests.append(digest)
+        if job.input_format is not None:
+            digests.append(fingerprint(job.input_format))
+        described = None
         if asked is not None:
             described = {**asked.as_json(), "unit": splits["eval"]["score_deviation"]}
             if asked.kind != ClassTarget.kind:  # what a head is asked is in the model's own files
                 digests.append(fingerprint(asked.as_json()))
         return {
-            "settings": self.job.config.deciding(),
-            "batch_tokens": self.job.config.batch_tokens,
+            "settings": job.config.deciding(),
+            "batch_tokens": job.config.batch_tokens,
             "provenance": {
-                "model": {
-                    "id": self.job.config.model,
-                    "folder": model_folder(self.job.config, self.job.model),
-                    "revision": self.job.model.revision,
-                    "fingerprint": self.job.model.fingerprint,
-                    "architecture": self.job.model.architecture,
-                    "is_decoder": self.job.model.is_decoder,
-                    "num_layers": self.job.model.num_layers,
-                    "max_length": self.job.model.max_length,
-                    "no_head_reason": None if asked is not None else self.job.model.no_head_reason,
-                    "input_format": self.job.input_format,
-                },
+                "model": self._model(),
                 "corpus": corpus.provenance,
                 "sources": self.record["sources"],
                 **stamp(),
             },
-            "label_names": corpus.label_names or self.job.model.label_names,
-            "has_predictions": self.job.model.label_names is not None and not self.has_answers,
+            "label_names": corpus.label_names or job.model.label_names,
+            "has_predictions": job.model.label_names is not None and not self.has_answers,
             "target": described,
             "rows_fingerprint": fingerprint(digests),
             "splits": splits,
             "layers": {},
+        }
+
+    def _joined(self, split: str, corpus: Corpus) -> tuple[dict[str, Any], str]:
+        """Join the sentence parts of a split; return what the manifest says of it, and what identifies its rows."""
+        entry, asked = self.record["splits"][split], self.job.model.target
+        parts = [files["sentences"] for files in entry["shards"]]
+        path = self.job.path / f"{split}-sentences.parquet"
+        summary = SplitSummary(asked)
+        write_sentences(path, summary.over(read_parts(self.job.path, parts)), self.has_answers)
+        body = {
+            "sentences": entry["sentences"],
+            "file": path.name,
+            "checksum": file_checksum(path),
+            "counts": entry["counts"],
+            "corpus_counts": corpus.counts[split],
+            **summary.figures(),
+        }
+        if asked is not None and asked.kind == LabelWordTarget.kind:
+            body["label_words_share"] = summary.held
+            self._warn_of_small_share(split, summary.held)
+        self._warn_of_mismatch(split, body)
+        return body, summary.digest()
+
+    def _model(self) -> dict[str, Any]:
+        """Return what the manifest says of the language model."""
+        model = self.job.model
+        return {
+            "id": self.job.config.model,
+            "folder": model_folder(self.job.config, model),
+            "revision": model.revision,
+            "fingerprint": model.fingerprint,
+            "architecture": model.architecture,
+            "is_decoder": model.is_decoder,
+            "num_layers": model.num_layers,
+            "max_length": model.max_length,
+            "no_head_reason": None if model.target is not None else model.no_head_reason,
+            "input_format": self.job.input_format,
         }
 
     def _warn_of_small_share(self, split: str, share: float | None) -> None:
@@ -234,7 +226,7 @@ class StoreWriter:
         median = float(np.median(norms))
         counted = norms
         if not self.job.config.keep_sinks:
-            flags = _flags(child(self.job.path, body["splits"]["train"]["file"]))
+            flags = read_flags(child(self.job.path, body["splits"]["train"]["file"]))
             kept = ~sink_rows(flags, norms, median)
             counted = norms[kept] if kept.any() else norms
         mean_square = float(np.mean(np.square(counted, dtype=np.float64)))
@@ -300,23 +292,6 @@ def clear(path: Path) -> None:
             file.unlink()
 
 
-def _write_parquet(path: Path, parts: Iterable[list[SentenceRows]], has_answers: bool) -> None:
-    schema = SENTENCE_SCHEMA.append(pa.field("answers", pa.list_(pa.float64()))) if has_answers else SENTENCE_SCHEMA
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as file:
-        for rows in parts:
-            columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
-            file.write_table(pa.table(columns, schema=schema))
-
-
-def _read_parts(path: Path, parts: list[dict[str, str]]) -> Iterator[list[SentenceRows]]:
-    for part in parts:
-        file = child(path, part["file"])
-        check_file(file, part["checksum"])
-        columns = pq.read_table(file).to_pydict()
-        names = [name for name in SentenceRows._fields if name in columns]
-        yield [SentenceRows(*values) for values in zip(*(columns[name] for name in names), strict=True)]
-
-
 def _norms_and_digest(path: Path, shards: list[dict[str, Any]]) -> tuple[np.ndarray, str]:
     """`[rows]` norms of a layer and split, and what identifies its values in their order, wherever shards end."""
     norms, digest = [np.zeros(0, np.float32)], xxhash.xxh3_128()
@@ -325,8 +300,3 @@ def _norms_and_digest(path: Path, shards: list[dict[str, Any]]) -> tuple[np.ndar
         norms.append(tensors["norms"].numpy())
         digest.update(tensors["hidden_states"].view(torch.uint8).numpy().data)
     return np.concatenate(norms), digest.hexdigest()
-
-
-def _flags(path: Path) -> np.ndarray:
-    column = pq.read_table(path, columns=["flags"]).column("flags").combine_chunks()
-    return column.flatten().to_numpy(zero_copy_only=False)

@@ -17,7 +17,8 @@ from captum.attr import IntegratedGradients
 from torch import Tensor
 
 from clvq.language_model.batching import Sharing
-from clvq.language_model.tokenization import TokenizedSentence, special_ids
+from clvq.language_model.special_tokens import special_ids
+from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import Inputs, UpperLayers
 
 _NO_DIFFERENCE = 1e-9

@@ -31,7 +31,7 @@ from clvq.artifacts import files_checksum
 from clvq.errors import ClvqError
 from clvq.language_model.advice import advice
 from clvq.language_model.placement import USUAL, Placement
-from clvq.language_model.tokenization import special_ids
+from clvq.language_model.special_tokens import special_ids
 
 MASKED = "ForMaskedLM"
 """How the names of classes of masked language models end."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,34 +16,22 @@ from torch import Tensor
 from clvq.artifacts import RANDOMIZED
 from clvq.device import pick_device
 from clvq.errors import ClvqError
-from clvq.language_model.advice import model_code
 from clvq.language_model.answers import Target
 from clvq.language_model.batching import Sharing, batches_by_length, try_sharing
 from clvq.language_model.continuations import ALONE, longest
+from clvq.language_model.forward import BatchResult, run_together
 from clvq.language_model.head import Head
 from clvq.language_model.head_targets import head_target
 from clvq.language_model.input_format import InputFormat
 from clvq.language_model.loading import MASKED, explained, load_files, split_revision
 from clvq.language_model.placement import USUAL, Placement, device_of
 from clvq.language_model.randomized import randomize
-from clvq.language_model.rows import BatchRows, row_layout
-from clvq.language_model.sites import Site, capturing, find_sites, is_causal, length_limit, no_cache
+from clvq.language_model.sites import Site, find_sites, is_causal, length_limit
+from clvq.language_model.special_tokens import special_ids
 from clvq.language_model.targets import NOTHING, Asked
 from clvq.language_model.tensors import Tensors
-from clvq.language_model.tokenization import TokenizedSentence, WordTokenizer, special_ids
+from clvq.language_model.tokenization import TokenizedSentence, WordTokenizer
 from clvq.progress import Progress, Report, silent
-
-
-class BatchResult(NamedTuple):
-    """What `LanguageModel.run` gives, on the model's device; R: rows of all sentences, C: answers."""
-
-    hidden: dict[int, Tensor]
-    """For each layer `[R, D]`, the sentences' rows one after another, in the model's type."""
-    row_counts: list[int]
-    """Rows of each sentence; 0 for a sentence without tokens."""
-    scores: Tensor | None
-    """`[B, C]` of the model's target in 32 bits (`Target.overview`), NaN for a sentence without tokens; None when none
-    were asked for."""
 
 
 class LanguageModel:
@@ -280,50 +268,7 @@ class LanguageModel:
                 [count for part in parts for count in part.row_counts],
                 torch.cat([part.scores for part in parts if part.scores is not None]) if predict else None,
             )
-        return self._run_together(sentences, layers, pooling, predict, pad)
-
-    def _run_together(
-        self, sentences: Sequence[TokenizedSentence], layers: Sequence[int], pooling: str, predict: bool, pad: int
-    ) -> BatchResult:
-        """`run` for sentences that share a forward."""
-        target = self.target if predict else None
-        layouts = [row_layout(sentence, pooling) for sentence in sentences]
-        place: dict[str, Any] = {"dtype": self.dtype, "device": self.device}
-        hidden = {layer: torch.empty(0, self._widths[layer], **place) for layer in layers}
-        scores: Tensor | None = None
-        if target is not None:
-            scores = torch.full((len(sentences), target.stored_width), torch.nan, device=self.device)
-        present = [index for index, sentence in enumerate(sentences) if sentence.input_ids]
-        if present and (layers or predict):
-            chosen = [sentences[index] for index in present]
-            inputs = self.tensors.of(chosen, pad)
-            rows = BatchRows([layouts[index] for index in present], self.device)
-            captured: dict[int, Tensor] = {}
-            # What stands behind the texts makes another batch of them; states are always those of the texts alone.
-            apart = target is not None and target.continuations != ALONE
-            stop = apart or target is None
-            watching = capturing(self.sites, layers, rows.gather, captured, device=self.device, stop=stop)
-            with torch.inference_mode(), model_code(self.model_id), watching:
-                if target is None or apart:
-                    self.base(**inputs, **no_cache(self.base))
-                else:
-                    answered = self._answered(target, chosen, inputs, pad if len(present) > 1 else None)
-            if target is not None and apart:
-                with torch.inference_mode(), model_code(self.model_id):
-                    answered = self._answered(target, chosen, inputs, pad)
-            # Copies made here, outside inference mode, may take part in a later autograd graph.
-            hidden = {layer: captured[layer].clone() for layer in layers}
-            if scores is not None and target is not None:
-                scores[present] = target.overview(answered)
-        return BatchResult(hidden, [len(layout.flags) for layout in layouts], scores)
-
-    def _answered(
-        self, target: Target, sentences: Sequence[TokenizedSentence], inputs: dict[str, Tensor], pad: int | None
-    ) -> Tensor:
-        masks = None
-        if target.reads_mask:
-            masks = torch.tensor([sentence.sentence_token for sentence in sentences], device=self.device)
-        return self.head.output(target, inputs, pad, masks)
+        return run_together(self, sentences, layers, pooling, predict, pad)
 
     def _groups(self, sentences: Sequence[TokenizedSentence], pad: int | None) -> list[list[TokenizedSentence]]:
         """The sentences in their order, cut into those that share a forward."""

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from clvq.language_model.placement import device_of
-from clvq.language_model.tokenization import TokenizedSentence, filler_ids
+from clvq.language_model.special_tokens import filler_ids
+from clvq.language_model.tokenization import TokenizedSentence
 
 
 class Tensors:

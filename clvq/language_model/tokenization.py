@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from clvq.corpus.scan import encodable
 from clvq.errors import ClvqError
 from clvq.language_model.input_format import InputFormat, Layout
+from clvq.language_model.special_tokens import special_ids
 from clvq.language_model.words import NON_SPACE, find_words
 
 UNITS = ("word", "token")
@@ -290,23 +291,3 @@ def _lengths_cut(lengths: dict[int, int], excess: int) -> dict[int, int]:
         longest = max(left, key=lambda part: (left[part], -lengths[part], -part))
         left[longest] -= 1
     return left
-
-
-def special_ids(tokenizer: Any) -> set[int]:
-    """Ids that stand for no text wherever they occur. The unknown token does, unless it has a second role."""
-    tokens = tokenizer.added_tokens_decoder
-    special = {number for number, token in tokens.items() if token.special} | set(tokenizer.all_special_ids)
-    roles = ("bos", "eos", "sep", "cls", "pad", "mask")
-    others = {getattr(tokenizer, f"{role}_token_id", None) for role in roles}
-    return special - ({tokenizer.unk_token_id} - others)
-
-
-def filler_ids(tokenizer: Any, configured: int | None, vocabulary_size: int) -> list[int]:
-    """Return the ids that say least, the best first, all below `vocabulary_size`: padding, or what stands in for it.
-
-    `configured` is the padding id of the model's config. A tokenizer may have ids that the model's embeddings lack.
-    """
-    roles = ("pad", "eos", "bos", "unk")
-    candidates = [configured, *(getattr(tokenizer, f"{role}_token_id", None) for role in roles)]
-    known = [number for number in candidates if number is not None and 0 <= number < vocabulary_size]
-    return list(dict.fromkeys(known)) or [0]

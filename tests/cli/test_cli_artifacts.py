@@ -181,7 +181,7 @@ def test_a_disk_that_fills_up_in_training_leaves_the_old_checkpoint_readable(clv
 def test_a_disk_that_is_too_small_is_refused_beforehand(
     clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clvq.activations.extraction.free_bytes", lambda path: 1000)
+    monkeypatch.setattr("clvq.activations.model_pass.free_bytes", lambda path: 1000)
     ended = clvq("extract", "--run", tmp_path / "run", "--model", bert, "--dataset", corpus, "--layers", 1)
     assert ended.code == 1
     assert re.search(r"About \d+ kB would be written to .*, but its disk has 1 kB free", ended.message)

@@ -26,13 +26,13 @@ def step(self, batch):
 clvq.training.vae_trainer.Trainer._step = step
 """
 SMALL_SHARDS = """
-import time, clvq.activations.extraction, clvq.activations.windows
+import time, clvq.activations.model_pass, clvq.activations.windows
 clvq.activations.windows.WINDOW_BYTES = 8000
-real = clvq.activations.extraction._Extraction._read_window
+real = clvq.activations.model_pass.ModelPass._read_window
 def read(self, *arguments):
     time.sleep(0.05)
     return real(self, *arguments)
-clvq.activations.extraction._Extraction._read_window = read
+clvq.activations.model_pass.ModelPass._read_window = read
 """
 
 

@@ -13,9 +13,9 @@ from killing import Nursery, timeless
 from running import SMALL
 
 OFTEN = """
-import clvq.activations.extraction, clvq.activations.windows, clvq.interventions.effects, clvq.training.loop
+import clvq.activations.model_pass, clvq.activations.windows, clvq.interventions.effects, clvq.training.loop
 clvq.activations.windows.WINDOW_BYTES = 40_000  # tens of sentences
-for room in (clvq.activations.extraction, clvq.interventions.effects, clvq.training.loop):
+for room in (clvq.activations.model_pass, clvq.interventions.effects, clvq.training.loop):
     room.SAVE_SECONDS = 0.01
 """
 WILD_CLOCK = """

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from clvq.corpus import splits
-from clvq.corpus.splits import Corpus, CorpusSettings, Sentence
+from clvq.corpus.settings import CorpusSettings
+from clvq.corpus.splits import Corpus, Sentence
 from clvq.errors import ClvqError
 
 Write = Callable[[str, str | bytes], str]
@@ -543,7 +544,7 @@ def test_offline_and_no_slow_imports(write: Write) -> None:
     """In a fresh process, for `datasets` reads its environment once: a local file does without it."""
     path = write("r.txt", "a\nb\n")
     code = (
-        "import sys; from clvq.corpus.splits import CorpusSettings, load_corpus\n"
+        "import sys; from clvq.corpus.settings import CorpusSettings; from clvq.corpus.splits import load_corpus\n"
         f"load_corpus(CorpusSettings({path!r})); assert 'datasets' not in sys.modules\n"
         "try: load_corpus(CorpusSettings('user/nosuch'))\nexcept Exception as error: print(type(error).__name__, error)"
     )

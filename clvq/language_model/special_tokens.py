@@ -1,0 +1,25 @@
+"""Which token ids are special, and which can stand for padding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def special_ids(tokenizer: Any) -> set[int]:
+    """Ids that stand for no text wherever they occur. The unknown token does, unless it has a second role."""
+    tokens = tokenizer.added_tokens_decoder
+    special = {number for number, token in tokens.items() if token.special} | set(tokenizer.all_special_ids)
+    roles = ("bos", "eos", "sep", "cls", "pad", "mask")
+    others = {getattr(tokenizer, f"{role}_token_id", None) for role in roles}
+    return special - ({tokenizer.unk_token_id} - others)
+
+
+def filler_ids(tokenizer: Any, configured: int | None, vocabulary_size: int) -> list[int]:
+    """Return the ids that say least, the best first, all below `vocabulary_size`: padding, or what stands in for it.
+
+    `configured` is the padding id of the model's config. A tokenizer may have ids that the model's embeddings lack.
+    """
+    roles = ("pad", "eos", "bos", "unk")
+    candidates = [configured, *(getattr(tokenizer, f"{role}_token_id", None) for role in roles)]
+    known = [number for number in candidates if number is not None and 0 <= number < vocabulary_size]
+    return list(dict.fromkeys(known)) or [0]
