@@ -24,14 +24,7 @@ from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import sink_rows
 from clvq.language_model.word_targets import LabelWordTarget
 from clvq.progress import Progress, Report
-from clvq.storage import (
-    check_file,
-    child,
-    file_checksum,
-    fingerprint,
-    read_tensors,
-    write_tensors,
-)
+from clvq.storage import check_file, child, file_checksum, fingerprint, read_tensors, write_tensors
 
 SMALL_SHARE = 0.5
 """Of the probability: where label words hold less together, a warning says so."""

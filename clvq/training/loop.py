@@ -270,7 +270,8 @@ class TrainingLoop(ABC, Generic[Model]):
         if not self.processes.is_leader:
             return
         if self.plateau is not None:
-            values = {key: value for key, value in self.plateau.state_dict().items() if _plain(value)}
+            plain = int | float | str | bool | list
+            values = {key: value for key, value in self.plateau.state_dict().items() if isinstance(value, plain)}
             self.position.plateau = values | {"lr": self.optimizer.param_groups[0]["lr"]}
         save_state(self.folder, self.identity, self.position, self._recent, self.model, self.optimizer, self._kept())
         if self.tracking is not None:
@@ -298,7 +299,3 @@ class TrainingLoop(ABC, Generic[Model]):
 
 def _averages(sums: dict[str, float]) -> dict[str, float]:
     return {name: value / max(sums["rows"], 1) for name, value in sums.items() if name != "rows"}
-
-
-def _plain(value: Any) -> bool:
-    return isinstance(value, int | float | str | bool | list)

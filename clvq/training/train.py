@@ -24,13 +24,7 @@ from clvq.models.codebook_init import initial_codebook, sample_size
 from clvq.models.sae import TopKSae
 from clvq.progress import Progress, Report, silent
 from clvq.storage import locked, remove_folder
-from clvq.training.checkpoint import (
-    Checkpoint,
-    add_yardstick,
-    architecture,
-    read_checkpoint,
-    write_checkpoint,
-)
+from clvq.training.checkpoint import Checkpoint, add_yardstick, architecture, read_checkpoint, write_checkpoint
 from clvq.training.evaluation import Evaluation, evaluate, update_factor
 from clvq.training.frozen_codes import FROZEN_CODES, shared_kmeans_codes
 from clvq.training.job import Job, TrainingRows

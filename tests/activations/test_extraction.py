@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import clvq
-from clvq.activations import extraction, windows, writer
+from clvq.activations import model_pass, windows, writer
 from clvq.activations.store import ActivationStore
 from clvq.activations.windows import WindowStates
 from clvq.artifacts import UNFINISHED_ACTIVATIONS
@@ -234,7 +234,7 @@ def test_a_window_goes_on_after_the_batches_that_were_saved(
         "device": "cpu",
     }  # fmt: skip
     batches: list[list[int]] = []
-    read = extraction._Extraction._read_batch
+    read = model_pass.ModelPass._read_batch
 
     def struck(self: object, window: object, batch: list[int], states: object) -> None:
         batches.append(batch)
@@ -242,11 +242,11 @@ def test_a_window_goes_on_after_the_batches_that_were_saved(
             raise RuntimeError("struck")
         read(self, window, batch, states)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(extraction._Extraction, "_read_batch", struck)
+    monkeypatch.setattr(model_pass.ModelPass, "_read_batch", struck)
     fatal = 0
     whole = clvq.extract(tmp_path / "whole", **settings)
     all_batches = batches
-    monkeypatch.setattr(extraction, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(model_pass, "SAVE_SECONDS", -1.0)
     batches, fatal = [], 6
     with pytest.raises(RuntimeError, match="struck"):
         clvq.extract(tmp_path / "cut", **settings)
