@@ -19,6 +19,7 @@ from scipy.stats import spearmanr
 from clvq.config import ExplainConfig
 from clvq.explanations.attribution import Attribution, IntegratedAttribution
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import UpperLayers
 
@@ -32,7 +33,7 @@ def main() -> None:
     require(options.model, options.eval_dataset)
     lines = Path(options.eval_dataset).read_text(encoding="utf-8").splitlines()
     indices = np.random.default_rng(0).choice(len(lines), options.sentences, replace=False)
-    model = LanguageModel.load(options.model, device="cpu")
+    model = LanguageModel.load(options.model, ModelOptions(device="cpu"))
     sentences = model.tokenize([json.loads(lines[index])["text"] for index in indices])
     ours, our_seconds = batched(UpperLayers(model, options.input_layer), sentences)
     theirs, their_seconds = one_by_one(model, sentences, options)

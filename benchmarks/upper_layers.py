@@ -16,6 +16,7 @@ from common import arguments, cpu_seconds, median, print_table, require
 from torch import Tensor
 
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.upper_layers import UpperLayers
 
 BATCH_TOKENS = (4096, 2048, 1024, 512)
@@ -29,7 +30,7 @@ def main() -> None:
     options = parser.parse_args()
     require(options.model, options.eval_dataset)
     lines = Path(options.eval_dataset).read_text(encoding="utf-8").splitlines()[: options.sentences]
-    model = LanguageModel.load(options.model, device="cpu")
+    model = LanguageModel.load(options.model, ModelOptions(device="cpu"))
     sentences = model.tokenize([json.loads(line)["text"] for line in lines])
     upper, full = (UpperLayers(model, options.input_layer) for _ in range(2))
     full._last = None  # no setting turns off what is never slower

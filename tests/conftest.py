@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -14,9 +15,11 @@ import torch
 from clvq.activations.extraction import extract
 from clvq.activations.store import ActivationStore
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 
 # Models this small are slower on several threads than on one.
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,7 +55,7 @@ def language_model(model_folder: Callable[[str], Path]) -> Callable[[str], Langu
 
     @cache
     def load(name: str) -> LanguageModel:
-        return LanguageModel.load(str(model_folder(name)), device="cpu")
+        return LanguageModel.load(str(model_folder(name)), ModelOptions(device="cpu"))
 
     return load
 

@@ -84,6 +84,50 @@ def test_the_library_prints_nothing() -> None:
     assert not talkers
 
 
+MOST_LINES, LONGEST_FUNCTION, MOST_PARAMETERS = 300, 50, 7
+
+FUNCTIONS = [
+    (path, node)
+    for path in MODULES
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    if isinstance(node, ast.FunctionDef)
+]
+
+
+def place(path: Path, node: ast.FunctionDef) -> str:
+    return f"{path.relative_to(PACKAGE)}:{node.lineno} {node.name}"
+
+
+def test_modules_can_be_held_in_mind() -> None:
+    assert [path for path in MODULES if len(path.read_text(encoding="utf-8").splitlines()) > MOST_LINES] == []
+
+
+def test_functions_can_be_held_in_mind() -> None:
+    """Their bodies without the docstring: that of a public function, and its signature, are for its users."""
+
+    def body(node: ast.FunctionDef) -> int:
+        first = node.body[bool(ast.get_docstring(node)) and len(node.body) > 1]
+        return (node.end_lineno or 0) - first.lineno + 1
+
+    assert [place(path, node) for path, node in FUNCTIONS if body(node) > LONGEST_FUNCTION] == []
+
+
+def test_functions_take_few_parameters() -> None:
+    """But for commands, whose parameters are their options, and models, whose parameters lie with the weights."""
+
+    def parameters(node: ast.FunctionDef) -> int:
+        names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+        return len([name for name in names if name not in ("self", "cls")])
+
+    def is_command(node: ast.FunctionDef) -> bool:
+        return any(isinstance(one, ast.Call) and ast.unparse(one.func) == "command" for one in node.decorator_list)
+
+    many = {
+        place(path, node) for path, node in FUNCTIONS if parameters(node) > MOST_PARAMETERS and not is_command(node)
+    }
+    assert {name.split(":")[0] for name in many} <= {"models/clvq_vae.py"}, many
+
+
 def test_every_public_name_is_there_and_documented() -> None:
     for name in clvq.__all__:
         assert getattr(clvq, name).__doc__, name

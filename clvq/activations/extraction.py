@@ -21,6 +21,7 @@ from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.head_targets import ClassTarget, LabelTarget
 from clvq.language_model.input_format import InputFormat
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.placement import Placement
 from clvq.language_model.targets import Asked
 from clvq.progress import Progress, Report, silent
@@ -99,13 +100,15 @@ def _job(
     """What is to be done, with the model loaded."""
     model = LanguageModel.load(
         model_name(config, store),
-        revision=config.revision,
-        device=config.device,
-        trust_remote_code=config.trust_remote_code,
-        max_length=config.max_length,
-        randomized=config.randomize_model,
-        asked=Asked.of_settings(config.as_json()),
-        placement=Placement.of_settings(config.as_json()),
+        ModelOptions(
+            revision=config.revision,
+            device=config.device,
+            trust_remote_code=config.trust_remote_code,
+            max_length=config.max_length,
+            randomized=config.randomize_model,
+            asked=Asked.of_settings(config.as_json()),
+            placement=Placement.of_settings(config.as_json()),
+        ),
         format_of=_format_of(path, config, store, overwrite),
         progress=progress,
     )

@@ -13,6 +13,7 @@ from clvq.errors import MismatchError
 from clvq.language_model.input_format import InputFormat
 from clvq.language_model.location import locate
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.placement import Placement
 from clvq.language_model.targets import Asked, as_stored
 from clvq.progress import Report, silent
@@ -40,15 +41,17 @@ def source_model(
     place = {**made, "folder": store.provenance["model"].get("folder", made.get("folder"))}
     model = LanguageModel.load(
         locate(place, by) if runtime.model is None else runtime.model,
-        revision=made["revision"] if runtime.model is None else None,
-        device=runtime.device,
-        trust_remote_code=runtime.trust_remote_code,
-        max_length=store.settings["max_length"],
-        next_token=True,
+        ModelOptions(
+            revision=made["revision"] if runtime.model is None else None,
+            device=runtime.device,
+            trust_remote_code=runtime.trust_remote_code,
+            max_length=store.settings["max_length"],
+            next_token=True,
+            randomized=made["fingerprint"].startswith(RANDOMIZED),
+            asked=Asked.of_settings(store.settings),
+            placement=Placement.of_settings(store.settings),
+        ),
         format_of=lambda _tokenizer, _model: InputFormat.from_json(made.get("input_format")),
-        randomized=made["fingerprint"].startswith(RANDOMIZED),
-        asked=Asked.of_settings(store.settings),
-        placement=Placement.of_settings(store.settings),
         progress=progress,
     )
     model.target = as_stored(model.target, store.target)

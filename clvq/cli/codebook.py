@@ -68,9 +68,9 @@ def codebook(
     from clvq.concepts.codebook import codebook as catalogue
 
     views = {"--code": code, "--search": search, "--export": export, "--against": against, "--flow": flow}
+    _refuse_several([name for name, value in views.items() if value is not None], sort, label, limit)
     if rename is not None and code is None:
         raise UsageError("--rename is for one concept: say which with --code.")
-    _refuse_several([name for name, value in views.items() if value is not None], sort, label, limit)
     if search is not None:
         concept_search.compiled(search)
     if export is not None:
@@ -80,22 +80,22 @@ def codebook(
     if names is not None:
         count = book.import_names(names)
         report(Progress("codebook", note=f"Names and notes of {count:,} concepts were read from {names}."))
-    if rename is not None and code is not None:
-        book.rename(code, rename)
     if code is not None:
-        return _one(book, code)
+        return _one(book, code, rename)
     if search is not None:
         return _found(book, search, limit)
     if export is not None:
         return _exported(book, export, overwrite=overwrite)
     if other is not None:
-        show = _against if against is not None else _flow
-        return show(book, catalogue(other, progress=report), limit)
+        compared = _against if against is not None else _flow
+        return compared(book, catalogue(other, progress=report), limit)
     return _all(book, _wanted(book, sort, label), limit)
 
 
-def _one(book: Codebook, code: int) -> Result:
-    """--code: one concept in full."""
+def _one(book: Codebook, code: int, rename: str | None) -> Result:
+    """--code: one concept in full, under a new name where one is given."""
+    if rename is not None:
+        book.rename(code, rename)
     concept = book.concept(code)
     document = _document(book, name=book.name(code), note=book.notes.get(code), concept=concept.as_json())
     return Result(document, codebook_tables.one_concept(book, concept))

@@ -68,11 +68,9 @@ def sweep(
         checked_table(output)
     if not overwrite:
         refuse_other_checkpoints(run, configs, None)
-    extraction = {item.name for item in fields(ExtractConfig)} - {"seed", LAYERS}  # --seed is the trainings'
-    of_extraction = {key: value for key, value in given.items() if key in extraction}
+    of_extraction = _of_extraction(given)
     settings = extraction_settings(run, of_extraction, report, overwrite=False)
-    needed = {layer for config in configs for layer in (config.input_layer, config.output_layer)}
-    settings[LAYERS] = tuple(sorted({*settings.get(LAYERS, ()), *needed}))
+    settings[LAYERS] = tuple(sorted({*settings.get(LAYERS, ()), *_layers(configs)}))
     processes = Processes.current()
     if processes.is_leader:
         clvq.extract(run / ACTIVATIONS_FOLDER, progress=report, **settings)
@@ -102,6 +100,16 @@ def _from_file(path: Path | None) -> dict[str, Any]:
 
 def _of_training(given: dict[str, Any]) -> dict[str, Any]:
     return {item.name: given[item.name] for item in fields(TrainConfig) if item.name in given}
+
+
+def _of_extraction(given: dict[str, Any]) -> dict[str, Any]:
+    names = {item.name for item in fields(ExtractConfig)} - {"seed", LAYERS}  # --seed is the trainings'
+    return {name: value for name, value in given.items() if name in names}
+
+
+def _layers(configs: list[TrainConfig]) -> set[int]:
+    """Return all layers that the trainings read."""
+    return {layer for config in configs for layer in (config.input_layer, config.output_layer)}
 
 
 def _shown(swept: Sweep) -> list[RenderableType]:

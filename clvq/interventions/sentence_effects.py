@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from clvq.activations.store import ActivationStore
 from clvq.concepts.assignments import SplitText
 from clvq.concepts.directions import concept_space
 from clvq.config import FaithfulnessConfig
@@ -109,6 +110,28 @@ def _groups(subjects: Sequence[Subject], model: LanguageModel) -> np.ndarray:
     return _labels(subjects, model)
 
 
+def _refuse_other_sentences(
+    own: Sequence[Subject], before: Sequence[Subject], checkpoint: Checkpoint, first: Checkpoint
+) -> None:
+    """Raise MismatchError where two checkpoints explain other sentences."""
+    if [(one.number, one.part) for one in own] != [(one.number, one.part) for one in before]:
+        raise MismatchError(
+            f"The explanations of {checkpoint.path} and {first.path} are of other sentences. "
+            "Make them alike with `clvq explain --overwrite`, or give a --limit that both have."
+        )
+
+
+def _identity(explained: Explanations, store: ActivationStore, config: FaithfulnessConfig) -> dict[str, Any]:
+    """Return what the effects of a checkpoint are made of."""
+    return {
+        "checkpoint": explained.codebook.checkpoint.fingerprint,
+        "store": store.fingerprint,
+        "explanations": explained.summary.explanations_checksum,
+        "concepts": explained.codebook.summary.concepts_checksum,
+        "settings": config.deciding(),
+    }
+
+
 def sentence_effects(
     explained: Sequence[Explanations],
     text: SplitText,
@@ -128,31 +151,21 @@ def sentence_effects(
     store = checkpoints[0].store()
     model = language_model_of(checkpoints[0], store, Runtime.of_settings(config), progress)
     upper = UpperLayers(model, checkpoints[0].input_layer)
+    reason = lacking(upper.target)
     subjects: list[Subject] = []
     effects: list[Mapping[Change, Effects]] = []
     of_classes: list[Specific] = []
-    reason = lacking(upper.target)
     for found, checkpoint in zip(explained, checkpoints, strict=True):
         if len(checkpoints) > 1:
             progress(Progress("faithfulness", note=f"Editing with the concepts of {checkpoint.path}."))
         own = subjects_of(found, model, config, label)
-        if subjects and [(one.number, one.part) for one in own] != [(one.number, one.part) for one in subjects]:
-            raise MismatchError(
-                f"The explanations of {checkpoint.path} and {checkpoints[0].path} are of other sentences. "
-                "Make them alike with `clvq explain --overwrite`, or give a --limit that both have."
-            )
+        _refuse_other_sentences(own, subjects or own, checkpoint, checkpoints[0])
         subjects = own
         space = concept_space(checkpoint, device=model.device, progress=progress)
         plan = plan_of(config, subjects, found.codebook, space, _class_count(model))
-        identity = {
-            "checkpoint": checkpoint.fingerprint,
-            "store": store.fingerprint,
-            "explanations": found.summary.explanations_checksum,
-            "concepts": found.codebook.summary.concepts_checksum,
-            "settings": config.deciding(),
-        }
         interventions = interventions_of(store, upper, space, config)
         with locked(checkpoint.path):
+            identity = _identity(found, store, config)
             record = Record.at(checkpoint.path, identity, plan.changes(), len(subjects), overwrite=overwrite)
             interventions.effects(subjects, plan, record, progress)
         effects.append(record.effects())

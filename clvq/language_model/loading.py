@@ -30,7 +30,7 @@ from transformers.utils import logging as transformers_logging
 from clvq.artifacts import files_checksum
 from clvq.errors import ClvqError
 from clvq.language_model.advice import advice
-from clvq.language_model.placement import USUAL, Placement
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.special_tokens import special_ids
 
 MASKED = "ForMaskedLM"
@@ -44,10 +44,10 @@ class LoadedFiles(NamedTuple):
     """With its classification head, with a head for the next token or for masks where that was asked for, or the base
     model alone; on the device asked for."""
     tokenizer: Any
-    commit: str | None
+    commit: str | None = None
     """The hub's commit; None for a local folder."""
-    fingerprint: str
-    no_head_reason: str | None
+    fingerprint: str = ""
+    no_head_reason: str | None = None
     """Why `model` has no classification head; None where it has one."""
 
 
@@ -63,31 +63,20 @@ def explained(name: str) -> Iterator[None]:
         raise ClvqError(advice(error, name)) from error
 
 
-def load_files(
-    name: str,
-    revision: str | None,
-    device: torch.device,
-    trust_remote_code: bool,
-    next_token: bool = False,
-    masks: bool = False,
-    placement: Placement = USUAL,
-) -> LoadedFiles:
-    """Load the model in the local folder or of the hub id `name`; call it inside `explained`.
-
-    With `next_token` a causal language model keeps the head that predicts its next token, with `masks` a masked one
-    that which predicts what is masked.
-    """
-    weights = placement.options(device)
+def load_files(name: str, revision: str | None, device: torch.device, options: ModelOptions) -> LoadedFiles:
+    """Load the model in the local folder or of the hub id `name`; call it inside `explained`."""
+    weights = options.placement.options(device)
     local = _check_folder(Path(name)) if Path(name).exists() else None
     # One snapshot for every file, even if the branch moves between two downloads.
     commit = None if local else _commit(name, revision)
-    options = {"revision": commit, "trust_remote_code": trust_remote_code}
-    config = AutoConfig.from_pretrained(name, **options)
+    source = {"revision": commit, "trust_remote_code": options.trust_remote_code}
+    config = AutoConfig.from_pretrained(name, **source)
     _refuse_two_stacks(config, name)
     _drop_unusable(config)
-    tokenizer = AutoTokenizer.from_pretrained(name, config=config, **options)
+    tokenizer = AutoTokenizer.from_pretrained(name, config=config, **source)
     _check_tokenizer(tokenizer, name)
-    loaded, no_head_reason = _load_weights(name, config, {**weights, **options}, next_token, masks)
+    auto = _auto_class(config, options)
+    loaded, no_head_reason = _load_weights(name, config, auto, {**weights, **source})
     return LoadedFiles(
         loaded if "device_map" in weights else loaded.to(device),
         tokenizer,
@@ -125,29 +114,23 @@ def _drop_unusable(config: Any) -> None:
             part._attn_implementation = None  # what transformers thinks best
 
 
-def _auto_class(config: Any, next_token: bool, masks: bool) -> Any:
+def _auto_class(config: Any, options: ModelOptions) -> Any:
     """The class of transformers that loads the model with the head that is wanted, where its files have one."""
     architecture = _architecture(config)
     if architecture.endswith("ForTokenClassification"):
         return AutoModelForTokenClassification
     if architecture.endswith("ForSequenceClassification"):
         return AutoModelForSequenceClassification
-    if next_token and architecture.endswith(("ForCausalLM", "LMHeadModel")):
+    if options.keeps_token_head and architecture.endswith(("ForCausalLM", "LMHeadModel")):
         return AutoModelForCausalLM
-    if masks and architecture.endswith(MASKED):
+    if options.keeps_mask_head and architecture.endswith(MASKED):
         return AutoModelForMaskedLM
     return AutoModelForTextEncoding if _is_text_encoder(config) else AutoModel
 
 
-def _load_weights(
-    name: str, config: Any, options: dict[str, Any], next_token: bool, masks: bool
-) -> tuple[Any, str | None]:
-    """The model with its classification head and None, or the base model and why there is no head.
-
-    With `next_token` a causal language model comes with its head for the next token instead of as the base model, with
-    `masks` a masked one with its own.
-    """
-    auto: Any = _auto_class(config, next_token, masks)
+def _load_weights(name: str, config: Any, auto: Any, options: dict[str, Any]) -> tuple[Any, str | None]:
+    """The model that the class `auto` loads with its classification head, or with the head for tokens that the class
+    has; or the base model and why there is no head."""
     model, info = auto.from_pretrained(name, config=config, use_safetensors=True, output_loading_info=True, **options)
     base = model.base_model
     prefix = f"{model.base_model_prefix}." if base is not model else ""

@@ -23,8 +23,9 @@ from clvq.language_model.forward import BatchResult, run_together
 from clvq.language_model.head import Head
 from clvq.language_model.head_targets import head_target
 from clvq.language_model.input_format import InputFormat
-from clvq.language_model.loading import MASKED, explained, load_files, split_revision
-from clvq.language_model.placement import USUAL, Placement, device_of
+from clvq.language_model.loading import MASKED, LoadedFiles, explained, load_files, split_revision
+from clvq.language_model.options import USUAL_OPTIONS, ModelOptions
+from clvq.language_model.placement import device_of
 from clvq.language_model.randomized import randomize
 from clvq.language_model.sites import Site, find_sites, is_causal, length_limit
 from clvq.language_model.special_tokens import special_ids
@@ -39,22 +40,16 @@ class LanguageModel:
 
     def __init__(
         self,
-        model: Any,
-        tokenizer: Any,
+        files: LoadedFiles,
         *,
         model_id: str,
-        revision: str | None = None,
-        fingerprint: str = "",
-        no_head_reason: str | None = None,
         max_length: int | None = None,
         asked: Asked = NOTHING,
         input_format: InputFormat | None = None,
     ) -> None:
-        """`model` with its classification head; or, and why in `no_head_reason`, the base model alone or with its
-        head for the next token, of which `asked` is asked."""
+        """The model of `files`, of which `asked` is asked where its head predicts tokens."""
+        model, tokenizer, self.revision, self.fingerprint, no_head_reason = files
         self.model_id = model_id
-        self.revision = revision
-        self.fingerprint = fingerprint
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.base = model.base_model
@@ -77,27 +72,29 @@ class LanguageModel:
         special = special_ids(tokenizer)
         ordinary = [number for number in range(self.tensors.vocabulary_size) if number not in special]
         self._look_inside(ordinary[:5])
+        self.num_layers = len(self.sites) - 1
         self.target = self._target_of(asked)
         """What is asked of the model; None where it has no head that answers."""
-        self.num_layers = len(self.sites) - 1
+        self._take_texts(max_length, input_format or InputFormat())
+        self.sharing = Sharing.ANY
+        """Which sentences may share a forward, found by a trial."""
+        self.sharing = try_sharing(self._trial_values, ordinary, self.max_length)
+
+    def _take_texts(self, max_length: int | None, input_format: InputFormat) -> None:
+        """Set how texts become tokens: in which format, and how long they may be."""
         continuations = ALONE if self.target is None else self.target.continuations
         # What stands behind a text when the model is asked has to fit too.
-        self.max_length = length_limit(self.base, tokenizer, max_length) - longest(continuations)
-        self.input_format = input_format or InputFormat()
-        """What stands around the texts that `tokenize` takes."""
+        self.max_length = length_limit(self.base, self.tokenizer, max_length) - longest(continuations)
         has_mask = self.target is not None and self.target.reads_mask
-        if has_mask:
-            self.input_format = self.input_format.with_mask(tokenizer, model_id)
+        self.input_format = input_format.with_mask(self.tokenizer, self.model_id) if has_mask else input_format
+        """What stands around the texts that `tokenize` takes."""
         self._word_tokenizer = WordTokenizer(
-            tokenizer,
+            self.tokenizer,
             max_length=self.max_length,
             is_decoder=self.is_decoder,
             input_format=self.input_format,
             has_mask=has_mask,
         )
-        self.sharing = Sharing.ANY
-        """Which sentences may share a forward, found by a trial."""
-        self.sharing = try_sharing(self._trial_values, ordinary, self.max_length)
 
     @torch.inference_mode()
     def _look_inside(self, probe: list[int]) -> None:
@@ -111,52 +108,30 @@ class LanguageModel:
     def load(
         cls,
         model: str,
+        options: ModelOptions = USUAL_OPTIONS,
         *,
-        revision: str | None = None,
-        device: str | None = None,
-        trust_remote_code: bool = False,
-        max_length: int | None = None,
-        next_token: bool = False,
-        randomized: bool = False,
-        asked: Asked = NOTHING,
-        placement: Placement = USUAL,
         format_of: Callable[[Any, str], InputFormat] | None = None,
         progress: Report = silent,
     ) -> LanguageModel:
         """Load `model`: a local folder, `user/name`, or `user/name@revision`.
 
-        Weights come from safetensors only: in 32 bits, on CUDA in the checkpoint's own type. `device` None is
-        CUDA where there is one, else the CPU; `placement` asks for another type, fewer bits or several devices.
-        `max_length` counts tokens, special ones included; it may go beyond what the tokenizer says, not beyond what the
-        model takes. With `next_token` a causal language model keeps the head that predicts its next token; hidden
-        states and fingerprint are the same without. So it does where something is `asked` of that head, and so does a
-        masked language model that is asked for label words. With
-        `randomized` the values of each weight are in a random order, and the fingerprint says so. `format_of` says what
-        stands around texts, from the tokenizer and the model's name; None: nothing. `progress` is told where not all
-        sentences may share a batch.
+            LanguageModel.load("user/name", ModelOptions(device="cpu"))
+
+        Weights come from safetensors only: in 32 bits, on CUDA in the checkpoint's own type, unless the placement says
+        otherwise. `format_of` says what stands around texts, from the tokenizer and the model's name; None: nothing.
+        `progress` is told where not all sentences may share a batch.
         """
-        name, revision = split_revision(model, revision)
+        name, revision = split_revision(model, options.revision)
         with explained(name):
-            files = load_files(
-                name,
-                revision,
-                pick_device(device),
-                trust_remote_code,
-                next_token=next_token or bool(asked),
-                masks=bool(asked.label_words),
-                placement=placement,
-            )
-            if randomized:
+            files = load_files(name, revision, pick_device(options.device), options)
+            if options.randomized:
                 randomize(files.model)
+                files = files._replace(fingerprint=f"{RANDOMIZED}{files.fingerprint}")
             loaded = cls(
-                files.model,
-                files.tokenizer,
+                files,
                 model_id=name,
-                revision=files.commit,
-                fingerprint=f"{RANDOMIZED}{files.fingerprint}" if randomized else files.fingerprint,
-                no_head_reason=files.no_head_reason,
-                max_length=max_length,
-                asked=asked,
+                max_length=options.max_length,
+                asked=options.asked,
                 input_format=None if format_of is None else format_of(files.tokenizer, name),
             )
             loaded._refuse_long_prompt()

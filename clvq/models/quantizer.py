@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 ROWS_AT_ONCE = 16384
 """Distances are computed for so many rows at a time, to bound memory at ROWS_AT_ONCE x K."""
+SMOOTHING = 1e-5
+"""Rows that Laplace smoothing adds to each code where a sum of rows is divided by their number."""
 
 
 class Quantized(NamedTuple):
@@ -58,7 +60,6 @@ class VectorQuantizer(nn.Module):
         temperature: float = 1.0,
         temperature_unit: str = "gap",
         ema_decay: float = 0.99,
-        smoothing: float = 1e-5,
         has_metric: bool = False,
     ) -> None:
         super().__init__()
@@ -66,7 +67,6 @@ class VectorQuantizer(nn.Module):
         self.temperature = temperature
         self.temperature_unit = temperature_unit
         self.ema_decay = ema_decay
-        self.smoothing = smoothing
         self.register_buffer("codebook", torch.zeros(codebook_size, width))
         self.register_buffer("ema_count", torch.zeros(codebook_size))
         self.register_buffer("ema_sum", torch.zeros(codebook_size, width))
@@ -149,7 +149,7 @@ class VectorQuantizer(nn.Module):
             reduce(total)
         ema_count = self.ema_count.lerp(count, 1 - self.ema_decay)
         ema_sum = self.ema_sum.lerp(total, 1 - self.ema_decay)
-        smoothed = (ema_count + self.smoothing) / (ema_count.sum() + len(count) * self.smoothing) * ema_count.sum()
+        smoothed = (ema_count + SMOOTHING) / (ema_count.sum() + len(count) * SMOOTHING) * ema_count.sum()
         used = count > 0
         # A code without rows keeps its exact place: its two sums decay alike, and smoothing would pull it to 0.
         codes = torch.where(used[:, None], ema_sum / smoothed[:, None], self.codebook)

@@ -270,8 +270,8 @@ class TrainingLoop(ABC, Generic[Model]):
         if not self.processes.is_leader:
             return
         if self.plateau is not None:
-            plain = int | float | str | bool | list
-            values = {key: value for key, value in self.plateau.state_dict().items() if isinstance(value, plain)}
+            kept, plain = self.plateau.state_dict(), int | float | str | bool | list
+            values = {key: value for key, value in kept.items() if isinstance(value, plain)}
             self.position.plateau = values | {"lr": self.optimizer.param_groups[0]["lr"]}
         save_state(self.folder, self.identity, self.position, self._recent, self.model, self.optimizer, self._kept())
         if self.tracking is not None:
@@ -291,9 +291,8 @@ class TrainingLoop(ABC, Generic[Model]):
         self.processes.wait()  # everyone has read the state before the leader goes on and writes the next
         if self.processes.is_leader:
             cut_back(self.metrics_path, self.position.step, self.position.epoch, self.position.seconds)
-        self.job.progress(
-            Progress(self.job.stage, note=f"Continuing after step {self.position.step} of {self.total_steps}.")
-        )
+        note = f"Continuing after step {self.position.step} of {self.total_steps}."
+        self.job.progress(Progress(self.job.stage, note=note))
         return True
 
 

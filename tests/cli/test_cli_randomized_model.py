@@ -11,6 +11,7 @@ from running import SMALL, Clvq
 
 import clvq as package
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 
 PAIR = ("--input-layer", 1, "--output-layer", 2, "--epochs", 1, *SMALL)
 QUICK = ("--draws", 1, "--limit", 4, "--at", "salient", "--edit", "removal")
@@ -19,7 +20,9 @@ QUICK = ("--draws", 1, "--limit", 4, "--at", "salient", "--edit", "removal")
 @pytest.fixture(scope="module")
 def models(bert: Path) -> tuple[LanguageModel, LanguageModel]:
     """(the model, the same with its weights randomised)."""
-    return LanguageModel.load(str(bert), device="cpu"), LanguageModel.load(str(bert), device="cpu", randomized=True)
+    return LanguageModel.load(str(bert), ModelOptions(device="cpu")), LanguageModel.load(
+        str(bert), ModelOptions(device="cpu", randomized=True)
+    )
 
 
 def test_each_tensor_keeps_its_values_and_loses_their_order(models: tuple[LanguageModel, LanguageModel]) -> None:
@@ -33,13 +36,15 @@ def test_each_tensor_keeps_its_values_and_loses_their_order(models: tuple[Langua
 
 
 def test_two_loads_are_the_same_and_shared_weights_stay_shared(model_folder, bert: Path) -> None:  # type: ignore[no-untyped-def]
-    first, second = (LanguageModel.load(str(bert), device="cpu", randomized=True) for _ in range(2))
+    first, second = (LanguageModel.load(str(bert), ModelOptions(device="cpu", randomized=True)) for _ in range(2))
     for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):
         assert torch.equal(one, other)
-    assert first.fingerprint == second.fingerprint != LanguageModel.load(str(bert), device="cpu").fingerprint
+    assert (
+        first.fingerprint == second.fingerprint != LanguageModel.load(str(bert), ModelOptions(device="cpu")).fingerprint
+    )
     folder = str(model_folder("gpt2"))
-    base = LanguageModel.load(folder, device="cpu", randomized=True).base
-    with_head = LanguageModel.load(folder, device="cpu", randomized=True, next_token=True)
+    base = LanguageModel.load(folder, ModelOptions(device="cpu", randomized=True)).base
+    with_head = LanguageModel.load(folder, ModelOptions(device="cpu", randomized=True, next_token=True))
     for one, other in zip(base.parameters(), with_head.base.parameters(), strict=True):
         assert torch.equal(one, other)
 
@@ -68,7 +73,7 @@ def test_every_command_takes_it(clvq: Clvq, bert: Path, corpus: Path, tmp_path: 
     later = clvq("extract", "--layers", 3, "--run", control, "--json")
     assert later.code == 0, later.err
     states = next(package.ActivationStore(control / "activations").rows("train", 3).shards())[1]
-    model = LanguageModel.load(str(bert), device="cpu", randomized=True)
+    model = LanguageModel.load(str(bert), ModelOptions(device="cpu", randomized=True))
     text = next(package.ActivationStore(control / "activations").sentences("train")).text
     naive = model.run(model.tokenize([text]), [3]).hidden[3]
     torch.testing.assert_close(torch.as_tensor(states[: len(naive)]).float(), naive, atol=1e-4, rtol=1e-3)

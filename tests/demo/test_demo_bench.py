@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 import clvq
@@ -21,10 +19,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> BenchResults:
             run / "activations", path=run / method, input_layer=1, output_layer=8, epochs=1, codebook_size=200,
             decoder_layers=1, feed_forward=128, method=method,
         )  # fmt: skip
-    started = time.monotonic()
-    found = clvq.bench([run / "kmeans", run / "random"]).results
-    assert time.monotonic() - started < 180
-    return found
+    return clvq.bench([run / "kmeans", run / "random"]).results
 
 
 def value(results: BenchResults, method: str, measure: str, part: str = "all", k: int | None = None) -> float:

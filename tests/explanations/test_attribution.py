@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from clvq.errors import ClvqError
 from clvq.explanations.attribution import Attribution, IntegratedAttribution
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.upper_layers import Inputs, UpperLayers
 
 Load = Callable[[str], LanguageModel]
@@ -93,7 +94,7 @@ def test_gradients_reach_the_states_and_stop_at_padding(language_model: Load) ->
 
 def test_a_block_that_cannot_be_passed_over_runs(tmp_path: Path) -> None:
     """An upper block that also reads what a lower one made: passing that one over would change the logits."""
-    model = LanguageModel.load(str(tiny_models.tiny_bert(tmp_path, layers=3)), device="cpu")
+    model = LanguageModel.load(str(tiny_models.tiny_bert(tmp_path, layers=3)), ModelOptions(device="cpu"))
     seen: list[torch.Tensor] = []
     model.locate(1).module.intermediate.register_forward_hook(lambda _m, _a, output: seen.append(output))
     model.locate(3).module.register_forward_hook(lambda _m, _a, output: output + seen.pop().mean())
@@ -183,8 +184,8 @@ def test_steps_are_doubled_until_the_attributions_add_up(baseline: str, language
 @pytest.mark.parametrize("name", tiny_models.DECODERS)
 def test_a_causal_language_model_explains_its_next_token(name: str, tmp_path: Path) -> None:
     folder = tiny_models.with_next_token(tiny_models.BUILDERS[name](tmp_path))
-    model = LanguageModel.load(str(folder), device="cpu", next_token=True)
-    base = LanguageModel.load(str(folder), device="cpu")
+    model = LanguageModel.load(str(folder), ModelOptions(device="cpu", next_token=True))
+    base = LanguageModel.load(str(folder), ModelOptions(device="cpu"))
     assert (model.predicts_next_token, base.predicts_next_token) == (True, False)
     assert model.fingerprint == base.fingerprint
     sentences = model.tokenize(TEXTS)
@@ -208,7 +209,7 @@ def test_a_model_without_a_head_says_why(kind: str, tmp_path: Path) -> None:
     folder = tiny_models.tiny_bert(tmp_path, layers=1, head=False)
     if kind == "bidirectional":
         tiny_models.with_next_token(folder)
-    model = LanguageModel.load(str(folder), device="cpu", next_token=True)
+    model = LanguageModel.load(str(folder), ModelOptions(device="cpu", next_token=True))
     with pytest.raises(ClvqError, match=r"predicts nothing that could be explained: its files hold Bert\w+, which has"):
         UpperLayers(model, 1)
 

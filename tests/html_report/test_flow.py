@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -61,7 +62,7 @@ def test_links_are_those_of_the_words(run: Path, visit: Callable[..., Any]) -> N
     go(page, f"#concept-{first}")
     panel = page.locator(f"#concept-{first} .concept")
     best = next(arrow for arrow in result.arrows if arrow.code == first)
-    assert f"{best.other} {other.name(best.other)} {100 * best.share:.0f}% of its words" in " ".join(
+    assert f"{best.other} {other.name(best.other)} {math.floor(100 * best.share + 0.5)}% of its words" in " ".join(
         panel.inner_text().split()
     )
     panel.get_by_text("Its links").click()

@@ -20,6 +20,7 @@ from clvq.errors import ClvqError
 from clvq.interventions.splice import splice
 from clvq.interventions.splicer import reconstruct, reconstruct_as_read
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.rows import FIRST, row_layout
 from clvq.models.clvq_vae import ClvqVae
 from clvq.training.checkpoint import Checkpoint
@@ -46,7 +47,7 @@ def naively(checkpoint: Checkpoint, folder: Path) -> dict[str, list[float]]:
     """Figures at each token, without padding: rows made of those before them, states exchanged by a hook of our own."""
     plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    language_model = LanguageModel.load(str(folder), device="cpu", next_token=True)
+    language_model = LanguageModel.load(str(folder), ModelOptions(device="cpu", next_token=True))
     store, model, layer = checkpoint.store(), checkpoint.load(), checkpoint.settings.target_layer
     rows = torch.cat([shard for _, shard in store.rows("train", layer).shards()])
     mean = rows[torch.from_numpy(~store.sinks("train", (checkpoint.input_layer, layer)))].mean(dim=0)

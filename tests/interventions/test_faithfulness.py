@@ -21,6 +21,7 @@ from clvq.interventions.intervals import paired_intervals
 from clvq.interventions.places import SENTENCE_ROW, Place, Subject
 from clvq.interventions.selectivity import table
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.upper_layers import UpperLayers
 
 Load = Callable[[str], LanguageModel]
@@ -177,7 +178,7 @@ class OnAxis(Planted):
 
 def test_removing_the_planted_concept_flips_what_it_must_and_no_control_does(tmp_path: Path) -> None:
     """The head sees the sign of coordinate 0 of the last token, and nothing else. At the mean it is just above 0."""
-    model = LanguageModel.load(str(tiny_models.tiny_gpt2(tmp_path)), device="cpu")
+    model = LanguageModel.load(str(tiny_models.tiny_gpt2(tmp_path)), ModelOptions(device="cpu"))
     with torch.no_grad():
         model.model.score.weight.zero_()[0, 0] = 1.0
     texts = [f"{text} {word}" for text in TEXTS for word in ("good", "boring", "slow", "truly", "film", "very")]

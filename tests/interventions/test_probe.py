@@ -24,6 +24,7 @@ from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.records import Explanation
 from clvq.interventions.probe import CONTROLS, probe, published_probe
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.rows import SENTENCE
 from clvq.training.checkpoint import Checkpoint
 from clvq.training.rows import split_by_text
@@ -37,7 +38,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory, model_folder: Any) -> tupl
     """(a checkpoint, explained; the mean and the direction that decide the label of a sentence row)."""
     run = tmp_path_factory.mktemp("probed") / "run"
     run.mkdir()
-    model = LanguageModel.load(str(model_folder("bert")), device="cpu")
+    model = LanguageModel.load(str(model_folder("bert")), ModelOptions(device="cpu"))
     rows = torch.stack([model.run([sentence], [LAYER]).hidden[LAYER][0] for sentence in model.tokenize(TEXTS)])
     # Of the main directions, the one whose two sides differ least in whatever else is in the rows.
     parts = (rows - rows.mean(dim=0)) @ (directions := torch.linalg.svd(rows - rows.mean(dim=0)).Vh[:8]).T

@@ -20,6 +20,7 @@ from clvq.device import Runtime
 from clvq.errors import ClvqError
 from clvq.interventions.splice import splice
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.rows import WORD, row_layout
 from clvq.models.clvq_vae import ClvqVae
 from clvq.training.checkpoint import Checkpoint
@@ -87,7 +88,7 @@ def naively(checkpoint: Checkpoint, folder: Path, pooling: str) -> dict[str, lis
     """Figures sentence by sentence, without padding, with states exchanged by a hook of our own."""
     plain = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    language_model = LanguageModel.load(str(folder), device="cpu")
+    language_model = LanguageModel.load(str(folder), ModelOptions(device="cpu"))
     store, vae = checkpoint.store(), checkpoint.load()
     rows = torch.cat([shard for _, shard in store.rows("train", checkpoint.output_layer).shards()])
     flags = torch.from_numpy(store.flags("train").astype(int))

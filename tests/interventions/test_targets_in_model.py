@@ -27,6 +27,7 @@ from clvq.interventions.places import Place, Subject
 from clvq.language_model.head_targets import TagTarget
 from clvq.language_model.input_format import InputFormat
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.targets import Asked
 from clvq.language_model.upper_layers import UpperLayers
 
@@ -43,7 +44,7 @@ def hand_made(path: Path, kind: str) -> LanguageModel:
         folder = tiny_models.with_next_token(tiny_models.tiny_gpt2(path, layers=2))
         model, asked = AutoModelForCausalLM.from_pretrained(folder), Asked(" not", " very")
         head = torch.zeros_like(model.lm_head.weight)
-        known = LanguageModel.load(str(folder), device="cpu", asked=asked)
+        known = LanguageModel.load(str(folder), ModelOptions(device="cpu", asked=asked))
         head[known.target.token_number, 0] = GAIN  # type: ignore[union-attr]
         model.config.tie_word_embeddings = False
         model.lm_head.weight = torch.nn.Parameter(head)
@@ -57,7 +58,7 @@ def hand_made(path: Path, kind: str) -> LanguageModel:
         if kind == "label":
             model.config.problem_type = "multi_label_classification"
     model.save_pretrained(folder)
-    return LanguageModel.load(str(folder), device="cpu", asked=asked)
+    return LanguageModel.load(str(folder), ModelOptions(device="cpu", asked=asked))
 
 
 def removal(model: LanguageModel, unit: float | None, mean: torch.Tensor) -> tuple[list[Subject], Effects]:
@@ -115,7 +116,7 @@ def test_only_the_word_that_is_edited_has_another_tag(tmp_path: Path) -> None:
     made.classifier.weight = torch.nn.Parameter(reads)
     made.classifier.bias = torch.nn.Parameter(torch.tensor([0.1, 0.0, -0.1]))
     made.save_pretrained(folder)
-    model = LanguageModel.load(str(folder), device="cpu")
+    model = LanguageModel.load(str(folder), ModelOptions(device="cpu"))
     assert isinstance(model.target, TagTarget)
     upper = UpperLayers(model, model.num_layers)
     axes = torch.zeros(3, WIDTH)
@@ -148,9 +149,10 @@ def test_without_the_direction_the_head_reads_the_rest_of_the_mask(tmp_path: Pat
     folder = tiny_models.with_masks(tiny_models.tiny_bert(tmp_path, layers=2))
     words, config = {"no": " not", "yes": " very"}, ExtractConfig(prompt="{text} It was <mask>.")
     model = LanguageModel.load(
-        str(folder), device="cpu", asked=Asked(label_words=tuple(words.items())),
+        str(folder),
+        ModelOptions(device="cpu", asked=Asked(label_words=tuple(words.items()))),
         format_of=lambda tokenizer, name: InputFormat.of(config, tokenizer, name),
-    )  # fmt: skip
+    )
     mean = torch.full((WIDTH,), 2.0)
     subjects, found = removal(model, None, mean)
     made = AutoModelForMaskedLM.from_pretrained(folder).eval()
@@ -179,13 +181,13 @@ def explained(kind: str, path: Path) -> LanguageModel:
         folder = tiny_models.with_next_token(tiny_models.tiny_llama(path, layers=3))
         words = (("no", " not"), ("yes", " very"))
         asked = Asked(" not", " very") if kind == "token" else Asked(label_words=words)
-        return LanguageModel.load(str(folder), device="cpu", asked=asked)
+        return LanguageModel.load(str(folder), ModelOptions(device="cpu", asked=asked))
     if kind == "tag":
         folder = tiny_models.with_tags(tiny_models.tiny_bert(path, layers=3), ("O", "B", "I"))
-        return LanguageModel.load(str(folder), device="cpu")
+        return LanguageModel.load(str(folder), ModelOptions(device="cpu"))
     labels: dict[str, Any] = {"label": {"labels": 3, "problem_type": "multi_label_classification"}}
     folder = tiny_models.tiny_bert(path, layers=3, **labels.get(kind, {"labels": 1}))
-    return LanguageModel.load(str(folder), device="cpu")
+    return LanguageModel.load(str(folder), ModelOptions(device="cpu"))
 
 
 @pytest.mark.parametrize("kind", ["score", "label", "tag", "token", "label word"])

@@ -22,7 +22,9 @@ from clvq.activations.store import ActivationStore
 from clvq.errors import ClvqError
 from clvq.explanations.attribution import IntegratedAttribution
 from clvq.language_model.batching import Sharing
+from clvq.language_model.loading import LoadedFiles
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Progress
@@ -85,7 +87,7 @@ def test_a_trial_finds_the_models_that_read_padding(name: str, language_model: L
     expected = Sharing.EQUAL if name in tiny_models.PADDING_READERS else Sharing.ANY
     assert language_model(name).sharing is expected
     notes: list[Progress] = []
-    LanguageModel.load(str(model_folder(name)), device="cpu", progress=notes.append)
+    LanguageModel.load(str(model_folder(name)), ModelOptions(device="cpu"), progress=notes.append)
     assert ["does not ignore padding" in str(note.note) for note in notes] == [True] * (expected is Sharing.EQUAL)
 
 
@@ -108,7 +110,7 @@ def with_change(folder: Path, change: Callable[[Any], None]) -> LanguageModel:
     """The model of a folder, changed before it is tried."""
     plain = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     change(plain)
-    return LanguageModel(plain, AutoTokenizer.from_pretrained(folder), model_id="changed")
+    return LanguageModel(LoadedFiles(plain, AutoTokenizer.from_pretrained(folder)), model_id="changed")
 
 
 def test_a_head_that_reads_padding_is_found_too(model_folder: Folder) -> None:
@@ -136,7 +138,7 @@ def test_where_even_equal_lengths_differ_sentences_go_one_by_one(model_folder: F
 
 def test_the_trial_needs_no_more_tokens_than_the_model_takes(model_folder: Folder) -> None:
     for length in (3, 5):
-        model = LanguageModel.load(str(model_folder("fnet")), device="cpu", max_length=length)
+        model = LanguageModel.load(str(model_folder("fnet")), ModelOptions(device="cpu", max_length=length))
         assert model.sharing is Sharing.EQUAL
 
 
@@ -185,7 +187,7 @@ def test_a_padding_id_that_the_embeddings_lack(name: str, in_config: bool, tmp_p
         settings_of_model = json.loads((folder / "config.json").read_text())
         settings_of_model["pad_token_id"] = tokenizer.pad_token_id
         (folder / "config.json").write_text(json.dumps(settings_of_model))
-    model = LanguageModel.load(str(folder), device="cpu")
+    model = LanguageModel.load(str(folder), ModelOptions(device="cpu"))
     assert model.tensors.filler_ids[0] == tokenizer.eos_token_id
     sentences = model.tokenize(["The film wasn't good!", "slow", "My uncle's script felt slow"])
     result = model.run(sentences, [1], predict=True)

@@ -21,6 +21,7 @@ from clvq.errors import ClvqError
 from clvq.explanations.attribution import IntegratedAttribution
 from clvq.language_model.input_format import InputFormat
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.rows import PROMPT, SENTENCE, row_layout
 from clvq.language_model.targets import Asked
 from clvq.language_model.upper_layers import UpperLayers
@@ -58,8 +59,7 @@ def loaded(
     config = ExtractConfig(model=str(folder), prompt=prompt, **settings)
     return LanguageModel.load(
         str(folder),
-        device="cpu",
-        asked=Asked(label_words=tuple(words.items())),
+        ModelOptions(device="cpu", asked=Asked(label_words=tuple(words.items()))),
         format_of=lambda tokenizer, name: InputFormat.of(config, tokenizer, name),
     )
 
@@ -189,9 +189,9 @@ def test_what_cannot_be_asked_at_a_mask(
 
 def test_one_token_is_not_asked_of_a_masked_model(folder: Folder) -> None:
     with pytest.raises(ClvqError, match="gives no next token"):
-        LanguageModel.load(str(folder("bert")), device="cpu", asked=Asked(token=" very"))
+        LanguageModel.load(str(folder("bert")), ModelOptions(device="cpu", asked=Asked(token=" very")))
 
 
 def test_without_label_words_a_masked_model_predicts_nothing(folder: Folder) -> None:
-    model = LanguageModel.load(str(folder("bert")), device="cpu", next_token=True)
+    model = LanguageModel.load(str(folder("bert")), ModelOptions(device="cpu", next_token=True))
     assert model.target is None and model.model is model.base

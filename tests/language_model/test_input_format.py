@@ -20,7 +20,9 @@ from clvq.config import ExtractConfig
 from clvq.corpus.parts import SEPARATOR, join_parts
 from clvq.errors import ClvqError
 from clvq.language_model.input_format import InputFormat
+from clvq.language_model.loading import LoadedFiles
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.rows import PROMPT, SENTENCE, WORD, row_layout
 from clvq.language_model.words import find_words
 
@@ -46,7 +48,7 @@ def loaded(folder: Path, side: str = "right", truncation_side: str = "right", **
     tokenizer.padding_side, tokenizer.truncation_side = side, truncation_side
     model = AutoModel.from_pretrained(folder)
     return LanguageModel(
-        model, tokenizer, model_id=str(folder), input_format=InputFormat.of(config, tokenizer, folder.name)
+        LoadedFiles(model, tokenizer), model_id=str(folder), input_format=InputFormat.of(config, tokenizer, folder.name)
     )
 
 
@@ -229,7 +231,7 @@ def test_a_prompt_that_leaves_no_room(model_folder: Folder) -> None:
     with pytest.raises(ClvqError, match=r"The prompt alone has \d+ tokens, and .* takes 64: nothing is left"):
         LanguageModel.load(
             str(model_folder("llama")),
-            device="cpu",
+            ModelOptions(device="cpu"),
             format_of=lambda tokenizer, name: InputFormat.of(ExtractConfig(prompt=prompt), tokenizer, name),
         )
 

@@ -18,6 +18,7 @@ from clvq.explanations.attribution import IntegratedAttribution
 from clvq.language_model.continuations import continuations_of
 from clvq.language_model.input_format import InputFormat
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.targets import Asked
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.language_model.word_targets import LabelWordTarget
@@ -53,8 +54,7 @@ def loaded(folder: Path, words: dict[str, str], prompt: str | None = PROMPT) -> 
     config = ExtractConfig(model=str(folder), prompt=prompt)
     return LanguageModel.load(
         str(folder),
-        device="cpu",
-        asked=Asked(label_words=tuple(words.items())),
+        ModelOptions(device="cpu", asked=Asked(label_words=tuple(words.items()))),
         format_of=lambda tokenizer, name: InputFormat.of(config, tokenizer, name),
     )
 

@@ -26,7 +26,9 @@ from torch import Tensor
 from transformers import AlbertConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer, T5Config
 
 from clvq.errors import ClvqError
+from clvq.language_model.loading import LoadedFiles
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.rows import FIRST, SENTENCE, WORD, row_layout
 from clvq.language_model.sites import find_sites
 from clvq.language_model.words import find_words
@@ -174,7 +176,7 @@ def test_the_tokenizers_side_of_padding_changes_nothing(
 ) -> None:
     model, tokenizer = plain(model_folder(name))
     tokenizer.padding_side = side
-    ours = LanguageModel(model, tokenizer, model_id=name)
+    ours = LanguageModel(LoadedFiles(model, tokenizer), model_id=name)
     reference = language_model(name)
     layers = [0, ours.num_layers]
     result = ours.run(ours.tokenize(TEXTS), layers, predict=True)
@@ -192,7 +194,7 @@ def test_a_tokenizer_that_truncates_on_the_left_keeps_the_last_words(
 ) -> None:
     model, tokenizer = plain(model_folder(name))
     tokenizer.truncation_side = "left"
-    ours = LanguageModel(model, tokenizer, model_id=name)
+    ours = LanguageModel(LoadedFiles(model, tokenizer), model_id=name)
     for text in ("good " * 300 + "unbelievably lifeless directors", TEXTS[14] * 3, "unbreakable" * 40, "short"):
         (sentence,) = ours.tokenize([text], unit)
         assert sentence.input_ids == tokenizer(text, truncation=True, max_length=64)["input_ids"]
@@ -302,7 +304,7 @@ def test_blocks_above_the_highest_layer_do_not_run(name: str, highest: int, lang
 def test_a_layer_between_two_blocks_is_found(tmp_path: Path) -> None:
     """DeBERTa v2 may have a convolution after its first block, which hidden_states[1] includes."""
     folder = tiny_models.tiny_deberta(tmp_path, conv_kernel_size=3, conv_act="gelu")
-    ours = LanguageModel.load(str(folder), device="cpu")
+    ours = LanguageModel.load(str(folder), ModelOptions(device="cpu"))
     assert ours.locate(1).side == "input"
     assert_as_naive(ours, *plain(folder), TEXTS, "last")
 
@@ -333,7 +335,7 @@ def test_a_module_that_runs_twice_is_no_place_of_a_layer() -> None:
 def test_a_decoders_prediction_is_that_of_its_last_token(name: str, pad: bool, tmp_path: Path) -> None:
     """Ids 0 and EOS stand at the ends of texts: neither is taken for padding unless the model itself does."""
     folder = tiny_models.BUILDERS[name](tmp_path, pad=pad, labels=3)
-    ours = LanguageModel.load(str(folder), device="cpu")
+    ours = LanguageModel.load(str(folder), ModelOptions(device="cpu"))
     model, _ = plain(folder)
     assert model.config.pad_token_id == (ours.tokenizer.eos_token_id if pad else None)
     end = ours.tokenizer.eos_token_id
@@ -407,7 +409,7 @@ def test_counts(name: str, language_model: Load) -> None:
 
 def test_what_a_model_is_follows_what_it_does(tmp_path: Path) -> None:
     """A BERT that is configured as a decoder is one: the sentence row is its last token."""
-    ours = LanguageModel.load(str(tiny_models.tiny_bert(tmp_path, is_decoder=True)), device="cpu")
+    ours = LanguageModel.load(str(tiny_models.tiny_bert(tmp_path, is_decoder=True)), ModelOptions(device="cpu"))
     (sentence,) = ours.tokenize(["good"])
     assert ours.is_decoder
     assert row_layout(sentence, "last").flags == [WORD, SENTENCE]
@@ -415,7 +417,7 @@ def test_what_a_model_is_follows_what_it_does(tmp_path: Path) -> None:
 
 def test_states_keep_the_models_type(model_folder: Folder) -> None:
     model, tokenizer = plain(model_folder("llama"))
-    ours = LanguageModel(model.to(torch.bfloat16), tokenizer, model_id="bf16")
+    ours = LanguageModel(LoadedFiles(model.to(torch.bfloat16), tokenizer), model_id="bf16")
     result = ours.run(ours.tokenize(TEXTS), [0, 4], "mean", predict=True)
     assert ours.is_decoder and result.scores is not None and result.scores.dtype == torch.float32
     assert {state.dtype for state in result.hidden.values()} == {torch.bfloat16}
@@ -429,15 +431,15 @@ def test_special_tokens_in_the_text_have_no_row(language_model: Load) -> None:
 @pytest.mark.parametrize("name", ["bert", "gpt2", "llama"])
 def test_max_length(name: str, model_folder: Folder) -> None:
     folder = str(model_folder(name))
-    ours = LanguageModel.load(folder, device="cpu", max_length=8)
+    ours = LanguageModel.load(folder, ModelOptions(device="cpu", max_length=8))
     assert ours.max_length == 8
     (sentence,) = ours.tokenize(["unbelievably charming and rather lifeless directors"])
     assert len(sentence.input_ids) == 8 and sentence.truncated_words > 0
     assert max(chain(*sentence.word_tokens), default=0) < 8
     with pytest.raises(ClvqError, match="at most 64"):
-        LanguageModel.load(folder, max_length=65)
+        LanguageModel.load(folder, ModelOptions(max_length=65))
     with pytest.raises(ClvqError, match="at least"):
-        LanguageModel.load(folder, max_length=0)
+        LanguageModel.load(folder, ModelOptions(max_length=0))
 
 
 def test_length_limits(language_model: Load, tmp_path: Path) -> None:
@@ -445,8 +447,8 @@ def test_length_limits(language_model: Load, tmp_path: Path) -> None:
     folder = tiny_models.tiny_bert(tmp_path, layers=1)
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": 20}))
-    assert LanguageModel.load(str(folder), device="cpu").max_length == 20
-    assert LanguageModel.load(str(folder), device="cpu", max_length=30).max_length == 30
+    assert LanguageModel.load(str(folder), ModelOptions(device="cpu")).max_length == 20
+    assert LanguageModel.load(str(folder), ModelOptions(device="cpu", max_length=30)).max_length == 30
 
 
 def test_layers_out_of_range_and_unknown_words_of_settings(language_model: Load) -> None:
@@ -475,7 +477,7 @@ class TestHead:
     def test_names_follow_id2label(self, tmp_path: Path) -> None:
         names = {2: "neutral", 0: "bad", 1: "good"}
         folder = tiny_models.tiny_bert(tmp_path, layers=1, labels=3, id2label=names)
-        ours = LanguageModel.load(str(folder), device="cpu")
+        ours = LanguageModel.load(str(folder), ModelOptions(device="cpu"))
         assert ours.label_names == ["bad", "good", "neutral"] and ours.no_head_reason is None
         assert ours.architecture == "BertForSequenceClassification"
 
@@ -483,7 +485,9 @@ class TestHead:
     def test_missing_head_weights_are_no_head(
         self, name: str, weight: str, model_folder: Folder, tmp_path: Path
     ) -> None:
-        ours = LanguageModel.load(str(without_weight(model_folder(name), tmp_path / "m", weight)), device="cpu")
+        ours = LanguageModel.load(
+            str(without_weight(model_folder(name), tmp_path / "m", weight)), ModelOptions(device="cpu")
+        )
         assert ours.label_names is None and weight in str(ours.no_head_reason)
         sentences = ours.tokenize(TEXTS)
         with pytest.raises(ClvqError, match=weight):
@@ -492,9 +496,11 @@ class TestHead:
 
     def test_missing_pooler_spoils_the_head_alone(self, model_folder: Folder, tmp_path: Path) -> None:
         folder = without_weight(model_folder("bert"), tmp_path / "m", "bert.pooler.dense.weight")
-        assert "pooler" in str(LanguageModel.load(str(folder), device="cpu").no_head_reason)
+        assert "pooler" in str(LanguageModel.load(str(folder), ModelOptions(device="cpu")).no_head_reason)
         base = tiny_models.tiny_bert(tmp_path / "base", layers=1, head=False)
-        ours = LanguageModel.load(str(without_weight(base, tmp_path / "n", "pooler.dense.weight")), device="cpu")
+        ours = LanguageModel.load(
+            str(without_weight(base, tmp_path / "n", "pooler.dense.weight")), ModelOptions(device="cpu")
+        )
         assert "BertModel" in str(ours.no_head_reason)
 
     def test_missing_base_weights_are_an_error(self, model_folder: Folder, tmp_path: Path) -> None:
@@ -510,17 +516,21 @@ class TestHead:
         ],
     )  # fmt: skip
     def test_a_head_says_what_it_is_asked(self, settings: dict[str, Any], kind: str, tmp_path: Path) -> None:
-        ours = LanguageModel.load(str(tiny_models.tiny_bert(tmp_path, layers=1, **settings)), device="cpu")
+        ours = LanguageModel.load(
+            str(tiny_models.tiny_bert(tmp_path, layers=1, **settings)), ModelOptions(device="cpu")
+        )
         assert ours.target is not None and ours.target.kind == kind and ours.no_head_reason is None
 
     def test_a_head_for_several_numbers_is_no_head(self, tmp_path: Path) -> None:
         folder = tiny_models.tiny_bert(tmp_path, layers=1, labels=3, problem_type="regression")
-        assert "gives 3 numbers at once" in str(LanguageModel.load(str(folder), device="cpu").no_head_reason)
+        assert "gives 3 numbers at once" in str(
+            LanguageModel.load(str(folder), ModelOptions(device="cpu")).no_head_reason
+        )
 
     @pytest.mark.parametrize("name", ["bert", "roberta", "gpt2", "qwen2"])
     def test_base_models(self, name: str, tmp_path: Path) -> None:
         folder = tiny_models.BUILDERS[name](tmp_path, layers=2, head=False)
-        ours = LanguageModel.load(str(folder), device="cpu")
+        ours = LanguageModel.load(str(folder), ModelOptions(device="cpu"))
         assert ours.label_names is None and ours.num_layers == 2
         assert_as_naive(ours, *plain(folder, head=False), TEXTS, "last")
 
@@ -536,20 +546,20 @@ def without_weight(source: Path, target: Path, weight: str) -> Path:
 class TestLoading:
     def test_fingerprint_follows_the_files(self, model_folder: Folder, tmp_path: Path) -> None:
         folder = shutil.copytree(model_folder("bert"), tmp_path / "m")
-        first = LanguageModel.load(str(folder), device="cpu")
+        first = LanguageModel.load(str(folder), ModelOptions(device="cpu"))
         (folder / "README.md").write_text("not part of it")
-        assert LanguageModel.load(str(folder), device="cpu").fingerprint == first.fingerprint
+        assert LanguageModel.load(str(folder), ModelOptions(device="cpu")).fingerprint == first.fingerprint
         tensors = load_file(folder / "model.safetensors")
         tensors["classifier.bias"] += 1
         save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-        assert LanguageModel.load(str(folder), device="cpu").fingerprint != first.fingerprint
+        assert LanguageModel.load(str(folder), ModelOptions(device="cpu")).fingerprint != first.fingerprint
         assert first.revision is None and first.dtype == torch.float32 and first.device.type == "cpu"
 
     def test_half_precision_files_are_computed_in_32_bits_on_a_cpu(self, model_folder: Folder, tmp_path: Path) -> None:
         model, tokenizer = plain(model_folder("llama"))
         model.to(torch.bfloat16).save_pretrained(tmp_path)
         tokenizer.save_pretrained(tmp_path)
-        ours = LanguageModel.load(str(tmp_path), device="cpu")
+        ours = LanguageModel.load(str(tmp_path), ModelOptions(device="cpu"))
         assert ours.dtype == torch.float32
         assert ours.run(ours.tokenize(["a"]), [1]).hidden[1].dtype == torch.float32
 
@@ -566,20 +576,20 @@ class TestLoading:
     )
     def test_names(self, model: str, message: str) -> None:
         with pytest.raises(ClvqError, match=message):
-            LanguageModel.load(model, revision="other" if "@" in model else None)
+            LanguageModel.load(model, ModelOptions(revision="other" if "@" in model else None))
 
     def test_a_folder_name_may_hold_an_at_sign(self, model_folder: Folder, tmp_path: Path) -> None:
         folder = shutil.copytree(model_folder("bert"), tmp_path / "m@v1")
-        assert LanguageModel.load(str(folder), device="cpu").num_layers == 4
+        assert LanguageModel.load(str(folder), ModelOptions(device="cpu")).num_layers == 4
         with pytest.raises(ClvqError, match="local folder"):
-            LanguageModel.load(str(folder), revision="v1")
+            LanguageModel.load(str(folder), ModelOptions(revision="v1"))
 
     def test_damaged_folders(self, model_folder: Folder, tmp_path: Path) -> None:
         def broken(name: str, change: Callable[[Path], object]) -> str:
             folder = shutil.copytree(model_folder("bert"), tmp_path / name)
             change(folder)
             with pytest.raises(ClvqError) as caught:
-                LanguageModel.load(str(folder), device="cpu")
+                LanguageModel.load(str(folder), ModelOptions(device="cpu"))
             assert name in str(caught.value)
             return str(caught.value)
 
@@ -600,7 +610,7 @@ class TestLoading:
     def test_devices(self, model_folder: Folder) -> None:
         for device in ("tpu-of-mine", "cuda:99"):
             with pytest.raises(ClvqError, match=device):
-                LanguageModel.load(str(model_folder("bert")), device=device)
+                LanguageModel.load(str(model_folder("bert")), ModelOptions(device=device))
 
     def test_unsupported_models_are_refused_clearly(self, tmp_path: Path) -> None:
         tokenizer = AutoTokenizer.from_pretrained(tiny_models.tiny_bert(tmp_path / "bert", layers=1))
@@ -613,12 +623,12 @@ class TestLoading:
             AutoModel.from_config(config).save_pretrained(tmp_path / name)
             tokenizer.save_pretrained(tmp_path / name)
             with pytest.raises(ClvqError, match=message):
-                LanguageModel.load(str(tmp_path / name), device="cpu")
+                LanguageModel.load(str(tmp_path / name), ModelOptions(device="cpu"))
 
     def test_a_tokenizer_of_another_model(self, model_folder: Folder, tmp_path: Path) -> None:
         folder = tiny_models.tiny_bert(tmp_path / "m", layers=1)
         AutoTokenizer.from_pretrained(model_folder("llama")).save_pretrained(folder)
-        ours = LanguageModel.load(str(folder), device="cpu")
+        ours = LanguageModel.load(str(folder), ModelOptions(device="cpu"))
         with pytest.raises(ClvqError, match="from the same model"):
             ours.tokenize(["wonderful lifeless charming"])
 
@@ -635,9 +645,10 @@ class TestLoading:
             "import sys\n"
             "from clvq.errors import ClvqError\n"
             "from clvq.language_model.model import LanguageModel\n"
+            "from clvq.language_model.options import ModelOptions\n"
             "for name in ('user/tiny', 'user/tiny@v1', 'user/other', 'user/tiny@v2'):\n"
             "    try:\n"
-            "        model = LanguageModel.load(name, device='cpu')\n"
+            "        model = LanguageModel.load(name, ModelOptions(device='cpu'))\n"
             "        said = f'{model.model_id} {model.revision} {model.fingerprint}'\n"
             "    except ClvqError as error:\n"
             "        said = str(error)\n"

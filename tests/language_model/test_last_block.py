@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from clvq.language_model.loading import LoadedFiles
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.upper_layers import Inputs, UpperLayers
 
 Load = Callable[[str], LanguageModel]
@@ -76,7 +78,7 @@ def test_scores_and_gradients_are_those_of_all_blocks_in_full(name: str, languag
 
 def test_the_prediction_of_a_next_token_reads_one_position(tmp_path: Path) -> None:
     folder = tiny_models.with_next_token(tiny_models.tiny_llama(tmp_path, layers=3))
-    model = LanguageModel.load(str(folder), device="cpu", next_token=True)
+    model = LanguageModel.load(str(folder), ModelOptions(device="cpu", next_token=True))
     upper = UpperLayers(model, 1)
     assert upper.reads_one_position
     for texts in BATCHES:
@@ -89,7 +91,7 @@ def test_the_prediction_of_a_next_token_reads_one_position(tmp_path: Path) -> No
 def test_a_tag_is_read_at_its_word(name: str, tmp_path: Path) -> None:
     """In a decoder what comes later must stay hidden, so that its last block runs in full."""
     folder = tiny_models.with_tags(tiny_models.BUILDERS[name](tmp_path), ("O", "LOC", "PER"))
-    model = LanguageModel.load(str(folder), device="cpu")
+    model = LanguageModel.load(str(folder), ModelOptions(device="cpu"))
     upper = UpperLayers(model, 1)
     assert upper.reads_one_position == (name != "llama")
     for texts in (TEXTS[:2], TEXTS[:1]):
@@ -126,7 +128,7 @@ def with_head(folder: Path, read: Callable[[Tensor], Tensor]) -> LanguageModel:
     plain: Any = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     pooler = plain.bert.pooler
     pooler.forward = lambda states: pooler.activation(pooler.dense(read(states)))
-    return LanguageModel(plain, AutoTokenizer.from_pretrained(folder), model_id="changed")
+    return LanguageModel(LoadedFiles(plain, AutoTokenizer.from_pretrained(folder)), model_id="changed")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from transformers import AutoTokenizer, T5Config, T5EncoderModel, UMT5Config, UM
 from clvq.activations.extraction import extract
 from clvq.errors import ClvqError
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Progress
 
@@ -80,7 +81,7 @@ def test_the_encoder_of_a_t5_has_rows(
     model = model_class(config).eval()
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    ours = LanguageModel.load(str(tmp_path), device="cpu")
+    ours = LanguageModel.load(str(tmp_path), ModelOptions(device="cpu"))
     assert (ours.num_layers, ours.is_decoder, ours.label_names) == (3, False, None)
     sentences = ours.tokenize(TEXTS, "token")
     result = ours.run(sentences, range(4))
@@ -104,7 +105,7 @@ def test_an_adapter_must_be_merged(names: list[str], has_config: bool, model_fol
     for name in names:
         save_file({"base_model.model.lora_A.weight": torch.zeros(2, 2)}, tmp_path / f"{name}.safetensors")
     with pytest.raises(ClvqError, match=r"holds an adapter .*merge_and_unload\(\)"):
-        LanguageModel.load(str(tmp_path), device="cpu")
+        LanguageModel.load(str(tmp_path), ModelOptions(device="cpu"))
 
 
 OWN_CODE = """
@@ -161,8 +162,8 @@ class TestOwnCode:
     def test_it_runs_where_it_is_allowed(self, tokenizer: Any, tmp_path: Path) -> None:
         folder = str(own_model(tmp_path / "sound", tokenizer))
         with pytest.raises(ClvqError, match="--trust-remote-code"):
-            LanguageModel.load(folder, device="cpu")
-        ours = LanguageModel.load(folder, device="cpu", trust_remote_code=True)
+            LanguageModel.load(folder, ModelOptions(device="cpu"))
+        ours = LanguageModel.load(folder, ModelOptions(device="cpu", trust_remote_code=True))
         assert ours.run(ours.tokenize(TEXTS), [2]).hidden[2].shape[1] == 8
 
     @pytest.mark.parametrize(
@@ -180,7 +181,7 @@ class TestOwnCode:
     ) -> None:
         folder = own_model(tmp_path / f"broken{abs(hash((where, line)))}", tokenizer, **{where: line})
         with pytest.raises(ClvqError, match=message) as caught:
-            LanguageModel.load(str(folder), device="cpu", trust_remote_code=True)
+            LanguageModel.load(str(folder), ModelOptions(device="cpu", trust_remote_code=True))
         assert "Check its files" not in str(caught.value)
         assert ("own code" in str(caught.value)) == ("import" not in line)
 
@@ -197,7 +198,7 @@ class TestOwnCode:
 def test_a_model_class_that_its_config_does_not_fit(model_folder: Folder, tmp_path: Path) -> None:
     folder = with_config(model_folder("bert"), tmp_path / "m", num_attention_heads=5)
     with pytest.raises(ClvqError, match=r"raised ValueError: .*\(bert/modeling_bert.py, line \d+, in __init__\)"):
-        LanguageModel.load(str(folder), device="cpu")
+        LanguageModel.load(str(folder), ModelOptions(device="cpu"))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from clvq.errors import ClvqError
 from clvq.explanations.attribution import IntegratedAttribution
 from clvq.language_model import placement
+from clvq.language_model.loading import LoadedFiles
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.placement import Placement
 from clvq.language_model.targets import Asked
 from clvq.language_model.upper_layers import UpperLayers
@@ -41,7 +43,7 @@ def test_offloaded_weights_change_nothing(name: str, model_folder: Folder, tmp_p
     for model in (plain, elsewhere):
         reason = "it is a language model" if name == "llama" else None
         ours = LanguageModel(
-            model, AutoTokenizer.from_pretrained(folder), model_id=name, no_head_reason=reason, asked=asked
+            LoadedFiles(model, AutoTokenizer.from_pretrained(folder), no_head_reason=reason), model_id=name, asked=asked
         )
         assert ours.device.type == "cpu"
         sentences = ours.tokenize(TEXTS)
@@ -63,12 +65,16 @@ def test_offloaded_weights_change_nothing(name: str, model_folder: Folder, tmp_p
 def test_a_device_map_without_accelerate_says_so(monkeypatch: pytest.MonkeyPatch, model_folder: Folder) -> None:
     monkeypatch.setattr(placement, "find_spec", lambda name: None if name == "accelerate" else find_spec(name))
     with pytest.raises(ClvqError, match="--device-map needs the Python package accelerate: pip install accelerate"):
-        LanguageModel.load(str(model_folder("bert")), device="cpu", placement=Placement(device_map="auto"))
+        LanguageModel.load(
+            str(model_folder("bert")), ModelOptions(device="cpu", placement=Placement(device_map="auto"))
+        )
 
 
 def test_a_device_map(model_folder: Folder, language_model: Callable[[str], LanguageModel]) -> None:
     pytest.importorskip("accelerate")
-    ours = LanguageModel.load(str(model_folder("bert")), device="cpu", placement=Placement(device_map="auto"))
+    ours = LanguageModel.load(
+        str(model_folder("bert")), ModelOptions(device="cpu", placement=Placement(device_map="auto"))
+    )
     expected = language_model("bert").run(language_model("bert").tokenize(TEXTS), [2]).hidden[2]
     states = ours.run(ours.tokenize(TEXTS), [2]).hidden[2].cpu()
     torch.testing.assert_close(states, expected, rtol=1e-2, atol=1e-2)
@@ -77,7 +83,7 @@ def test_a_device_map(model_folder: Folder, language_model: Callable[[str], Lang
 @pytest.mark.parametrize("bits", ["8bit", "4bit"])
 def test_few_bits_on_a_cpu(bits: str, model_folder: Folder) -> None:
     with pytest.raises(ClvqError, match=f"--load-in {bits} needs a GPU, and the device is cpu"):
-        LanguageModel.load(str(model_folder("bert")), device="cpu", placement=Placement(load_in=bits))
+        LanguageModel.load(str(model_folder("bert")), ModelOptions(device="cpu", placement=Placement(load_in=bits)))
 
 
 def test_few_bits_without_bitsandbytes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,6 +93,8 @@ def test_few_bits_without_bitsandbytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_type_in_which_a_model_computes(model_folder: Folder) -> None:
-    ours = LanguageModel.load(str(model_folder("bert")), device="cpu", placement=Placement(dtype="bfloat16"))
+    ours = LanguageModel.load(
+        str(model_folder("bert")), ModelOptions(device="cpu", placement=Placement(dtype="bfloat16"))
+    )
     assert ours.run(ours.tokenize(TEXTS), [1]).hidden[1].dtype == torch.bfloat16
-    assert LanguageModel.load(str(model_folder("bert")), device="cpu").dtype == torch.float32
+    assert LanguageModel.load(str(model_folder("bert")), ModelOptions(device="cpu")).dtype == torch.float32

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from clvq.errors import ClvqError
 from clvq.language_model.head_targets import ClassTarget
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.targets import Asked
 from clvq.language_model.word_targets import LabelWordTarget, TokenTarget, token_id, word_tokens
 
@@ -41,7 +42,7 @@ def scores(model: LanguageModel) -> Tensor:
 
 
 def test_label_words_are_scored_by_their_log_probabilities(folder: Path) -> None:
-    model = LanguageModel.load(str(folder), device="cpu", asked=Asked(label_words=WORDS))
+    model = LanguageModel.load(str(folder), ModelOptions(device="cpu", asked=Asked(label_words=WORDS)))
     expected = next_logits(folder, model).log_softmax(dim=1)[:, [token_id(model.tokenizer, word) for _, word in WORDS]]
     assert torch.allclose(scores(model), expected, atol=1e-5)
     assert model.label_names == ["bad", "good"]
@@ -52,7 +53,7 @@ def test_label_words_are_scored_by_their_log_probabilities(folder: Path) -> None
 
 @pytest.mark.parametrize("against", [None, " very"])
 def test_a_token_is_scored_by_its_logit(folder: Path, against: str | None) -> None:
-    model = LanguageModel.load(str(folder), device="cpu", asked=Asked(" not", against))
+    model = LanguageModel.load(str(folder), ModelOptions(device="cpu", asked=Asked(" not", against)))
     logits = next_logits(folder, model)
     expected = logits[:, token_id(model.tokenizer, " not")]
     if against is not None:
@@ -84,14 +85,14 @@ def test_a_word_has_the_tokens_that_it_has_inside_a_text(folder: Path) -> None:
 def test_what_is_no_token_is_refused(asked: Asked, says: str, tmp_path: Path) -> None:
     folder = tiny_models.with_next_token(tiny_models.tiny_gpt2(tmp_path))
     with pytest.raises(ClvqError, match=says):
-        LanguageModel.load(str(folder), device="cpu", asked=asked)
+        LanguageModel.load(str(folder), ModelOptions(device="cpu", asked=asked))
 
 
 @pytest.mark.parametrize("head", [True, False])
 def test_a_model_without_a_next_token_is_not_asked_for_it(head: bool, tmp_path: Path) -> None:
     folder = tiny_models.tiny_bert(tmp_path, layers=1, head=head)
     with pytest.raises(ClvqError, match=r"gives no next token .*: --target is for causal language"):
-        LanguageModel.load(str(folder), device="cpu", asked=Asked(" not"))
+        LanguageModel.load(str(folder), ModelOptions(device="cpu", asked=Asked(" not")))
 
 
 def test_a_changed_score_is_measured_in_deviations_of_the_clean_ones() -> None:

@@ -19,6 +19,7 @@ from clvq.activations.extraction import extract
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import sensitivity as artifact
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.options import ModelOptions
 from clvq.language_model.rows import WORD
 from clvq.progress import Progress
 from clvq.training.rows import split_by_text
@@ -67,7 +68,7 @@ def naive(
 ) -> np.ndarray:
     """The same, word by word and answer by answer, by one backward pass each through the model in 64 bits."""
     model = kind.from_pretrained(folder).double().eval()
-    sentences = LanguageModel.load(str(folder), device="cpu").tokenize(training_texts(store))
+    sentences = LanguageModel.load(str(folder), ModelOptions(device="cpu")).tokenize(training_texts(store))
     parts = []
     for sentence in sentences:
         output = model(input_ids=torch.tensor([sentence.input_ids]), output_hidden_states=True)
@@ -108,7 +109,7 @@ def test_of_a_single_score_its_own_gradients_count(corpus_file: Path, tmp_path: 
     store = store_of(folder, corpus_file, tmp_path, max_sentences=60, target="a", against="b")
     clvq.train(store, path=tmp_path / "a", **SENSITIVE)
     model, parts = AutoModelForCausalLM.from_pretrained(folder).double().eval(), []
-    loaded = LanguageModel.load(str(folder), device="cpu")
+    loaded = LanguageModel.load(str(folder), ModelOptions(device="cpu"))
     first, second = (loaded.tokenizer(token)["input_ids"][0] for token in "ab")
     for sentence in loaded.tokenize(training_texts(store)):
         output = model(input_ids=torch.tensor([sentence.input_ids]), output_hidden_states=True)
