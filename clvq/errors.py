@@ -4,7 +4,15 @@ from __future__ import annotations
 
 
 class ClvqError(Exception):
-    """Anything that the user can mend. The command line prints the message alone and exits 1."""
+    """Anything that the user can mend.
+
+        try:
+            clvq.read_checkpoint("run/L4-L8")
+        except clvq.ClvqError as error:
+            print(error)
+
+    The command line prints the message alone and exits 1.
+    """
 
 
 class ArtifactError(ClvqError):

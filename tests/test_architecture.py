@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import operator
+import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -126,6 +130,29 @@ def test_functions_take_few_parameters() -> None:
         place(path, node) for path, node in FUNCTIONS if parameters(node) > MOST_PARAMETERS and not is_command(node)
     }
     assert {name.split(":")[0] for name in many} <= {"models/clvq_vae.py"}, many
+
+
+def example(text: str) -> str:
+    """The first block of a docstring that is indented more than the rest."""
+    block = re.search(r"(?:^    .*\n|^\n(?=    ))+", f"{text}\n", re.MULTILINE)
+    assert block, "there is no example, or nothing after it"
+    return textwrap.dedent(block[0])
+
+
+@pytest.mark.parametrize("name", [name for name in clvq.__all__ if not name.endswith("Error")])
+def test_every_public_name_shows_an_example_that_could_run(name: str) -> None:
+    """Its calls of functions and classes of clvq name what is there, with keywords that are taken."""
+    calls = 0
+    for node in ast.walk(ast.parse(example(inspect.getdoc(getattr(clvq, name)) or ""))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "clvq":
+            assert hasattr(clvq, node.attr), node.attr
+        if not (isinstance(node, ast.Call) and re.fullmatch(r"clvq(\.\w+)+", ast.unparse(node.func))):
+            continue
+        called = operator.attrgetter(ast.unparse(node.func).removeprefix("clvq."))(clvq)
+        keywords = {keyword.arg: None for keyword in node.keywords if keyword.arg}
+        inspect.signature(called).bind(*([None] * len(node.args)), **keywords)
+        calls += 1
+    assert calls
 
 
 def test_every_public_name_is_there_and_documented() -> None:

@@ -42,7 +42,13 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an extraction will take, as `clvq.estimate` gives it."""
+    """What an extraction will take, as `clvq.estimate` gives it.
+
+        estimate = clvq.estimate("run/activations", model="demo", dataset="demo", layers=(4, 8))
+        print(estimate.bytes, estimate.seconds)
+
+    Seconds are extrapolated from a sample of the sentences.
+    """
 
     sentences: dict[str, int]
     """Of each split, like the next two."""

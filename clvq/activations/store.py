@@ -80,6 +80,9 @@ class LayerRows:
 class ActivationStore(Description, Shown):
     """A finished store. `ActivationStore(path)` checks the manifest; shards are checked when a layer is first opened.
 
+        store = clvq.ActivationStore("run/activations")
+        print(sorted(store.layers), store.sentence_count("eval"))
+
     Raises ArtifactError for a store that is missing, unfinished, damaged, foreign or from a newer clvq.
     """
 
@@ -111,6 +114,7 @@ class ActivationStore(Description, Shown):
         return data_frame(rows, columns).astype({"label": "Int64", "prediction": "Int64"})
 
     def layer(self, index: int) -> StoredLayer:
+        """Return what is stored of a layer. MismatchError where it was not extracted."""
         if index not in self.layers:
             raise MismatchError(
                 f"{self.path} holds layers {', '.join(map(str, sorted(self.layers)))}, not {index}. "
@@ -119,6 +123,7 @@ class ActivationStore(Description, Shown):
         return self.layers[index]
 
     def sentence_count(self, split: str) -> int:
+        """Return the number of sentences of "train" or "eval"."""
         return int(self.manifest["splits"][split]["sentences"])
 
     def rows(self, split: str, layer: int, progress: Report = silent) -> LayerRows:

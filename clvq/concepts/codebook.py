@@ -36,7 +36,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Codebook(Shown):
-    """A checkpoint's concepts as stored; made by `codebook`."""
+    """A checkpoint's concepts as stored; made by `codebook`.
+
+        book = clvq.codebook("run/L4-L8")
+        print(book.name(12), [word.word for word in book.concept(12).top_words])
+
+    `assignments` gives the code of every word of a split.
+    """
 
     checkpoint: Checkpoint
     summary: CodebookSummary

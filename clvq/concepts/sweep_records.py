@@ -103,7 +103,13 @@ class SweptFlow(Record):
 
 @dataclass(frozen=True, repr=False)
 class Sweep(Shown):
-    """The trainings of a grid, in its order; made by `sweep`."""
+    """The trainings of a grid, in its order; made by `sweep`.
+
+        table = clvq.sweep("run/activations", layers="4-8", codebook_size=[100, 400])
+        print(table.varied, [(row.name, row.figures["fvu"]) for row in table.rows])
+
+    `to_pandas` gives a row a training.
+    """
 
     path: Path
     """The run folder."""

@@ -49,7 +49,12 @@ _MASS = "the smallest set of words with this share of all attribution in favour 
 
 @dataclass(frozen=True)
 class ExplainConfig(Settings):
-    """The settings of explanations: how predictions are attributed to words, and which words are salient."""
+    """The settings of explanations: how predictions are attributed to words, and which words are salient.
+
+        print(clvq.ExplainConfig(steps=20).baseline)
+
+    `clvq.explain` takes them as keywords.
+    """
 
     baseline: Baseline = stated(
         "padding", "Start of the integrated gradients: the states of a text of padding, or zeros."
@@ -122,7 +127,12 @@ USED: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class FaithfulnessConfig(Settings):
-    """Which edits of concepts are tried where, and how often their controls are drawn."""
+    """Which edits of concepts are tried where, and how often their controls are drawn.
+
+        print(clvq.FaithfulnessConfig(edit="removal").draws)
+
+    `clvq.faithfulness` takes them as keywords.
+    """
 
     # Each mode has a file of its own, so it does not decide between results of one file.
     mode: Mode = stated(

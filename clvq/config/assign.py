@@ -9,7 +9,12 @@ from clvq.config.settings import BATCH, DEVICE, MODEL, POSITIVE, TRUST, Settings
 
 @dataclass(frozen=True)
 class AssignConfig(Settings):
-    """How the language model is run over the texts whose words get codes."""
+    """How the language model is run over the texts whose words get codes.
+
+        print(clvq.AssignConfig().batch_tokens)
+
+    `clvq.assign` takes them as keywords.
+    """
 
     batch_tokens: int = stated(4096, BATCH, POSITIVE, result=False)
     model: str | None = stated(None, MODEL, result=False)

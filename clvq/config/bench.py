@@ -9,7 +9,12 @@ from clvq.config.settings import BATCH, DEVICE, MODEL, NOT_NEGATIVE, POSITIVE, T
 
 @dataclass(frozen=True)
 class BenchConfig(Settings):
-    """Which pairs of texts the estimates of concepts' effects are compared on."""
+    """Which pairs of texts the estimates of concepts' effects are compared on.
+
+        print(clvq.BenchConfig().batch_tokens)
+
+    `clvq.bench` takes them as keywords.
+    """
 
     # A file that was moved is the same file, so the result names its contents instead.
     pairs: str | None = stated(

@@ -21,7 +21,12 @@ DEMO = "demo"
 
 @dataclass(frozen=True)
 class ExtractConfig(Settings):
-    """The settings of an extraction: the model, the corpus, and the hidden states to store."""
+    """The settings of an extraction: the model, the corpus, and the hidden states to store.
+
+        print(clvq.ExtractConfig(layers=(4, 8)).pooling)
+
+    `clvq.extract` takes them as keywords.
+    """
 
     model: str = stated(
         DEMO, "Language model: a hub id (user/name or user/name@revision), a local folder, or demo, the bundled model."

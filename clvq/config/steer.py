@@ -13,7 +13,12 @@ Where = Literal["words", "concept", "all"]
 
 @dataclass(frozen=True)
 class SteerConfig(Settings):
-    """Which concepts are taken out of a text and put into it, where, and what that is compared with."""
+    """Which concepts are taken out of a text and put into it, where, and what that is compared with.
+
+        print(clvq.SteerConfig(strength=2.0).draws)
+
+    `clvq.steer` takes them as keywords.
+    """
 
     strength: float = stated(
         1.0,

@@ -21,7 +21,12 @@ Tracker = Literal["none", "tensorboard", "wandb", "trackio"]
 
 @dataclass(frozen=True)
 class TrainConfig(Settings):
-    """The settings of a training: the CLVQ-VAE, or a method to compare it with, and how it is trained."""
+    """The settings of a training: the CLVQ-VAE, or a method to compare it with, and how it is trained.
+
+        print(clvq.TrainConfig(input_layer=4, output_layer=8).codebook_size)
+
+    `clvq.train` takes them as keywords.
+    """
 
     input_layer: int = stated(MISSING, "Layer whose states the codes replace.", NOT_NEGATIVE)
     output_layer: int = stated(MISSING, "Layer whose states the decoder predicts from the codes.")

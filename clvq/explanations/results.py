@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Explanations(Shown):
-    """Explained sentences, and the concepts of their words; made by `explain`."""
+    """Explained sentences, and the concepts of their words; made by `explain`.
+
+        explanations = clvq.explain("run/L4-L8", "a slow , lifeless film")
+        print([explanations.meaning(word) for word in explanations.sentences[0].words])
+
+    `to_pandas` gives a row a word.
+    """
 
     codebook: Codebook
     """The concepts that the words' codes stand for."""

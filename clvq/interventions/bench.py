@@ -48,7 +48,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Bench(Measured):
-    """What `bench` gives."""
+    """What `bench` gives.
+
+        table = clvq.bench(["run/L4-L8", "run/kmeans"]).to_pandas()
+
+    `results` has the same figures as records.
+    """
 
     @cached_property
     def results(self) -> BenchResults:

@@ -39,7 +39,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Faithfulness(Measured):
-    """What `faithfulness` gives: what is in faithfulness.json, or in faithfulness-MODE.json."""
+    """What `faithfulness` gives: what is in faithfulness.json, or in faithfulness-MODE.json.
+
+        result = clvq.faithfulness("run/L4-L8")
+        print([(row.control, row.figure, row.selectivity, row.low, row.high) for row in result.rows])
+
+    `to_pandas` gives the same as a table.
+    """
 
     @cached_property
     def results(self) -> Results:

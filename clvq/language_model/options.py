@@ -10,10 +10,7 @@ from clvq.language_model.targets import NOTHING, Asked
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """What `LanguageModel.load` is told beside the model's name.
-
-    options = ModelOptions(device="cpu", next_token=True)
-    """
+    """What `LanguageModel.load` is told beside the model's name."""
 
     revision: str | None = None
     """A branch, tag or commit of the hub."""

@@ -66,6 +66,9 @@ class AffineMap(nn.Module):
 class ClvqVae(HubModel):
     """Squeezes the hidden states of a lower layer through a codebook and predicts those of a higher layer.
 
+        model = clvq.ClvqVae.from_pretrained("run/L4-L8").eval()
+        codes = model(hidden_states, mask).indices
+
     Takes hidden states as the language model makes them: `input_scale` and `output_scale` (multiplied in, divided out)
     are stored with the weights. `encoder="identity"` leaves the input as it is (frozen k-means codes), "affine" maps it
     to a space of `code_width` dimensions, in which the codes lie. `metric` "sensitivity" compares rows and codes after

@@ -43,7 +43,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Checkpoint(Shown):
-    """What config.json says of a finished checkpoint."""
+    """What config.json says of a finished checkpoint.
+
+        checkpoint = clvq.read_checkpoint("run/L4-L8")
+        print(checkpoint.settings.codebook_size, checkpoint.results["evaluation"]["fvu"])
+
+    `results` holds the figures on the evaluation split, and the yardsticks that they are compared with.
+    """
 
     path: Path
     config: dict[str, Any]
@@ -212,6 +218,8 @@ def add_yardstick(checkpoint: Checkpoint, name: str, fvu: float | None) -> None:
 
 def read_checkpoint(path: Checkpoint | str | Path) -> Checkpoint:
     """Return the checkpoint at `path`; one that is read already is given back.
+
+        checkpoint = clvq.read_checkpoint("run/L4-L8")
 
     ArtifactError where it is missing, unfinished, foreign, or from a newer clvq.
     """
