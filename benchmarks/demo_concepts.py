@@ -27,7 +27,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 import clvq
 from clvq.demo import DemoWord, corpus
 from clvq.language_model.rows import WORD
-from clvq.models.codebook_init import nearest
+from clvq.models.distances import nearest
 from clvq.training.frozen_codes import kmeans_codes
 from clvq.training.rows import LayerPair, pair_rows, split_by_text
 from demo.measure import denied

@@ -7,13 +7,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from clvq.errors import ClvqError
+from clvq.models.distances import nearest
 
 ROWS_PER_CODE = 256
 MOST_ROWS = 200_000
 SEEDING_ROWS_PER_CODE = 32
 LLOYD_STEPS = 25
-ROWS_AT_ONCE = 2048
-"""Of which distances to all codes are held: 134 MB at 16,384 codes."""
 
 
 def sample_size(codebook_size: int) -> int:
@@ -70,13 +69,6 @@ def k_means(rows: Tensor, clusters: int, generator: torch.Generator, spherical: 
         if spherical:
             centroids = functional.normalize(centroids, dim=1)
     return centroids
-
-
-def nearest(rows: Tensor, codes: Tensor) -> Tensor:
-    """Return the index `[N]` of the nearest code by squared Euclidean distance, for rows `[N, D]` and codes `[K,
-    D]`."""
-    offset = codes.square().sum(dim=1)
-    return torch.cat([torch.addmm(offset, part, codes.T, alpha=-2).argmin(dim=1) for part in rows.split(ROWS_AT_ONCE)])
 
 
 def _plus_plus(rows: Tensor, clusters: int, generator: torch.Generator) -> Tensor:

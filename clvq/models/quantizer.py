@@ -8,8 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from clvq.models.distances import Distances
+
 ROWS_AT_ONCE = 16384
-"""Distances are computed for so many rows at a time, to bound memory at ROWS_AT_ONCE x K."""
+"""So many rows of a layer are taken up at a time."""
 SMOOTHING = 1e-5
 """Rows that Laplace smoothing adds to each code where a sum of rows is divided by their number."""
 
@@ -90,8 +92,7 @@ class VectorQuantizer(nn.Module):
     @torch.no_grad()
     def assign(self, z_e: Tensor) -> Tensor:
         """[N, D] -> [N] index of the nearest code."""
-        parts = [self.relative_distances(rows).argmin(dim=1) for rows in z_e.split(ROWS_AT_ONCE)]
-        return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.int64, device=z_e.device)
+        return self._distances().nearest(z_e.to(self.codebook.dtype))
 
     @torch.no_grad()
     def draw(self, z_e: Tensor) -> Tensor:
@@ -119,11 +120,10 @@ class VectorQuantizer(nn.Module):
 
     def relative_distances(self, z_e: Tensor) -> Tensor:
         """[N, D] -> [N, K] squared distance less the row's own squared norm, which no choice depends on."""
-        z_e = z_e.to(self.codebook.dtype)
-        if self.metric_map is not None:
-            mapped = self.mapped(self.codebook)
-            return torch.addmm(mapped.square().sum(dim=1), z_e, self.metric_map @ mapped.T, alpha=-2)
-        return torch.addmm(self.codebook.square().sum(dim=1), z_e, self.codebook.T, alpha=-2)
+        return self._distances().of(z_e.to(self.codebook.dtype))
+
+    def _distances(self) -> Distances:
+        return Distances.to_codes(self.codebook, self.metric_map)
 
     def mapped(self, rows: Tensor) -> Tensor:
         """[N, D] -> [N, D] in the space in which distances are Euclidean; the rows themselves without a metric."""
@@ -161,6 +161,8 @@ class VectorQuantizer(nn.Module):
         """Moves every code unused for `after` batches onto a row of `z_e` drawn in proportion to its squared
         quantization error. Its sums restart as one row at its new place. Returns how many codes moved."""
         dead = (self.batches_unused >= after).nonzero().squeeze(1)
+        if not len(dead):
+            return 0
         errors = self.mapped(z_e.detach().to(self.codebook.dtype) - self.codebook[indices]).square().sum(dim=1)
         count = min(len(dead), int((errors > 0).sum()))
         if not count:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clvq.models.codebook_init import nearest
+from clvq.models.distances import nearest
 from clvq.models.metrics import ExplainedVariance
 from clvq.progress import Progress, Report, silent
 from clvq.training.evaluation import TrainingMeans

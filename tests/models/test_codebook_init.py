@@ -8,7 +8,8 @@ from sklearn.cluster import KMeans
 from torch.nn import functional
 
 from clvq.errors import ClvqError
-from clvq.models.codebook_init import initial_codebook, k_means, nearest
+from clvq.models.codebook_init import initial_codebook, k_means
+from clvq.models.distances import nearest
 
 
 def clustered(count: int = 1500, width: int = 8, centres: int = 20) -> torch.Tensor:
