@@ -6,7 +6,7 @@ What this holds grows by a few bytes a row: hidden states pass through a chunk a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -18,11 +18,13 @@ from clvq.config import LABEL
 from clvq.device import pick_device
 from clvq.errors import ClvqError
 from clvq.language_model.rows import WORD
-from clvq.models.clvq_vae import ClvqVae
 from clvq.models.quantizer import ROWS_AT_ONCE
-from clvq.models.sae import TopKSae
 from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from clvq.models.clvq_vae import ClvqVae
+    from clvq.models.sae import TopKSae
 
 
 class Assignment(NamedTuple):

@@ -6,11 +6,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array
 
 from clvq.activations.store import ActivationStore
 from clvq.concepts.assignments import Assignment, SplitText, assign, load_model, read_text
@@ -24,6 +23,9 @@ from clvq.errors import ClvqError
 from clvq.models.metrics import perplexity
 from clvq.progress import Progress, Report
 from clvq.training.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 SPLIT = "train"
 """The split that the catalogue is made of."""

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array
 
 from clvq.artifacts import ASSIGNMENTS_NAME, CODEBOOK, QUANTILES, stamp
 from clvq.concepts import names
@@ -32,6 +31,7 @@ from clvq.training.checkpoint import Checkpoint, read_checkpoint
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+    from scipy.sparse import csr_array
 
 
 @dataclass(frozen=True, repr=False)

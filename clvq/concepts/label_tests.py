@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import false_discovery_control, hypergeom
 
 
 class Associations(NamedTuple):
@@ -65,6 +64,8 @@ def associate(codes: np.ndarray, texts: np.ndarray, classes: np.ndarray, size: i
 
 def associate_sets(codes: np.ndarray, texts: np.ndarray, sets: np.ndarray, size: int) -> Associations:
     """As `associate`, of texts that belong to any number of classes: `sets` `[T, C]` as from `first_sets`."""
+    from scipy.stats import false_discovery_control, hypergeom  # slow to import, and finished catalogues are read
+
     known = sets[texts, 0] >= 0
     codes, texts = codes[known], texts[known]
     class_count = sets.shape[1]

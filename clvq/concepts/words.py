@@ -11,10 +11,12 @@ concept; with it one occurrence can at most double what is expected, and twenty 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_array, csr_array
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 SMOOTHING = 1.0
 """Occurrences added to those seen and to those expected."""
@@ -33,6 +35,8 @@ class RankedWords(NamedTuple):
 
 def count_words(codes: np.ndarray, types: np.ndarray, size: int, vocabulary_size: int) -> csr_array:
     """Count how often each word type has each code, `[K, V]` sparse, from the code and the type of each word `[N]`."""
+    from scipy.sparse import coo_array
+
     ones = np.ones(len(codes), np.int64)
     counts = coo_array((ones, (codes, types)), shape=(size, vocabulary_size)).tocsr()
     counts.sum_duplicates()

@@ -22,9 +22,6 @@ from clvq.artifacts import (
 from clvq.config import LATENT_METHODS, ExtractConfig, TrainConfig
 from clvq.config.settings import advice
 from clvq.errors import ArtifactError, ClvqError, MismatchError
-from clvq.models.clvq_vae import ClvqVae
-from clvq.models.crosslayer import CrosslayerSae
-from clvq.models.sae import TopKSae
 from clvq.notebook import Shown, data_frame, table_html, text_html
 from clvq.progress import Report, silent
 from clvq.storage import (
@@ -39,6 +36,9 @@ from clvq.training.pulling import hub_id, pull
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from clvq.models.clvq_vae import ClvqVae
+    from clvq.models.sae import TopKSae
 
 
 @dataclass(frozen=True, repr=False)
@@ -159,6 +159,10 @@ class Checkpoint(Shown):
 
     def load(self) -> ClvqVae | TopKSae:
         """Return the model, after verifying its weights."""
+        from clvq.models.clvq_vae import ClvqVae  # not at the top: a finished catalogue is read without them
+        from clvq.models.crosslayer import CrosslayerSae
+        from clvq.models.sae import TopKSae
+
         check_file(self.path / WEIGHTS_NAME, self.config["weights_checksum"])
         if self.has_codes:
             return ClvqVae.from_pretrained(self.path)

@@ -8,6 +8,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,20 @@ def test_one_concept_in_full(clvq: Clvq, trained: Path) -> None:
     sentence = next(concept for concept in concepts_of(trained) if concept["of_sentence_rows"])
     ended = clvq("codebook", "--run", trained, "--code", sentence["code"])
     assert f"{sentence['sentence_rows']:,} sentence rows" in ended.out
+
+
+def test_a_finished_catalogue_is_read_without_models_and_tests(trained: Path) -> None:
+    arguments = ["clvq", "codebook", "--code", "3", "--run", str(trained)]
+    code = (
+        f"import sys; sys.argv = {arguments}\n"
+        "from clvq.cli.main import main\n"
+        "try: main()\n"
+        "finally: print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = set(done.stderr.split())
+    assert "clvq.concepts.codebook" in modules
+    assert not modules & {"transformers", "sklearn", "scipy", "pandas", "huggingface_hub", "clvq.models.clvq_vae"}
 
 
 def test_search_over_all_words_of_all_concepts(clvq: Clvq, trained: Path) -> None:
