@@ -363,6 +363,8 @@ def extract(
         store = clvq.extract("run/activations", model="demo", dataset="demo", layers=(4, 8))
 
     An unfinished extraction with the same settings continues, and a finished one gains the layers that it lacks.
+    Where `torchrun` or `accelerate launch` started several processes, call it in all of them: each runs the model over
+    a part of the sentences, and what is written is the same to the bit.
     MismatchError where the folder was made with other settings, unless `overwrite`.
 
     Args:

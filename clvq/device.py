@@ -1,14 +1,19 @@
-"""Which device computes, and the choices that a command passes on to the language model."""
+"""Which device computes, which of several processes this is, and the choices that a command passes on to the model."""
 
 from __future__ import annotations
 
+import datetime
 import os
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
+from torch import Tensor, distributed
 
 from clvq.config import AssignConfig, BenchConfig, ExplainConfig, FaithfulnessConfig
 from clvq.errors import ClvqError, first_line
+
+T = TypeVar("T")
 
 EDITS_ON_CPU = 1024
 """Tokens in a batch of edited texts on a CPU: less padding, and states that stay in its caches."""
@@ -48,3 +53,58 @@ def pick_device(name: str | None) -> torch.device:
     except Exception as error:  # torch raises RuntimeError, AssertionError and more for a device that is not there
         raise ClvqError(f"--device {name} cannot be used: {first_line(error)} Use cpu, cuda or mps.") from error
     return device
+
+
+PATIENCE = datetime.timedelta(days=2)
+"""Others wait so long for the leader, who evaluates alone."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """How many `torchrun` or `accelerate launch` started, seen from inside one; the leader alone writes files."""
+
+    rank: int = 0
+    count: int = 1
+
+    @classmethod
+    def current(cls) -> Processes:
+        """Those of the launcher's environment; joins the group the first time. One, where nothing was launched."""
+        launched = int(os.environ.get("WORLD_SIZE", "1")) > 1 and "MASTER_ADDR" in os.environ
+        if not launched or not distributed.is_available():
+            return cls()
+        if not distributed.is_initialized():
+            backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+            distributed.init_process_group(backend, timeout=PATIENCE)
+        return cls(distributed.get_rank(), distributed.get_world_size())
+
+    @property
+    def is_leader(self) -> bool:
+        return self.rank == 0
+
+    def sum(self, tensor: Tensor) -> None:
+        """Adds up the processes' tensors, in place."""
+        if self.count > 1:
+            distributed.all_reduce(tensor)
+
+    def share(self, tensor: Tensor) -> None:
+        """Gives everyone the leader's tensor, in place."""
+        if self.count > 1:
+            distributed.broadcast(tensor, 0)
+
+    def told(self, value: T) -> T:
+        """Return the leader's value to everyone."""
+        values = [value]
+        if self.count > 1:
+            distributed.broadcast_object_list(values, 0, device=torch.device("cpu"))
+        return values[0]
+
+    def collect(self, values: Tensor) -> None:
+        """Put what each process has of 32-bit `values` on the CPU together in the leader's: a number is zero in all
+        processes but one. To the bit, and so by whole numbers: a sum would lose the sign of a zero."""
+        if self.count > 1 and values.numel():
+            distributed.reduce(values.view(torch.int32), 0)
+
+    def wait(self) -> None:
+        """Returns when everyone has come here."""
+        if self.count > 1:
+            distributed.barrier()

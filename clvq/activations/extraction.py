@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from clvq.config.signatures import takes
 from clvq.corpus.settings import CorpusSettings
 from clvq.corpus.splits import Corpus, has_label_lists, load_corpus
 from clvq.corpus.taken import TakenColumns
+from clvq.device import Processes
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.head_targets import ClassTarget, LabelTarget
 from clvq.language_model.input_format import InputFormat
@@ -37,6 +39,8 @@ def extract(
         store = clvq.extract("run/activations", model="demo", dataset="demo", layers=(4, 8))
 
     An unfinished extraction with the same settings continues, and a finished one gains the layers that it lacks.
+    Where `torchrun` or `accelerate launch` started several processes, call it in all of them: each runs the model over
+    a part of the sentences, and what is written is the same to the bit.
     MismatchError where the folder was made with other settings, unless `overwrite`.
 
     Args:
@@ -44,17 +48,23 @@ def extract(
         overwrite: Replace the activations that the folder holds.
     """
     config, path = _with_layers(settings), Path(path)
-    with locked(path):
+    processes = Processes.current()
+    progress = progress if processes.is_leader else silent
+    with locked(path) if processes.is_leader else nullcontext():
         store = _store_to_extend(path, config, overwrite)
-        if store is not None and set(config.layers) <= set(store.layers):
-            _drop_leftovers(path, store)
+        is_done = processes.told(store is not None and set(config.layers) <= set(store.layers))
+        if store is not None and is_done:
+            if processes.is_leader:
+                _drop_leftovers(path, store)
             progress(Progress("extract", note=f"{path} is up to date."))
             return store
         job = _job(path, config, store, overwrite, progress)
         source = _source(job)
-        if overwrite:
+        processes.wait()  # all have read what the folder holds before the leader changes it
+        if overwrite and processes.is_leader:
             clear(path)
-        ModelPass(job, source, StoreWriter.open(job)).run()
+        ModelPass(job, source, StoreWriter.open(job) if processes.is_leader else None, processes).run()
+        processes.wait()
     return ActivationStore(path)
 
 

@@ -15,6 +15,7 @@ from clvq.activations.store import ActivationStore, SentenceRows
 from clvq.activations.windows import Window, WindowStates, windows
 from clvq.activations.writer import ExtractionJob, StoreWriter
 from clvq.corpus.splits import SPLITS, Corpus
+from clvq.device import Processes
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.rows import SENTENCE, WORD
 from clvq.language_model.tokenization import TokenizedSentence
@@ -28,11 +29,16 @@ SAVE_SECONDS = 20.0
 
 @dataclass
 class ModelPass:
-    """One run of `extract`: over a corpus, or over the sentences of a finished store that lacks layers."""
+    """One run of `extract`: over a corpus, or over the sentences of a finished store that lacks layers.
+
+    Of several processes each takes its turn with the batches of a window, and the leader writes.
+    """
 
     job: ExtractionJob
     source: Corpus | ActivationStore
-    writer: StoreWriter
+    writer: StoreWriter | None
+    """The leader's."""
+    processes: Processes
     sentences_done: int = 0
     words_read: int = 0
     started: float = field(default_factory=time.monotonic)
@@ -41,18 +47,27 @@ class ModelPass:
 
     def run(self) -> None:
         """Read and write what is missing, window by window."""
-        self._check_disk()
-        self.sentences_done = sum(self.writer.sentences_done(split) for split in SPLITS)
+        if self.writer is not None:
+            self._check_disk(self.writer)
+        done = self.processes.told(
+            {split: self.writer.sentences_done(split) for split in SPLITS} if self.writer else {}
+        )
+        self.sentences_done = sum(done.values())
         with ThreadPoolExecutor(max_workers=1) as thread:
             for split in SPLITS:
-                first_sentence = self.writer.sentences_done(split)
+                first_sentence = done[split]
                 for window in windows(self.job, self.source.sentences(split), first_sentence):
-                    rows = self._read_window(split, first_sentence, window)
+                    states = self._read_window(split, first_sentence, window)
+                    if self.writer is not None:
+                        self._refuse_not_finite(split, first_sentence, window, states.hidden)
+                        rows = self._sentence_rows(window, states)
+                        self._await_writing()
+                        shard = (split, rows, states.hidden, _counts(window, rows))
+                        self.writing = thread.submit(self.writer.write, *shard)  # while the next window runs
                     first_sentence += len(window)
-                    self._await_writing()
-                    self.writing = thread.submit(self.writer.write, split, *rows)  # while the next window runs
                 self._await_writing()
-        self.writer.finish(self.source if isinstance(self.source, Corpus) else None)
+        if self.writer is not None:
+            self.writer.finish(self.source if isinstance(self.source, Corpus) else None)
 
     def _await_writing(self) -> None:
         if self.writing is not None:
@@ -66,24 +81,25 @@ class ModelPass:
         total = sum(self.source.sentence_count(split) for split in SPLITS)
         self.job.progress(Progress("extract", self.sentences_done, total, "sentences", {"words/s": round(rate)}))
 
-    def _read_window(
-        self, split: str, first_sentence: int, window: Window
-    ) -> tuple[list[SentenceRows], dict[int, Tensor], dict[str, int]]:
-        """Rows of a window in corpus order, their states, and counts of what became of the text."""
-        states = WindowStates.begin(self.job, split, first_sentence, window)
-        saved = time.monotonic()
+    def _read_window(self, split: str, first_sentence: int, window: Window) -> WindowStates:
+        """What the model gives for a window, together in the leader."""
+        states = WindowStates.begin(self.job, split, first_sentence, window, saved=self.writer is not None)
+        self.processes.share(states.done)
+        saved, turn = time.monotonic(), 0
         for batch in self.job.model.batches(window.tokenized, self.job.config.batch_tokens):
             done_before = bool(states.done[batch].all())
             if not done_before:
-                self._read_batch(window, batch, states)
-            if time.monotonic() - saved > SAVE_SECONDS:
+                if turn % self.processes.count == self.processes.rank:
+                    self._read_batch(window, batch, states)
+                turn += 1
+            if self.writer is not None and time.monotonic() - saved > SAVE_SECONDS:
                 self._await_writing()  # what is saved continues from the window before
                 states.save(self.job, split, first_sentence, window)
                 saved = time.monotonic()
             self._report([window.tokenized[i] for i in batch], read=not done_before)
-        self._refuse_not_finite(split, first_sentence, window, states.hidden)
-        rows = self._sentence_rows(window, states)
-        return rows, states.hidden, _counts(window, rows)
+        for values in (*states.hidden.values(), states.probabilities):
+            self.processes.collect(values)
+        return states
 
     def _read_batch(self, window: Window, batch: list[int], states: WindowStates) -> None:
         """Runs the model over some sentences of a window and puts what it gives in place."""
@@ -142,14 +158,14 @@ class ModelPass:
                 "The model itself gives it: check its weights, or leave that sentence out."
             )
 
-    def _check_disk(self) -> None:
+    def _check_disk(self, writer: StoreWriter) -> None:
         """States what will be written, judged by a sample of sentences, and refuses where the disk is smaller."""
         if self.job.config.streaming and self.job.store is None:
             self.job.progress(Progress("extract", note="Streaming: the size of the store is not known beforehand."))
             return
         needed, sampled = 0.0, list[str]()
         for split in SPLITS:
-            total, done = self.source.sentence_count(split), self.writer.sentences_done(split)
+            total, done = self.source.sentence_count(split), writer.sentences_done(split)
             sample = take_sample(self.job, self.source, split)
             sampled += sample.texts
             needed += sample.rows * (total - done) * row_bytes(self.job)

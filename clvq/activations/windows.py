@@ -96,9 +96,11 @@ class WindowStates(NamedTuple):
     """`[S]` bool: the sentences whose batch has been through the model."""
 
     @classmethod
-    def begin(cls, job: ExtractionJob, split: str, first_sentence: int, window: Window) -> Self:
-        """Return what an interrupted run left of this window, or states that are still to be filled."""
-        tensors = UNFINISHED_WINDOW.read(job.path, _identity(job, split, first_sentence, window))
+    def begin(cls, job: ExtractionJob, split: str, first_sentence: int, window: Window, *, saved: bool) -> Self:
+        """Return what an interrupted run left of this window, where `saved` asks for it, or states that are still to be
+        filled."""
+        identity = _identity(job, split, first_sentence, window)
+        tensors = UNFINISHED_WINDOW.read(job.path, identity) if saved else None
         if tensors is not None:
             hidden = {layer: tensors[f"hidden_states.{layer}"].clone() for layer in job.layers}
             return cls(hidden, tensors["probabilities"].clone(), tensors["done"].clone())

@@ -37,7 +37,7 @@ _FATES = {
 """What can become of text, as the corpus and the extraction count it."""
 
 
-@command((ExtractConfig, "Model and corpus"))
+@command((ExtractConfig, "Model and corpus"), in_all_processes=True)
 def extract(
     report: Report,
     *,

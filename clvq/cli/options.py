@@ -7,6 +7,7 @@ told apart: the command line wins over the --config file, and what neither gives
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import types
 import typing
@@ -19,9 +20,10 @@ import typer
 
 from clvq.cli.config_file import Several, read_config
 from clvq.cli.errors import UsageError, ended_well
-from clvq.cli.output import Result, emit
+from clvq.cli.output import Result, emit, is_follower, launched
 from clvq.cli.progress import reporting
 from clvq.config import Settings
+from clvq.progress import Progress
 
 _BARE = "bare_"
 """Begins the name of an argument that stands for an option."""
@@ -126,7 +128,10 @@ def options_of(settings: type[Settings], panel: str | None = None) -> list[Optio
 
 
 def command(
-    *panels: tuple[type[Settings], str], several: Collection[str] = (), leave_out: Collection[str] = ()
+    *panels: tuple[type[Settings], str],
+    several: Collection[str] = (),
+    leave_out: Collection[str] = (),
+    in_all_processes: bool = False,
 ) -> Callable[[Callable[..., Result]], Callable[..., None]]:
     """Makes a Typer command of `function(report, arguments, *, own options, **settings) -> Result`.
 
@@ -134,6 +139,7 @@ def command(
     those that every command has: --config, --json and --debug. They stand in `.options`, for the reference page.
     Options whose names are in `several` take several values; those in `leave_out` the command does not have.
     A command that takes no arguments of its own takes the value of --checkpoint as one.
+    Of several processes that a launcher started, the first alone runs it, unless it is made for all.
     """
 
     def decorate(function: Callable[..., Result]) -> Callable[..., None]:
@@ -160,6 +166,11 @@ def command(
                     raise UsageError(f"{' and '.join(lacking)} must be given.")
                 as_json = given.pop("json", False)
                 with reporting(interruption, debug) as report:
+                    if not in_all_processes and launched():
+                        if is_follower():
+                            return
+                        os.environ["WORLD_SIZE"] = "1"  # nobody else joins in what the library would share
+                        report(Progress(function.__name__, note=f"clvq {function.__name__} runs in one process."))
                     result = function(report, **given)
                 emit(result, as_json)
 

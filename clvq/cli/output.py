@@ -62,9 +62,14 @@ def stderr_console() -> Console:
     return _Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
+def launched() -> bool:
+    """Whether this is one of several processes that a launcher such as `torchrun` started."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
 def is_follower() -> bool:
-    """Whether this is one of several processes that a launcher started, and not the first: that one speaks for all."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and os.environ.get("RANK", "0") != "0"
+    """Whether it is such a process and not the first: that one speaks for all."""
+    return launched() and os.environ.get("RANK", "0") != "0"
 
 
 def emit(result: Result, as_json: bool) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     (ExtractConfig, "Extraction, where activations are missing"),
     several=GRID,
     leave_out=PAIR,
+    in_all_processes=True,
 )
 def sweep(
     report: Report,
@@ -55,7 +56,7 @@ def sweep(
     import clvq
     from clvq.concepts.sweep import refuse_other_checkpoints
     from clvq.concepts.sweep_records import checked_table
-    from clvq.training.processes import Processes
+    from clvq.device import Processes
     from clvq.training.tracking import require_tracker
 
     values = {**_from_file(grid), **_of_training(given), **({} if layers is None else {LAYERS: layers})}
@@ -71,16 +72,13 @@ def sweep(
     of_extraction = _of_extraction(given)
     settings = extraction_settings(run, of_extraction, report, overwrite=False)
     settings[LAYERS] = tuple(sorted({*settings.get(LAYERS, ()), *_layers(configs)}))
-    processes = Processes.current()
-    if processes.is_leader:
-        clvq.extract(run / ACTIVATIONS_FOLDER, progress=report, **settings)
-    processes.wait()
+    clvq.extract(run / ACTIVATIONS_FOLDER, progress=report, **settings)
     swept = clvq.sweep(
         run / ACTIVATIONS_FOLDER, layers=pairs, overwrite=overwrite, progress=report, **values,
         **of_language_model(of_extraction),
     )  # fmt: skip
     page = run / SWEEP_PAGE_NAME
-    if processes.is_leader:
+    if Processes.current().is_leader:
         clvq.sweep_page(swept, page)
         if output is not None:
             swept.write_table(output)

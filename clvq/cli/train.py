@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from clvq.training.checkpoint import Checkpoint
 
 
-@command((TrainConfig, "Method and training"), (ExtractConfig, "Extraction, where activations are missing"))
+@command(
+    (TrainConfig, "Method and training"),
+    (ExtractConfig, "Extraction, where activations are missing"),
+    in_all_processes=True,
+)
 def train(
     report: Report,
     *,
@@ -44,8 +48,8 @@ def train(
     """
     import clvq
     from clvq.concepts.directions import make_concepts
+    from clvq.device import Processes
     from clvq.html_report.gathered import command as command_for
-    from clvq.training.processes import Processes
     from clvq.training.tracking import require_tracker
 
     config = TrainConfig.resolve(**_training_settings(given))
@@ -56,14 +60,12 @@ def train(
     settings = extraction_settings(run, of_extraction, report, overwrite=False)
     pair = {config.input_layer, config.output_layer}
     settings["layers"] = tuple(sorted({*settings.get("layers", ()), *pair}))
-    processes = Processes.current()
-    if processes.is_leader:
-        clvq.extract(run / ACTIVATIONS_FOLDER, progress=report, **settings)
-    processes.wait()
+    clvq.extract(run / ACTIVATIONS_FOLDER, progress=report, **settings)
     checkpoint = clvq.train(
         run / ACTIVATIONS_FOLDER, path=path, overwrite=overwrite, progress=report, **_training_settings(given),
         **of_language_model(of_extraction),
     )  # fmt: skip
+    processes = Processes.current()
     if processes.is_leader:  # so that a copy of the folder has what the other commands need
         make_concepts(checkpoint, report)
     processes.wait()

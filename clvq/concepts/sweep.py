@@ -16,11 +16,10 @@ from clvq.concepts.sweep_records import Sweep, Swept, SweptArrow, SweptFlow
 from clvq.config import TrainConfig
 from clvq.config.grid import GRID, PAIR, chains, settings_grid, training_name, used_settings
 from clvq.config.signatures import takes
-from clvq.device import Runtime
+from clvq.device import Processes, Runtime
 from clvq.errors import ClvqError
 from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint, read_checkpoint
-from clvq.training.processes import Processes
 from clvq.training.tracking import require_tracker
 from clvq.training.train import refuse_other, train
 

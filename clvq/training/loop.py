@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from clvq.artifacts import METRICS_NAME
+from clvq.device import Processes
 from clvq.errors import ClvqError
 from clvq.progress import Progress
 from clvq.storage import append_lines, fingerprint, read_tensors, write_tensors, write_text
 from clvq.training.job import Job
 from clvq.training.metrics_log import cut_back
-from clvq.training.processes import Processes
 from clvq.training.rows import PairBatch
 from clvq.training.state import Position, load_state, save_state
 from clvq.training.tracking import Tracking

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from clvq.config import TrainConfig
+from clvq.device import Processes
 from clvq.errors import ClvqError, MismatchError
 from clvq.models.crosslayer import CrosslayerSae
 from clvq.models.sae import TopKSae
 from clvq.progress import Progress
 from clvq.storage import fingerprint, read_json, remove_folder, write_json
 from clvq.training.job import Job
-from clvq.training.processes import Processes
 from clvq.training.rows import PairRows
 from clvq.training.sae_trainer import SaeTrainer, evaluate_sae
 from clvq.training.state import Position

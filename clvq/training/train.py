@@ -17,7 +17,7 @@ from clvq.activations.store import ActivationStore
 from clvq.artifacts import CHECKPOINT, TRAINING_FOLDER, stamp
 from clvq.config import LATENT_METHODS, UNUSED, TrainConfig, differences
 from clvq.config.signatures import takes
-from clvq.device import Runtime, pick_device
+from clvq.device import Processes, Runtime, pick_device
 from clvq.errors import MismatchError
 from clvq.models.clvq_vae import ClvqVae
 from clvq.models.codebook_init import initial_codebook, sample_size
@@ -28,7 +28,6 @@ from clvq.training.checkpoint import Checkpoint, add_yardstick, architecture, re
 from clvq.training.evaluation import Evaluation, evaluate, update_factor
 from clvq.training.frozen_codes import FROZEN_CODES, shared_kmeans_codes
 from clvq.training.job import Job, TrainingRows
-from clvq.training.processes import Processes
 from clvq.training.sae_sweep import architecture as sae_architecture
 from clvq.training.sae_sweep import train_sae
 from clvq.training.sensitivity import metric_map, sensitivity

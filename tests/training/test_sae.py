@@ -246,7 +246,7 @@ def test_its_concept_space(checkpoint: clvq.Checkpoint, tiny_store: ActivationSt
 def test_several_processes_are_refused(
     tiny_store: ActivationStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from clvq.training.processes import Processes
+    from clvq.device import Processes
 
     monkeypatch.setattr("clvq.training.sae_sweep.Processes.current", lambda: Processes(0, 2))
     monkeypatch.setattr(Processes, "wait", lambda self: None)

@@ -1,0 +1,61 @@
+"""Commands in two processes, as `torchrun` starts them, against the same commands in one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from killing import timeless
+from running import SMALL, Clvq
+
+pytestmark = pytest.mark.slow
+
+
+def two(*arguments: object, run: Path) -> subprocess.CompletedProcess[str]:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "clvq"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "100", "CLVQ_RUN": str(run)}
+    command = [*launch, *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_an_extraction_is_the_same_to_the_bit(clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path) -> None:
+    """In more batches than processes; and with a layer that is added."""
+    of_corpus = ("--model", bert, "--dataset", corpus, "--batch-tokens", "64")
+    ended = two("extract", *of_corpus, "--layers", "1,3", run=tmp_path / "two")
+    assert ended.returncode == 0, ended.stderr
+    assert clvq("extract", *of_corpus, "--layers", "1,3", "--run", tmp_path / "one").code == 0
+    assert ended.stdout.count("train") == clvq("extract", "--run", tmp_path / "one").out.count("train")  # one speaks
+    assert timeless(tmp_path / "two") == timeless(tmp_path / "one")
+    assert two("extract", "--layers", "2", run=tmp_path / "two").returncode == 0
+    assert clvq("extract", "--layers", "2", "--run", tmp_path / "one").code == 0
+    assert timeless(tmp_path / "two") == timeless(tmp_path / "one")
+
+
+def test_training_extracts_in_both_and_explanations_are_made_in_the_first(
+    clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path
+) -> None:
+    given = ("--model", bert, "--dataset", corpus, "--input-layer", "1", "--output-layer", "3", "--epochs", "1", *SMALL)
+    ended = two("train", *given, run=tmp_path / "two")
+    assert ended.returncode == 0, ended.stderr
+    assert clvq("extract", "--model", bert, "--dataset", corpus, "--layers", "1,3", "--run", tmp_path / "one").code == 0
+    activations = {
+        name: bytes_ for name, bytes_ in timeless(tmp_path / "two").items() if name.startswith("activations")
+    }
+    assert activations == timeless(tmp_path / "one")
+    assert (tmp_path / "two" / "L1-L3" / "concept-space.safetensors").exists()
+    shutil.copytree(tmp_path / "two", tmp_path / "copy")
+    ended = two("explain", "--limit", "6", run=tmp_path / "two")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("clvq explain runs in one process.") == 1
+    assert clvq("explain", "--limit", "6", "--run", tmp_path / "copy").code == 0
+    assert timeless(tmp_path / "two") == timeless(tmp_path / "copy")
+
+
+def test_an_error_ends_all_processes(bert: Path, corpus: Path, tmp_path: Path) -> None:
+    ended = two("extract", "--model", bert, "--dataset", corpus, "--layers", "99", run=tmp_path / "two")
+    assert ended.returncode == 1
+    assert "its layers are 0" in ended.stderr
