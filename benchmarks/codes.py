@@ -48,8 +48,8 @@ def quantizer_table(sizes: list[int], rounds: int) -> None:
         ways = quantizers(size)
         spent: dict[str, list[float]] = {name: [] for name in ways}
         for count in range(rounds + 1):  # the first round warms up
-            for name, step in ways.items():
-                seconds, _ = cpu_seconds(step)
+            for name, way in ways.items():
+                seconds, _ = cpu_seconds(way)
                 if count:
                     spent[name].append(seconds)
         product = median(spent["product"])

@@ -29,6 +29,9 @@ from clvq.storage import check_file, child, fingerprint, read_tensors
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+ROWS_AT_ONCE = 16384
+"""So many rows of a layer are taken up at a time."""
+
 
 class SentenceRows(NamedTuple):
     """One sentence as stored, with the character span and the flags of each of its rows."""

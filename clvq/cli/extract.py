@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,6 +77,12 @@ def _estimated(estimate: Estimate) -> list[RenderableType]:
     for name in ("sentences", "tokens", "rows"):
         counts.add_row(name, *(number(count) for count in getattr(estimate, name).values()))
     return [counts, "", Text(str(estimate)), Text(f"Time was measured over {number(estimate.timed_tokens)} tokens.")]
+
+
+def extraction_options(given: dict[str, Any]) -> dict[str, Any]:
+    """Return those of a training command's options that are of the extraction: --seed is the training's."""
+    names = {item.name for item in fields(ExtractConfig)} - {"seed"}
+    return {name: value for name, value in given.items() if name in names}
 
 
 def extraction_settings(run: Path, given: dict[str, Any], report: Report, *, overwrite: bool) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rich.text import Text
 from clvq.artifacts import ACTIVATIONS_FOLDER, DEFAULT_RUN, SWEEP, SWEEP_PAGE_NAME
 from clvq.cli.config_file import Several, read_config
 from clvq.cli.errors import UsageError
-from clvq.cli.extract import extraction_settings
+from clvq.cli.extract import extraction_options, extraction_settings
 from clvq.cli.options import command, options_of
 from clvq.cli.output import Result, heading, number, percent, plain, table
 from clvq.cli.run_folder import Run
@@ -69,7 +69,7 @@ def sweep(
         checked_table(output)
     if not overwrite:
         refuse_other_checkpoints(run, configs, None)
-    of_extraction = _of_extraction(given)
+    of_extraction = extraction_options(given)
     settings = extraction_settings(run, of_extraction, report, overwrite=False)
     settings[LAYERS] = tuple(sorted({*settings.get(LAYERS, ()), *_layers(configs)}))
     clvq.extract(run / ACTIVATIONS_FOLDER, progress=report, **settings)
@@ -98,11 +98,6 @@ def _from_file(path: Path | None) -> dict[str, Any]:
 
 def _of_training(given: dict[str, Any]) -> dict[str, Any]:
     return {item.name: given[item.name] for item in fields(TrainConfig) if item.name in given}
-
-
-def _of_extraction(given: dict[str, Any]) -> dict[str, Any]:
-    names = {item.name for item in fields(ExtractConfig)} - {"seed", LAYERS}  # --seed is the trainings'
-    return {name: value for name, value in given.items() if name in names}
 
 
 def _layers(configs: list[TrainConfig]) -> set[int]:

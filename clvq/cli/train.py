@@ -12,7 +12,7 @@ from rich.text import Text
 
 from clvq.artifacts import ACTIVATIONS_FOLDER, DEFAULT_RUN
 from clvq.cli.errors import UsageError
-from clvq.cli.extract import extraction_settings
+from clvq.cli.extract import extraction_options, extraction_settings
 from clvq.cli.options import command
 from clvq.cli.output import BAR_WIDTH, Bar, Result, clock, heading, number, plain, table
 from clvq.cli.run_folder import Run
@@ -55,8 +55,7 @@ def train(
     config = TrainConfig.resolve(**_training_settings(given))
     require_tracker(config.report_to)
     path = run / _checked_name(_default_name(config) if name is None else name)
-    extraction = {item.name for item in fields(ExtractConfig)} - {"seed"}  # --seed is the training's
-    of_extraction = {key: value for key, value in given.items() if key in extraction}
+    of_extraction = extraction_options(given)
     settings = extraction_settings(run, of_extraction, report, overwrite=False)
     pair = {config.input_layer, config.output_layer}
     settings["layers"] = tuple(sorted({*settings.get("layers", ()), *pair}))

@@ -13,12 +13,11 @@ import torch
 import xxhash
 from torch import Tensor
 
-from clvq.activations.store import ActivationStore, gather
+from clvq.activations.store import ROWS_AT_ONCE, ActivationStore, gather
 from clvq.config import LABEL
 from clvq.device import pick_device
 from clvq.errors import ClvqError
 from clvq.language_model.rows import WORD
-from clvq.models.quantizer import ROWS_AT_ONCE
 from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint
 

@@ -20,13 +20,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clvq.activations.store import ActivationStore
+from clvq.activations.store import ROWS_AT_ONCE, ActivationStore
 from clvq.artifacts import CONCEPT_SPACE
 from clvq.concepts.assignments import load_model
 from clvq.concepts.codebook import Codebook, codebook
 from clvq.language_model.rows import WORD
 from clvq.models.clvq_vae import ClvqVae
-from clvq.models.quantizer import ROWS_AT_ONCE
 from clvq.models.sae import TopKSae
 from clvq.progress import Progress, Report, silent
 from clvq.storage import locked

@@ -159,7 +159,8 @@ def sentence_effects(
         if len(checkpoints) > 1:
             progress(Progress("faithfulness", note=f"Editing with the concepts of {checkpoint.path}."))
         own = subjects_of(found, model, config, label)
-        _refuse_other_sentences(own, subjects or own, checkpoint, checkpoints[0])
+        if subjects:
+            _refuse_other_sentences(own, subjects, checkpoint, checkpoints[0])
         subjects = own
         space = concept_space(checkpoint, device=model.device, progress=progress)
         plan = plan_of(config, subjects, found.codebook, space, _class_count(model))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from clvq.activations.new_text import tokenize
-from clvq.activations.store import ActivationStore, SentenceRows
+from clvq.activations.store import ROWS_AT_ONCE, ActivationStore, SentenceRows
 from clvq.interventions.splice_figures import OTHERS, outcome
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import WORD, BatchRows
@@ -19,7 +19,6 @@ from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import Inputs, UpperLayers
 from clvq.language_model.word_targets import TextTarget
 from clvq.models.clvq_vae import ClvqVae
-from clvq.models.quantizer import ROWS_AT_ONCE
 from clvq.models.sae import TopKSae
 from clvq.progress import Progress, Report
 from clvq.training.checkpoint import Checkpoint

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from clvq.activations.store import ActivationStore
+from clvq.activations.store import ROWS_AT_ONCE, ActivationStore
 from clvq.concepts.assignments import SplitText
 from clvq.concepts.directions import ConceptSpace
 from clvq.language_model.rows import WORD
-from clvq.models.quantizer import ROWS_AT_ONCE
 from clvq.progress import Progress, Report, silent
 
 LABEL = "label"

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from clvq.models.distances import Distances
 
-ROWS_AT_ONCE = 16384
-"""So many rows of a layer are taken up at a time."""
 SMOOTHING = 1e-5
 """Rows that Laplace smoothing adds to each code where a sum of rows is divided by their number."""
 

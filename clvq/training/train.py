@@ -13,7 +13,7 @@ import torch
 import xxhash
 from torch import Tensor
 
-from clvq.activations.store import ActivationStore
+from clvq.activations.store import ROWS_AT_ONCE, ActivationStore
 from clvq.artifacts import CHECKPOINT, TRAINING_FOLDER, stamp
 from clvq.config import LATENT_METHODS, UNUSED, TrainConfig, differences
 from clvq.config.signatures import takes
@@ -221,7 +221,7 @@ class _Training:
         generator = torch.Generator().manual_seed(config.seed)
         inputs = self.rows.training.sample_inputs(sample_size(config.codebook_size), generator)
         with torch.no_grad():
-            for part in inputs.split(16384):
+            for part in inputs.split(ROWS_AT_ONCE):
                 part.copy_(model.quantizer.mapped(model.encoder(part)))
         codes = initial_codebook(inputs, config.codebook_size, config.initialization, generator)
         model.quantizer.set_codebook(model.quantizer.unmapped(codes), self._expected_count(config))
