@@ -54,6 +54,16 @@ def start(*arguments: object, driver: str | None = None, **options: Any) -> subp
     )
 
 
+def modules_after(*arguments: str, **environment: str) -> tuple[str, set[str]]:
+    """What `clvq ARGUMENTS` prints in a process of its own, and the modules that it imports."""
+    code = "import sys\nfrom clvq.cli.main import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+    return done.stdout, set(done.stderr.split())
+
+
 def files_of(folder: Path) -> dict[str, bytes]:
     """Every file below a folder with its contents, locks aside."""
     return {

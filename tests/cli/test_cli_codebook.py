@@ -8,8 +8,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from permuted_codes import permuted
-from running import Clvq, files_of, write_corpus
+from running import Clvq, files_of, modules_after, write_corpus
 from safetensors.numpy import load_file
 
 import clvq as package
@@ -158,15 +156,7 @@ def test_one_concept_in_full(clvq: Clvq, trained: Path) -> None:
 
 
 def test_a_finished_catalogue_is_read_without_models_and_tests(trained: Path) -> None:
-    arguments = ["clvq", "codebook", "--code", "3", "--run", str(trained)]
-    code = (
-        f"import sys; sys.argv = {arguments}\n"
-        "from clvq.cli.main import main\n"
-        "try: main()\n"
-        "finally: print(*sys.modules, file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    modules = set(done.stderr.split())
+    _, modules = modules_after("codebook", "--code", "3", "--run", str(trained))
     assert "clvq.concepts.codebook" in modules
     assert not modules & {"transformers", "sklearn", "scipy", "pandas", "huggingface_hub", "clvq.models.clvq_vae"}
 

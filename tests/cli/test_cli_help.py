@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 
 import pytest
-from running import Clvq
+from running import Clvq, modules_after
 
 import clvq as package
 from clvq.cli.main import SUMMARIES
@@ -19,14 +16,7 @@ from clvq.config import ExtractConfig, TrainConfig
 
 def test_help_imports_nothing_heavy() -> None:
     """How fast it is `benchmarks/` shows."""
-    code = (
-        "import sys; sys.argv = ['clvq', '--help']\n"
-        "from clvq.cli.main import main\n"
-        "try: main()\n"
-        "finally: print(*sys.modules, file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    modules = set(done.stderr.split())
+    _, modules = modules_after("--help")
     assert not modules & {"torch", "transformers", "datasets", "numpy", "pyarrow", "huggingface_hub", "sklearn"}
     assert not [name for name in modules if name.startswith("clvq.cli.") and name != "clvq.cli.main"]
 
@@ -38,19 +28,9 @@ HEAVY = {
 COMMANDS = ("extract", "train", "sweep", "codebook", "explain", "faithfulness", "bench", "report")
 
 
-def _modules_after(*arguments: str, **environment: str) -> tuple[str, set[str]]:
-    """What `clvq ARGUMENTS` prints in a process of its own, and the modules that it imports."""
-    code = "import sys\nfrom clvq.cli.main import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True,
-        env={**os.environ, **environment},
-    )  # fmt: skip
-    return done.stdout, set(done.stderr.split())
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_a_command_imports_nothing_heavy(command: str) -> None:
-    shown, modules = _modules_after(command, "--help")
+    shown, modules = modules_after(command, "--help")
     assert f"clvq {command} " in shown
     assert not modules & HEAVY
 
@@ -66,7 +46,7 @@ def test_help_of_a_command_imports_nothing_heavy(command: str) -> None:
 )
 def test_the_shell_completes_without_heavy_imports(typed: str, completed: set[str]) -> None:
     words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
-    shown, modules = _modules_after(_CLVQ_COMPLETE="complete_bash", **words)
+    shown, modules = modules_after(_CLVQ_COMPLETE="complete_bash", **words)
     assert set(shown.split()) == completed
     assert not modules & HEAVY
 

@@ -266,8 +266,8 @@ def test_a_sweep_of_twelve_that_is_killed_again_and_again_ends_the_same(grid_run
     driver = "import clvq.cli.sweep, clvq.concepts.sweep, clvq.training.loop; clvq.training.loop.SAVE_SECONDS = 0.05"
     with Nursery(driver) as nursery:
         seconds = nursery.run("sweep", "--run", whole, *grid).seconds
-        moments = [seconds * share for share in (0.3, 0.15, 0.4)]
-        assert nursery.run_to_the_end("sweep", "--run", grid_run, *grid, moments=moments) >= 2
+        moments = [seconds * share for share in (0.2, 0.15, 0.25, 0.1, 0.3)]
+        assert nursery.run_to_the_end("sweep", "--run", grid_run, *grid, moments=moments) >= 3
     assert len(names(grid_run)) == 12
     assert (grid_run / "sweep.json").read_bytes() == (whole / "sweep.json").read_bytes()
     assert timeless(grid_run) == timeless(whole)
