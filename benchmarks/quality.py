@@ -30,24 +30,24 @@ def main() -> None:
         **({} if options.epochs is None else {"epochs": options.epochs}),
     )
     results = checkpoint.results
-    figures, yardsticks = results["evaluation"], results["yardsticks"]
+    figures, yardsticks = results.evaluation, results.yardsticks
     print_table(
         f"Quality, preset {options.preset}, layers {options.input_layer} -> {options.output_layer}",
         [
-            ("FVU", number(figures["fvu"])),
-            ("FVU of a copy of the input layer", number(yardsticks["copy"])),
-            ("FVU of a ridge map", number(yardsticks["ridge"])),
-            ("FVU of the mean output per k-means code", number(yardsticks["mean_per_code"])),
-            ("FVU of frozen k-means codes, same decoder and budget", number(yardsticks.get("frozen_kmeans"))),
-            ("FVU of sentence rows", number(figures["fvu_sentence_rows"])),
-            ("FVU with codes shuffled among words", number(figures["fvu_codes_shuffled"])),
-            ("FVU, own code replaced by the mean code", number(figures["fvu_own_code_mean"])),
-            ("codebook perplexity", number(figures["codebook_perplexity"])),
-            ("active codes", f"{figures['active_codes']} of {checkpoint.settings.codebook_size}"),
-            ("codes on 5 distinct sentences or more", str(figures["active_codes_5"])),
-            ("candidates in effective use", number(figures["candidates_in_use"])),
-            ("epochs, best one", f"{results['epochs_run']}, {results['best_epoch']}"),
-            ("training, minutes", f"{results['training_seconds'] / 60:.1f}"),
+            ("FVU", number(figures.fvu)),
+            ("FVU of a copy of the input layer", number(yardsticks.copy)),
+            ("FVU of a ridge map", number(yardsticks.ridge)),
+            ("FVU of the mean output per k-means code", number(yardsticks.mean_per_code)),
+            ("FVU of frozen k-means codes, same decoder and budget", number(yardsticks.frozen_kmeans)),
+            ("FVU of sentence rows", number(figures.fvu_sentence_rows)),
+            ("FVU with codes shuffled among words", number(figures.fvu_codes_shuffled)),
+            ("FVU, own code replaced by the mean code", number(figures.fvu_own_code_mean)),
+            ("codebook perplexity", number(figures.codebook_perplexity)),
+            ("active codes", f"{figures.active_codes} of {checkpoint.settings.codebook_size}"),
+            ("codes on 5 distinct sentences or more", str(figures.active_codes_5)),
+            ("candidates in effective use", number(figures.candidates_in_use)),
+            ("epochs, best one", f"{results.epochs_run}, {results.best_epoch}"),
+            ("training, minutes", f"{results.training_seconds / 60:.1f}"),
         ],
     )
 

@@ -47,6 +47,6 @@ def test_movie_sentences_through_a_real_classifier(tmp_path: Path) -> None:
     checkpoint = clvq.train(
         store, path=tmp_path / "c", input_layer=4, output_layer=6, codebook_size=50, epochs=3, device="cpu"
     )
-    figures = checkpoint.results["evaluation"]
-    assert figures["fvu"] < checkpoint.results["yardsticks"]["copy"]
-    assert figures["fvu"] < figures["fvu_codes_shuffled"]
+    figures = checkpoint.results.evaluation
+    assert figures.fvu < checkpoint.results.yardsticks.copy
+    assert figures.fvu < figures.fvu_codes_shuffled

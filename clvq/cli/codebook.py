@@ -144,7 +144,7 @@ def _all(book: Codebook, concepts: list[Concept], limit: int | None) -> Result:
     document = _document(
         book,
         **book.summary.as_json(),
-        results=book.checkpoint.results,
+        results=book.checkpoint.results.as_json(),
         twins=[list(pair) for pair in twins(book.concepts)],
         concepts=[concept.as_json() for concept in concepts[:limit]],
     )

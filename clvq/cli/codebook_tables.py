@@ -143,7 +143,7 @@ class ConceptTable:
 
 def _figures(codebook: Codebook) -> Beside:
     """The codebook in figures: its codes, and what they know of the text."""
-    figures, results = codebook.figures, codebook.checkpoint.results["evaluation"]
+    figures, results = codebook.figures, codebook.checkpoint.results.evaluation
     size = number(figures.codebook_size)
     codes = table("", title="Codebook, training words")
     codes.add_row("active and dead codes", f"{number(figures.active_codes)} and {number(figures.dead_codes)}")
@@ -152,9 +152,9 @@ def _figures(codebook: Codebook) -> Beside:
     codes.add_row("bits a word", number(figures.bits_per_word, 2))
     codes.add_row("R² of quantization", number(figures.quantization_r2))
     codes.add_row("mean cosine, centred", number(figures.mean_centred_cosine))
-    codes.add_row("FVU, evaluation words", number(results["fvu"]))
-    codes.add_row("  own code made the mean", number(results["fvu_own_code_mean"]))
-    codes.add_row("  codes shuffled", number(results["fvu_codes_shuffled"]))
+    codes.add_row("FVU, evaluation words", number(results.fvu))
+    codes.add_row("  own code made the mean", number(results.fvu_own_code_mean))
+    codes.add_row("  codes shuffled", number(results.fvu_codes_shuffled))
     text = table("", title="Training text")
     text.add_row("words", number(figures.words))
     text.add_row("word types", number(figures.word_types))

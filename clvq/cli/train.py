@@ -19,7 +19,7 @@ from clvq.cli.run_folder import Run
 from clvq.config import DEMO, UNUSED, ExtractConfig, TrainConfig
 from clvq.errors import ClvqError
 from clvq.progress import Report
-from clvq.training.updates import of_update
+from clvq.training.results import SaeChoice, SaeEvaluation, TrainingResults
 from clvq.training.verdict import training_verdict
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ def train(
         make_concepts(checkpoint, report)
     processes.wait()
     hint = f"Next: {command_for('codebook', checkpoint)}"
-    if "yardsticks" not in UNUSED[config.method] and "frozen_kmeans" not in checkpoint.results["yardsticks"]:
+    if "yardsticks" not in UNUSED[config.method] and checkpoint.results.yardsticks.frozen_kmeans is None:
         hint += "\nThe same command with --yardsticks full also trains frozen k-means codes to compare with."
-    return Result(_document(checkpoint), _shown(checkpoint), hint, training_verdict(checkpoint.config))
+    return Result(_document(checkpoint), _shown(checkpoint), hint, training_verdict(checkpoint))
 
 
 def _training_settings(given: dict[str, Any]) -> dict[str, Any]:
@@ -116,21 +116,24 @@ def _checked_name(name: str) -> str:
 def _document(checkpoint: Checkpoint) -> dict[str, Any]:
     kept = ("settings", "results", "provenance", "weights_checksum")
     document = {"path": str(checkpoint.path), **{key: checkpoint.config[key] for key in kept}}
-    return {**document, "fvu_of_update": of_update(checkpoint.results)}
+    return {**document, "fvu_of_update": checkpoint.results.of_update}
 
 
 def _shown(checkpoint: Checkpoint) -> list[RenderableType]:
     results = checkpoint.results
     model = checkpoint.config["provenance"]["model"]["id"]
     training = table("", title="Training")
-    training.add_row("epochs", f"{results['epochs_run']}, best {results['best_epoch']}")
-    training.add_row("rows", number(results["training_rows"]))
-    training.add_row("sentences", number(results["training_sentences"]))
-    training.add_row("time", clock(results["training_seconds"]))
+    training.add_row("epochs", f"{results.epochs_run}, best {results.best_epoch}")
+    training.add_row("rows", number(results.training_rows))
+    training.add_row("sentences", number(results.training_sentences))
+    training.add_row("time", clock(results.training_seconds))
     columns = Table.grid(padding=(0, 4, 0, 0))
-    columns.add_row(_codebook(checkpoint) if checkpoint.has_codes else _dictionary(results), training)
-    tables = [_reconstruction(checkpoint)] if checkpoint.has_codes else [_sae_reconstruction(checkpoint), "",
-                                                                         _sweep(results)]  # fmt: skip
+    columns.add_row(_codebook(checkpoint) if results.sae is None else _dictionary(results, results.sae), training)
+    tables: list[RenderableType] = (
+        [_reconstruction(checkpoint)]
+        if results.sae is None
+        else [_sae_reconstruction(checkpoint), "", _sweep(results.sae)]
+    )
     return [
         heading(f"{checkpoint.title} of {model}, {checkpoint.span}"), "",
         *tables, "", columns, "",
@@ -139,22 +142,23 @@ def _shown(checkpoint: Checkpoint) -> list[RenderableType]:
 
 
 def _codebook(checkpoint: Checkpoint) -> Table:
-    size, figures = checkpoint.settings.codebook_size, checkpoint.results["evaluation"]
+    size, figures = checkpoint.settings.codebook_size, checkpoint.results.evaluation
     codebook = table("", title="Codebook")
-    codebook.add_row("perplexity", f"{number(figures['codebook_perplexity'], 1)} of {number(size)}")
-    codebook.add_row("active and dead codes", f"{number(figures['active_codes'])} and {number(figures['dead_codes'])}")
-    codebook.add_row("codes on 5 sentences or more", number(figures["active_codes_5"]))
-    codebook.add_row("candidates in use", f"{number(figures['candidates_in_use'], 2)} of {checkpoint.config['top_k']}")
+    codebook.add_row("perplexity", f"{number(figures.codebook_perplexity, 1)} of {number(size)}")
+    codebook.add_row("active and dead codes", f"{number(figures.active_codes)} and {number(figures.dead_codes)}")
+    codebook.add_row("codes on 5 sentences or more", number(figures.active_codes_5))
+    codebook.add_row("candidates in use", f"{number(figures.candidates_in_use, 2)} of {checkpoint.config['top_k']}")
     return codebook
 
 
-def _dictionary(results: dict[str, Any]) -> Table:
-    figures = results["evaluation"]
+def _dictionary(results: TrainingResults, sae: SaeChoice) -> Table:
+    figures = results.evaluation
+    assert isinstance(figures, SaeEvaluation)
     dictionary = table("", title="Dictionary")
-    dictionary.add_row("latents", number(results["latents"]))
-    dictionary.add_row("active and dead", f"{number(figures['active_latents'])} and {number(figures['dead_latents'])}")
-    dictionary.add_row("active in a word (L0)", number(figures["l0"], 1))
-    dictionary.add_row("learning rate", f"{results['learning_rate']:g}")
+    dictionary.add_row("latents", number(sae.latents))
+    dictionary.add_row("active and dead", f"{number(figures.active_latents)} and {number(figures.dead_latents)}")
+    dictionary.add_row("active in a word (L0)", number(figures.l0, 1))
+    dictionary.add_row("learning rate", f"{sae.learning_rate:g}")
     return dictionary
 
 
@@ -163,32 +167,32 @@ _SENTENCE_ROWS = "this model, sentence rows"
 
 def _reconstruction(checkpoint: Checkpoint) -> Table:
     """The model's FVU beside what it must beat, and what it must not survive."""
-    figures, standards = checkpoint.results["evaluation"], checkpoint.results["yardsticks"]
+    figures, standards = checkpoint.results.evaluation, checkpoint.results.yardsticks
     return _bars(
         checkpoint,
         [
-            ("this model", figures["fvu"], "bold"),
-            ("frozen k-means codes, same decoder", standards.get("frozen_kmeans"), ""),
-            ("ridge map, no codes", standards["ridge"], ""),
-            ("mean output of a k-means code", standards["mean_per_code"], ""),
-            ("copy of the input layer", standards["copy"], ""),
-            (_SENTENCE_ROWS, figures["fvu_sentence_rows"], ""),
-            ("with a word's own code made the mean", figures["fvu_own_code_mean"], ""),
-            ("with codes shuffled among words", figures["fvu_codes_shuffled"], ""),
+            ("this model", figures.fvu, "bold"),
+            ("frozen k-means codes, same decoder", standards.frozen_kmeans, ""),
+            ("ridge map, no codes", standards.ridge, ""),
+            ("mean output of a k-means code", standards.mean_per_code, ""),
+            ("copy of the input layer", standards.copy, ""),
+            (_SENTENCE_ROWS, figures.fvu_sentence_rows, ""),
+            ("with a word's own code made the mean", figures.fvu_own_code_mean, ""),
+            ("with codes shuffled among words", figures.fvu_codes_shuffled, ""),
         ],
     )
 
 
 def _sae_reconstruction(checkpoint: Checkpoint) -> Table:
-    figures, standards = checkpoint.results["evaluation"], checkpoint.results["yardsticks"]
-    across = (("ridge", "ridge map, no latents"), ("copy", "copy of the input layer"))  # of the output layer alone
+    figures, standards = checkpoint.results.evaluation, checkpoint.results.yardsticks
+    across = ((standards.ridge, "ridge map, no latents"), (standards.copy, "copy of the input layer"))
     return _bars(
         checkpoint,
         [
-            ("this model", figures["fvu"], "bold"),
-            *((name, standards[key], "") for key, name in across if standards[key] is not None),
-            ("mean of a k-means code", standards["mean_per_code"], ""),
-            (_SENTENCE_ROWS, figures["fvu_sentence_rows"], ""),
+            ("this model", figures.fvu, "bold"),
+            *((name, fvu, "") for fvu, name in across if fvu is not None),  # of the output layer alone
+            ("mean of a k-means code", standards.mean_per_code, ""),
+            (_SENTENCE_ROWS, figures.fvu_sentence_rows, ""),
         ],
     )
 
@@ -196,32 +200,32 @@ def _sae_reconstruction(checkpoint: Checkpoint) -> Table:
 def _bars(checkpoint: Checkpoint, rows: list[tuple[str, float | None, str]]) -> Table:
     """FVU figures as lengths, and those of the update where there is one; says of which layer, where that is not the
     output layer."""
-    factor = checkpoint.results.get("update_factor")
+    factor = checkpoint.results.update_factor or 0.0  # 0 where there is no update
     target = checkpoint.settings.target_layer
     layer = "" if target == checkpoint.output_layer else f"layer {target} in "
-    sentences = number(checkpoint.results["evaluation_sentences"])
+    sentences = number(checkpoint.results.evaluation_sentences)
     bars = table(
         "FVU", *(["update"] if factor else []), title=f"Reconstruction of {layer}{sentences} evaluation sentences"
     )
     bars.add_column(Text("0 is perfect, 1 the mean", style="dim"), width=BAR_WIDTH)
     for name, value, style in rows:
-        of_words = factor is not None and value is not None and name != _SENTENCE_ROWS
-        update = [number(factor * value) if of_words else ""] if factor else []
+        of_update = "" if value is None or name == _SENTENCE_ROWS else number(factor * value)
+        update = [of_update] if factor else []
         bars.add_row(Text(name), number(value), *update, Bar(value), style=style)
     return bars
 
 
-def _sweep(results: dict[str, Any]) -> Table:
+def _sweep(sae: SaeChoice) -> Table:
     """FVU on the selection slice after each short training, the chosen one bold."""
-    rates = sorted({point["learning_rate"] for point in results["sweep"]})
-    title = f"Sweep over {number(results['sweep_sentences'])} sentences: FVU by learning rate"
+    rates = sorted({point.learning_rate for point in sae.sweep})
+    title = f"Sweep over {number(sae.sweep_sentences)} sentences: FVU by learning rate"
     sweep = table(*(f"{rate:g}" for rate in rates), title=title)
-    fvu_by_setting = {(point["k"], point["learning_rate"]): point["selection_fvu"] for point in results["sweep"]}
+    fvu_by_setting = {(point.k, point.learning_rate): point.selection_fvu for point in sae.sweep}
     for k in sorted({k for k, _ in fvu_by_setting}):
         cells = [
             Text(
                 number(fvu_by_setting[k, rate]),
-                style="bold" if (k, rate) == (results["k"], results["learning_rate"]) else "",
+                style="bold" if (k, rate) == (sae.k, sae.learning_rate) else "",
             )
             for rate in rates
         ]

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from clvq.activations.new_text import new_rows, tokenize
+from clvq.artifacts.records import Record
 from clvq.concepts.assignments import codes_and_distances
 from clvq.concepts.codebook import codebook
-from clvq.concepts.records import Record
 from clvq.config import AssignConfig
 from clvq.config.prompts import TEXT
 from clvq.config.signatures import takes

@@ -111,7 +111,7 @@ def prepare(
     checksum = CODEBOOK.write_records(folder, (concept.as_json() for concept in concepts))
     body = {**CODEBOOK.read(checkpoint.path), str(CODEBOOK.records_key): checksum}
     CODEBOOK.write(folder, {key: value for key, value in body.items() if key != "self_fingerprint"})
-    write_text(folder / CARD_NAME, _card(config, book, target, license))
+    write_text(folder / CARD_NAME, _card(Checkpoint(folder, config), book, target, license))
     CHECKPOINT.write(folder, config)
 
 
@@ -146,9 +146,9 @@ def _word_alone(example: Example) -> Example:
     return replace(example, text=example.word, start=0, end=len(example.word))
 
 
-def _card(config: dict[str, Any], book: Codebook, target: HubId, license: str | None) -> str:
+def _card(checkpoint: Checkpoint, book: Codebook, target: HubId, license: str | None) -> str:
     """Return the model card with its licence, its surest concepts, and how it is loaded from the hub."""
-    card = model_card(config).replace("PATH OR REPOSITORY", target.repository)
+    card = model_card(checkpoint).replace("PATH OR REPOSITORY", target.repository)
     if license is not None:
         card = card.replace("---\n", f"---\nlicense: {license}\n", 1)
     names = book.summary.label_names

@@ -1,27 +1,12 @@
-"""Concepts and figures of a codebook as values: a class for each JSON object in codebook.json and concepts.jsonl.
-
-`Record` is also what the records of later rooms are made of.
-"""
+"""Concepts and figures of a codebook as values: a class for each JSON object in codebook.json and concepts.jsonl."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-
-class Record:
-    """Base of frozen dataclasses that are JSON objects: the fields are the keys, in the same order."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what `json.dumps` takes."""
-        return {field.name: _as_json(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
-
-
-def _as_json(value: Any) -> Any:
-    if isinstance(value, Record):
-        return value.as_json()
-    return [_as_json(item) for item in value] if isinstance(value, list | tuple) else value
+from clvq.artifacts.records import Record
 
 
 @dataclass(frozen=True)

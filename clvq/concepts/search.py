@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import regex
 
+from clvq.artifacts.records import Record
 from clvq.concepts.codebook import Codebook
-from clvq.concepts.records import Record
 from clvq.errors import ClvqError
 from clvq.notebook import data_frame
 

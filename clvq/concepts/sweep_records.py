@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from clvq.artifacts import SWEEP
+from clvq.artifacts.records import Record
 from clvq.concepts.pairs import share_told
-from clvq.concepts.records import Record
 from clvq.config.grid import used_settings
 from clvq.errors import ClvqError
 from clvq.notebook import Shown, data_frame, table_html, text_html
@@ -51,9 +51,9 @@ class Swept(Record):
         """Read what a finished checkpoint says."""
         results, used = checkpoint.results, used_settings(checkpoint.settings)
         settings = {name: used.get(name) for name in checkpoint.settings.as_json() if name not in APART}
-        figures = {name: results["evaluation"].get(name) for name in EVALUATION}
-        figures |= {name: results["yardsticks"].get(name) for name in YARDSTICKS}
-        figures |= {name: results[name] for name in OTHERS}
+        figures = {name: getattr(results.evaluation, name, None) for name in EVALUATION}
+        figures |= {name: getattr(results.yardsticks, name) for name in YARDSTICKS}
+        figures |= {name: getattr(results, name) for name in OTHERS}
         return cls(checkpoint.path.name, checkpoint.fingerprint, settings, figures)
 
     def as_row(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clvq.concepts.records import Record
+from clvq.artifacts.records import Record
 from clvq.config import LABEL, SCORES
 
 Span = tuple[int, int]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from clvq.artifacts import model_title, short_name
 from clvq.concepts.records import TWIN_COSINE, CodebookFigures, twins
 from clvq.html_report.gathered import Material
-from clvq.training.updates import of_update
+from clvq.training.results import TrainingResults
 
 _BASELINES = {
     "kmeans": "A baseline: frozen k-means codes. ",
@@ -80,19 +80,19 @@ def story(material: Material) -> str:
 
 def headline(material: Material) -> list[Headline]:
     """Return the figures to know first, each with what it means."""
-    settings, figures = material.checkpoint.settings, material.checkpoint.results["evaluation"]
+    settings, figures = material.checkpoint.settings, material.checkpoint.results.evaluation
     size, measured = material.checkpoint.size, None if material.codebook is None else material.codebook.figures
     perplexity, active, attested = (
-        figures[name] if measured is None else getattr(measured, name)
+        getattr(figures if measured is None else measured, name)
         for name in ("codebook_perplexity", "active_codes", "active_codes_5")
     )
     shown = []
-    if figures["fvu"] is not None:
+    if figures.fvu is not None:
         meaning = (
             f"Variance of layer {settings.target_layer} that the codes leave unexplained, on evaluation words. "
             "0 is perfect, 1 is no better than always guessing the mean."
         )
-        shown.append(Headline("FVU", f"{figures['fvu']:.3f}", meaning))
+        shown.append(Headline("FVU", f"{figures.fvu:.3f}", meaning))
     split = "evaluation" if measured is None else "training"
     meaning = f"How many codes the {split} words would have if all were used alike; {size:,} at most."
     shown.append(Headline("Perplexity", f"{perplexity:,.0f}", meaning))
@@ -127,13 +127,13 @@ def _information(figures: CodebookFigures, size: int) -> list[Headline]:
     return shown
 
 
-def ladders(results: dict[str, Any]) -> list[Ladder]:
+def ladders(results: TrainingResults) -> list[Ladder]:
     """FVU beside what it must beat, and what it must not survive; figures that were not measured are left out."""
-    figures, standards = results["evaluation"], results["yardsticks"]
+    figures, standards = results.evaluation, results.yardsticks
     groups: list[tuple[str, list[tuple[str, str, float | None]]]] = [
         (
             "What it must beat",
-            [(name, meaning, standards.get(key)) for key, (name, meaning) in _STANDARDS.items()],
+            [(name, meaning, getattr(standards, key)) for key, (name, meaning) in _STANDARDS.items()],
         ),
         (
             "What it must not survive",
@@ -141,15 +141,15 @@ def ladders(results: dict[str, Any]) -> list[Ladder]:
                 (
                     "Own code hidden",
                     "a word's code is made the mean, its neighbours keep theirs",
-                    figures["fvu_own_code_mean"],
+                    figures.fvu_own_code_mean,
                 ),
-                ("Codes shuffled", "every word gets another word's code", figures["fvu_codes_shuffled"]),
+                ("Codes shuffled", "every word gets another word's code", figures.fvu_codes_shuffled),
             ],
         ),
     ]
     own = ("This model", "predicts from the codes alone")
-    shown = [(name, [(*own, figures["fvu"]), *group]) for name, group in groups]
-    if between := of_update(results):
+    shown = [(name, [(*own, figures.fvu), *group]) for name, group in groups]
+    if between := results.of_update:
         others = [(name, meaning, between.get(key)) for key, (name, meaning) in _STANDARDS.items()]
         shown.append(("The update from the lower layer to the higher", [(*own, between["fvu"]), *others]))
     widest = max([1.0, *(value for _, group in shown for *_, value in group if value is not None)])
@@ -183,9 +183,9 @@ def provenance(material: Material) -> list[Table]:
         ("Layers", f"{checkpoint.input_layer} → {checkpoint.output_layer} of {model['num_layers']}"),
         ("Corpus", _joined(short_name(corpus["dataset"]), f"split {corpus['split']}")),
         ("Evaluated on", evaluated),
-        ("Trained on", f"{results['training_rows']:,} words of {results['training_sentences']:,} sentences"),
-        ("Training", f"{results['epochs_run']} epochs, the best is {results['best_epoch']}; "
-                     f"{results['training_seconds'] / 60:.1f} minutes on {made['device']}"),
+        ("Trained on", f"{results.training_rows:,} words of {results.training_sentences:,} sentences"),
+        ("Training", f"{results.epochs_run} epochs, the best is {results.best_epoch}; "
+                     f"{results.training_seconds / 60:.1f} minutes on {made['device']}"),
         ("Made", str(made["created"]).replace("T", " ").replace("+00:00", " UTC")),
     ]  # fmt: skip
     if manifest is not None and manifest["splits"]["eval"].get("accuracy") is not None:

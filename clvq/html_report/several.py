@@ -83,7 +83,7 @@ def _section(name: str, material: Material) -> Section:
             ("Made", str(provenance["created"])),
         ],
         story=story(material),
-        verdict=training_verdict(material.checkpoint.config),
+        verdict=training_verdict(material.checkpoint),
         headline=headline(material),
         curves=training_figures(material.metrics),
         concepts=[

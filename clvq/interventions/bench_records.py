@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from clvq.concepts.records import Record
+from clvq.artifacts.records import Record
 from clvq.interventions.records import Interval, Seeds
 
 REFERENCES = {

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from clvq.concepts.records import Record
+from clvq.artifacts.records import Record
 
 
 @dataclass(frozen=True)

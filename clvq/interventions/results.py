@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any, NamedTuple, Self
 
-from clvq.concepts.records import Record
+from clvq.artifacts.records import Record
 from clvq.config import HARD, SCORES
 from clvq.interventions.controls import NULLS
 from clvq.interventions.mode_records import ConceptEffects, ProbeResult, SpliceResult

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from clvq.activations.new_text import new_rows, tokenize
+from clvq.artifacts.records import Record
 from clvq.concepts.codebook import Codebook, codebook
 from clvq.concepts.directions import concept_space
-from clvq.concepts.records import Record
 from clvq.config import LABEL, SteerConfig
 from clvq.config.prompts import TEXT
 from clvq.config.signatures import takes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ from clvq.storage import (
 )
 from clvq.training.model_card import figures_shown, model_card, span, title
 from clvq.training.pulling import hub_id, pull
+from clvq.training.results import TrainingResults
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -46,7 +47,7 @@ class Checkpoint(Shown):
     """What config.json says of a finished checkpoint.
 
         checkpoint = clvq.read_checkpoint("run/L4-L8")
-        print(checkpoint.settings.codebook_size, checkpoint.results["evaluation"]["fvu"])
+        print(checkpoint.settings.codebook_size, checkpoint.results.evaluation.fvu)
 
     `results` holds the figures on the evaluation split, and the yardsticks that they are compared with.
     """
@@ -59,7 +60,7 @@ class Checkpoint(Shown):
         return f"{self.path}: {self.title}, {self.span}, {self.size:,} {kind}, seed {self.settings.seed}"
 
     def _html(self, caption: str) -> str:
-        rows = ([text_html(name), text_html(value)] for name, value in figures_shown(self.config))
+        rows = ([text_html(name), text_html(value)] for name, value in figures_shown(self))
         return table_html(caption, ["figure", "value"], rows)
 
     def to_pandas(self) -> DataFrame:
@@ -68,7 +69,7 @@ class Checkpoint(Shown):
         return data_frame(
             {"checkpoint": self.path.name, "part": part, "figure": name, "value": value}
             for part in ("evaluation", "yardsticks")
-            for name, value in self.results[part].items()
+            for name, value in self.config["results"][part].items()
         )
 
     @property
@@ -76,8 +77,8 @@ class Checkpoint(Shown):
         return TrainConfig.from_json(self.config["settings"])
 
     @property
-    def results(self) -> dict[str, Any]:
-        return dict(self.config["results"])
+    def results(self) -> TrainingResults:
+        return TrainingResults.from_json(self.config["results"], self.output_layer)
 
     @property
     def fingerprint(self) -> str:
@@ -194,7 +195,7 @@ def write_checkpoint(
     settings: TrainConfig,
     provenance: dict[str, Any],
     activations: dict[str, Any],
-    results: dict[str, Any],
+    results: TrainingResults,
 ) -> Checkpoint:
     """Write the weights, the model card, and config.json last: config.json marks the checkpoint as finished."""
     write_tensors(path / WEIGHTS_NAME, model.state_dict())
@@ -204,20 +205,22 @@ def write_checkpoint(
         "weights_checksum": file_checksum(path / WEIGHTS_NAME),
         "provenance": provenance,
         "activations": activations,
-        "results": results,
+        "results": results.as_json(),
     }
-    write_text(path / CARD_NAME, model_card(config))
-    CHECKPOINT.write(path, config)
+    _write_described(path, config)
     return read_checkpoint(path)
 
 
-def add_yardstick(checkpoint: Checkpoint, name: str, fvu: float | None) -> None:
+def add_frozen_kmeans(checkpoint: Checkpoint, fvu: float | None) -> None:
     """Add a figure that was measured later to a finished checkpoint."""
-    results = checkpoint.results
-    results["yardsticks"] = {**results["yardsticks"], name: fvu}
-    config = {**checkpoint.config, "results": results}
-    write_text(checkpoint.path / CARD_NAME, model_card(config))
-    CHECKPOINT.write(checkpoint.path, config)
+    yardsticks = replace(checkpoint.results.yardsticks, frozen_kmeans=fvu)
+    config = {**checkpoint.config, "results": replace(checkpoint.results, yardsticks=yardsticks).as_json()}
+    _write_described(checkpoint.path, config)
+
+
+def _write_described(path: Path, config: dict[str, Any]) -> None:
+    write_text(path / CARD_NAME, model_card(Checkpoint(path, config)))
+    CHECKPOINT.write(path, config)
 
 
 def read_checkpoint(path: Checkpoint | str | Path) -> Checkpoint:
@@ -277,7 +280,7 @@ def _described(path: Path) -> str:
         checkpoint = read_checkpoint(path)
     except ClvqError:
         return f"{path.name} (cannot be read)"
-    settings, fvu = checkpoint.settings, checkpoint.results["evaluation"]["fvu"]
+    settings, fvu = checkpoint.settings, checkpoint.results.evaluation.fvu
     figure = "" if fvu is None else f", FVU {fvu:.3f}"
     method = "" if settings.method == "clvq" else f" ({settings.method})"
     method += "" if settings.predict == "state" else f" ({settings.predict})"

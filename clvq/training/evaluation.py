@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from clvq.models.clvq_vae import ClvqVae
 from clvq.models.decoder import Layout
 from clvq.models.metrics import ExplainedVariance, perplexity
 from clvq.progress import Progress, Report, silent
+from clvq.training.results import Evaluation
 from clvq.training.rows import PairBatch, PairRows
 
 HELD_OUT_SENTENCES = 5
@@ -20,30 +21,6 @@ HELD_OUT_SENTENCES = 5
 
 OWN_CODE_DRAWS = 3
 """How many rows of each sentence take their turn with the mean code."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Figures over the word rows of a split; None where they cannot be had."""
-
-    rows: int
-    fvu: float | None
-    fvu_sentence_rows: float | None
-    """The same over sentence rows alone, about their own training mean."""
-    codebook_perplexity: float
-    active_codes: int
-    active_codes_5: int
-    """Codes on 5 distinct sentences or more."""
-    dead_codes: int
-    candidates_in_use: float
-    """exp of the mean entropy of the draw among the nearest codes: 1 is greedy, top_k is uniform."""
-    fvu_codes_shuffled: float | None = None
-    """Bottleneck reliance: with codes shuffled among the words of the split."""
-    fvu_own_code_mean: float | None = None
-    """Bottleneck reliance: of a row whose own code is the mean code while its neighbours keep theirs."""
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -191,7 +168,7 @@ def _reliance(
 
 
 def update_factor(rows: PairRows, means: TrainingMeans) -> float | None:
-    """Return by what an FVU over the words of `rows` is multiplied to be that of the update (clvq.training.updates).
+    """Return by what an FVU over the words of `rows` is multiplied to be that of the update.
 
     None where there is no update (widths differ, or the input layer itself is predicted), or where it does not vary.
     """

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clvq.artifacts import model_title
-from clvq.config import LATENT_METHODS
-from clvq.training.updates import of_update
+from clvq.training.results import SaeChoice, SaeEvaluation, TrainingResults
 from clvq.training.verdict import training_verdict
+
+if TYPE_CHECKING:
+    from clvq.training.checkpoint import Checkpoint
 
 TITLES = {
     "clvq": "CLVQ-VAE",
@@ -88,7 +90,7 @@ _OF_UPDATE = {
     "fvu": "words of the evaluation split", "frozen_kmeans": "frozen k-means codes", "ridge": "a ridge map",
     "mean_per_code": "the mean output per k-means code", "copy": "a copy of the input layer",
 }  # fmt: skip
-"""Of a figure of `of_update`, its name."""
+"""Of a figure of `TrainingResults.of_update`, its name."""
 
 
 def title(method: str, metric: str) -> str:
@@ -100,16 +102,14 @@ def span(input_layer: int, target_layer: int) -> str:
     return f"layer {input_layer}" if input_layer == target_layer else f"layers {input_layer} -> {target_layer}"
 
 
-def model_card(config: dict[str, Any]) -> str:
-    """Return the model card for the body of config.json."""
-    settings, results = config["settings"], config["results"]
-    method = settings.get("method", "clvq")
-    codes = method not in LATENT_METHODS
-    target = results.get("target_layer", settings["output_layer"])
-    about = _ABOUT[method].format(
-        input_layer=settings["input_layer"],
-        output_layer=settings["output_layer"],
-        codes=settings["codebook_size"],
+def model_card(checkpoint: Checkpoint) -> str:
+    """Return the model card of a checkpoint."""
+    config, settings, results = checkpoint.config, checkpoint.settings, checkpoint.results
+    target = results.target_layer
+    about = _ABOUT[settings.method].format(
+        input_layer=settings.input_layer,
+        output_layer=settings.output_layer,
+        codes=settings.codebook_size,
         k=config.get("k"),
         latents=config.get("latents"),
     )
@@ -117,12 +117,11 @@ def model_card(config: dict[str, Any]) -> str:
         about += _UPDATE
     if "metric" in config:
         about += _SENSITIVE
-    name = title(method, settings.get("metric", "euclidean"))
-    verdict = training_verdict(config)
+    verdict = training_verdict(checkpoint)
     verdict_text = "\n".join([*verdict.sentences, *(f"**{warning}**" for warning in verdict.warnings)])
-    table = "\n".join(f"| {name} | {value} |" for name, value in figures_shown(config))
-    return f"""{_FRONT.format(tag="vector-quantization" if codes else "sparse-autoencoder")}
-# {name} of {model_title(config["provenance"]["model"])}, {span(settings["input_layer"], target)}
+    table = "\n".join(f"| {name} | {value} |" for name, value in figures_shown(checkpoint))
+    return f"""{_FRONT.format(tag="vector-quantization" if checkpoint.has_codes else "sparse-autoencoder")}
+# {checkpoint.title} of {model_title(config["provenance"]["model"])}, {checkpoint.span}
 
 {about}
 
@@ -130,59 +129,59 @@ def model_card(config: dict[str, Any]) -> str:
 
 ```python
 import clvq
-{_USE[codes]}
+{_USE[checkpoint.has_codes]}
 ```
 
 | figure | value |
 |---|---|
 {table}
 
-Trained for {results["epochs_run"]} epochs on {results["training_rows"]} rows of {results["training_sentences"]}
-distinct sentences; the state of epoch {results["best_epoch"]} is kept, chosen on
-{results["selection_sentences"]} held-back training sentences. FVU, of layer {target}, is the sum of squared errors over
+Trained for {results.epochs_run} epochs on {results.training_rows} rows of {results.training_sentences}
+distinct sentences; the state of epoch {results.best_epoch} is kept, chosen on
+{results.selection_sentences} held-back training sentences. FVU, of layer {target}, is the sum of squared errors over
 the sum of squares about the training mean. Settings, versions and fingerprints are in `config.json`.
 """
 
 
-def figures_shown(config: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the figures that config.json holds, each with its name, as they are shown."""
-    results = config["results"]
-    has_codes = config["settings"].get("method", "clvq") not in LATENT_METHODS
-    rows = _code_rows(config, results) if has_codes else _sae_rows(results)
-    measured = of_update(results)
+def figures_shown(checkpoint: Checkpoint) -> list[tuple[str, str]]:
+    """Return the figures of a checkpoint's results, each with its name, as they are shown."""
+    results = checkpoint.results
+    rows = _sae_rows(results, results.sae) if results.sae else _code_rows(results, checkpoint.size)
+    measured = results.of_update
     rows += [(f"FVU of the update, {name}", measured[key]) for key, name in _OF_UPDATE.items() if key in measured]
     return [(name, _shown(value)) for name, value in rows]
 
 
-def _code_rows(config: dict[str, Any], results: dict[str, Any]) -> list[tuple[str, Any]]:
-    figures, standards = results["evaluation"], results["yardsticks"]
+def _code_rows(results: TrainingResults, size: int) -> list[tuple[str, Any]]:
+    figures, standards = results.evaluation, results.yardsticks
     return [
-        ("FVU, words of the evaluation split", figures["fvu"]),
-        ("FVU, sentence rows", figures["fvu_sentence_rows"]),
-        ("FVU of a copy of the input layer", standards["copy"]),
-        ("FVU of a ridge map", standards["ridge"]),
-        ("FVU of the mean output per k-means code", standards["mean_per_code"]),
-        ("FVU of frozen k-means codes, same decoder and budget", standards.get("frozen_kmeans")),
-        ("FVU with codes shuffled among words", figures["fvu_codes_shuffled"]),
-        ("FVU with a word's own code replaced by the mean code", figures["fvu_own_code_mean"]),
-        ("codebook perplexity", figures["codebook_perplexity"]),
-        ("active codes", f"{figures['active_codes']} of {config['codebook_size']}"),
-        ("codes on 5 distinct sentences or more", figures["active_codes_5"]),
-        ("candidates in effective use", figures["candidates_in_use"]),
+        ("FVU, words of the evaluation split", figures.fvu),
+        ("FVU, sentence rows", figures.fvu_sentence_rows),
+        ("FVU of a copy of the input layer", standards.copy),
+        ("FVU of a ridge map", standards.ridge),
+        ("FVU of the mean output per k-means code", standards.mean_per_code),
+        ("FVU of frozen k-means codes, same decoder and budget", standards.frozen_kmeans),
+        ("FVU with codes shuffled among words", figures.fvu_codes_shuffled),
+        ("FVU with a word's own code replaced by the mean code", figures.fvu_own_code_mean),
+        ("codebook perplexity", figures.codebook_perplexity),
+        ("active codes", f"{figures.active_codes} of {size}"),
+        ("codes on 5 distinct sentences or more", figures.active_codes_5),
+        ("candidates in effective use", figures.candidates_in_use),
     ]
 
 
-def _sae_rows(results: dict[str, Any]) -> list[tuple[str, Any]]:
-    figures, standards = results["evaluation"], results["yardsticks"]
-    across = (("copy", "copy of the input layer"), ("ridge", "ridge map"))  # of another layer's rows alone
+def _sae_rows(results: TrainingResults, sae: SaeChoice) -> list[tuple[str, Any]]:
+    figures, standards = results.evaluation, results.yardsticks
+    assert isinstance(figures, SaeEvaluation)
+    across = ((standards.copy, "copy of the input layer"), (standards.ridge, "ridge map"))  # of another layer alone
     return [
-        ("FVU, words of the evaluation split", figures["fvu"]),
-        ("FVU, sentence rows", figures["fvu_sentence_rows"]),
-        *(("FVU of a " + name, standards[key]) for key, name in across if standards[key] is not None),
-        ("FVU of the mean per k-means code", standards["mean_per_code"]),
-        ("latents active in a word (L0)", figures["l0"]),
-        ("active latents", f"{figures['active_latents']} of {results['latents']}"),
-        ("learning rate, of those swept", f"{results['learning_rate']:g}"),
+        ("FVU, words of the evaluation split", figures.fvu),
+        ("FVU, sentence rows", figures.fvu_sentence_rows),
+        *(("FVU of a " + name, fvu) for fvu, name in across if fvu is not None),
+        ("FVU of the mean per k-means code", standards.mean_per_code),
+        ("latents active in a word (L0)", figures.l0),
+        ("active latents", f"{figures.active_latents} of {sae.latents}"),
+        ("learning rate, of those swept", f"{sae.learning_rate:g}"),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from clvq.models.sae import TopKSae
 from clvq.progress import Progress
 from clvq.storage import fingerprint, read_json, remove_folder, write_json
 from clvq.training.job import Job
+from clvq.training.results import SaeChoice, SaeEvaluation, Tried
 from clvq.training.rows import PairRows
 from clvq.training.sae_trainer import SaeTrainer, evaluate_sae
 from clvq.training.state import Position
@@ -40,21 +41,11 @@ BIAS_ROWS = 50_000
 
 
 @dataclass(frozen=True)
-class Tried:
-    """One point of the sweep."""
-
-    learning_rate: float
-    k: int
-    selection_fvu: float | None
-    seconds: float
-
-
-@dataclass(frozen=True)
 class SaeOutcome:
     model: TopKSae
     position: Position
-    figures: dict[str, Any]
-    """For the results of the checkpoint: evaluation, sweep, what was chosen."""
+    evaluation: SaeEvaluation
+    choice: SaeChoice
 
 
 def train_sae(job: Job) -> SaeOutcome:
@@ -73,15 +64,8 @@ def train_sae(job: Job) -> SaeOutcome:
     best = choose(tried)
     job.progress(Progress("train", note=f"Chosen: k {best.k}, learning rate {best.learning_rate:g}."))
     model, position = _train_one(job, latents, best.k, best.learning_rate)
-    figures = {
-        "evaluation": evaluate_sae(model, job.rows.evaluation, job.rows.means, job.progress).as_json(),
-        "latents": latents,
-        "k": best.k,
-        "learning_rate": best.learning_rate,
-        "sweep": [asdict(point) for point in tried],
-        "sweep_sentences": len(share),
-    }
-    return SaeOutcome(model, position, figures)
+    evaluation = evaluate_sae(model, job.rows.evaluation, job.rows.means, job.progress)
+    return SaeOutcome(model, position, evaluation, SaeChoice(latents, best.k, best.learning_rate, tried, len(share)))
 
 
 def choose(tried: list[Tried]) -> Tried:
@@ -121,7 +105,7 @@ def _sweep(job: Job, latents: int) -> list[Tried]:
             return tried
         for k, rate in left:
             tried.append(_try(job, latents, k, rate))
-            write_json(path, {"identity": identity, "tried": [asdict(point) for point in tried]})
+            write_json(path, {"identity": identity, "tried": [point.as_json() for point in tried]})
         best = choose(tried)
         rates = _with_neighbours(rates, list(LEARNING_RATES), best.learning_rate)
         ks = _with_neighbours(ks, grid, best.k)

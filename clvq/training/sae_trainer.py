@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -13,39 +10,11 @@ from clvq.models.sae import Latents, TopKSae
 from clvq.progress import Progress, Report, silent
 from clvq.training.evaluation import HELD_OUT_SENTENCES, TrainingMeans, count_sentences
 from clvq.training.loop import Judgement, TrainingLoop
+from clvq.training.results import SaeEvaluation
 from clvq.training.rows import PairBatch, PairRows
 
 AUXILIARY_WEIGHT = 1 / 32
 """Of the auxiliary loss, as published."""
-
-
-@dataclass(frozen=True)
-class SaeEvaluation:
-    """Figures over the word rows of a split; None where they cannot be had.
-
-    FVU is of the layer that is reconstructed: the input layer, or for a cross-layer one the output layer. Codes are the
-    strongest latents.
-    """
-
-    rows: int
-    fvu: float | None
-    fvu_sentence_rows: float | None
-    l0: float
-    """Mean number of active latents of a word."""
-    active_latents: int
-    dead_latents: int
-    codebook_perplexity: float
-    active_codes: int
-    active_codes_5: int
-    """Codes on 5 distinct sentences or more."""
-    dead_codes: int
-    candidates_in_use: None = None
-    fvu_codes_shuffled: None = None
-    fvu_own_code_mean: None = None
-    """These three are of the draw among codes and of a decoder that sees them; there is none."""
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @torch.no_grad()

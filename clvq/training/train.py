@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,18 @@ from clvq.models.codebook_init import initial_codebook, sample_size
 from clvq.models.sae import TopKSae
 from clvq.progress import Progress, Report, silent
 from clvq.storage import locked, remove_folder
-from clvq.training.checkpoint import Checkpoint, add_yardstick, architecture, read_checkpoint, write_checkpoint
-from clvq.training.evaluation import Evaluation, evaluate, update_factor
+from clvq.training.checkpoint import Checkpoint, add_frozen_kmeans, architecture, read_checkpoint, write_checkpoint
+from clvq.training.evaluation import evaluate, update_factor
 from clvq.training.frozen_codes import FROZEN_CODES, shared_kmeans_codes
 from clvq.training.job import Job, TrainingRows
+from clvq.training.results import Evaluation, SaeChoice, SaeEvaluation, TrainingResults, Yardsticks
 from clvq.training.sae_sweep import architecture as sae_architecture
 from clvq.training.sae_sweep import train_sae
 from clvq.training.sensitivity import metric_map, sensitivity
 from clvq.training.state import STATE_NAME, Position
 from clvq.training.tracking import require_tracker
 from clvq.training.vae_trainer import Trainer
-from clvq.training.yardsticks import Yardsticks, yardsticks
+from clvq.training.yardsticks import yardsticks
 
 KMEANS_FOLDER = "kmeans"
 
@@ -88,7 +89,7 @@ def train(
         if CHECKPOINT.exists(path):
             checkpoint = read_checkpoint(path)
             refuse_other(checkpoint, config, store)
-            if config.yardsticks == "basic" or "frozen_kmeans" in checkpoint.results["yardsticks"]:
+            if config.yardsticks == "basic" or _has_all_yardsticks(checkpoint.results):
                 if processes.is_leader:
                     remove_folder(path / TRAINING_FOLDER)  # a kill right after the checkpoint was written left it
                 progress(Progress("train", note=f"{path} is up to date."))
@@ -157,26 +158,36 @@ class _Training:
             self._initialize(model)
         position = self._train_codes(model, self.job, frozen)
         if self.processes.is_leader:
-            figures = {
-                "evaluation": self._evaluate(model, reliance=True).as_json(),
-                "yardsticks": asdict(self._yardsticks()),
-            }
-            self._write(model, arguments, figures, position)
+            self._write(model, arguments, self._evaluate(model, reliance=True), position)
         self.processes.wait()
 
     def _train_sae(self) -> None:
         outcome = train_sae(self.job)
         model = outcome.model
         arguments = sae_architecture(self.config, self.rows.widths, len(model.directions), model.k)
-        figures = {**outcome.figures, "yardsticks": asdict(self._yardsticks())}
-        self._write(model, arguments, figures, outcome.position)
+        self._write(model, arguments, outcome.evaluation, outcome.position, outcome.choice)
 
     def _write(
-        self, model: ClvqVae | TopKSae, arguments: dict[str, Any], figures: dict[str, Any], position: Position
+        self,
+        model: ClvqVae | TopKSae,
+        arguments: dict[str, Any],
+        evaluation: Evaluation | SaeEvaluation,
+        position: Position,
+        sae: SaeChoice | None = None,
     ) -> None:
-        factor = update_factor(self.rows.evaluation, self.rows.means)
-        figures = {**figures, "update_factor": factor}
-        results = {**figures, "target_layer": self.config.target_layer, **self.rows.counts(), **_outcome(position)}
+        results = TrainingResults(
+            evaluation=evaluation,
+            sae=sae,
+            yardsticks=self._yardsticks(),
+            update_factor=update_factor(self.rows.evaluation, self.rows.means),
+            target_layer=self.config.target_layer,
+            **self.rows.counts(),
+            epochs_run=position.epoch,
+            best_epoch=position.best_epoch,
+            selection_fvu=position.best_fvu if np.isfinite(position.best_fvu) else None,
+            steps=position.step,
+            training_seconds=round(position.seconds, 1),
+        )
         described = self.store.as_json((self.config.input_layer, self.config.output_layer))
         write_checkpoint(self.path, model, arguments, self.config, self._provenance(), described, results)
 
@@ -247,7 +258,7 @@ class _Training:
         folder = self.job.folder / KMEANS_FOLDER
         self._train_codes(model, replace(self.job, folder=folder, stage="frozen k-means", tracker="none"), frozen=True)
         if self.processes.is_leader:
-            add_yardstick(read_checkpoint(self.path), "frozen_kmeans", self._evaluate(model).fvu)
+            add_frozen_kmeans(read_checkpoint(self.path), self._evaluate(model).fvu)
 
     def _provenance(self) -> dict[str, Any]:
         store, config = self.store, self.config
@@ -276,14 +287,9 @@ def refuse_other(checkpoint: Checkpoint, config: TrainConfig, store: ActivationS
         checkpoint.check_store(store)
 
 
-def _outcome(position: Position) -> dict[str, Any]:
-    return {
-        "epochs_run": position.epoch,
-        "best_epoch": position.best_epoch,
-        "selection_fvu": position.best_fvu if np.isfinite(position.best_fvu) else None,
-        "steps": position.step,
-        "training_seconds": round(position.seconds, 1),
-    }
+def _has_all_yardsticks(results: TrainingResults) -> bool:
+    """Whether frozen codes were measured too; they cannot be where the evaluation words do not vary."""
+    return results.yardsticks.frozen_kmeans is not None or results.evaluation.fvu is None
 
 
 @contextmanager

@@ -5,10 +5,12 @@ The figures alone decide what is said, so that screen, report, model card and `-
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from clvq.config import LATENT_METHODS
-from clvq.training.updates import of_update
+from clvq.training.results import Yardsticks
+
+if TYPE_CHECKING:
+    from clvq.training.checkpoint import Checkpoint
 
 ALIKE = 0.01
 """FVU figures that differ by less than this share of the model's own are said to be alike."""
@@ -25,14 +27,14 @@ class Verdict(NamedTuple):
         return self._asdict()
 
 
-def training_verdict(config: dict[str, Any]) -> Verdict:
-    """Return what config.json's results mean: what the codes explain, and whether it is the codes that do."""
-    figures, standards = config["results"]["evaluation"], config["results"]["yardsticks"]
-    fvu = figures["fvu"]
+def training_verdict(checkpoint: Checkpoint) -> Verdict:
+    """Return what a checkpoint's results mean: what the codes explain, and whether it is the codes that do."""
+    figures = checkpoint.results.evaluation
+    fvu = figures.fvu
     if fvu is None:
         return Verdict([], ["FVU cannot be had: the words of the evaluation split do not vary, or there are none."])
-    sentences, warnings = [_explained(config, fvu)], []
-    shuffled, alone = figures["fvu_codes_shuffled"], figures["fvu_own_code_mean"]
+    sentences, warnings = [_explained(checkpoint, fvu)], []
+    shuffled, alone = figures.fvu_codes_shuffled, figures.fvu_own_code_mean
     if shuffled is not None and not _above(shuffled, fvu):
         warnings.append(
             f"With the codes shuffled among words, FVU is {shuffled:.3f}: the prediction does not go through the codes."
@@ -47,7 +49,7 @@ def training_verdict(config: dict[str, Any]) -> Verdict:
             f"The prediction goes through the codes: without a word's own code FVU is {alone:.3f}, and with the codes "
             f"shuffled among words it is {shuffled:.3f}."
         )
-    better, alike, worse = _compared(fvu, standards)
+    better, alike, worse = _compared(fvu, checkpoint.results.yardsticks)
     if better:
         sentences.append(f"It does better than {joined(better)}.")
     if alike:
@@ -57,24 +59,23 @@ def training_verdict(config: dict[str, Any]) -> Verdict:
     return Verdict(sentences, warnings)
 
 
-def _explained(config: dict[str, Any], fvu: float) -> str:
+def _explained(checkpoint: Checkpoint, fvu: float) -> str:
     """Say what share of the variance is explained, of how many sentences."""
-    settings, results = config["settings"], config["results"]
-    has_codes = settings.get("method", "clvq") not in LATENT_METHODS
-    parts = f"{config['codebook_size']:,} codes" if has_codes else f"{config['k']} of {config['latents']:,} directions"
-    target = results.get("target_layer", settings["output_layer"])
-    what = f"layer {target}"
+    settings, results = checkpoint.settings, checkpoint.results
+    size = f"{checkpoint.size:,}"
+    parts = f"{size} codes" if results.sae is None else f"{results.sae.k} of {size} directions"
+    what = f"layer {results.target_layer}"
     measured = f"FVU {fvu:.3f}"
-    if settings.get("predict") == "update" and (update := of_update(results).get("fvu")) is not None:
-        fvu, what = update, f"the update from layer {settings['input_layer']} to {target}"
-        measured = f"FVU {fvu:.3f}; of the layer itself {results['evaluation']['fvu']:.3f}"
-    on = f"On {results['evaluation_sentences']:,} evaluation sentences"
+    if settings.predict == "update" and (update := results.of_update.get("fvu")) is not None:
+        fvu, what = update, f"the update from layer {settings.input_layer} to {results.target_layer}"
+        measured = f"FVU {fvu:.3f}; of the layer itself {results.evaluation.fvu:.3f}"
+    on = f"On {results.evaluation_sentences:,} evaluation sentences"
     if fvu >= 1:
         return f"{on}, {parts} predict {what} no better than its mean does ({measured})."
     return f"{on}, {parts} explain {1 - fvu:.0%} of the variance of {what} ({measured})."
 
 
-def _compared(fvu: float, standards: dict[str, float | None]) -> tuple[list[str], list[str], list[str]]:
+def _compared(fvu: float, standards: Yardsticks) -> tuple[list[str], list[str], list[str]]:
     """Return the yardsticks that the model beats, those that it equals, and those that are ahead."""
     names = {
         "frozen_kmeans": "frozen k-means codes with the same decoder",
@@ -86,7 +87,7 @@ def _compared(fvu: float, standards: dict[str, float | None]) -> tuple[list[str]
     alike: list[str] = []
     worse: list[str] = []
     for key, name in names.items():
-        value = standards.get(key)
+        value = getattr(standards, key)
         if value is not None:
             kind = better if _above(value, fvu) else worse if value < fvu * (1 - ALIKE) else alike
             kind.append(f"{name} (FVU {value:.3f})")

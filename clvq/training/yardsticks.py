@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,22 +11,11 @@ from clvq.models.distances import nearest
 from clvq.models.metrics import ExplainedVariance
 from clvq.progress import Progress, Report, silent
 from clvq.training.evaluation import TrainingMeans
+from clvq.training.results import Yardsticks
 from clvq.training.rows import PairBatch, PairRows
 
 RIDGE_PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Tried penalties, as shares of the mean variance of an input dimension; chosen on the selection slice."""
-
-
-@dataclass(frozen=True)
-class Yardsticks:
-    """FVU over the word rows of the evaluation split; None where there is none."""
-
-    copy: float | None
-    """The input layer's rows taken for the output layer's; None where the widths differ."""
-    ridge: float | None
-    """A linear map with intercept, fitted on the training rows."""
-    mean_per_code: float | None
-    """Each row predicted as the mean training output of its spherical k-means code: one word, no context."""
 
 
 @torch.no_grad()

@@ -72,7 +72,7 @@ def test_the_first_time_the_concepts_are_made(clvq: Clvq, own: Path) -> None:
     figures = package.codebook(own / "L1-L3").figures
     assert f"{figures.codebook_perplexity:.1f} of 12" in ended.out
     assert f"{figures.ami_words:.3f}" in ended.out
-    assert f"{package.read_checkpoint(own / 'L1-L3').results['evaluation']['fvu']:.3f}" in ended.out
+    assert f"{package.read_checkpoint(own / 'L1-L3').results.evaluation.fvu:.3f}" in ended.out
     after = files_of(own)
     assert after["L1-L3/concepts.jsonl"] == before["L1-L3/concepts.jsonl"]
     assert clvq("codebook", "--run", own, "L1-L3").out == ended.out

@@ -49,7 +49,7 @@ def scaled_words(run: Path, layer: int, split: str) -> torch.Tensor:
 
 
 def results_of(run: Path, name: str) -> dict[str, Any]:
-    return package.read_checkpoint(run / name).results
+    return package.read_checkpoint(run / name).results.as_json()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -168,9 +168,9 @@ def test_a_single_layer_vqvae_reconstructs_its_input_layer(trained: Path) -> Non
         errors += float((made - own_rows)[is_word].double().square().sum())
         squares += float((own_rows - mean)[is_word].double().square().sum())
         start_ += count
-    assert checkpoint.results["evaluation"]["fvu"] == pytest.approx(errors / squares, rel=1e-4)
-    assert checkpoint.results["target_layer"] == 1
-    assert checkpoint.results["yardsticks"]["copy"] is None
+    assert checkpoint.results.evaluation.fvu == pytest.approx(errors / squares, rel=1e-4)
+    assert checkpoint.results.target_layer == 1
+    assert checkpoint.results.yardsticks.copy is None
     assert results_of(trained, "L1-L3-kmeans")["target_layer"] == 3
 
 

@@ -212,9 +212,9 @@ def test_several_checkpoints_on_one_page(clvq: Clvq, run: Path) -> None:
     for number, name in enumerate(("L1-L3", "k <b>&means")):
         checkpoint = package.read_checkpoint(run / name)
         section = page.split(f'<section id="checkpoint-{number}"')[1].split("</section>")[0]
-        assert f"{checkpoint.results['evaluation']['fvu']:.3f}" in section
+        assert f"{checkpoint.results.evaluation.fvu:.3f}" in section
         assert f'id="curve-{number}-0"' in section
-        assert f"<td>{checkpoint.results['evaluation']['fvu']:,.3f}</td>" in page.split("</section>")[0]
+        assert f"<td>{checkpoint.results.evaluation.fvu:,.3f}</td>" in page.split("</section>")[0]
     assert "<td>clvq</td>" in page
     assert "<td>kmeans</td>" in page
 

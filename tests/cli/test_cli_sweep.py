@@ -121,7 +121,7 @@ def test_the_table_on_the_screen_as_json_and_as_files(clvq: Clvq, grid_run: Path
     assert len(rows) == len(lines) == len(document["rows"]) == 6
     for row, line, entry in zip(rows, lines, document["rows"], strict=True):
         checkpoint = package.read_checkpoint(grid_run / entry["name"])
-        results = checkpoint.results
+        results = checkpoint.results.as_json()
         assert row["name"] == line["name"] == entry["name"]
         assert row["fvu"] == float(line["fvu"]) == results["evaluation"]["fvu"]
         assert row["ridge"] == results["yardsticks"]["ridge"]

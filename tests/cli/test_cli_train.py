@@ -19,7 +19,7 @@ PAIR = ("--input-layer", "1", "--output-layer", "3", "--epochs", "2", *SMALL)
 def test_a_table_for_people(clvq: Clvq, run: Path) -> None:
     ended = clvq("train", "--run", run, *PAIR, "--yardsticks", "full")
     assert ended.code == 0, ended.err
-    results = package.read_checkpoint(run / "L1-L3").results
+    results = package.read_checkpoint(run / "L1-L3").results.as_json()
     figures, standards = results["evaluation"], results["yardsticks"]
     for name, value in (
         ("this model", figures["fvu"]),

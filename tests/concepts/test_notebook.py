@@ -63,12 +63,12 @@ def test_a_store_is_a_table_of_splits_and_layers(tiny_store: ActivationStore) ->
 
 def test_a_checkpoint_is_a_table_of_figures(codebook: clvq.Codebook) -> None:
     checkpoint = codebook.checkpoint
-    assert f"<bdi>{checkpoint.results['evaluation']['fvu']:.4f}</bdi>" in checkpoint._repr_html_()
+    assert f"<bdi>{checkpoint.results.evaluation.fvu:.4f}</bdi>" in checkpoint._repr_html_()
     table = checkpoint.to_pandas()
     assert set(table["checkpoint"]) == {"L1-L4"}
     for part in ("evaluation", "yardsticks"):
         lines = table[table["part"] == part]
-        assert dict(zip(lines["figure"], lines["value"], strict=True)) == checkpoint.results[part]
+        assert dict(zip(lines["figure"], lines["value"], strict=True)) == getattr(checkpoint.results, part).as_json()
 
 
 def test_a_line_survives_a_round_trip(codebook: clvq.Codebook) -> None:

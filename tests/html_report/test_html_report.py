@@ -299,10 +299,10 @@ def test_what_is_missing_is_named(copied: Checkpoint, visit: Callable[..., Any])
 
 def test_headline_figures_are_those_of_the_checkpoint(full: Any, page: Any) -> None:
     checkpoint = clvq.read_checkpoint(full[0].parent / "L1-L2")
-    figures, standards = checkpoint.results["evaluation"], checkpoint.results["yardsticks"]
+    figures, standards = checkpoint.results.evaluation, checkpoint.results.yardsticks
     text = page.inner_text("#figures")
-    for value in (figures["fvu"], figures["fvu_codes_shuffled"], standards["ridge"], standards["copy"],
-                  standards["mean_per_code"]):  # fmt: skip
+    for value in (figures.fvu, figures.fvu_codes_shuffled, standards.ridge, standards.copy,
+                  standards.mean_per_code):  # fmt: skip
         assert f"{value:.3f}" in text
     assert "Frozen k-means" not in text  # not measured
     assert checkpoint.fingerprint in page.text_content("#provenance")

@@ -93,10 +93,10 @@ def test_figures_equal_a_naive_loop(checkpoint: clvq.Checkpoint, tiny_store: Act
     words = torch.from_numpy(tiny_store.flags("train")) & WORD != 0
     mean = torch.cat([rows for _, rows in tiny_store.rows("train", 4).shards()])[words].mean(dim=0)
     errors = (targets - naive).square().sum()
-    fvu = results["evaluation"]["fvu"]
+    fvu = results.evaluation.fvu
     assert fvu == pytest.approx(float(errors / (targets - mean).square().sum()), rel=0.02)
-    assert results["target_layer"] == 4
-    assert results["yardsticks"]["ridge"] is not None
+    assert results.target_layer == 4
+    assert results.yardsticks.ridge is not None
 
 
 def test_the_skip_connection_learns(checkpoint: clvq.Checkpoint) -> None:

@@ -159,4 +159,4 @@ def test_one_k_means_serves_yardsticks_and_frozen_codes(
     assert len(clustered) == runs
     frozen = checkpoint.load().codebook
     assert (functional.cosine_similarity(frozen, clustered[-1]) > 0.9999).all() == (method == "kmeans")
-    assert checkpoint.results["yardsticks"]["mean_per_code"] > 0
+    assert checkpoint.results.yardsticks.mean_per_code > 0

@@ -23,8 +23,9 @@ from clvq.models.sae import Latents, TopKSae
 from clvq.progress import Progress, silent
 from clvq.training.evaluation import TrainingMeans
 from clvq.training.job import Job, TrainingRows
+from clvq.training.results import SaeEvaluation, Tried
 from clvq.training.rows import PairBatch
-from clvq.training.sae_sweep import Tried, choose
+from clvq.training.sae_sweep import choose
 from clvq.training.sae_trainer import SaeTrainer, auxiliary_loss, evaluate_sae
 
 PAIR = {"input_layer": 1, "output_layer": 4}
@@ -177,31 +178,33 @@ def test_directions_stay_unit_vectors_and_fvu_falls(checkpoint: clvq.Checkpoint)
     epochs = [line for line in lines if line["kind"] == "epoch"]
     assert [line["epoch"] for line in epochs] == [1, 2, 3]
     assert epochs[-1]["selection_fvu"] < epochs[0]["selection_fvu"]
-    assert checkpoint.results["evaluation"]["fvu"] < 0.9
+    assert checkpoint.results.evaluation.fvu < 0.9
 
 
 def test_figures_equal_a_naive_loop(checkpoint: clvq.Checkpoint, tiny_store: ActivationStore) -> None:
     results, model = checkpoint.results, checkpoint.load()
-    figures = results["evaluation"]
+    figures, sae = results.evaluation, results.sae
+    assert isinstance(figures, SaeEvaluation)
+    assert sae is not None
     words = torch.from_numpy(tiny_store.flags("eval")) & WORD != 0
     rows = eval_rows(tiny_store)[words]
     latents = model.encode(rows)
-    assert figures["rows"] == len(rows)
-    assert figures["l0"] == pytest.approx(float((latents.values > 0).sum(dim=1).float().mean()))
-    assert results["k"] / 2 < figures["l0"] <= results["k"]  # a latent below 0 is not active
-    assert figures["active_latents"] == len(latents.indices[latents.values > 0].unique())
-    assert figures["active_latents"] + figures["dead_latents"] == results["latents"] == 64
-    assert figures["active_codes"] == len(latents.indices[:, 0].unique())
-    tried = {(point["k"], point["learning_rate"]) for point in results["sweep"]}
+    assert figures.rows == len(rows)
+    assert figures.l0 == pytest.approx(float((latents.values > 0).sum(dim=1).float().mean()))
+    assert sae.k / 2 < figures.l0 <= sae.k  # a latent below 0 is not active
+    assert figures.active_latents == len(latents.indices[latents.values > 0].unique())
+    assert figures.active_latents + figures.dead_latents == sae.latents == 64
+    assert figures.active_codes == len(latents.indices[:, 0].unique())
+    tried = {(point.k, point.learning_rate) for point in sae.sweep}
     ks, rates = (sorted({point[i] for point in tried}) for i in (0, 1))
     assert tried == set(itertools.product(ks, rates)) >= set(itertools.product((8, 16, 32), (1e-3, 3e-3, 1e-2)))
     for key, values, outermost in (("k", ks, (4, 64)), ("learning_rate", rates, (3e-4, 3e-2))):
-        at_the_edge = results[key] in (values[0], values[-1])
-        assert not at_the_edge or results[key] in outermost
-    best = min(point["selection_fvu"] for point in results["sweep"])
-    chosen = [point for point in results["sweep"] if point["k"] == results["k"]]
-    assert min(point["selection_fvu"] for point in chosen) <= 1.1 * best
-    made = [point["learning_rate"] for point in chosen if point["learning_rate"] == results["learning_rate"]]
+        at_the_edge = getattr(sae, key) in (values[0], values[-1])
+        assert not at_the_edge or getattr(sae, key) in outermost
+    best = min(point.selection_fvu for point in sae.sweep)
+    chosen = [point for point in sae.sweep if point.k == sae.k]
+    assert min(point.selection_fvu for point in chosen) <= 1.1 * best
+    made = [point.learning_rate for point in chosen if point.learning_rate == sae.learning_rate]
     assert len(made) == 1
 
 
@@ -235,7 +238,7 @@ def test_a_cut_training_ends_in_the_same_bits(
 def test_its_concept_space(checkpoint: clvq.Checkpoint, tiny_store: ActivationStore) -> None:
     space, model = concept_space(checkpoint), checkpoint.load()
     rows = eval_rows(tiny_store)[:20]
-    k = checkpoint.results["k"]
+    k = checkpoint.config["k"]
     assert torch.equal(space.codes(rows), model.encode(rows).indices[:, 0])
     assert torch.equal(space.basis(rows)[:, :, 0], space.directions(space.codes(rows)))
     assert torch.equal(space.basis(rows, k), model.basis(rows))

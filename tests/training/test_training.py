@@ -61,14 +61,14 @@ def test_figures_equal_a_naive_loop_over_sentences(checkpoint: clvq.Checkpoint, 
         for index in output.indices[0][words].tolist():
             usage[index] += 1
             on_sentences[index].add(number)
-    figures = checkpoint.results["evaluation"]
-    assert figures["fvu"] == pytest.approx(errors / squares, rel=1e-4)
+    figures = checkpoint.results.evaluation
+    assert figures.fvu == pytest.approx(errors / squares, rel=1e-4)
     shares = usage[usage > 0] / usage.sum()
-    assert figures["codebook_perplexity"] == pytest.approx(math.exp(-float((shares * shares.log()).sum())), rel=1e-4)
-    assert figures["active_codes"] == int((usage > 0).sum()) == 16 - figures["dead_codes"]
-    assert figures["active_codes_5"] == sum(len(numbers) >= 5 for numbers in on_sentences)
-    assert figures["rows"] == int(usage.sum())
-    assert 1.0 <= figures["candidates_in_use"] <= 5.0
+    assert figures.codebook_perplexity == pytest.approx(math.exp(-float((shares * shares.log()).sum())), rel=1e-4)
+    assert figures.active_codes == int((usage > 0).sum()) == 16 - figures.dead_codes
+    assert figures.active_codes_5 == sum(len(numbers) >= 5 for numbers in on_sentences)
+    assert figures.rows == int(usage.sum())
+    assert 1.0 <= figures.candidates_in_use <= 5.0
 
 
 def test_yardsticks_equal_other_ways_to_them(checkpoint: clvq.Checkpoint, tiny_store: ActivationStore) -> None:
@@ -78,17 +78,17 @@ def test_yardsticks_equal_other_ways_to_them(checkpoint: clvq.Checkpoint, tiny_s
         torch.cat(sentence_rows(tiny_store, "eval", layer))[flags] * tiny_store.layers[layer].scale for layer in (1, 4)
     )
     total = float((y_eval - y.mean(0)).square().sum())
-    yardsticks = checkpoint.results["yardsticks"]
-    assert yardsticks["copy"] == pytest.approx(float((y_eval - x_eval).square().sum()) / total, rel=1e-4)
+    yardsticks = checkpoint.results.yardsticks
+    assert yardsticks.copy == pytest.approx(float((y_eval - x_eval).square().sum()) / total, rel=1e-4)
     penalty = len(x) * float(x.square().mean())
     best = min(
         float((y_eval - torch.from_numpy(Ridge(alpha=share * penalty).fit(x, y).predict(x_eval))).square().sum())
         / total
         for share in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
     )
-    assert yardsticks["ridge"] == pytest.approx(best, rel=0.1)
-    assert 0 < yardsticks["mean_per_code"] < 1.5
-    assert 0 < yardsticks["frozen_kmeans"] < 1.5
+    assert yardsticks.ridge == pytest.approx(best, rel=0.1)
+    assert 0 < yardsticks.mean_per_code < 1.5
+    assert 0 < yardsticks.frozen_kmeans < 1.5
 
 
 def test_training_learns_and_its_log_says_so(checkpoint: clvq.Checkpoint) -> None:
@@ -96,8 +96,8 @@ def test_training_learns_and_its_log_says_so(checkpoint: clvq.Checkpoint) -> Non
     epochs = [line for line in lines if line["kind"] == "epoch"]
     assert [line["epoch"] for line in epochs] == [1, 2, 3, 4]
     assert epochs[-1]["selection_fvu"] < epochs[0]["selection_fvu"]
-    assert checkpoint.results["evaluation"]["fvu"] < 1.0
-    assert checkpoint.results["selection_fvu"] == pytest.approx(min(line["selection_fvu"] for line in epochs))
+    assert checkpoint.results.evaluation.fvu < 1.0
+    assert checkpoint.results.selection_fvu == pytest.approx(min(line["selection_fvu"] for line in epochs))
     assert not (checkpoint.path / "training").exists()
     assert "library_name: clvq" in (checkpoint.path / "README.md").read_text()
 
@@ -142,7 +142,7 @@ def test_a_cut_training_ends_in_the_same_bits(tiny_store: ActivationStore, tmp_p
         clvq.train(tiny_store, path=tmp_path / "cut", **{**settings, "seed": 1})
     cut = clvq.train(tiny_store, path=tmp_path / "cut", **settings)
     assert (cut.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
-    assert cut.results["evaluation"] == whole.results["evaluation"]
+    assert cut.results.evaluation == whole.results.evaluation
     lines = [json.loads(line) for line in (cut.path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line["kind"] == "resume"] == [7, 23]
     losses = [
@@ -221,8 +221,8 @@ def test_two_processes_train_like_one(tiny_store: ActivationStore, tmp_path: Pat
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     subprocess.run(launch, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=200)
     two = clvq.read_checkpoint(tmp_path / "two")
-    assert two.results["steps"] == one.results["steps"]
-    assert two.results["evaluation"]["fvu"] == pytest.approx(one.results["evaluation"]["fvu"], rel=1e-2)
+    assert two.results.steps == one.results.steps
+    assert two.results.evaluation.fvu == pytest.approx(one.results.evaluation.fvu, rel=1e-2)
     for (name, ours), theirs in zip(one.load().state_dict().items(), two.load().state_dict().values(), strict=True):
         torch.testing.assert_close(ours, theirs, atol=2e-2, rtol=2e-2, msg=name)
     assert (two.path / "metrics.jsonl").read_text().count('"kind": "epoch"') == 3

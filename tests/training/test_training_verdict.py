@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 import pytest
 
+from clvq.config import TrainConfig
+from clvq.training.checkpoint import Checkpoint
 from clvq.training.verdict import training_verdict
 
 FIGURES = {"fvu": 0.3, "fvu_codes_shuffled": 1.2, "fvu_own_code_mean": 0.5}
 STANDARDS = {"copy": 1.5, "ridge": 0.4, "mean_per_code": 0.45, "frozen_kmeans": 0.35}
 
 
-def config(figures: dict[str, float | None] | None = None, /, **standards: float | None) -> dict[str, Any]:
+def trained(figures: dict[str, float | None] | None = None, /, **standards: float | None) -> Checkpoint:
+    """A checkpoint of 400 codes with these figures."""
+    counts = dict.fromkeys(("training_rows", "training_sentences", "selection_sentences", "epochs_run"), 1)
+    outcome = {"best_epoch": 1, "selection_fvu": 0.3, "steps": 1, "training_seconds": 1.0}
+    codes = dict.fromkeys(("rows", "active_codes", "active_codes_5", "dead_codes"), 1)
+    usage = {"fvu_sentence_rows": 0.2, "codebook_perplexity": 300.0, "candidates_in_use": 3.0}
     results = {
-        "evaluation": {**FIGURES, **(figures or {})}, "yardsticks": {**STANDARDS, **standards}, "target_layer": 8,
-        "evaluation_sentences": 1234,
+        "evaluation": {**codes, **usage, **FIGURES, **(figures or {})}, "yardsticks": {**STANDARDS, **standards},
+        "target_layer": 8, "evaluation_sentences": 1234, **counts, **outcome,
     }  # fmt: skip
-    return {"settings": {"method": "clvq", "output_layer": 8}, "results": results, "codebook_size": 400}
+    settings = TrainConfig(input_layer=4, output_layer=8).as_json()
+    return Checkpoint(Path("L4-L8"), {"settings": settings, "results": results, "codebook_size": 400})
 
 
 def test_a_codebook_that_does_all_that_it_should() -> None:
-    said = training_verdict(config())
+    said = training_verdict(trained())
     assert said.warnings == []
     assert said.sentences == [
         "On 1,234 evaluation sentences, 400 codes explain 70% of the variance of layer 8 (FVU 0.300).",
@@ -44,10 +52,10 @@ def test_a_codebook_that_does_all_that_it_should() -> None:
     ],
 )
 def test_a_yardstick_that_is_ahead_is_a_warning(name: str, value: float, warning: str) -> None:
-    said = training_verdict(config(**{name: value}))
+    said = training_verdict(trained(**{name: value}))
     assert said.warnings == [warning]
     assert f"FVU {value:.3f}" not in " ".join(said.sentences)
-    assert training_verdict(config(**{name: None})).warnings == []
+    assert training_verdict(trained(**{name: None})).warnings == []
 
 
 @pytest.mark.parametrize(
@@ -59,18 +67,18 @@ def test_a_yardstick_that_is_ahead_is_a_warning(name: str, value: float, warning
     ],
 )
 def test_codes_that_nothing_goes_through_are_a_warning(figures: dict[str, float | None], warning: str) -> None:
-    said = training_verdict(config(figures))
+    said = training_verdict(trained(figures))
     assert len(said.warnings) == 1
     assert said.warnings[0].startswith(warning)
     assert "goes through" not in " ".join(said.sentences)
 
 
 def test_codes_that_explain_nothing() -> None:
-    said = training_verdict(config({"fvu": 1.1, "fvu_own_code_mean": 1.3, "fvu_codes_shuffled": 1.4}))
+    said = training_verdict(trained({"fvu": 1.1, "fvu_own_code_mean": 1.3, "fvu_codes_shuffled": 1.4}))
     assert said.sentences[0] == (
         "On 1,234 evaluation sentences, 400 codes predict layer 8 no better than its mean does (FVU 1.100)."
     )
     assert len(said.warnings) == 1
-    without = training_verdict(config({"fvu": None}))
+    without = training_verdict(trained({"fvu": None}))
     assert without.sentences == []
     assert without.warnings == ["FVU cannot be had: the words of the evaluation split do not vary, or there are none."]

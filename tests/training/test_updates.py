@@ -17,7 +17,6 @@ from clvq.activations.store import ActivationStore
 from clvq.interventions.splicer import reconstruct
 from clvq.language_model.rows import WORD
 from clvq.training.rows import split_by_text
-from clvq.training.updates import of_update
 from clvq.training.verdict import training_verdict
 
 SMALL: dict[str, Any] = {
@@ -73,12 +72,12 @@ def test_both_figures_are_those_of_the_models_own_predictions(
     x, y = (words(store, "eval", layer) for layer in (1, 2))
     x_train, y_train = (words(store, "train", layer) for layer in (1, 2))
     made = predictions(checkpoint, store)
-    results, update = checkpoint.results, of_update(checkpoint.results)
-    assert results["evaluation"]["fvu"] == pytest.approx(naive_fvu(y, made, y_train.mean(axis=0)), rel=1e-3)
+    results, update = checkpoint.results, checkpoint.results.of_update
+    assert results.evaluation.fvu == pytest.approx(naive_fvu(y, made, y_train.mean(axis=0)), rel=1e-3)
     mean = (y_train - x_train).mean(axis=0)
     assert update["fvu"] == pytest.approx(naive_fvu(y - x, made - x, mean), rel=1e-3)
     copied = x * store.layer(1).scale / store.layer(2).scale
-    assert results["yardsticks"]["copy"] == pytest.approx(naive_fvu(y, copied, y_train.mean(axis=0)), rel=1e-3)
+    assert results.yardsticks.copy == pytest.approx(naive_fvu(y, copied, y_train.mean(axis=0)), rel=1e-3)
     assert update["copy"] == pytest.approx(naive_fvu(y - x, copied - x, mean), rel=1e-3)
     ridges = [naive_fvu(y - x, Ridge(alpha=penalty).fit(x_train, y_train).predict(x) - x, mean)
               for penalty in np.geomspace(1e-6, 1e4, 30)]  # fmt: skip
@@ -90,7 +89,7 @@ def test_an_update_is_added_to_the_input(store: ActivationStore, tmp_path: Path)
     state, update = (
         clvq.train(store, path=tmp_path / predict, predict=predict, **SMALL) for predict in ("state", "update")
     )
-    assert update.results["evaluation"]["fvu"] < 0.5 * state.results["evaluation"]["fvu"]
+    assert update.results.evaluation.fvu < 0.5 * state.results.evaluation.fvu
     model = update.load()
     rows = torch.cat([rows for _, rows in store.rows("eval", 1).shards()])[None, :9]
     mask = torch.arange(9)[None] < 7
@@ -99,15 +98,14 @@ def test_an_update_is_added_to_the_input(store: ActivationStore, tmp_path: Path)
         decoded = model.decode(output.z_q, mask, output.z_e)
     assert torch.allclose(output.prediction[mask], decoded[mask] + rows[mask], atol=1e-5)
     assert not output.prediction[~mask].any()
-    said = training_verdict(update.config).sentences[0]
+    said = training_verdict(update).sentences[0]
     assert "the update from layer 1 to 2" in said
     assert (
-        f"(FVU {of_update(update.results)['fvu']:.3f}; of the layer itself {update.results['evaluation']['fvu']:.3f})"
-        in said
+        f"(FVU {update.results.of_update['fvu']:.3f}; of the layer itself {update.results.evaluation.fvu:.3f})" in said
     )
     assert "What is decoded is the update between the two layers" in (update.path / "README.md").read_text()
     card = (state.path / "README.md").read_text()
-    assert f"| FVU of the update, a ridge map | {of_update(state.results)['ridge']:.4f} |" in card
+    assert f"| FVU of the update, a ridge map | {state.results.of_update['ridge']:.4f} |" in card
 
 
 def test_what_has_no_update_is_refused(store: ActivationStore, tmp_path: Path) -> None:
@@ -117,4 +115,4 @@ def test_what_has_no_update_is_refused(store: ActivationStore, tmp_path: Path) -
     with pytest.raises(clvq.ClvqError, match="widths 16 and 20, so there is no update"):
         clvq.ClvqVae(16, 20, predict="update")
     alone = clvq.train(store, path=tmp_path / "vqvae", method="vqvae", **SMALL)
-    assert (alone.results["update_factor"], of_update(alone.results)) == (None, {})
+    assert (alone.results.update_factor, alone.results.of_update) == (None, {})

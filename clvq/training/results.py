@@ -1,0 +1,168 @@
+"""Results of a training as values: what config.json holds of them, and what screen, report and model card show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from clvq.artifacts.records import Record
+
+
+@dataclass(frozen=True)
+class Evaluation(Record):
+    """Figures over the word rows of a split; None where they cannot be had."""
+
+    rows: int
+    fvu: float | None
+    fvu_sentence_rows: float | None
+    """The same over sentence rows alone, about their own training mean."""
+    codebook_perplexity: float
+    active_codes: int
+    active_codes_5: int
+    """Codes on 5 distinct sentences or more."""
+    dead_codes: int
+    candidates_in_use: float
+    """exp of the mean entropy of the draw among the nearest codes: 1 is greedy, top_k is uniform."""
+    fvu_codes_shuffled: float | None = None
+    """Bottleneck reliance: with codes shuffled among the words of the split."""
+    fvu_own_code_mean: float | None = None
+    """Bottleneck reliance: of a row whose own code is the mean code while its neighbours keep theirs."""
+
+
+@dataclass(frozen=True)
+class SaeEvaluation(Record):
+    """Figures over the word rows of a split; None where they cannot be had.
+
+    FVU is of the layer that is reconstructed: the input layer, or for a cross-layer one the output layer. Codes are the
+    strongest latents.
+    """
+
+    rows: int
+    fvu: float | None
+    fvu_sentence_rows: float | None
+    l0: float
+    """Mean number of active latents of a word."""
+    active_latents: int
+    dead_latents: int
+    codebook_perplexity: float
+    active_codes: int
+    active_codes_5: int
+    """Codes on 5 distinct sentences or more."""
+    dead_codes: int
+    candidates_in_use: None = None
+    fvu_codes_shuffled: None = None
+    fvu_own_code_mean: None = None
+    """These three are of the draw among codes and of a decoder that sees them; there is none."""
+
+
+@dataclass(frozen=True)
+class Yardsticks(Record):
+    """FVU over the word rows of the evaluation split; None where there is none."""
+
+    copy: float | None
+    """The input layer's rows taken for the output layer's; None where the widths differ."""
+    ridge: float | None
+    """A linear map with intercept, fitted on the training rows."""
+    mean_per_code: float | None
+    """Each row predicted as the mean training output of its spherical k-means code: one word, no context."""
+    frozen_kmeans: float | None = None
+    """Frozen k-means codes with the same decoder and training; None where they were not trained (yardsticks="full")."""
+
+    def as_json(self) -> dict[str, float | None]:
+        """Return the figures by name, without that of the codes that were not trained."""
+        return {name: value for name, value in vars(self).items() if name != "frozen_kmeans" or value is not None}
+
+
+@dataclass(frozen=True)
+class Tried(Record):
+    """One point of the sweep of a sparse autoencoder."""
+
+    learning_rate: float
+    k: int
+    selection_fvu: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SaeChoice(Record):
+    """The dictionary of a sparse autoencoder, and the sweep that chose its k and learning rate."""
+
+    latents: int
+    k: int
+    learning_rate: float
+    sweep: list[Tried]
+    sweep_sentences: int
+    """Number of sentences in each short training."""
+
+
+@dataclass(frozen=True)
+class TrainingResults:
+    """What a training gave, and how long it took; `Checkpoint.results`.
+
+    results = clvq.read_checkpoint("run/L4-L8").results
+    print(results.evaluation.fvu, results.yardsticks.ridge, results.of_update)
+    """
+
+    evaluation: Evaluation | SaeEvaluation
+    """On the evaluation split."""
+    sae: SaeChoice | None
+    """None where codes were trained."""
+    yardsticks: Yardsticks
+    """Cheaper predictions of the same rows."""
+    update_factor: float | None
+    """By what an FVU over words is multiplied to be that of the update; None where there is no update."""
+    target_layer: int
+    """The layer that is predicted: the output layer, or the input layer where that is reconstructed."""
+    training_rows: int
+    training_sentences: int
+    """Distinct ones."""
+    selection_sentences: int
+    """Training sentences that are held back, on which the kept epoch is chosen."""
+    evaluation_sentences: int
+    epochs_run: int
+    best_epoch: int
+    selection_fvu: float | None
+    steps: int
+    training_seconds: float
+
+    @property
+    def of_update(self) -> dict[str, float | None]:
+        """FVU of the update `y - x`, what the layers between add to a word's state: of the model (`fvu`), and of each
+        yardstick by its name. Empty where there is no update, and for checkpoints of earlier versions.
+
+        A residual stream carries most of its state on, so that a copy of the input layer may explain most of the
+        output layer. Who predicts `y_hat` predicts the update `y_hat - x`, with the same errors. So the two figures
+        differ by one factor, with `u = y - x`:
+
+            sum |y - y_hat|^2 / sum |u - mean u|^2  =  FVU * sum |y - mean y|^2 / sum |u - mean u|^2
+        """
+        factor = self.update_factor
+        if factor is None:
+            return {}
+        figures = {"fvu": self.evaluation.fvu, **self.yardsticks.as_json()}
+        return {name: None if value is None else factor * value for name, value in figures.items()}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what config.json holds."""
+        chosen = {} if self.sae is None else self.sae.as_json()
+        others = {name: value for name, value in vars(self).items() if name not in ("evaluation", "sae", "yardsticks")}
+        return {"evaluation": self.evaluation.as_json(), **chosen, "yardsticks": self.yardsticks.as_json(), **others}
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any], output_layer: int) -> Self:
+        """Read what config.json holds. Earlier versions always predicted the output layer, and say nothing of it."""
+        chosen = None
+        if "sweep" in body:
+            tried = [Tried(**point) for point in body["sweep"]]
+            named = {name: body[name] for name in ("latents", "k", "learning_rate", "sweep_sentences")}
+            chosen = SaeChoice(**named, sweep=tried)
+        own = ("evaluation", "yardsticks", "update_factor", "target_layer", "sae")
+        return cls(
+            evaluation=(Evaluation if chosen is None else SaeEvaluation)(**body["evaluation"]),
+            sae=chosen,
+            yardsticks=Yardsticks(**body["yardsticks"]),
+            update_factor=body.get("update_factor"),
+            target_layer=body.get("target_layer", output_layer),
+            **{name: body[name] for name in cls.__annotations__ if name not in own},
+        )
