@@ -9,6 +9,10 @@ from torch import Tensor
 
 ROWS_AT_ONCE = 2048
 """Of which distances to all codes are held: 134 MB at 16,384 codes."""
+GROUP = 16
+"""Columns of a group in `smallest`."""
+GROUPED_FROM = 2048
+"""Number of codes from which `smallest` looks for groups first."""
 
 
 class Distances(NamedTuple):
@@ -31,12 +35,36 @@ class Distances(NamedTuple):
         """[N, D] -> [N, K]"""
         return torch.addmm(self.squares, rows, self.codes, alpha=-2)
 
+    def nearest_few(self, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """[N, D] -> distances `[N, count]` to the nearest codes, nearest first, and the indices of these codes."""
+        return smallest(self.of(rows), count)
+
     def nearest(self, rows: Tensor) -> Tensor:
         """[N, D] -> [N] index of the nearest code."""
         if not len(rows):
             return torch.zeros(0, dtype=torch.int64, device=rows.device)
         # `min` gives the same places as `argmin`, in less time.
         return torch.cat([self.of(part).min(dim=1).indices for part in rows.split(ROWS_AT_ONCE)])
+
+
+def smallest(distances: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the `count` smallest values of each row of `[N, K]` in order, and their columns, as `topk` does.
+
+    Columns are taken in groups of GROUP: the smallest values of a row lie in the groups with the smallest minima. To
+    look for minima and then in `count` groups takes a third of the time of `topk` over 16,384 columns.
+    """
+    size = distances.shape[1]
+    groups = size // GROUP
+    if size < GROUPED_FROM or count > groups:
+        return distances.topk(count, dim=1, largest=False)
+    whole, device = groups * GROUP, distances.device
+    minima = distances[:, :whole].unflatten(1, (GROUP, groups)).amin(dim=1)
+    best = minima.topk(count, dim=1, largest=False).indices  # group g has the columns g, g + groups, g + 2 groups, ...
+    columns = (best[:, :, None] + torch.arange(0, whole, groups, device=device)).flatten(1)
+    rest = torch.arange(whole, size, device=device).expand(len(distances), -1)
+    columns = torch.cat([columns, rest], dim=1)
+    chosen = distances.gather(1, columns).topk(count, dim=1, largest=False)
+    return chosen.values, columns.gather(1, chosen.indices)
 
 
 def nearest(rows: Tensor, codes: Tensor) -> Tensor:

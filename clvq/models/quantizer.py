@@ -85,7 +85,7 @@ class VectorQuantizer(nn.Module):
     def forward(self, z_e: Tensor) -> Quantized:
         """Rows `[N, D]` -> their codes: drawn in training mode, the nearest otherwise."""
         indices = self.draw(z_e) if self.training else self.assign(z_e)
-        return Quantized(self.codebook[indices], indices)
+        return Quantized(self.codebook.index_select(0, indices), indices)
 
     @torch.no_grad()
     def assign(self, z_e: Tensor) -> Tensor:
@@ -106,8 +106,7 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def candidates(self, z_e: Tensor) -> Candidates:
-        distances, indices = self.relative_distances(z_e).topk(self.top_k, dim=1, largest=False)
-        return Candidates(distances, indices)
+        return Candidates(*self._distances().nearest_few(z_e.to(self.codebook.dtype), self.top_k))
 
     def probabilities(self, candidates: Candidates) -> Tensor:
         """[N, top_k] probability with which each candidate is drawn."""

@@ -114,3 +114,17 @@ def test_the_gradient_of_a_code_goes_to_z_e() -> None:
     z_e.grad = None
     commitment_loss(z_e, codes).backward()
     torch.testing.assert_close(z_e.grad, 2 * (z_e.detach() - codes) / codes.numel())
+
+
+@pytest.mark.parametrize(("codes", "count"), [(2048, 5), (2059, 7), (5001, 1), (2050, 200), (2048, 2048)])
+def test_the_nearest_of_many_codes_are_those_of_a_sorted_row(codes: int, count: int) -> None:
+    quantizer = VectorQuantizer(codes, D, top_k=count).double()
+    generator = torch.Generator().manual_seed(0)
+    quantizer.set_codebook(torch.randn(codes, D, generator=generator, dtype=torch.float64))
+    rows = torch.randn(40, D, generator=generator, dtype=torch.float64)
+    rows[0] = quantizer.codebook[-1]  # in the columns that fill no group
+    found = quantizer.candidates(rows)
+    distances = torch.cdist(rows, quantizer.codebook).square()
+    assert torch.equal(found.indices, distances.argsort(dim=1)[:, :count])
+    less_own = found.distances + rows.square().sum(dim=1, keepdim=True)
+    torch.testing.assert_close(less_own, distances.sort(dim=1).values[:, :count])
