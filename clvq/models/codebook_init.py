@@ -7,12 +7,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from clvq.errors import ClvqError
-from clvq.models.distances import nearest
+from clvq.models.distances import ROWS_AT_ONCE, Distances, nearest
 
 ROWS_PER_CODE = 256
 MOST_ROWS = 200_000
 SEEDING_ROWS_PER_CODE = 32
 LLOYD_STEPS = 25
+SINGLE_SEEDS = 1024
+"""Number of clusters up to which seeds are drawn one by one, as k-means++ does."""
+SEEDS_PER_DRAW = 32
+"""Of the seeds drawn already, for each that is drawn in the next round."""
 
 
 def sample_size(codebook_size: int) -> int:
@@ -72,16 +76,34 @@ def k_means(rows: Tensor, clusters: int, generator: torch.Generator, spherical: 
 
 
 def _plus_plus(rows: Tensor, clusters: int, generator: torch.Generator) -> Tensor:
-    """Draw k-means++ seeds, each in proportion to the squared distance from the nearest seed drawn before."""
+    """Draw k-means++ seeds, each in proportion to the squared distance from the nearest seed drawn before.
+
+    For more than SINGLE_SEEDS clusters they are drawn in rounds, one seed for every SEEDS_PER_DRAW that are there, so
+    that the number of rounds grows with the logarithm of `clusters`. k-means|| does so too (Bahmani et al. 2012); these
+    rounds are small enough to need no second clustering.
+    """
     draws = torch.rand(clusters, generator=generator, dtype=torch.float64)
     squares = rows.square().sum(dim=1)
-    seeds = [int(draws[0] * len(rows))]
+    seeds = newest = torch.tensor([int(draws[0] * len(rows))])
     distance = torch.full_like(squares, torch.inf)
-    for draw in draws[1:]:
-        last = rows[seeds[-1]]
-        distance = torch.minimum(distance, (squares - 2 * (rows @ last) + last @ last).clamp_min_(0))
-        distance[seeds[-1]] = 0
+    while len(seeds) < clusters:
+        distance = torch.minimum(distance, _squared_distance(rows, squares, rows[newest.to(rows.device)]))
+        distance[newest.to(rows.device)] = 0
         cumulative = distance.double().cumsum(0)
-        index = int(torch.searchsorted(cumulative, draw.to(cumulative.device) * cumulative[-1], right=True))
-        seeds.append(min(index, len(rows) - 1))
-    return rows[torch.tensor(seeds, device=rows.device)]
+        chances = draws[len(seeds) : len(seeds) + 1]
+        if clusters > SINGLE_SEEDS and len(seeds) >= 2 * SEEDS_PER_DRAW:
+            count = min(len(seeds) // SEEDS_PER_DRAW, clusters - len(seeds))
+            chances = torch.rand(count, generator=generator, dtype=torch.float64)
+        found = torch.searchsorted(cumulative, chances.to(cumulative.device) * cumulative[-1], right=True)
+        newest = found.clamp_max(len(rows) - 1).unique().cpu()
+        seeds = torch.cat([seeds, newest])
+    return rows[seeds.to(rows.device)]
+
+
+def _squared_distance(rows: Tensor, squares: Tensor, seeds: Tensor) -> Tensor:
+    """Return the squared distance `[N]` of each row to the nearest of some seeds."""
+    if len(seeds) == 1:
+        return (squares - 2 * (rows @ seeds[0]) + seeds[0] @ seeds[0]).clamp_min_(0)
+    others = Distances.to_codes(seeds)
+    least = torch.cat([others.of(part).amin(dim=1) for part in rows.split(ROWS_AT_ONCE)])
+    return least.add_(squares).clamp_min_(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from sklearn.cluster import KMeans
+from sklearn.cluster import KMeans, kmeans_plusplus
 from torch.nn import functional
 
 from clvq.errors import ClvqError
@@ -12,11 +12,11 @@ from clvq.models.codebook_init import initial_codebook, k_means
 from clvq.models.distances import nearest
 
 
-def clustered(count: int = 1500, width: int = 8, centres: int = 20) -> torch.Tensor:
+def clustered(count: int = 1500, width: int = 8, centres: int = 20, deviation: float = 1.0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(3)
     middles = 2.0 * torch.randn(centres, width, generator=generator)
     which = torch.randint(centres, (count,), generator=generator)
-    return middles[which] + torch.randn(count, width, generator=generator)
+    return middles[which] + deviation * torch.randn(count, width, generator=generator)
 
 
 def inertia(rows: torch.Tensor, codes: torch.Tensor) -> float:
@@ -65,3 +65,18 @@ def test_the_seed_decides_and_equal_rows_do_no_harm() -> None:
 def test_more_codes_than_rows_are_refused() -> None:
     with pytest.raises(ClvqError, match="smaller --codebook-size"):
         initial_codebook(torch.randn(9, 3), 10, "spherical", torch.Generator())
+
+
+def test_seeds_of_many_clusters_are_as_good_as_those_that_are_drawn_one_by_one() -> None:
+    """Above 1,024 clusters seeds are drawn in rounds."""
+    rows = clustered(9000, centres=1400, deviation=0.1)
+    ours = k_means(rows, 1500, torch.Generator().manual_seed(0))
+    assert len(ours.unique(dim=0)) == 1500
+    seeds, _ = kmeans_plusplus(rows.numpy(), 1500, n_local_trials=1, random_state=0)
+    theirs, at_random = (
+        KMeans(1500, init=init, n_init=1, random_state=0, max_iter=25).fit(rows.numpy()).inertia_
+        for init in (seeds, "random")
+    )
+    assert inertia(rows, ours) == pytest.approx(theirs, rel=0.1)
+    assert inertia(rows, ours) < 0.5 * at_random
+    assert torch.isfinite(k_means(torch.ones(3000, 4), 1200, torch.Generator().manual_seed(0))).all()
