@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,7 @@ class Assigner:
         self.codes = checkpoint.load().to(self.model.device)
         self.layers = (checkpoint.input_layer, checkpoint.output_layer)
         self.quantiles = self.book.distance_quantiles()
+        self.name = cache(self.book.name)  # making a name takes a thousand times as long as finding a code
 
     def assigned(self, texts: Iterable[str | Mapping[str, str]], progress: Report = silent) -> Iterator[AssignedText]:
         """Yield the texts with the codes of their words."""
@@ -143,7 +145,7 @@ class Assigner:
         of_code = self.quantiles[code]
         nearer = None if np.isnan(of_code[0]) else _share_below(of_code, distance)
         return AssignedWord(
-            start, end, text[start:end], code, self.book.name(code), float(f"{distance:.6g}"), nearer
+            start, end, text[start:end], code, self.name(code), float(f"{distance:.6g}"), nearer
         )  # fmt: skip
 
 
