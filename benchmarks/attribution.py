@@ -72,7 +72,9 @@ def batched(upper: UpperLayers, sentences: list[TokenizedSentence]) -> tuple[lis
         batch_tokens=config.batch_tokens,
     )
     started = time.perf_counter()
-    attributions = dict(pair for batch in attribution.batches(sentences) for pair in batch)
+    attributions = {}
+    for batch in attribution.batches(sentences):
+        attributions.update(zip(batch, attribution.of_batch(sentences, batch), strict=True))
     return [attributions[index] for index in range(len(sentences))], time.perf_counter() - started
 
 

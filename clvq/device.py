@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 import torch
@@ -14,6 +16,7 @@ from clvq.config import AssignConfig, BenchConfig, ExplainConfig, FaithfulnessCo
 from clvq.errors import ClvqError, first_line
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 EDITS_ON_CPU = 1024
 """Tokens in a batch of edited texts on a CPU: less padding, and states that stay in its caches."""
@@ -103,6 +106,28 @@ class Processes:
         processes but one. To the bit, and so by whole numbers: a sum would lose the sign of a zero."""
         if self.count > 1 and values.numel():
             distributed.reduce(values.view(torch.int32), 0)
+
+    def by_turns(self, items: Iterable[Item], work: Callable[[Item], T]) -> Iterator[T]:
+        """Yield what `work` makes of each item, in their order and in every process. Each process works on one of
+        `count` items, and gives the result to the others. The items must be the same in all processes."""
+        if self.count == 1:
+            yield from map(work, items)
+            return
+        remaining = iter(items)
+        while some := list(islice(remaining, self.count)):
+            own = work(some[self.rank]) if self.rank < len(some) else None
+            results: list[T | None] = [None] * self.count
+            distributed.all_gather_object(results, own)
+            yield from results[: len(some)]  # type: ignore[misc]
+
+    def leader_first(self, work: Callable[[], T]) -> T:
+        """Return what `work` gives. The leader does it before the others, who find the files that it wrote."""
+        if not self.is_leader:
+            self.wait()
+        result = work()
+        if self.is_leader:
+            self.wait()
+        return result
 
     def wait(self) -> None:
         """Returns when everyone has come here."""

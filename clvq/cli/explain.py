@@ -11,7 +11,7 @@ from clvq.artifacts import DEFAULT_RUN
 from clvq.cli.errors import UsageError
 from clvq.cli.explain_view import shown
 from clvq.cli.options import command
-from clvq.cli.output import Result
+from clvq.cli.output import Result, is_follower
 from clvq.cli.run_folder import Named, Run, checkpoint_paths, named_checkpoint, run_option
 from clvq.cli.texts import Delimiter, FileQuoting, GivenTexts, Header, PairColumn, Parts, TextColumn, TextFile
 from clvq.config import ExplainConfig
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from clvq.explanations.results import Explanations
 
 
-@command((ExplainConfig, "Attribution"))
+@command((ExplainConfig, "Attribution"), in_all_processes=lambda given: not {"text", "file"} & given.keys())
 def explain(
     report: Report,
     text: Annotated[list[str] | None, "Texts to explain, or - for standard input [the evaluation split]."] = None,
@@ -58,7 +58,7 @@ def explain(
     found = named_checkpoint(run, checkpoint, report)
     texts = None if given_texts.none else given_texts.filled(found, report)
     explanations = clvq.explain(found, texts, overwrite=overwrite, progress=report, **given)
-    if html is not None:
+    if html is not None and not is_follower():
         from clvq.explanations.page import explanations_page
 
         write_text(html, explanations_page(explanations))

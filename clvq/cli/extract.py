@@ -38,7 +38,7 @@ _FATES = {
 """What can become of text, as the corpus and the extraction count it."""
 
 
-@command((ExtractConfig, "Model and corpus"), in_all_processes=True)
+@command((ExtractConfig, "Model and corpus"), in_all_processes=lambda _: True)
 def extract(
     report: Report,
     *,

@@ -18,7 +18,9 @@ from clvq.config import FaithfulnessConfig
 from clvq.progress import Report
 
 
-@command((FaithfulnessConfig, "Edits and controls"))
+@command(
+    (FaithfulnessConfig, "Edits and controls"), in_all_processes=lambda given: given.get("mode", "model") == "model"
+)
 def faithfulness(
     report: Report,
     *,

@@ -11,7 +11,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -131,7 +131,7 @@ def command(
     *panels: tuple[type[Settings], str],
     several: Collection[str] = (),
     leave_out: Collection[str] = (),
-    in_all_processes: bool = False,
+    in_all_processes: Callable[[Mapping[str, Any]], bool] = lambda _: False,
 ) -> Callable[[Callable[..., Result]], Callable[..., None]]:
     """Makes a Typer command of `function(report, arguments, *, own options, **settings) -> Result`.
 
@@ -139,7 +139,8 @@ def command(
     those that every command has: --config, --json and --debug. They stand in `.options`, for the reference page.
     Options whose names are in `several` take several values; those in `leave_out` the command does not have.
     A command that takes no arguments of its own takes the value of --checkpoint as one.
-    Of several processes that a launcher started, the first alone runs it, unless it is made for all.
+    Of several processes that a launcher started, the first alone runs it, unless `in_all_processes` is true of what is
+    given.
     """
 
     def decorate(function: Callable[..., Result]) -> Callable[..., None]:
@@ -166,7 +167,7 @@ def command(
                     raise UsageError(f"{' and '.join(lacking)} must be given.")
                 as_json = given.pop("json", False)
                 with reporting(interruption, debug) as report:
-                    if not in_all_processes and launched():
+                    if launched() and not in_all_processes(given):
                         if is_follower():
                             return
                         os.environ["WORLD_SIZE"] = "1"  # nobody else joins in what the library would share

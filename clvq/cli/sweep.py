@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     (ExtractConfig, "Extraction, where activations are missing"),
     several=GRID,
     leave_out=PAIR,
-    in_all_processes=True,
+    in_all_processes=lambda _: True,
 )
 def sweep(
     report: Report,

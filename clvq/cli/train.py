@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @command(
     (TrainConfig, "Method and training"),
     (ExtractConfig, "Extraction, where activations are missing"),
-    in_all_processes=True,
+    in_all_processes=lambda _: True,
 )
 def train(
     report: Report,

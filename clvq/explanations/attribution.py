@@ -69,20 +69,16 @@ class IntegratedAttribution:
         self._gradients = IntegratedGradients(self._targets)
 
     def batches(
-        self,
-        sentences: Sequence[TokenizedSentence],
-        done: set[int] | frozenset[int] = frozenset(),
-        parts: Sequence[int] | None = None,
-    ) -> Iterator[list[tuple[int, Attribution]]]:
-        """(index, attribution) of the sentences, batch by batch: of like length, and such as may share a forward.
+        self, sentences: Sequence[TokenizedSentence], done: set[int] | frozenset[int] = frozenset()
+    ) -> Iterator[list[int]]:
+        """Yield the indices of sentences of like length that may share a forward, batch by batch.
 
         With the first number of steps a batch is at most `batch_tokens` tokens, or one sentence. Sentences without
-        tokens are left out, and so are batches of which all sentences are in `done`. Of a target with parts, `parts`
-        says which of them each sentence is asked.
+        tokens are left out, and so are batches of which all sentences are in `done`.
         """
         for batch in self._groups([len(sentence.input_ids) for sentence in sentences]):
             if not done.issuperset(batch):
-                yield self._batch(sentences, batch, parts)
+                yield batch
 
     def _groups(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         batch: list[int] = []
@@ -95,9 +91,11 @@ class IntegratedAttribution:
         if batch:
             yield batch
 
-    def _batch(
-        self, sentences: Sequence[TokenizedSentence], batch: list[int], parts: Sequence[int] | None
-    ) -> list[tuple[int, Attribution]]:
+    def of_batch(
+        self, sentences: Sequence[TokenizedSentence], batch: list[int], parts: Sequence[int] | None = None
+    ) -> list[Attribution]:
+        """Return the attributions of the sentences at the indices of `batch`, in its order. Of a target with parts,
+        `parts` says which of them each of all the sentences is asked."""
         own_parts = None if parts is None else [parts[index] for index in batch]
         inputs = self.upper.inputs([sentences[index] for index in batch], own_parts)
         states = self.upper.states(inputs)
@@ -127,7 +125,7 @@ class IntegratedAttribution:
                     steps,
                 )
             left, steps = left[~enough], 2 * steps
-        return [(index, done[at]) for at, index in enumerate(batch)]
+        return [done[at] for at in range(len(batch))]
 
     def _integrate(self, states: Tensor, baselines: Tensor, inputs: Inputs, targets: Tensor, steps: int) -> Tensor:
         """[B, T] attributions of tokens; padding has none."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from clvq.activations.description import Description
 from clvq.activations.new_text import new_rows, tokenize
 from clvq.config import ExplainConfig
-from clvq.device import Runtime
+from clvq.device import Processes, Runtime
 from clvq.errors import ClvqError
 from clvq.explanations.attribution import Attribution, IntegratedAttribution
 from clvq.explanations.records import ExplainedWord, Explanation
@@ -82,22 +82,29 @@ class Explainer:
         """Yield the explanations of the texts that have words, batch by batch; the text's index is the id.
 
         Of a target with parts there is one for each part. Batches follow from all the texts; those that consist of keys
-        (see `Explanation.key`) in `done` are left out.
+        (see `Explanation.key`) in `done` are left out. Several processes take them by turns.
         """
         asked = self.asked(texts, tokenized, labels)
         done_before = {position for position, key in enumerate(asked) if key in done}
         sentences = [tokenized[number] for number, _ in asked]
-        for batch in self._attribution.batches(sentences, done_before, [part for _, part in asked]):
-            keys = [asked[position] for position, _ in batch]
+        parts = [part for _, part in asked]
+
+        def explain(batch: list[int]) -> list[Explanation]:
+            keys = [asked[position] for position in batch]
             codes = self._codes([tokenized[number] for number, _ in keys])
             given = [
                 _Text(number, texts[number], self._label(labels[number], texts[number], tokenized[number], part), part)
                 for number, part in keys
             ]
-            yield [
+            return [
                 self._explanation(text, tokenized[text.number], attribution, word_codes)
-                for text, (_, attribution), word_codes in zip(given, batch, codes, strict=True)
+                for text, attribution, word_codes in zip(
+                    given, self._attribution.of_batch(sentences, batch, parts), codes, strict=True
+                )
             ]
+
+        batches = self._attribution.batches(sentences, done_before)
+        yield from Processes.current().by_turns(batches, explain)
 
     def asked(
         self, texts: Sequence[str], tokenized: Sequence[TokenizedSentence], labels: Sequence[Labels]

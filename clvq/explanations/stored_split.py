@@ -8,28 +8,26 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import EXPLANATIONS, UNFINISHED_EXPLANATIONS_NAME
 from clvq.concepts.assignments import read_text
-from clvq.concepts.codebook import codebook
+from clvq.concepts.codebook import Codebook, codebook
 from clvq.config import ExplainConfig, differences
+from clvq.device import Processes
 from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.explanations.explainer import Explainer, Labels
 from clvq.explanations.rationales import agreement, read_rationales
 from clvq.explanations.records import Agreement, Explanation, ExplanationsSummary
+from clvq.explanations.results import Explanations, summarize
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.progress import Progress, Report
 from clvq.storage import append_lines, locked, write_text
 from clvq.training.checkpoint import Checkpoint, checkpoint_folders, read_checkpoint
-
-if TYPE_CHECKING:
-    pass
-
-from clvq.explanations.results import Explanations, summarize
 
 SPLIT = "eval"
 
@@ -45,6 +43,7 @@ class StoredSplit:
     def __init__(self, checkpoint: Checkpoint, store: ActivationStore, config: ExplainConfig, progress: Report) -> None:
         self.checkpoint, self.store, self.config, self.progress = checkpoint, store, config, progress
         self.folder = checkpoint.path
+        self.processes = Processes.current()
         self.identity = {"checkpoint": checkpoint.fingerprint, "rows": store.fingerprint}
 
     def finished(self) -> Explanations | None:
@@ -54,12 +53,13 @@ class StoredSplit:
             return None
         self._refuse_other(summary["settings"], "finished")
         sentences = EXPLANATIONS.read_records(self.folder, summary)
-        concepts = codebook(self.checkpoint, progress=self.progress)
+        concepts = self._concepts()
         if summary["codebook"] != concepts.summary.concepts_checksum:
             # The same codes, described anew: codes are of the weights alone.
             summary["codebook"] = concepts.summary.concepts_checksum
-            with locked(self.folder):
-                EXPLANATIONS.write(self.folder, summary)
+            if self.processes.is_leader:
+                with locked(self.folder):
+                    EXPLANATIONS.write(self.folder, summary)
         explanations = [Explanation.from_json(line) for line in sentences]
         return Explanations(concepts, ExplanationsSummary.from_json(summary), explanations)
 
@@ -70,15 +70,18 @@ class StoredSplit:
                 f"split with other settings: {'; '.join(differing)}. Use those, or --overwrite to replace it."
             )
 
+    def _concepts(self) -> Codebook:
+        return self.processes.leader_first(lambda: codebook(self.checkpoint, progress=self.progress))
+
     def make(self, overwrite: bool) -> None:
-        """Explain the sentences that are missing, and write the two files."""
+        """Explain the sentences that are missing, and write the two files. Of several processes the leader writes."""
         rationales = None
         if self.config.rationale_column is not None:
             rationales = read_rationales(self.store, self.config.rationale_column)
         done = {} if overwrite else self._unfinished()
         explainer = Explainer(self.checkpoint, self.store, self.config, self.progress)
-        concepts = codebook(self.checkpoint, progress=self.progress)
-        with locked(self.folder):
+        concepts = self._concepts()
+        with locked(self.folder) if self.processes.is_leader else nullcontext():
             rows = islice(self.store.sentences(SPLIT), self.config.limit)
             texts = [_Text(row.text, Labels(row.label, row.answers)) for row in rows]
             tokenized = explainer.tokenize([text.text for text in texts])
@@ -86,6 +89,7 @@ class StoredSplit:
                 raise ClvqError(f"No sentence of the evaluation split of {self.store.path} has a word to explain.")
             if not done and not overwrite:
                 done = self._attributed_beside(explainer, tokenized)
+            done = self.processes.told(done)
             self._run(explainer, texts, tokenized, done)
             sentences = [done[key] for key in sorted(done)]
             body = summarize(
@@ -98,10 +102,14 @@ class StoredSplit:
             if rationales is not None:
                 sentences = [replace(one, rationale=rationales.get(one.text, [])) for one in sentences]
                 body["rationales"] = self._compare(sentences).as_json()
-            lines = (one.as_line() for one in sentences)
-            body["explanations_checksum"] = EXPLANATIONS.write_records(self.folder, lines)
-            EXPLANATIONS.write(self.folder, body)
-            (self.folder / UNFINISHED_EXPLANATIONS_NAME).unlink(missing_ok=True)
+            if self.processes.is_leader:
+                self._write(body, sentences)
+        self.processes.wait()
+
+    def _write(self, body: dict[str, Any], sentences: list[Explanation]) -> None:
+        checksum = EXPLANATIONS.write_records(self.folder, (one.as_line() for one in sentences))
+        EXPLANATIONS.write(self.folder, {**body, "explanations_checksum": checksum})
+        (self.folder / UNFINISHED_EXPLANATIONS_NAME).unlink(missing_ok=True)
 
     def _attributed_beside(
         self, explainer: Explainer, tokenized: list[TokenizedSentence]
@@ -137,14 +145,16 @@ class StoredSplit:
     ) -> None:
         """Add to `done`, and line by line to the unfinished file, which is first cut back to `done`."""
         path = self.folder / UNFINISHED_EXPLANATIONS_NAME
-        head = {**self.identity, "settings": self.config.deciding()}
-        write_text(path, "".join(json.dumps(line) + "\n" for line in [head, *(one.as_line() for one in done.values())]))
+        lines = [{**self.identity, "settings": self.config.deciding()}, *(one.as_line() for one in done.values())]
+        if self.processes.is_leader:
+            write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
         labels = [text.labels for text in texts]
         written = [text.text for text in texts]
         total = len(explainer.asked(written, tokenized, labels))
         batches = explainer.explained(written, tokenized, labels, done=frozenset(done))
         for explanations in batches:
-            append_lines(path, [json.dumps(one.as_line()) for one in explanations])
+            if self.processes.is_leader:
+                append_lines(path, [json.dumps(one.as_line()) for one in explanations])
             done.update((one.key, one) for one in explanations)
             self.progress(Progress("explain", len(done), total, "sentences" if len(texts) >= total else "questions"))
 

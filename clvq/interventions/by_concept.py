@@ -10,6 +10,7 @@ not as much what else is particular to its words: where a code has one word, the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from clvq.concepts.assignments import SplitText, read_text
 from clvq.concepts.codebook import Codebook, codebook
 from clvq.concepts.directions import concept_space
 from clvq.config import HARD, LABEL, FaithfulnessConfig
-from clvq.device import Runtime
+from clvq.device import Processes, Runtime
 from clvq.errors import ClvqError
 from clvq.explanations.stored_split import SPLIT
 from clvq.interventions.controls import Pools
@@ -65,7 +66,7 @@ def concept_effects(
     """
     store = checkpoint.store()
     model = language_model_of(checkpoint, store, Runtime.of_settings(config), progress)
-    concepts = codebook(checkpoint, progress=progress)
+    concepts = Processes.current().leader_first(lambda: codebook(checkpoint, progress=progress))
     upper = UpperLayers(model, checkpoint.input_layer)
     occurrences = _occurrences(concepts, upper.target, model, config, _class_number(model, config))
     plan = Plan(
@@ -77,9 +78,10 @@ def concept_effects(
         "concepts": concepts.summary.concepts_checksum, "draws": config.draws, "seed": config.seed,
         "class": config.class_, "limit": config.limit,
     }  # fmt: skip
-    space = concept_space(checkpoint, device=model.device, progress=progress)
+    processes = Processes.current()
+    space = processes.leader_first(lambda: concept_space(checkpoint, device=model.device, progress=progress))
     interventions = interventions_of(store, upper, space, config)
-    with locked(checkpoint.path):
+    with locked(checkpoint.path) if processes.is_leader else nullcontext():
         record = Record.at(
             checkpoint.path, identity, plan.changes(), len(occurrences), CONCEPT_EFFECTS, overwrite=overwrite
         )

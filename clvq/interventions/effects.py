@@ -17,6 +17,7 @@ import torch
 
 from clvq.artifacts import EFFECTS
 from clvq.artifacts.kinds import Derived
+from clvq.device import Processes
 from clvq.interventions.places import Place
 from clvq.storage import fingerprint
 
@@ -93,11 +94,17 @@ class Record:
         made_of = fingerprint([identity, described, sentences, Effects._fields])
         record._folder, record._made_of = folder, {"made_of": made_of}
         record._artifact = artifact
-        if overwrite:
-            (folder / artifact.name).unlink(missing_ok=True)
-        tensors = artifact.read(folder, record._made_of)
-        if tensors is not None:
-            record._figures, record._done = tensors["figures"].clone(), tensors["done"].clone()
+        processes = Processes.current()
+        if processes.is_leader:
+            if overwrite:
+                (folder / artifact.name).unlink(missing_ok=True)
+            tensors = artifact.read(folder, record._made_of)
+            if tensors is not None:
+                record._figures, record._done = tensors["figures"].clone(), tensors["done"].clone()
+        else:
+            record._folder = None  # the leader alone writes
+        processes.share(record._figures)
+        processes.share(record._done)
         return record
 
     @property

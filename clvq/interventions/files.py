@@ -10,6 +10,7 @@ from typing import Any
 from clvq.artifacts import EXPLANATIONS, FAITHFULNESS, MODES, stamp
 from clvq.artifacts.kinds import Artifact, State
 from clvq.config import FaithfulnessConfig, differences
+from clvq.device import Processes
 from clvq.errors import MismatchError
 from clvq.explanations.explain import explain
 from clvq.explanations.results import Explanations
@@ -81,9 +82,11 @@ def kept(
     if body is not None:
         progress(Progress("faithfulness", note=f"{artifact.path(checkpoint.path)} is up to date."))
         return body
-    measured = measure()
-    with locked(checkpoint.path):
-        artifact.write(checkpoint.path, {**made_of, "settings": settings, **measured, **stamp()})
+    measured, processes = measure(), Processes.current()
+    if processes.is_leader:
+        with locked(checkpoint.path):
+            artifact.write(checkpoint.path, {**made_of, "settings": settings, **measured, **stamp()})
+    processes.wait()
     return artifact.read(checkpoint.path)
 
 

@@ -5,7 +5,7 @@ All sub-words of an edited word are edited, each by its own state, with the word
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from clvq.activations.store import ActivationStore
 from clvq.concepts.directions import ConceptSpace
 from clvq.config import FaithfulnessConfig
-from clvq.device import Runtime
+from clvq.device import Processes, Runtime
 from clvq.interventions.controls import CLASS_DIRECTION, UNDRAWN, Owner, Pools, controlled
 from clvq.interventions.edits import EDITS, Edit, Step
 from clvq.interventions.effects import Change, Effects, Record
@@ -109,32 +109,43 @@ class Interventions:
         """Puts into `record`, made for the plan's changes, what each edit and each control does to each sentence that
         is not there yet."""
         edits_at = {place: plan.edits_at(place, self.space) for place in plan.places}
-        bases_of = {(edit.raw, edit.rank): edit for edits in edits_at.values() for edit in edits}
-        for batch in self._batches(subjects, record.left):
-            clean = self._answers(batch.states, batch.inputs)
-            rows, number_of = self._rows(batch)
-            bases = {key: edit.basis(rows) for key, edit in bases_of.items()}
-            nothing = clean.new_zeros(len(Effects._fields), len(batch.numbers), dtype=torch.float64)
-            outcomes = dict.fromkeys(plan.changes(), nothing)
-            for place in plan.places:
-                tokens = _tokens(batch, place, number_of)
-                if tokens is None:
-                    continue
-                before = batch.states[tokens.sentence, tokens.position].float()
-                for edit in edits_at[place]:
-                    predictions = tokens.predictions
-                    basis = edit.allowed(bases[edit.raw, edit.rank][tokens.word], predictions)
-                    step = Step(edit, before, basis, edit.apply(before, basis, predictions), predictions)
-                    taken = edit.taken(before, basis)
-                    outcomes[Change(edit.name, place, None)] = self._outcomes(batch, clean, tokens, [step.after], taken)
-                    for control in plan.controls(edit.name, place):
-                        moved = (
-                            controlled(control, step, *tokens.whose, plan.pools[place], (plan.seed, draw))
-                            for draw in range(1 if control in UNDRAWN else plan.draws)
-                        )
-                        outcomes[Change(edit.name, place, control)] = self._outcomes(batch, clean, tokens, moved)
-            record.add(batch.numbers, torch.stack([outcomes[change] for change in record.changes]))
+        batches = self._batches(subjects, record.left)
+
+        def measure(numbers: list[int]) -> Tensor:
+            return self._effects(self._batch(subjects, numbers), plan, edits_at, record.changes).float().cpu()
+
+        for numbers, figures in zip(batches, Processes.current().by_turns(batches, measure), strict=True):
+            record.add(numbers, figures)
             progress(Progress("faithfulness", len(subjects) - len(record.left), len(subjects), "sentences"))
+
+    def _effects(
+        self, batch: _Batch, plan: Plan, edits_at: Mapping[Place, Sequence[Edit]], changes: Sequence[Change]
+    ) -> Tensor:
+        """Return the figures `[C, F, B]` of each change of the sentences of a batch."""
+        bases_of = {(edit.raw, edit.rank): edit for edits in edits_at.values() for edit in edits}
+        clean = self._answers(batch.states, batch.inputs)
+        rows, number_of = self._rows(batch)
+        bases = {key: edit.basis(rows) for key, edit in bases_of.items()}
+        nothing = clean.new_zeros(len(Effects._fields), len(batch.numbers), dtype=torch.float64)
+        outcomes = dict.fromkeys(changes, nothing)
+        for place in plan.places:
+            tokens = _tokens(batch, place, number_of)
+            if tokens is None:
+                continue
+            before = batch.states[tokens.sentence, tokens.position].float()
+            for edit in edits_at[place]:
+                predictions = tokens.predictions
+                basis = edit.allowed(bases[edit.raw, edit.rank][tokens.word], predictions)
+                step = Step(edit, before, basis, edit.apply(before, basis, predictions), predictions)
+                taken = edit.taken(before, basis)
+                outcomes[Change(edit.name, place, None)] = self._outcomes(batch, clean, tokens, [step.after], taken)
+                for control in plan.controls(edit.name, place):
+                    moved = (
+                        controlled(control, step, *tokens.whose, plan.pools[place], (plan.seed, draw))
+                        for draw in range(1 if control in UNDRAWN else plan.draws)
+                    )
+                    outcomes[Change(edit.name, place, control)] = self._outcomes(batch, clean, tokens, moved)
+        return torch.stack([outcomes[change] for change in changes])
 
     @torch.no_grad()
     def answers(self, subjects: Sequence[Subject], place: Place, rank: int = 1) -> tuple[Tensor, Tensor]:
@@ -142,7 +153,9 @@ class Interventions:
         place removed."""
         edit = EDITS["removal"](self.space, rank=rank)
         found: list[tuple[Tensor, Tensor] | None] = [None] * len(subjects)
-        for batch in self._batches(subjects, list(range(len(subjects)))):
+
+        def measure(numbers: list[int]) -> tuple[Tensor, Tensor]:
+            batch = self._batch(subjects, numbers)
             clean = self._answers(batch.states, batch.inputs)
             rows, number_of = self._rows(batch)
             tokens, states = _tokens(batch, place, number_of), batch.states.clone()
@@ -150,19 +163,24 @@ class Interventions:
                 before = states[tokens.sentence, tokens.position].float()
                 after = edit.apply(before, edit.basis(rows)[tokens.word], tokens.predictions)
                 states[tokens.sentence, tokens.position] = after.to(states.dtype)
-            changed = self._answers(states, batch.inputs)
-            for number, *both in zip(batch.numbers, clean, changed, strict=True):
+            return clean.cpu(), self._answers(states, batch.inputs).cpu()
+
+        batches = self._batches(subjects, list(range(len(subjects))))
+        for numbers, answers in zip(batches, Processes.current().by_turns(batches, measure), strict=True):
+            for number, *both in zip(numbers, *answers, strict=True):
                 found[number] = (both[0], both[1])
         before_all, after_all = zip(*(pair for pair in found if pair is not None), strict=True)
         return torch.stack(before_all), torch.stack(after_all)
 
-    def _batches(self, subjects: Sequence[Subject], left: list[int]) -> Iterator[_Batch]:
-        """The subjects that are left, those of like length together."""
-        for places in self.upper.model.batches([subjects[number].sentence for number in left], self.batch_tokens):
-            numbers = [left[place] for place in places]
-            chosen = [subjects[number] for number in numbers]
-            inputs = self.upper.inputs([one.sentence for one in chosen], [one.part for one in chosen])
-            yield _Batch(numbers, chosen, inputs, self.upper.states(inputs))
+    def _batches(self, subjects: Sequence[Subject], left: list[int]) -> list[list[int]]:
+        """Return the numbers of the subjects that are left, those of like length together."""
+        sentences = [subjects[number].sentence for number in left]
+        return [[left[place] for place in places] for places in self.upper.model.batches(sentences, self.batch_tokens)]
+
+    def _batch(self, subjects: Sequence[Subject], numbers: list[int]) -> _Batch:
+        chosen = [subjects[number] for number in numbers]
+        inputs = self.upper.inputs([one.sentence for one in chosen], [one.part for one in chosen])
+        return _Batch(numbers, chosen, inputs, self.upper.states(inputs))
 
     def _answers(self, states: Tensor, inputs: Inputs) -> Tensor:
         """[B, C] as the target compares them."""

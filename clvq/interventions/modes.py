@@ -15,7 +15,7 @@ from typing import Any
 
 from clvq.concepts.codebook import codebook
 from clvq.config import BY_CONCEPT, FaithfulnessConfig
-from clvq.device import Runtime
+from clvq.device import Processes, Runtime
 from clvq.explanations.results import Explanations
 from clvq.interventions.by_concept import concept_effects
 from clvq.interventions.files import artifact_of, explained_by, kept
@@ -36,7 +36,8 @@ def measured(
     explained = None
     made_of = {"checkpoint": checkpoint.fingerprint, "store": checkpoint.store().fingerprint}
     if config.measurement == BY_CONCEPT:
-        made_of["concepts"] = codebook(checkpoint, progress=progress).summary.concepts_checksum
+        concepts = Processes.current().leader_first(lambda: codebook(checkpoint, progress=progress))
+        made_of["concepts"] = concepts.summary.concepts_checksum
     elif config.mode != "splice":
         (explained,) = explained_by([checkpoint], config, progress)
         made_of["explanations"] = explained.summary.explanations_checksum

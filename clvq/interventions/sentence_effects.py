@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from clvq.activations.store import ActivationStore
 from clvq.concepts.assignments import SplitText
 from clvq.concepts.directions import concept_space
 from clvq.config import FaithfulnessConfig
-from clvq.device import Runtime
+from clvq.device import Processes, Runtime
 from clvq.errors import MismatchError
 from clvq.explanations.results import Explanations
 from clvq.interventions.effects import Change, Effects, Record
@@ -147,6 +149,7 @@ def sentence_effects(
     What was measured before with the same settings is read, an interrupted measurement continues, unless `overwrite`.
     MismatchError where the checkpoints explain other sentences; errors of `plan_of`.
     """
+    processes = Processes.current()
     checkpoints = [found.codebook.checkpoint for found in explained]
     store = checkpoints[0].store()
     model = language_model_of(checkpoints[0], store, Runtime.of_settings(config), progress)
@@ -162,10 +165,10 @@ def sentence_effects(
         if subjects:
             _refuse_other_sentences(own, subjects, checkpoint, checkpoints[0])
         subjects = own
-        space = concept_space(checkpoint, device=model.device, progress=progress)
+        space = processes.leader_first(partial(concept_space, checkpoint, device=model.device, progress=progress))
         plan = plan_of(config, subjects, found.codebook, space, _class_count(model))
         interventions = interventions_of(store, upper, space, config)
-        with locked(checkpoint.path):
+        with locked(checkpoint.path) if processes.is_leader else nullcontext():
             identity = _identity(found, store, config)
             record = Record.at(checkpoint.path, identity, plan.changes(), len(subjects), overwrite=overwrite)
             interventions.effects(subjects, plan, record, progress)

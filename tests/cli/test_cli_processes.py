@@ -35,9 +35,7 @@ def test_an_extraction_is_the_same_to_the_bit(clvq: Clvq, bert: Path, corpus: Pa
     assert timeless(tmp_path / "two") == timeless(tmp_path / "one")
 
 
-def test_training_extracts_in_both_and_explanations_are_made_in_the_first(
-    clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path
-) -> None:
+def test_training_extracts_in_both(clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path) -> None:
     given = ("--model", bert, "--dataset", corpus, "--input-layer", "1", "--output-layer", "3", "--epochs", "1", *SMALL)
     ended = two("train", *given, run=tmp_path / "two")
     assert ended.returncode == 0, ended.stderr
@@ -47,12 +45,37 @@ def test_training_extracts_in_both_and_explanations_are_made_in_the_first(
     }
     assert activations == timeless(tmp_path / "one")
     assert (tmp_path / "two" / "L1-L3" / "concept-space.safetensors").exists()
-    shutil.copytree(tmp_path / "two", tmp_path / "copy")
-    ended = two("explain", "--limit", "6", run=tmp_path / "two")
+
+
+def test_explanations_and_edits_are_the_same_to_the_bit(clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path) -> None:
+    """In more batches than processes, with a catalogue that is missing, and with explanations that are."""
+    given = ("--model", bert, "--dataset", corpus, "--input-layer", "1", "--output-layer", "3", "--epochs", "1", *SMALL)
+    assert clvq("train", *given, "--run", tmp_path / "one").code == 0
+    for name in ("codebook.json", "concepts.jsonl", "assignments.safetensors", "concept-space.safetensors"):
+        (tmp_path / "one" / "L1-L3" / name).unlink()
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    for measured in (
+        ("faithfulness", "--limit", "9", "--draws", "2", "--batch-tokens", "32"),
+        ("faithfulness", "--by", "concept", "--draws", "1", "--limit", "9", "--batch-tokens", "32"),
+        ("explain", "--overwrite", "--limit", "7", "--batch-tokens", "256"),
+    ):
+        ended = two(*measured, run=tmp_path / "two")
+        assert ended.returncode == 0, ended.stderr
+        alone = clvq(*measured, "--run", tmp_path / "one")
+        assert alone.code == 0
+        assert ended.stdout.count("L1-L3") == alone.out.count("L1-L3") > 0  # one speaks
+        assert timeless(tmp_path / "two") == timeless(tmp_path / "one")
+
+
+def test_given_texts_are_explained_in_the_first(clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path) -> None:
+    given = ("--model", bert, "--dataset", corpus, "--input-layer", "1", "--output-layer", "3", "--epochs", "1", *SMALL)
+    assert clvq("train", *given, "--run", tmp_path).code == 0
+    ended = two("explain", "the film was good", run=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count("clvq explain runs in one process.") == 1
-    assert clvq("explain", "--limit", "6", "--run", tmp_path / "copy").code == 0
-    assert timeless(tmp_path / "two") == timeless(tmp_path / "copy")
+    assert ended.stdout.count("the film") == clvq("explain", "the film was good", "--run", tmp_path).out.count(
+        "the film"
+    )
 
 
 def test_an_error_ends_all_processes(bert: Path, corpus: Path, tmp_path: Path) -> None:

@@ -35,7 +35,9 @@ EVERY_MODEL = pytest.mark.parametrize("name", sorted(tiny_models.BUILDERS))
 def attributed(upper: UpperLayers, texts: list[str], **settings: Any) -> list[Attribution]:
     given = {"baseline": "padding", "steps": 8, "max_steps": 512, "completeness": 0.05, "batch_tokens": 4096}
     attribution = IntegratedAttribution(upper, **{**given, **settings})
-    found = dict(pair for batch in attribution.batches(upper.model.tokenize(texts)) for pair in batch)
+    sentences, found = upper.model.tokenize(texts), {}
+    for batch in attribution.batches(sentences):
+        found.update(zip(batch, attribution.of_batch(sentences, batch), strict=True))
     return [found[index] for index in range(len(texts))]
 
 
@@ -218,4 +220,4 @@ def test_a_text_without_tokens_is_left_out(language_model: Load) -> None:
     upper = UpperLayers(language_model("gpt2"), 1)
     attribution = IntegratedAttribution(upper, baseline="zero", steps=2, max_steps=2, completeness=0.1, batch_tokens=64)
     batches = list(attribution.batches(upper.model.tokenize(["", "good", ""])))
-    assert [[index for index, _ in batch] for batch in batches] == [[1]]
+    assert batches == [[1]]

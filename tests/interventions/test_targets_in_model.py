@@ -200,7 +200,11 @@ def test_attributions_add_up_and_rank_words_as_captum_does(kind: str, tmp_path: 
         upper, baseline="padding", steps=8, max_steps=512, completeness=0.05, batch_tokens=4096
     )
     texts, parts = [sentence for sentence, _ in sentences], [part for _, part in sentences]
-    found = dict(pair for batch in ours.batches(texts, parts=parts) for pair in batch)
+    found = {
+        number: one
+        for batch in ours.batches(texts)
+        for number, one in zip(batch, ours.of_batch(texts, batch, parts), strict=True)
+    }
     words = sum(len(sentence.words) for sentence in model.tokenize(TEXTS))
     assert len(found) == {"label": 3 * len(TEXTS), "tag": words}.get(kind, len(TEXTS))
     assert all(one.completeness_error < 0.05 for one in found.values())

@@ -198,7 +198,8 @@ def test_a_padding_id_that_the_embeddings_lack(name: str, in_config: bool, tmp_p
     attribution = IntegratedAttribution(
         upper, baseline="padding", steps=16, max_steps=16, completeness=1.0, batch_tokens=4096
     )
-    for index, found in next(attribution.batches(sentences)):
+    batch = next(attribution.batches(sentences))
+    for index, found in zip(batch, attribution.of_batch(sentences, batch), strict=True):
         assert found.confidence == pytest.approx(float(result.scores[index].softmax(0).max()), abs=1e-5)
         start = upper.states(upper.inputs([sentences[index]._replace(input_ids=filled(model, sentences[index]))]))
         logits = upper.scores(start, upper.inputs([sentences[index]]))[0]

@@ -117,7 +117,7 @@ def test_attributions_sum_to_the_difference(kind: str, folder: Folder) -> None:
     )
     sentences = model.tokenize([text for text in TEXTS if text])
     for batch in attribution.batches(sentences):
-        for number, one in batch:
+        for number, one in zip(batch, attribution.of_batch(sentences, batch), strict=True):
             assert sum(one.tokens) == pytest.approx(one.difference, rel=0.05, abs=1e-3)
             # The prompt before the text is the same in the baseline, and the padding text differs from the text.
             assert len(one.tokens) == len(sentences[number].input_ids)
