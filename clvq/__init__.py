@@ -4,7 +4,7 @@
     checkpoint = clvq.train(store, path="run/L4-L8", input_layer=4, output_layer=8)
     model = clvq.ClvqVae.from_pretrained("run/L4-L8")
 
-Names are imported when they are first used: `import clvq` costs no torch. Type checkers and editors read
+Names are imported when they are first used, so that `import clvq` does not import torch. Type checkers and editors read
 `__init__.pyi`, which scripts/python_stub.py makes.
 """
 

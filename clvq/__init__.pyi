@@ -5,7 +5,7 @@
     checkpoint = clvq.train(store, path="run/L4-L8", input_layer=4, output_layer=8)
     model = clvq.ClvqVae.from_pretrained("run/L4-L8")
 
-Names are imported when they are first used: `import clvq` costs no torch. Type checkers and editors read
+Names are imported when they are first used, so that `import clvq` does not import torch. Type checkers and editors read
 `__init__.pyi`, which scripts/python_stub.py makes.
 """
 
@@ -59,10 +59,10 @@ def assign(
         for text in clvq.assign("run/L4-L8", ["a slow , lifeless film"]):
             print([(word.text, word.code, word.concept) for word in text.words])
 
-    Texts are read as they are needed, so that a corpus of any size takes the memory of a thousand texts. Words, rows
-    and codes are made as they were in the activations that the checkpoint was trained on; the activations themselves
-    need not be there. ClvqError where the model is not found; MismatchError where it is another one; ArtifactError for
-    a checkpoint without concepts and without activations to make them of.
+    Texts are read as they are needed, so that a corpus of any size takes the memory of about a thousand texts. Words,
+    rows and codes are made as in the activations that the checkpoint was trained on; the activations themselves need
+    not be there. ClvqError where the model is not found; MismatchError where another model is found; ArtifactError for
+    a checkpoint with neither concepts nor activations to make them from.
 
     Args:
         checkpoint: A checkpoint, or its folder.
@@ -89,15 +89,15 @@ def bench(
     device: str | None = None,
     trust_remote_code: bool = False,
 ) -> Bench:
-    """Score what concepts say against effects that are known.
+    """Score the effects that concepts estimate against effects that are known.
 
         result = clvq.bench(["run/L1-L8", "run/random"])
         result.results.row("L1-L8", "error").figure.value
 
-    The pairs are those of the demo, or of a file with CEBaB's columns. A finished result with the same settings is
-    read. ClvqError where there are no pairs for the corpus, and where the model predicts no classes; MismatchError
-    where checkpoints or model do not belong together, and where the result was made with other settings, unless
-    `overwrite`.
+    The pairs of texts are those of the demo, or of a file with CEBaB's columns. A finished result with the same
+    settings is read, not measured again. ClvqError where there are no pairs for the corpus, and where the model
+    predicts no classes. MismatchError where checkpoints or model do not belong together, and where the result was made
+    with other settings, unless `overwrite`.
 
     Args:
         checkpoints: A checkpoint, its folder, or several of either, which are put side by side.
@@ -126,9 +126,9 @@ def codebook(
         concepts = clvq.codebook("run/L4-L8").concepts
         print(concepts[0].code, [word.word for word in concepts[0].top_words])
 
-    Stored concepts need no activations. ArtifactError where there are neither, or a file is damaged; MismatchError
-    where new ones are needed and the activations are not those that the checkpoint was trained on; ClvqError where the
-    checkpoint's folder cannot be written.
+    Stored concepts need no activations. ArtifactError where there are neither stored concepts nor activations, or where
+    a file is damaged; MismatchError where new concepts are needed and the activations are not those that the checkpoint
+    was trained on; ClvqError where the checkpoint's folder cannot be written.
 
     Args:
         checkpoint: A checkpoint, or its folder.
@@ -472,11 +472,11 @@ def faithfulness(
 
         result = clvq.faithfulness("run/L4-L8", edit="removal,projection", draws=3)
 
-    The evaluation split is measured, and explanations that are missing are made first. A finished result with the
-    same settings is read. Where other checkpoints are compared with the first one than before, the tables are made
-    again from what was measured. Settings that the mode has no use for are ignored, with a note. The modes splice,
+    The evaluation split is measured. Missing explanations are made first. A finished result with the same settings is
+    read, not measured again. If the first checkpoint is now compared with other checkpoints, the tables are made again
+    from the stored measurements. Settings that the mode has no use for are ignored, with a note. The modes splice,
     probe and paper measure one checkpoint. ClvqError where the model predicts nothing, and where there is nothing to
-    edit; MismatchError where labels, checkpoints or model do not belong together, and where the result was made with
+    edit. MismatchError where labels, checkpoints or model do not belong together, and where the result was made with
     other settings, unless `overwrite`.
 
     Args:
@@ -538,9 +538,9 @@ def push(
 
         clvq.push("run/L4-L8", "user/name", private=True)
 
-    Sentences of the corpus stay here unless `with_texts`: examples of concepts are then their words alone, and
-    readers' notes are left out. Paths of this machine are cut to their last part. ClvqError where the repository has no
-    such name, or cannot be written.
+    Sentences of the corpus are not sent unless `with_texts`: without it, the examples of concepts keep only their
+    words, and readers' notes are left out. Paths of this machine are cut to their last part. ClvqError where
+    `repository` is not of the form user/name, or cannot be written.
 
     Args:
         checkpoint: A checkpoint, or its folder.
@@ -565,10 +565,10 @@ def report(
         clvq.report("run/L4-L8", "run/report.html")
         clvq.report(["run/L4-L8", "run/L4-L8-kmeans"], "run/report.html")
 
-    Of several checkpoints the page compares the figures in one table, and has a short section for each: what its
-    figures mean, its training curves and its largest concepts.
+    For several checkpoints, the page compares the figures in one table, and has a short section on each checkpoint:
+    what the figures mean, the training curves and the largest concepts.
 
-    What the run folder lacks, or holds from another training, is left out and named in the page and in a note, with
+    A result that the run folder lacks, or holds from another training, is left out. The page and a note name it, with
     the command that makes it. ArtifactError for a damaged artifact, ClvqError for a path that cannot be written.
 
     Args:
@@ -602,9 +602,9 @@ def steer(
         steered = clvq.steer("run/L4-L8", "a slow , lifeless film", remove=[12], add=[40], strength=2)
         print(steered.prediction_before, "->", steered.prediction_after)
 
-    Beside it are steps of the same length at the same tokens along random directions that are distributed as the
-    training words are, one direction a step for the whole text. ClvqError for a code that is dead or does not exist,
-    for a text without words, and for a model that predicts nothing; MismatchError for another model.
+    The result is compared with steps of the same length at the same tokens, along random directions distributed as the
+    training words are. Each step has one direction for the whole text. ClvqError for a code that is dead or does not
+    exist, for a text without words, and for a model that predicts nothing; MismatchError for another model.
 
     Args:
         checkpoint: A checkpoint, or its folder.
@@ -686,17 +686,17 @@ def sweep(
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = "none",
     device: str | None = None,
 ) -> Sweep:
-    """Train every setting of a grid on one store, and return what they came to.
+    """Train every combination of settings of a grid on one store, and return the results.
 
         table = clvq.sweep("run/activations", layers="2-4,4-6", codebook_size=[100, 400], seed=[0, 1, 2]).to_pandas()
 
-    Most settings take a list of values. Each combination is an ordinary checkpoint beside the activations, named after
-    its settings, with its concepts. A setting that a method has no use for does not multiply its trainings. What is
-    finished is not trained again, and an unfinished training continues. The table is kept as sweep.json in the run
-    folder.
+    Most settings take a list of values. Each combination becomes an ordinary checkpoint beside the activations, named
+    after its settings, with its concepts. A setting that a method does not use does not multiply the trainings of this
+    method. A finished training is not repeated, and an unfinished training continues. The table is stored as sweep.json
+    in the run folder.
 
-    ClvqError before any training for an empty grid and for values that no training takes; MismatchError where the
-    store lacks a layer, or a checkpoint of that name has other settings, unless `overwrite`.
+    Before any training: ClvqError for an empty grid and for invalid values; MismatchError where the store lacks a
+    layer, or, unless `overwrite`, where a checkpoint of the same name has other settings.
 
     Args:
         store: Activations that hold all layers, or their folder. The checkpoints are put beside it.

@@ -19,12 +19,13 @@ T = TypeVar("T")
 Item = TypeVar("Item")
 
 EDITS_ON_CPU = 1024
-"""Tokens in a batch of edited texts on a CPU: less padding, and states that stay in its caches."""
+"""Number of tokens in a batch of edited texts on a CPU. Small batches have less padding, and their states stay in the
+CPU's caches."""
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """How a language model is run: where, how much at once, and whether code of its own is allowed."""
+    """How a language model is run: on which device, in batches of what size, and whether its own code may run."""
 
     device: str | None = None
     """None is a GPU where there is one, else the CPU."""
@@ -32,7 +33,7 @@ class Runtime:
     """Tokens in a batch, padding included."""
     trust_remote_code: bool = False
     model: str | None = None
-    """Where the model is, if it is not where it was."""
+    """Where the model is now, if it was moved."""
 
     @classmethod
     def of_settings(cls, settings: AssignConfig | BenchConfig | ExplainConfig | FaithfulnessConfig) -> Runtime:
@@ -44,7 +45,7 @@ class Runtime:
 
 
 def pick_device(name: str | None) -> torch.device:
-    """Return the device `name`; without a name a GPU where there is one (each process its own), else the CPU.
+    """Return the device `name`. Without a name, return a GPU where there is one (each process its own), else the CPU.
 
     ClvqError where there is no such device.
     """
@@ -59,19 +60,21 @@ def pick_device(name: str | None) -> torch.device:
 
 
 PATIENCE = datetime.timedelta(days=2)
-"""Others wait so long for the leader, who evaluates alone."""
+"""The other processes wait this long for the leader, which evaluates alone."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """How many `torchrun` or `accelerate launch` started, seen from inside one; the leader alone writes files."""
+    """This process's rank, and the number of processes that `torchrun` or `accelerate launch` started. Only the leader,
+    of rank 0, writes files."""
 
     rank: int = 0
     count: int = 1
 
     @classmethod
     def current(cls) -> Processes:
-        """Those of the launcher's environment; joins the group the first time. One, where nothing was launched."""
+        """Return the processes that a launcher started, and join their group the first time; one process without a
+        launcher."""
         launched = int(os.environ.get("WORLD_SIZE", "1")) > 1 and "MASTER_ADDR" in os.environ
         if not launched or not distributed.is_available():
             return cls()
@@ -85,12 +88,12 @@ class Processes:
         return self.rank == 0
 
     def sum(self, tensor: Tensor) -> None:
-        """Adds up the processes' tensors, in place."""
+        """Add up the processes' tensors, in place."""
         if self.count > 1:
             distributed.all_reduce(tensor)
 
     def share(self, tensor: Tensor) -> None:
-        """Gives everyone the leader's tensor, in place."""
+        """Give every process the leader's tensor, in place."""
         if self.count > 1:
             distributed.broadcast(tensor, 0)
 
@@ -102,8 +105,11 @@ class Processes:
         return values[0]
 
     def collect(self, values: Tensor) -> None:
-        """Put what each process has of 32-bit `values` on the CPU together in the leader's: a number is zero in all
-        processes but one. To the bit, and so by whole numbers: a sum would lose the sign of a zero."""
+        """Collect the 32-bit `values` of all processes on the CPU in the leader's tensor, bit for bit.
+
+        Each number must be zero in all processes but one. The bits are added as whole numbers, since a sum of floats
+        would lose the sign of a zero.
+        """
         if self.count > 1 and values.numel():
             distributed.reduce(values.view(torch.int32), 0)
 
@@ -130,6 +136,6 @@ class Processes:
         return result
 
     def wait(self) -> None:
-        """Returns when everyone has come here."""
+        """Wait until all processes have called this."""
         if self.count > 1:
             distributed.barrier()

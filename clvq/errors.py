@@ -1,10 +1,10 @@
-"""What clvq raises when a user can mend the cause: the message says what is wrong, where, and what to do."""
+"""What clvq raises when the user can fix the cause: the message says what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
 
 class ClvqError(Exception):
-    """Anything that the user can mend.
+    """An error that the user can fix.
 
         try:
             clvq.read_checkpoint("run/L4-L8")

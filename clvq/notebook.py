@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Shown(ABC):
-    """Base of what the public functions give. The `repr` is one line, and a notebook shows it above the HTML."""
+    """Base of the results of the public functions. The `repr` is one line, and a notebook shows it above the HTML."""
 
     @abstractmethod
     def _title(self) -> str:
@@ -22,11 +22,11 @@ class Shown(ABC):
 
     @abstractmethod
     def _html(self, caption: str) -> str:
-        """Return what a notebook shows."""
+        """Return the HTML that a notebook shows."""
 
     @abstractmethod
     def to_pandas(self) -> DataFrame:
-        """Return the same as a pandas table."""
+        """Return the result as a pandas table."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._title()}>"
@@ -41,7 +41,7 @@ def text_html(text: str) -> str:
 
 
 def table_html(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table; `rows` hold HTML, caption and head hold text."""
+    """Return an HTML table. `rows` hold HTML; caption and head hold plain text."""
     heads = "".join(f"<th>{escape(name)}</th>" for name in head)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     caption = f'<caption style="text-align: left">{escape(caption)}</caption>'

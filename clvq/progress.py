@@ -1,6 +1,6 @@
-"""How library functions say how far they are: a callback that takes `Progress`. They print nothing themselves.
+"""How library functions report their progress: they call a function with a `Progress`, and print nothing themselves.
 
-The bars of `progress=True` are the command line's. `shown` is the one place where the library asks for them.
+With `progress=True`, the bars of the command line are shown. Only `shown` imports them into the library.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Report = Callable[[Progress], None]
 
 
 def silent(_: Progress) -> None:
-    """The default report of every library function."""
+    """Ignore a report. Library functions report to this function by default."""
 
 
 @contextmanager
 def shown(progress: Report | bool | None) -> Iterator[Report]:
-    """Give the report that a caller's `progress` stands for. True shows bars on stderr; None and False show nothing."""
+    """Yield the report function for a caller's `progress`. True shows bars on stderr; None and False show nothing."""
     if progress is True:
         with import_module("clvq.cli.progress").bars() as report:
             yield report

@@ -1,7 +1,7 @@
 """Atomic writes, checksums, fingerprints and locks: the only module that puts files into a run folder.
 
-Every write goes to a temporary name in the same folder, is synced, then renamed: a reader sees the old file or the
-new one, never half of either, and a full disk or a kill leaves what was there before.
+Every file is written under a temporary name in the same folder, synced, and then renamed. A reader sees the old file or
+the new one, never half of either. A full disk or a kill leaves what was there before.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ LOCK_NAME = ".lock"
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; when the block ends well it is synced and renamed to `path`.
+    """Yield a temporary path beside `path`. When the block ends without an error, it is synced and renamed to `path`.
 
-    Raises ClvqError where the disk is full or the folder cannot be written; `path` is then untouched.
+    ClvqError where the disk is full or the folder cannot be written; `path` is then untouched.
     """
     temporary = path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}"
     with _explained(path.parent):
@@ -61,12 +61,12 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """One safetensors file; tensors are made contiguous and moved to the CPU."""
+    """Write one safetensors file. Tensors are made contiguous and moved to the CPU."""
     from safetensors.torch import save_file
 
     contents = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary, TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=path.parent) as scratch:
-        # The library has a temporary file of its own beside its target, which a kill would leave there.
+        # The library writes a temporary file of its own beside its target. A kill would leave it there.
         target = Path(scratch) / path.name
         save_file(contents, target, metadata={"format": "pt", **(metadata or {})})
         _sort_metadata(target)
@@ -74,7 +74,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 
 def _sort_metadata(path: Path) -> None:
-    """Put the metadata of a safetensors file in order: the library writes it in another one every time."""
+    """Sort the metadata of a safetensors file, which the library writes in another order every time."""
     with path.open("r+b") as file:
         size = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(size))
@@ -86,7 +86,8 @@ def _sort_metadata(path: Path) -> None:
 
 
 def read_tensors(path: Path, remedy: str = REMEDY) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors (memory-mapped) and metadata of a safetensors file; ArtifactError names a file that is not one."""
+    """Return tensors (memory-mapped) and metadata of a safetensors file; ArtifactError where it is missing or not
+    one."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -99,13 +100,13 @@ def read_tensors(path: Path, remedy: str = REMEDY) -> tuple[dict[str, Tensor], d
 
 
 def write_derived(path: Path, tensors: Mapping[str, Tensor], made_of: Mapping[str, str]) -> None:
-    """Tensors that can be made again from what `made_of` names, with a checksum of themselves; for `read_derived`."""
+    """Write tensors that can be made again from what `made_of` names, with a checksum of them, for `read_derived`."""
     write_tensors(path, tensors, {**made_of, "content": _content(tensors)})
 
 
 def read_derived(path: Path, made_of: Mapping[str, str]) -> dict[str, Tensor] | None:
-    """What `write_derived` wrote; None where there is nothing, or what was made of something else. ArtifactError where
-    the file is damaged."""
+    """Return what `write_derived` wrote; None where there is nothing, or where it was made of something else.
+    ArtifactError where the file is damaged."""
     if not path.exists():
         return None
     remedy = "Remove it: it is made again when it is needed."
@@ -136,14 +137,14 @@ def read_json(path: Path, remedy: str) -> Any:
 
 
 def write_signed(path: Path, kind: str, version: int, body: Mapping[str, Any]) -> None:
-    """A JSON artifact that says what it is, in which version of its format, and carries a fingerprint of itself."""
+    """Write a JSON artifact with its kind, the version of its format, and a fingerprint of itself."""
     signed = {"format": kind, "format_version": version, **body}
     signed.pop("self_fingerprint", None)
     write_json(path, {**signed, "self_fingerprint": fingerprint(signed)})
 
 
 def read_signed(path: Path, kind: str, version: int, remedy: str) -> dict[str, Any]:
-    """What `write_signed` wrote; its fields are safe to read then. ArtifactError: foreign, newer, damaged."""
+    """Return what `write_signed` wrote. Its fields are then safe to read. ArtifactError: foreign, newer, damaged."""
     body = read_json(path, remedy)
     if not isinstance(body, dict) or body.get("format") != kind:
         raise ArtifactError(f"{path} is foreign: it is not the JSON of {kind}. {remedy}")
@@ -158,7 +159,7 @@ def read_signed(path: Path, kind: str, version: int, remedy: str) -> dict[str, A
 
 
 def write_records(path: Path, records: Iterable[Mapping[str, Any]]) -> str:
-    """A JSON object a line; gives the file's checksum, for the signed artifact that vouches for it."""
+    """Write a JSON object in each line, and return the file's checksum for the signed artifact that it belongs to."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         for record in records:
             file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
@@ -168,14 +169,14 @@ def write_records(path: Path, records: Iterable[Mapping[str, Any]]) -> str:
 
 
 def read_records(path: Path, checksum: str, remedy: str) -> list[dict[str, Any]]:
-    """What `write_records` wrote, verified; ArtifactError where the file is missing or another one."""
+    """Return what `write_records` wrote, verified; ArtifactError where the file is missing or another one."""
     check_file(path, checksum, remedy)
     with path.open(encoding="utf-8", newline="\n") as file:
         return [json.loads(line) for line in file]
 
 
 def size_text(count: float) -> str:
-    """Bytes in the unit that fits."""
+    """Return a number of bytes in the unit that fits."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
@@ -184,13 +185,14 @@ def size_text(count: float) -> str:
 
 
 def append_lines(path: Path, lines: list[str]) -> None:
-    """Whole lines, in one write; the one file kind that grows in place (metrics.jsonl)."""
+    """Append whole lines in one write. Only metrics.jsonl grows in place like this."""
     with _explained(path.parent), path.open("ab") as file:
         file.write("".join(line + "\n" for line in lines).encode())
 
 
 def child(folder: Path, name: object) -> Path:
-    """`folder / name` for a file name read from an artifact; ArtifactError where the name would leave the folder."""
+    """Return `folder / name` for a file name read from an artifact; ArtifactError where it is outside the folder or a
+    link."""
     if not isinstance(name, str) or not name or name in {".", ".."} or Path(name).name != name or "\0" in name:
         raise ArtifactError(f"{folder} names a file {name!r} outside itself; the artifact is foreign or damaged.")
     path = folder / name
@@ -200,7 +202,7 @@ def child(folder: Path, name: object) -> Path:
 
 
 def file_checksum(path: Path) -> str:
-    """xxh3-128 of a file's bytes: finds damage at memory speed (it is not a defence against forgery)."""
+    """Return the xxh3-128 of a file's bytes. It finds damage at memory speed; it is not a defence against forgery."""
     import xxhash
 
     digest = xxhash.xxh3_128()
@@ -221,14 +223,14 @@ def check_file(path: Path, checksum: str, remedy: str = REMEDY) -> None:
 
 
 def fingerprint(value: Any) -> str:
-    """16 hex digits that identify a JSON value whatever the order of its keys."""
+    """Return 16 hex digits that identify a JSON value whatever the order of its keys."""
     canonical = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process; ClvqError where another holds it. Sweeps what a killed writer left."""
+    """Hold `folder` for this process; ClvqError where another holds it. Remove what a killed writer left there."""
     lock = FileLock(folder / LOCK_NAME, timeout=0)
     with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -250,7 +252,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def free_bytes(path: Path) -> int:
-    """Free space of the disk on which `path` is, or will be."""
+    """Return the free space, in bytes, of the disk on which `path` is, or will be."""
     while not path.exists():
         path = path.parent
     return shutil.disk_usage(path).free
@@ -276,7 +278,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _explained(folder: Path) -> Iterator[None]:
-    """Turns an operating system's refusal to write into a message that says what to do."""
+    """Turn an operating system's refusal to write into a ClvqError that says what to do."""
     from safetensors import SafetensorError
 
     try:

@@ -1,6 +1,7 @@
-"""What activations say of themselves without their rows: enough to make rows of new text as they have them.
+"""The description of activations without their rows: enough to make rows of new text in the same way.
 
-A checkpoint keeps the description of the activations that it was trained on, so that it can be used without them.
+A checkpoint keeps the description of the activations that it was trained on, so that it can be used without the
+activations.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from clvq.language_model.rows import as_stored, sink_rows
 
 @dataclass(frozen=True)
 class StoredLayer:
-    """What the manifest says of one layer."""
+    """What the manifest says about one layer."""
 
     index: int
     width: int
     scale: float
-    """Multiply by this and the mean squared norm of a training row is `width`."""
+    """The factor by which rows are multiplied, so that the mean squared norm of training rows is `width`."""
     median_norm: float
     fingerprint: str
 
@@ -38,12 +39,12 @@ class Description:
         self.label_names: list[str] | None = self.manifest["label_names"]
         self.has_predictions: bool = self.manifest["has_predictions"]
         self.target: dict[str, Any] | None = self.manifest.get("target")
-        """What was asked of the model, as `Target.as_json` says it, and the `unit` of a score; None without an answer,
-        and in a store of an earlier clvq."""
+        """What was asked of the model, as `Target.as_json` returns it, and the `unit` of a score; None where the model
+        gave no answer, and in a store of an earlier clvq."""
         self.keep_sinks: bool = self.settings["keep_sinks"]
 
     def as_json(self, layers: tuple[int, ...]) -> dict[str, Any]:
-        """Return the manifest without its files, and of its layers only those named."""
+        """Return the manifest without its files, and with only the named `layers`."""
         kept = {
             key: value
             for key, value in self.manifest.items()
@@ -62,15 +63,16 @@ class Description:
 
     @property
     def fingerprint(self) -> str:
-        """Identifies the rows: texts, labels, spans and flags of every split."""
+        """A hash that identifies the rows: texts, labels, spans and flags of every split."""
         return str(self.manifest["rows_fingerprint"])
 
     def as_stored(self, rows: Mapping[int, Tensor]) -> dict[int, Tensor]:
-        """Return fresh rows `[R, D]` of layers as the store has them, in 32 bits."""
+        """Return fresh rows `[R, D]` of layers as the store would hold them, in 32 bits."""
         return {layer: as_stored(values, self.settings["dtype"]) for layer, values in rows.items()}
 
     def sinks_among(self, flags: np.ndarray, stored: Mapping[int, Tensor]) -> np.ndarray:
-        """Return which of fresh rows `as_stored` are attention sinks at any of the layers, as bool `[R]`."""
+        """Return, as bool `[R]`, which fresh rows are attention sinks at any layer; `stored` is what `as_stored`
+        returned."""
         norms = {layer: torch.linalg.vector_norm(rows, dim=1).cpu().numpy() for layer, rows in stored.items()}
         return self._sinks(flags, norms)
 

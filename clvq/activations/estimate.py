@@ -1,4 +1,4 @@
-"""What an extraction will take: rows, bytes and time, judged by a sample of sentences before anything is written."""
+"""What an extraction will take: rows, bytes and time, estimated from a sample before anything is written."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from clvq.language_model.tokenization import TokenizedSentence
 from clvq.storage import free_bytes, size_text
 
 SAMPLE_SENTENCES = 256
-"""At least so many sentences of each split are looked at, spread over it evenly."""
+"""At least this many sentences of each split are sampled, spread over the split evenly; all of a smaller split."""
 TIMED_SECONDS = 5.0
-"""The model runs over the sample for so long, at most once through, and at least for one batch."""
+"""The model runs over the sample for about this long: for at least one batch, and at most once through the sample."""
 
 
 class Sample(NamedTuple):
@@ -42,7 +42,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an extraction will take, as `clvq.estimate` gives it.
+    """What an extraction will take, as `clvq.estimate` returns it.
 
         estimate = clvq.estimate("run/activations", model="demo", dataset="demo", layers=(4, 8))
         print(estimate.bytes, estimate.seconds)
@@ -51,18 +51,18 @@ class Estimate:
     """
 
     sentences: dict[str, int]
-    """Of each split, like the next two."""
+    """The number of sentences of each split; the next two fields are by split too."""
     tokens: dict[str, int]
-    """That the model reads; those of a prompt count each time."""
+    """Tokens that the model reads; those of a prompt count once for each text."""
     rows: dict[str, int]
     bytes: int
-    """To be written, over all layers."""
+    """Bytes to be written, over all layers."""
     free_bytes: int
-    """On the disk of the folder."""
+    """Free bytes on the disk of the folder."""
     seconds: float
-    """That the model takes over both splits on this machine."""
+    """Time that the model takes over both splits on this machine."""
     timed_tokens: int
-    """Over which the time was measured."""
+    """The number of tokens over which the time was measured."""
 
     def __str__(self) -> str:
         rows, minutes = sum(self.rows.values()), self.seconds / 60
@@ -77,7 +77,7 @@ class Estimate:
 
 
 def take_sample(job: ExtractionJob, source: Corpus | ActivationStore, split: str) -> Sample:
-    """Return sentences that are spread evenly over a split."""
+    """Return a sample of sentences that are spread evenly over a split."""
     sentences: Iterable[AnySentence] = source.sentences(split)
     some = islice(sentences, 0, None, max(1, source.sentence_count(split) // SAMPLE_SENTENCES))
     texts = [shown_text(sentence, job.model) for sentence in some]
@@ -109,12 +109,13 @@ def estimated(job: ExtractionJob, source: Corpus | ActivationStore) -> Estimate:
 
 
 def _timed(job: ExtractionJob, sentences: list[TokenizedSentence]) -> tuple[float, int]:
-    """Seconds that the model took over some sentences, and their tokens; its first batch warms it up."""
+    """Return the seconds that the model took over some sentences, and the number of their tokens. The first batch runs
+    once more at the start, to warm up, and is not timed then."""
     if not job.layers:
         return 0.0, 0
     batches = list(job.model.batches(sentences, job.config.batch_tokens))
     spent, tokens = 0.0, 0
-    # Batches come by length; every third first, so that what is timed is a mixture.
+    # Batches are in order of length. Every third one is taken first, so that the timed batches are a mixture.
     mixed = [at for first in range(min(3, len(batches))) for at in range(first, len(batches), 3)]
     for number, at in enumerate([*mixed[:1], *mixed]):
         chosen = [sentences[index] for index in batches[at]]

@@ -1,4 +1,4 @@
-"""`extract`: a language model over a corpus -> an activation store, shard by shard, so that it can be resumed."""
+"""`extract`: run a language model over a corpus and store its activations, shard by shard, so that it can resume."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ def _with_layers(settings: dict[str, Any]) -> ExtractConfig:
 
 
 def _store_to_extend(path: Path, config: ExtractConfig, overwrite: bool) -> ActivationStore | None:
-    """The finished store that the folder holds, if it counts. MismatchError where the folder was made with other
-    settings."""
+    """Return the finished store that the folder holds; None where there is none, or it is to be overwritten.
+    MismatchError where the folder was made with other settings."""
     store = None if overwrite else _finished(path)
     if store is not None:
         refuse_other_settings(path, store.settings, store.provenance["sources"], config, "finished")
@@ -107,7 +107,7 @@ def _store_to_extend(path: Path, config: ExtractConfig, overwrite: bool) -> Acti
 def _job(
     path: Path, config: ExtractConfig, store: ActivationStore | None, overwrite: bool, progress: Report
 ) -> ExtractionJob:
-    """What is to be done, with the model loaded."""
+    """Load the model, and return what is to be done."""
     model = LanguageModel.load(
         model_name(config, store),
         ModelOptions(
@@ -127,9 +127,10 @@ def _job(
 
 
 def stored_settings(path: str | Path) -> dict[str, Any]:
-    """Settings of the finished or unfinished store at `path`, as `extract` takes them; empty where there is none.
+    """Return the settings of the finished or unfinished store at `path`, as `extract` takes them; empty without a
+    store.
 
-    The size of its batches is among them, so that it is continued, and gains layers, in the same batches.
+    The size of its batches is among the settings. So the store is continued, and gains layers, in the same batches.
     """
     path = Path(path)
     if ACTIVATIONS.exists(path):
@@ -145,7 +146,8 @@ def stored_settings(path: str | Path) -> dict[str, Any]:
 def _format_of(
     path: Path, config: ExtractConfig, store: ActivationStore | None, overwrite: bool
 ) -> Callable[[Any, str], InputFormat]:
-    """What says how texts are put before the model: what is stored of it, or else what `config` asks for."""
+    """Return a function that gives the input format of texts: the stored one, or else the one that `config` asks
+    for."""
     stored: dict[str, Any] | None = None
     if store is not None:
         stored = store.provenance["model"]
@@ -158,7 +160,8 @@ def _format_of(
 
 
 def _source(job: ExtractionJob) -> Corpus | ActivationStore:
-    """Where the sentences come from; MismatchError where a finished store was made with another model."""
+    """Return where the sentences come from: the corpus, or a finished store that lacks layers. MismatchError where that
+    store was made with another model."""
     if job.store is None:
         settings = CorpusSettings.of_extraction(job.config)
         if isinstance(job.model.target, ClassTarget) and has_label_lists(settings):
@@ -182,6 +185,6 @@ def _finished(path: Path) -> ActivationStore | None:
 
 
 def _drop_leftovers(path: Path, store: ActivationStore) -> None:
-    """Finishes what a kill right after the manifest was written left undone."""
+    """Remove what is left of an unfinished run that was killed right after it wrote the manifest."""
     if UNFINISHED_ACTIVATIONS.exists(path) and set(UNFINISHED_ACTIVATIONS.read(path)["layers"]) <= set(store.layers):
         drop_unfinished(path)

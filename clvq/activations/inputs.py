@@ -1,4 +1,4 @@
-"""What an extraction is made from: which model and corpus, where they are, and whether they are the same as before."""
+"""The inputs of an extraction: which model and corpus, where they are, and whether they are the same as before."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from clvq.language_model.model import LanguageModel
 
 
 def model_name(config: ExtractConfig, store: ActivationStore | None) -> str:
-    """Return the folder or hub id of the model: for a new layer where the store's model is now."""
+    """Return the folder or hub id of the model. For new layers of a store, that is where the store's model is now."""
     if store is not None and config.model == store.settings["model"] and store.provenance["model"]["revision"] is None:
         return locate(store.provenance["model"], store.path)
     return str(MODEL_PATH) if config.model == DEMO else config.model
 
 
 def model_folder(config: ExtractConfig, model: LanguageModel) -> str | None:
-    """Return the whole path of the folder that a model was loaded from; None for the demo and for a hub's model."""
+    """Return the absolute path of the folder that a model was loaded from; None for the demo and for a hub's model."""
     folder = Path(model.model_id)
     return str(folder.resolve()) if config.model != DEMO and folder.is_dir() else None
 
 
 def sources(config: ExtractConfig) -> dict[str, str | None]:
-    """What identifies the local files that a store is made from; None for what is not: a hub id, the demo."""
+    """Return what identifies the local files that a store is made from; None for an input that is not local, or the
+    demo."""
     model = Path(config.model).expanduser()
     return {
         "model": folder_fingerprint(model) if config.model != DEMO and model.is_dir() else None,
@@ -45,12 +46,12 @@ def refuse_other_settings(
     """Raise MismatchError where a store was made otherwise than `config` says.
 
     `settings` and `checksums` are the store's, and `state` says "finished" or "unfinished". A local model or corpus is
-    the same where its contents are, whatever its path.
+    the same where its contents are the same, whatever its path.
     """
     local = {name: (value, checksums.get(name)) for name, value in sources(config).items() if value is not None}
     moved = {name for name, (value, was) in local.items() if value == was}
     wanted = {name: value for name, value in config.deciding().items() if name not in {"layers", *moved}}
-    defaults = {item.name: item.default for item in fields(config)}  # of what an earlier version did not know
+    defaults = {item.name: item.default for item in fields(config)}  # for settings that an earlier version did not have
     differing = differences({**defaults, **settings}, wanted)
     differing += [
         f"the contents of {getattr(config, name)}"

@@ -1,4 +1,4 @@
-"""The pass of a language model over sentences, window by window; each is written while the next one runs."""
+"""The pass of a language model over sentences, window by window; a window is written while the next one runs."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from clvq.progress import Progress
 from clvq.storage import free_bytes, size_text
 
 SAVE_SECONDS = 20.0
-"""What is read of a window is saved this often. When does not matter: the batches are the same."""
+"""The states of a window that is being read are saved this often. When they are saved does not affect the batches."""
 
 
 @dataclass
 class ModelPass:
     """One run of `extract`: over a corpus, or over the sentences of a finished store that lacks layers.
 
-    Of several processes each takes its turn with the batches of a window, and the leader writes.
+    Several processes take the batches of a window in turns, and the leader writes.
     """
 
     job: ExtractionJob
     source: Corpus | ActivationStore
     writer: StoreWriter | None
-    """The leader's."""
+    """The leader's writer; None in other processes."""
     processes: Processes
     sentences_done: int = 0
     words_read: int = 0
     started: float = field(default_factory=time.monotonic)
     writing: Future[None] | None = None
-    """The window before this one, on its way to the disk."""
+    """The writing of the window before this one, which may still go on."""
 
     def run(self) -> None:
         """Read and write what is missing, window by window."""
@@ -82,7 +82,7 @@ class ModelPass:
         self.job.progress(Progress("extract", self.sentences_done, total, "sentences", {"words/s": round(rate)}))
 
     def _read_window(self, split: str, first_sentence: int, window: Window) -> WindowStates:
-        """What the model gives for a window, together in the leader."""
+        """Return the model's output for a window; the leader has that of all processes together."""
         states = WindowStates.begin(self.job, split, first_sentence, window, saved=self.writer is not None)
         self.processes.share(states.done)
         saved, turn = time.monotonic(), 0
@@ -93,7 +93,7 @@ class ModelPass:
                     self._read_batch(window, batch, states)
                 turn += 1
             if self.writer is not None and time.monotonic() - saved > SAVE_SECONDS:
-                self._await_writing()  # what is saved continues from the window before
+                self._await_writing()  # saved states continue from the window before
                 states.save(self.job, split, first_sentence, window)
                 saved = time.monotonic()
             self._report([window.tokenized[i] for i in batch], read=not done_before)
@@ -102,11 +102,12 @@ class ModelPass:
         return states
 
     def _read_batch(self, window: Window, batch: list[int], states: WindowStates) -> None:
-        """Runs the model over some sentences of a window and puts what it gives in place."""
+        """Run the model over some sentences of a window, and put its output in place."""
         sentences = [window.tokenized[i] for i in batch]
         model, predicts = self.job.model, self.job.predicts
         if self.job.store is not None and model.head_reads_padding:
-            # Another padding would make another batch of it than when the layer is extracted with the others.
+            # Predictions are not needed here, but they may change the padding id. Then predict all the same, so that
+            # the batch is the same as when this layer is extracted with the others.
             predicts = model.tensors.padding_id(sentences, True) != model.tensors.padding_id(sentences, False)
         result = model.run(sentences, self.job.layers, self.job.config.pooling, predict=predicts)
         row_indices = window.rows_of(batch)
@@ -117,7 +118,7 @@ class ModelPass:
         states.done[batch] = True
 
     def _sentence_rows(self, window: Window, states: WindowStates) -> list[SentenceRows]:
-        """What is stored of the sentences; MismatchError where a finished store has other rows of them."""
+        """Return what is stored of the sentences. MismatchError where a finished store has other rows of them."""
         probabilities, target = states.probabilities.tolist(), self.job.model.target
         is_choice = target is not None and target.is_choice and not target.has_parts
         rows = []
@@ -159,7 +160,8 @@ class ModelPass:
             )
 
     def _check_disk(self, writer: StoreWriter) -> None:
-        """States what will be written, judged by a sample of sentences, and refuses where the disk is smaller."""
+        """Report how much will be written, estimated from a sample of sentences. ClvqError where the disk has less
+        space."""
         if self.job.config.streaming and self.job.store is None:
             self.job.progress(Progress("extract", note="Streaming: the size of the store is not known beforehand."))
             return
@@ -181,7 +183,7 @@ class ModelPass:
 
 
 def _counts(window: Window, rows: list[SentenceRows]) -> dict[str, int]:
-    """What became of the text of some sentences."""
+    """Return counts of the rows of some sentences, and of what was cut away or has no row."""
     flags = [flag for row in rows for flag in row.flags]
     tokenized = window.tokenized
     return {

@@ -30,7 +30,8 @@ class NewRows:
         return np.array([flag & WORD != 0 for layout in self.layouts for flag in layout.flags], bool)
 
     def of_words(self, values: Sequence[int]) -> list[list[int | None]]:
-        """Return from a value of each row `[R]` those of each sentence's words in their order; None for a sink."""
+        """Return the values of each sentence's words in their order, from a value of each row `[R]`; None for a
+        sink."""
         value_of_row = iter([None if is_sink else value for value, is_sink in zip(values, self.sinks, strict=True)])
         # Rows stand in the order of the layouts.
         of_sentences = [{word: next(value_of_row) for word in layout.words} for layout in self.layouts]

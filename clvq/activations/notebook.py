@@ -9,7 +9,7 @@ from clvq.notebook import table_html, text_html
 
 
 def store_html(caption: str, manifest: Mapping[str, Any]) -> str:
-    """Return both tables, from what the manifest says."""
+    """Return both tables as HTML, from the manifest."""
     splits = [
         [text_html(name), f"{split['sentences']:,}", f"{split['counts'].get('words', 0):,}",
          _percent(split["accuracy"]), _percent(split["majority"])]

@@ -1,4 +1,4 @@
-"""Parquet files of sentences with the spans and flags of their rows: written, and read again."""
+"""Writing and reading Parquet files of sentences with the spans and flags of their rows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write_sentences(path: Path, parts: Iterable[list[SentenceRows]], has_answers
 
 
 def read_parts(path: Path, parts: list[dict[str, str]]) -> Iterator[list[SentenceRows]]:
-    """Yield the sentences of files, which are verified first."""
+    """Yield the sentences of each file; its checksum is verified first."""
     for part in parts:
         file = child(path, part["file"])
         check_file(file, part["checksum"])

@@ -1,4 +1,4 @@
-"""The language model that stored states are of, loaded again from wherever it is now."""
+"""Loading again the language model that stored states came from, wherever that model is now."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def source_model(
     by: Path,
     made: Mapping[str, Any] | None = None,
 ) -> LanguageModel:
-    """Return the language model that the states of a store are of, with what it predicts.
+    """Return the language model that the states of a store came from, with its target.
 
         store = ActivationStore("run/activations")
         model = source_model(store, Runtime(device="cpu"), by=store.path)
 
-    `by` is where the artifact lies that asks for it, the store or one that was made of it, and `made` what that
-    artifact says of the model; without it the store is asked. ClvqError where the model is not found, MismatchError
-    where what is there is another model.
+    `by` is the path of the artifact that needs the model: the store, or an artifact made from it. `made` is what that
+    artifact records about the model; without `made`, the record of the store is used. ClvqError where the model is not
+    found, MismatchError where another model is found in its place.
     """
     made = made or store.provenance["model"]
-    # The store is told of a new place when layers are added.
+    # When layers are added, the store records the folder where the model is then.
     place = {**made, "folder": store.provenance["model"].get("folder", made.get("folder"))}
     model = LanguageModel.load(
         locate(place, by) if runtime.model is None else runtime.model,

@@ -1,4 +1,4 @@
-"""The activation store: hidden states of words on disk, one file a layer and shard, read through memory maps.
+"""The activation store: hidden states of words on disk, one file for each layer and shard, read through memory maps.
 
     manifest.json                     settings, provenance, counts, checksums; written last, so it marks completion
     <split>-sentences.parquet         one line a sentence: text, label, prediction, and its rows' spans and flags
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 ROWS_AT_ONCE = 16384
-"""So many rows of a layer are taken up at a time."""
+"""The number of rows of a layer that are processed at a time."""
 
 
 class SentenceRows(NamedTuple):
@@ -44,7 +44,7 @@ class SentenceRows(NamedTuple):
     ends: list[int]
     flags: list[int]
     answers: list[float] | None = None
-    """What is right where labels have another form than one class: see `corpus.splits.Sentence`."""
+    """The right answers where labels have another form than one class: see `corpus.splits.Sentence`."""
 
     @property
     def rows(self) -> tuple[list[int], list[int], list[int]]:
@@ -64,11 +64,11 @@ class LayerRows:
         return int(self._first[-1])
 
     def norms(self) -> np.ndarray:
-        """[rows] float32, before scaling."""
+        """Return the norms of the rows before scaling, [rows] float32."""
         return np.concatenate([norms.numpy() for norms in self._norms]) if self._norms else np.zeros(0, np.float32)
 
     def slices(self, starts: Sequence[int], ends: Sequence[int]) -> list[Tensor]:
-        """Views of the rows `[start, end)`; a range never crosses a shard, since sentences do not."""
+        """Return views of the rows `[start, end)`; a range never crosses a shard, since sentences do not."""
         shards = np.searchsorted(self._first, starts, side="right") - 1
         return [
             self._shards[shard][start - self._first[shard] : end - self._first[shard]]
@@ -76,7 +76,7 @@ class LayerRows:
         ]
 
     def shards(self) -> Iterator[tuple[int, Tensor]]:
-        """(first row, rows as stored) of each shard."""
+        """Yield (first row, rows as stored) of each shard."""
         yield from ((int(first), shard) for first, shard in zip(self._first, self._shards, strict=False))
 
 
@@ -106,7 +106,7 @@ class ActivationStore(Description, Shown):
         return store_html(caption, self.manifest)
 
     def to_pandas(self) -> DataFrame:
-        """Return a table with a row a sentence of both splits."""
+        """Return a table with one row for each sentence of both splits."""
         columns = ["split", "sentence", "text", "label", "prediction", "words"]
         rows = (
             dict(zip(columns, (split, index, sentence.text, sentence.label, sentence.prediction,
@@ -117,7 +117,7 @@ class ActivationStore(Description, Shown):
         return data_frame(rows, columns).astype({"label": "Int64", "prediction": "Int64"})
 
     def layer(self, index: int) -> StoredLayer:
-        """Return what is stored of a layer. MismatchError where it was not extracted."""
+        """Return what the manifest says about a layer. MismatchError where the layer was not extracted."""
         if index not in self.layers:
             raise MismatchError(
                 f"{self.path} holds layers {', '.join(map(str, sorted(self.layers)))}, not {index}. "
@@ -130,7 +130,7 @@ class ActivationStore(Description, Shown):
         return int(self.manifest["splits"][split]["sentences"])
 
     def rows(self, split: str, layer: int, progress: Report = silent) -> LayerRows:
-        """The rows of a layer; each shard's checksum is verified the first time."""
+        """Return the rows of a layer; each shard's checksum is verified the first time."""
         self.layer(layer)
         shards = []
         entries = self.manifest["layers"][str(layer)]["shards"][split]
@@ -149,13 +149,13 @@ class ActivationStore(Description, Shown):
         return LayerRows(shards)
 
     def sentences(self, split: str, batch: int = 1024) -> Iterator[SentenceRows]:
-        """The sentences in order, read a batch at a time."""
+        """Yield the sentences in order, read a batch at a time."""
         for table in self._parquet(split).iter_batches(batch_size=batch):
             columns = [table.column(name).to_pylist() for name in SentenceRows._fields if name in table.schema.names]
             yield from (SentenceRows(*values) for values in zip(*columns, strict=True))
 
     def row_counts(self, split: str) -> np.ndarray:
-        """[sentences] int64: how many rows each sentence has."""
+        """Return how many rows each sentence has, [sentences] int64."""
         parts = [
             np.diff(batch.column("flags").offsets.to_numpy())
             for batch in self._parquet(split).iter_batches(columns=["flags"])
@@ -163,7 +163,7 @@ class ActivationStore(Description, Shown):
         return np.concatenate(parts).astype(np.int64) if parts else np.zeros(0, np.int64)
 
     def flags(self, split: str) -> np.ndarray:
-        """[rows] uint8: WORD, SENTENCE, FIRST, PROMPT."""
+        """Return the flags of the rows, [rows] uint8: WORD, SENTENCE, FIRST, PROMPT."""
         parts = [
             batch.column("flags").flatten().to_numpy(zero_copy_only=False)
             for batch in self._parquet(split).iter_batches(columns=["flags"])
@@ -171,7 +171,8 @@ class ActivationStore(Description, Shown):
         return np.concatenate(parts) if parts else np.zeros(0, np.uint8)
 
     def sinks(self, split: str, layers: Sequence[int]) -> np.ndarray:
-        """[rows] bool: attention sinks at any of the layers. All false in a store made with --keep-sinks."""
+        """Return which rows are attention sinks at any of the layers, [rows] bool. All are false in a store made with
+        --keep-sinks."""
         flags = self.flags(split)
         norms = {} if self.keep_sinks else {layer: self.rows(split, layer).norms() for layer in layers}
         return self._sinks(flags, norms)
@@ -186,7 +187,7 @@ class ActivationStore(Description, Shown):
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of a finished store, checked for format, version and damage."""
+    """Return the manifest of a finished store, checked for format, version and damage."""
     if not ACTIVATIONS.exists(path):
         if UNFINISHED_ACTIVATIONS.exists(path):
             raise ArtifactError(f"{path} is unfinished. Rerun `clvq extract`: it continues where it stopped.")
@@ -200,7 +201,7 @@ def layer_fingerprint(rows: str, keep_sinks: bool, values: Sequence[str]) -> str
 
 
 def gather(rows: Sequence[Tensor], scale: float = 1.0, device: str | torch.device = "cpu") -> Tensor:
-    """Slices of stored rows -> one float32 tensor [N, D] on `device`, multiplied by `scale`."""
+    """Return slices of stored rows as one float32 tensor [N, D] on `device`, multiplied by `scale`."""
     if not rows:
         raise ClvqError("No rows to read.")
     return torch.cat(list(rows)).to(device=device, dtype=torch.float32).mul_(scale)

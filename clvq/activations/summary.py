@@ -12,24 +12,25 @@ from clvq.storage import fingerprint
 
 
 class SplitSummary:
-    """Figures of a split, taken while its sentences pass by: what the rows are, and how right the model is."""
+    """Figures of a split, computed while its sentences are passed on: what identifies the rows, and how often the model
+    is right."""
 
     def __init__(self, target: Target | None = None) -> None:
-        """`target` is what the model was asked."""
+        """Take the `target` that the model was asked."""
         self._target = target
         self._chain = ""
         self._right = self._judged = 0
         self._labels: dict[int, int] = {}
         self._scores: list[float] = []
         self._numbers: list[tuple[float, float]] = []
-        """Scores with the numbers that are right for them."""
+        """Scores, each with the number that is right for the text."""
         self._held = self._asked = 0.0
 
     def over(self, parts: Iterable[list[SentenceRows]]) -> Iterator[list[SentenceRows]]:
-        """Pass the sentences on, taking note of each."""
+        """Pass the sentences on, and update the figures with each."""
         for rows in parts:
             for row in rows:
-                # A chain of hashes rather than one hash a part: where shards end must not matter.
+                # A chain of hashes rather than one hash for each part, so that it does not matter where shards end.
                 answers = [] if row.answers is None else [row.answers]
                 self._chain = fingerprint([self._chain, row.text, row.label, *row.rows, *answers])
                 self._take_answers(row)
@@ -45,11 +46,11 @@ class SplitSummary:
 
     @property
     def held(self) -> float | None:
-        """Mean over sentences of the probability that all answers hold together; None without predictions."""
+        """Mean over sentences of the summed probability of all answers; None without predictions."""
         return self._held / self._asked if self._asked else None
 
     def _take_answers(self, row: SentenceRows) -> None:
-        """Take note of a score, and of how many of the labels of a sentence are right."""
+        """Record the score of a sentence, or how many of its labels are predicted right."""
         if self._target is None or row.probabilities is None:
             return
         if not self._target.is_choice:
@@ -64,11 +65,12 @@ class SplitSummary:
                 self._labels[int(right)] = self._labels.get(int(right), 0) + 1
 
     def digest(self) -> str:
-        """Return what identifies the rows, wherever shards end."""
+        """Return what identifies the rows; it does not depend on where shards end."""
         return self._chain
 
     def figures(self) -> dict[str, Any]:
-        """Return the figures for the manifest; None where no sentence has a label (and a prediction), or a score."""
+        """Return the figures for the manifest. One is None where no sentence has the label, prediction or score that it
+        needs."""
         labelled = sum(self._labels.values())
         return {
             "labels": {str(label): count for label, count in sorted(self._labels.items())},
@@ -81,13 +83,14 @@ class SplitSummary:
 
 
 def _of_numbers(pairs: list[tuple[float, float]]) -> dict[str, float | None]:
-    """Return how near scores are to the numbers that are right, from (score, number) of each sentence.
+    """Return how close scores are to the right numbers, from (score, number) of each sentence.
 
         _of_numbers([(1.0, 1.0), (2.0, 3.0)])     # {"r2": 0.5, "correlation": 1.0}
 
-    `r2` is the coefficient of determination, `1 - sum (y - s)^2 / sum (y - mean y)^2`, of the scores as they are: below
-    0 they are farther off than the mean number. `correlation` is Pearson's, which a shift or another unit of the scores
-    leaves as it is. None where the numbers, or for a correlation the scores, do not differ.
+    `r2` is the coefficient of determination, `1 - sum (y - s)^2 / sum (y - mean y)^2`, of the scores `s` as they are.
+    Below 0, the scores are farther off than the mean number. `correlation` is Pearson's, which does not change with a
+    shift or another unit of the scores. Both are None where all numbers are equal; `correlation` also where all scores
+    are.
     """
     scores, numbers = (list(column) for column in zip(*pairs, strict=True))
     middle = mean(numbers)

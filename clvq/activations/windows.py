@@ -1,6 +1,6 @@
-"""Windows: consecutive sentences whose rows are read together, sentences of like length in one batch.
+"""Windows: consecutive sentences whose rows are read together, with sentences of similar length in one batch.
 
-Where windows and batches begin and end depends on the corpus, the model and the settings alone.
+Only the corpus, the model and the settings decide where windows and batches begin and end.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ from clvq.language_model.rows import RowLayout, row_layout
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.storage import fingerprint
 
-# Eight batches leave little padding when they are sorted by length, and take a small model seconds on a CPU; what a
-# slower model has read of a window is saved now and then, so that a kill costs it no more. A window is also a shard.
+# The sentences of eight batches, sorted by length, need little padding, and a small model reads them in seconds on a
+# CPU. What a slower model has read of a window is saved now and then, so that a kill costs no more than seconds there
+# too. A window is also a shard.
 WINDOW_BATCHES = 8
 WINDOW_TOKENS = WINDOW_BATCHES * 4096
-"""A window has at least so many tokens: with smaller batches the files would be many and small."""
+"""A window has at least this many tokens, so that small batches do not lead to many small files."""
 WINDOW_BYTES = 2**28
-"""A window has fewer tokens where the states of one layer, in 32 bits, would take more memory."""
+"""A window has fewer tokens where the states of one layer, in 32 bits, would take more memory than this."""
 
 AnySentence = Sentence | AnsweredSentence | SentenceRows
 Pair = tuple[AnySentence, TokenizedSentence]
 
 
 def windows(job: ExtractionJob, sentences: Iterable[AnySentence], done: int) -> Iterator[Window]:
-    """Yield the sentences of a split, the first `done` left out, in windows.
+    """Yield the sentences of a split in windows, without the first `done` sentences.
 
-    `done` must be where a window ended: then the windows are those that would have come without a break. The layers
-    of the job do not matter, so that a layer that is added later is read in the windows of the others.
+    `done` must be the end of a window. Then the windows are the same as without an interruption. They do not depend on
+    the layers of the job, so that a layer that is added later is read in the same windows as the others.
     """
     model, config = job.model, job.config
     widest = max(model.width(layer) for layer in range(model.num_layers + 1))
@@ -60,7 +61,7 @@ def windows(job: ExtractionJob, sentences: Iterable[AnySentence], done: int) -> 
 
 
 def shown_text(sentence: AnySentence, model: LanguageModel) -> str:
-    """Return the text of a sentence as it is stored; that of a store is already."""
+    """Return the text of a sentence as it is stored; a sentence of a store already has it."""
     return sentence.text if isinstance(sentence, SentenceRows) else model.input_format.shown(sentence.text)
 
 
@@ -73,32 +74,33 @@ class Window:
         self.layouts: list[RowLayout] = [row_layout(tokens, pooling) for tokens in self.tokenized]
         counts = np.array([len(layout.flags) for layout in self.layouts])
         self.ends = np.cumsum(counts)
-        """[S] row after the last of each sentence."""
+        """[S] index of the row after the last one of each sentence."""
         self._starts = self.ends - counts
 
     def __len__(self) -> int:
-        """How many sentences."""
+        """Return the number of sentences."""
         return len(self.pairs)
 
     def rows_of(self, batch: list[int]) -> Tensor:
-        """[R] indices, among the rows of the window, of the rows of some sentences."""
+        """Return the indices [R], among the rows of the window, of the rows of some sentences."""
         return torch.from_numpy(np.concatenate([np.arange(self._starts[i], self.ends[i]) for i in batch]))
 
 
 class WindowStates(NamedTuple):
-    """What the model gave for the sentences of a window so far, kept in a file when that takes long."""
+    """The model's output so far for the sentences of a window. It is saved to a file now and then if the window takes
+    long."""
 
     hidden: dict[int, Tensor]
     """For each layer `[R, D]` in 32 bits, in the order of the sentences."""
     probabilities: Tensor
-    """`[S, C]`; C is 0 where nothing is predicted."""
+    """`[S, C]`, as `Target.stored` returns them; C is 0 where nothing is predicted."""
     done: Tensor
     """`[S]` bool: the sentences whose batch has been through the model."""
 
     @classmethod
     def begin(cls, job: ExtractionJob, split: str, first_sentence: int, window: Window, *, saved: bool) -> Self:
-        """Return what an interrupted run left of this window, where `saved` asks for it, or states that are still to be
-        filled."""
+        """Return the states that an interrupted run saved of this window, if `saved` asks for them and there are any;
+        else empty states to be filled."""
         identity = _identity(job, split, first_sentence, window)
         tensors = UNFINISHED_WINDOW.read(job.path, identity) if saved else None
         if tensors is not None:
@@ -116,7 +118,7 @@ class WindowStates(NamedTuple):
 
 
 def _identity(job: ExtractionJob, split: str, first_sentence: int, window: Window) -> dict[str, str]:
-    """What decides the states of a window, and in which batches they are read."""
+    """Return what decides the states of a window, and in which batches they are read."""
     deciding = [job.model.fingerprint, job.config.deciding(), job.config.batch_tokens, job.layers, split]
     tokens = [sentence.input_ids for sentence in window.tokenized]
     return {"made_of": fingerprint([*deciding, first_sentence, tokens])}

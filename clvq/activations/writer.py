@@ -27,7 +27,7 @@ from clvq.progress import Progress, Report
 from clvq.storage import check_file, child, file_checksum, fingerprint, read_tensors, write_tensors
 
 SMALL_SHARE = 0.5
-"""Of the probability: where label words hold less together, a warning says so."""
+"""Where the label words together have a smaller share of the probability than this, a warning says so."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class ExtractionJob:
 
     @property
     def layers(self) -> list[int]:
-        """Those that are still to be written."""
+        """The layers that are still to be written."""
         return sorted(set(self.config.layers) - set(self.store.layers if self.store else ()))
 
     @property
     def input_format(self) -> dict[str, Any] | None:
-        """What stands around the texts, for the record; None where that is nothing."""
+        """The format of the texts, for the record; None where texts stand alone."""
         return None if self.model.input_format.is_plain else self.model.input_format.as_json()
 
     @property
@@ -58,14 +58,14 @@ class ExtractionJob:
 
 
 class StoreWriter:
-    """Writes the layers of a job; `record` is what unfinished.json says: which shards are whole."""
+    """Writes the layers of a job; `record` is the content of unfinished.json, which says which shards are complete."""
 
     def __init__(self, job: ExtractionJob, record: dict[str, Any]) -> None:
         self.job, self.record = job, record
 
     @classmethod
     def open(cls, job: ExtractionJob) -> StoreWriter:
-        """Continue what an unfinished run of the same job wrote, or begin."""
+        """Continue what an unfinished run of the same job wrote, or begin a new store."""
         record = _resumed(job) or {
             "settings": job.config.deciding(),
             "batch_tokens": job.config.batch_tokens,
@@ -86,7 +86,7 @@ class StoreWriter:
         return int(self.record["splits"][split]["sentences"])
 
     def write(self, split: str, rows: list[SentenceRows], states: dict[int, Tensor], counts: dict[str, int]) -> None:
-        """The next shard of a split: rows of whole sentences, and their states `[rows, D]` of each layer."""
+        """Write the next shard of a split: rows of whole sentences, and their states `[rows, D]` of each layer."""
         entry = self.record["splits"][split]
         number = len(entry["shards"])
         files = {}
@@ -106,7 +106,7 @@ class StoreWriter:
         UNFINISHED_WINDOW.path(self.job.path).unlink(missing_ok=True)
 
     def finish(self, corpus: Corpus | None) -> None:
-        """Joins the sentence parts, measures the layers, writes the manifest, and drops what only the run needed."""
+        """Join the sentence parts, measure the layers, write the manifest, and remove what only the run needed."""
         if self.job.store is None:
             assert corpus is not None
             body = self._new_body(corpus)
@@ -122,7 +122,7 @@ class StoreWriter:
         drop_unfinished(self.job.path)
 
     def _new_body(self, corpus: Corpus) -> dict[str, Any]:
-        """Return the manifest of a new store, without layers; joins the sentence parts on the way."""
+        """Join the sentence parts, and return the manifest of a new store, without layers."""
         job, asked = self.job, self.job.model.target
         splits, digests = {}, []
         for split in SPLITS:
@@ -133,7 +133,7 @@ class StoreWriter:
         described = None
         if asked is not None:
             described = {**asked.as_json(), "unit": splits["eval"]["score_deviation"]}
-            if asked.kind != ClassTarget.kind:  # what a head is asked is in the model's own files
+            if asked.kind != ClassTarget.kind:  # the target of a class head is in the model's own files
                 digests.append(fingerprint(asked.as_json()))
         return {
             "settings": job.config.deciding(),
@@ -153,7 +153,7 @@ class StoreWriter:
         }
 
     def _joined(self, split: str, corpus: Corpus) -> tuple[dict[str, Any], str]:
-        """Join the sentence parts of a split; return what the manifest says of it, and what identifies its rows."""
+        """Join the sentence parts of a split; return its entry in the manifest, and what identifies its rows."""
         entry, asked = self.record["splits"][split], self.job.model.target
         parts = [files["sentences"] for files in entry["shards"]]
         path = self.job.path / f"{split}-sentences.parquet"
@@ -174,7 +174,7 @@ class StoreWriter:
         return body, summary.digest()
 
     def _model(self) -> dict[str, Any]:
-        """Return what the manifest says of the language model."""
+        """Return what the manifest says about the language model."""
         model = self.job.model
         return {
             "id": self.job.config.model,
@@ -210,7 +210,8 @@ class StoreWriter:
             )
 
     def _layer_entry(self, layer: int, body: dict[str, Any]) -> dict[str, Any]:
-        """Scale and median norm come from the training rows; sinks do not count towards the scale."""
+        """Return a layer's entry in the manifest. Scale and median norm come from the training rows; the scale leaves
+        out sinks."""
         shards = {split: [files[str(layer)] for files in self.record["splits"][split]["shards"]] for split in SPLITS}
         measured = {split: _norms_and_digest(self.job.path, shards[split]) for split in SPLITS}
         norms = measured["train"][0]
@@ -237,7 +238,8 @@ class StoreWriter:
 
 
 def _resumed(job: ExtractionJob) -> dict[str, Any] | None:
-    """The record of an unfinished run of the same job. Its last shard is verified, as a crash may have hurt it."""
+    """Return the record of an unfinished run of the same job; None without one. Its last shard is verified, as a crash
+    may have damaged it. MismatchError where a new store was begun with other layers."""
     if not UNFINISHED_ACTIVATIONS.exists(job.path):
         return None
     record = UNFINISHED_ACTIVATIONS.read(job.path)
@@ -275,8 +277,8 @@ def drop_unfinished(path: Path) -> None:
 
 
 def clear(path: Path) -> None:
-    """Removes a store's own files, and nothing else that may lie in the folder."""
-    for artifact in (ACTIVATIONS, UNFINISHED_ACTIVATIONS):  # the manifest first: without it nothing is a store
+    """Remove a store's own files, and nothing else that may be in the folder."""
+    for artifact in (ACTIVATIONS, UNFINISHED_ACTIVATIONS):  # the manifest first: a folder without it is no store
         artifact.path(path).unlink(missing_ok=True)
     drop_unfinished(path)
     patterns = [f"{split}-{name}" for split in SPLITS for name in ("L*-*.safetensors", "sentences.parquet")]
@@ -286,7 +288,8 @@ def clear(path: Path) -> None:
 
 
 def _norms_and_digest(path: Path, shards: list[dict[str, Any]]) -> tuple[np.ndarray, str]:
-    """`[rows]` norms of a layer and split, and what identifies its values in their order, wherever shards end."""
+    """Return norms `[rows]` of a layer and split, and a digest of its values in order; where shards end does not
+    matter."""
     norms, digest = [np.zeros(0, np.float32)], xxhash.xxh3_128()
     for shard in shards:
         tensors, _ = read_tensors(child(path, shard["file"]))

@@ -1,11 +1,12 @@
-"""Every file that a command writes: its name, format, version, what it was made of, and whether it still fits.
+"""Every file that a command writes: its name, format, version, what it was made of, and whether that is still the same.
 
-A *signed* artifact is a JSON file that vouches for the files beside it. It is asked for its `State`:
+A *signed* artifact is a JSON file with a fingerprint of itself, and with checksums of the files that belong to it. Its
+`State` is one of these:
 
     missing   there is no such file
     damaged   it cannot be read: cut short, edited, foreign, or from a newer clvq
     older     an earlier clvq wrote it in a format that holds less
-    stale     one of the things that it was made of is another one now
+    stale     something that it was made of has changed since
     fine      it can be used
 
     CHECKPOINT  <- activations       CODEBOOK     <- checkpoint         EXPLANATIONS <- checkpoint, codebook
@@ -13,7 +14,7 @@ A *signed* artifact is a JSON file that vouches for the files beside it. It is a
     SPLICE <- checkpoint             PROBE, PAPER <- checkpoint, explanations
     BENCH <- checkpoint, and those beside it
 
-No other module spells the name, the format or the version of a file.
+Names, formats and versions of files are written in this module only.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from clvq.artifacts.kinds import Artifact, Derived, Resolve
 from clvq.config import DEMO
 
 DEFAULT_RUN = Path("clvq-run")
-"""The run folder that a command takes when it is told none."""
+"""The run folder of a command where none is given."""
 ACTIVATIONS_FOLDER = "activations"
 """Folder of the activation store in a run folder."""
 TRAINING_FOLDER = "training"
@@ -60,7 +61,7 @@ def _weights(folder: Path, body: Mapping[str, Any]) -> Any:
 
 
 def _rows(folder: Path, body: Mapping[str, Any]) -> Any:
-    """The rows of the checkpoint, whose activations may lie elsewhere."""
+    """Return the fingerprint of the rows of the checkpoint, whose activations may lie elsewhere."""
     return _says(CHECKPOINT, folder, "provenance", "rows")
 
 
@@ -73,7 +74,8 @@ def _explained(folder: Path, body: Mapping[str, Any]) -> Any:
 
 
 def _explained_beside(folder: Path, body: Mapping[str, Any]) -> list[Any]:
-    """The explanations of the checkpoint and of those beside it; what was removed since counts as it was."""
+    """Return the checksums of the explanations of the checkpoint and of those beside it. A checkpoint that was removed
+    since keeps its recorded checksum."""
     names = [entry["name"] for entry in body.get("beside", [])]
     beside = [
         _explained(folder.parent / name, {}) if CHECKPOINT.exists(folder.parent / name) else was
@@ -83,7 +85,8 @@ def _explained_beside(folder: Path, body: Mapping[str, Any]) -> list[Any]:
 
 
 def _beside(folder: Path, body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The checkpoints that were compared with this one; one that was removed since counts as it was."""
+    """Return the names and weights of the checkpoints that were compared with this one. One that was removed since
+    keeps what was recorded of it."""
     return [
         {"name": entry["name"], "checkpoint": _weights(folder.parent / entry["name"], {}) or entry["checkpoint"]}
         for entry in body.get("beside", [])
@@ -100,13 +103,13 @@ CODEBOOK = Artifact(
     {"checkpoint": _weights, "rows": _rows}, "concepts.jsonl", "concepts_checksum",
 )  # fmt: skip
 NAMES = Artifact("names.json", "clvq-names", 2, "The names of concepts are", "codebook")
-"""Names and notes that readers gave to concepts, by fingerprint of the weights: nothing that can be made again."""
+"""Names and notes that people gave to concepts, by fingerprint of the weights. They cannot be made again."""
 ORIGIN = Artifact("hub.json", "clvq-hub", 1, "The record of the repository is", "pull")
 """Where a checkpoint on the hub was fetched from."""
 ASSIGNMENTS_NAME = "assignments.safetensors"
-"""Beside CODEBOOK, which vouches for it under `assignments_checksum`."""
+"""File beside CODEBOOK, which holds the file's checksum under `assignments_checksum`."""
 QUANTILES = "distance_quantiles"
-"""Key in it, beside the splits: quantiles of the distances of each code's words."""
+"""Key in this file, besides the splits: quantiles of the distances of each code's words."""
 EXPLANATIONS = Artifact(
     "explanations.json", "clvq-explanations", 1, "The explanations are", "explain",
     {"checkpoint": _weights, "rows": _rows, "codebook": _concepts}, "explanations.jsonl", "explanations_checksum",
@@ -145,13 +148,13 @@ MODES = {
         {"checkpoint": _weights, "store": _rows, "concepts": _concepts},
     ),
 }
-"""Of `clvq faithfulness`, beside FAITHFULNESS itself, which is of edits inside the model."""
+"""The other results of `clvq faithfulness`. FAITHFULNESS itself holds those of edits inside the model."""
 BENCH = Artifact(
     "bench.json", "clvq-bench", 1, "The figures against ground truth are", "bench",
     {"checkpoint": _weights, "store": _rows, "beside": _beside},
 )  # fmt: skip
 SWEEP = Artifact("sweep.json", "clvq-sweep", 1, "The table of the sweep is", "sweep")
-"""In the run folder, of the last sweep: each line with the fingerprint of the checkpoint that it was read from."""
+"""Table of the last sweep, in the run folder. Each line has the fingerprint of the checkpoint that it was read from."""
 SWEEP_PAGE_NAME = "sweep.html"
 SIGNED = (
     ACTIVATIONS, UNFINISHED_ACTIVATIONS, CHECKPOINT, CODEBOOK, EXPLANATIONS, FAITHFULNESS, *MODES.values(), BENCH,
@@ -160,17 +163,17 @@ SIGNED = (
 CONCEPT_SPACE = Derived("concept-space.safetensors", ("version", "checkpoint", "rows"))
 EFFECTS = Derived("effects.safetensors", ("made_of",))
 CONCEPT_EFFECTS = Derived("concept-effects.safetensors", ("made_of",))
-"""As EFFECTS, of single concepts."""
+"""Like EFFECTS, for single concepts."""
 
 
 def sensitivity(layer: int | str) -> Derived:
-    """Return the file, beside ACTIVATIONS, of how strongly the model reacts to a step of its words at `layer`; "*" for
-    the pattern of all."""
+    """Return the file beside ACTIVATIONS that holds how strongly the model reacts to small steps of its words at
+    `layer`. With "*", return the pattern of all such files."""
     return Derived(f"sensitivity-L{layer}.safetensors", ("version", "rows", "states", "model"))
 
 
 UNFINISHED_WINDOW = Derived("unfinished.safetensors", ("made_of",))
-"""Beside UNFINISHED_ACTIVATIONS, where a part of the next shard is done."""
+"""File beside UNFINISHED_ACTIVATIONS with the part of the next shard that is done."""
 
 _PACKAGES = ("clvq", "torch", "transformers", "datasets", "safetensors", "numpy", "scikit-learn")
 
@@ -187,7 +190,8 @@ def stamp() -> dict[str, Any]:
 
 
 def short_name(name: str) -> str:
-    """Return a model's or corpus' name as it may leave this machine: of a path the last part, of a hub's id all."""
+    """Return a model's or corpus' name as it may leave this machine: the last part of an absolute path, or the whole
+    hub id."""
     return Path(name).name if Path(name).is_absolute() else name
 
 
@@ -196,7 +200,7 @@ RANDOMIZED = "randomized:"
 
 
 def model_title(model: Mapping[str, Any]) -> str:
-    """Return a model's name as people read it, from what an artifact says of the model."""
+    """Return a model's name for people, from what an artifact says of the model."""
     name = short_name(str(model["id"]))
     return f"{name} with randomised weights" if str(model["fingerprint"]).startswith(RANDOMIZED) else name
 
@@ -212,7 +216,7 @@ def local_checksum(name: str | None) -> str | None:
 
 
 def files_checksum(folder: Path, files: Iterable[Path]) -> str:
-    """Identify the names below `folder` and the contents of `files`, in whatever order they come."""
+    """Identify the names below `folder` and the contents of `files`, whatever the order of `files`."""
     digest = xxhash.xxh3_128()
     for file in sorted(files):
         digest.update(f"{file.relative_to(folder).as_posix()}\0{storage.file_checksum(file)}\0".encode())

@@ -1,4 +1,4 @@
-"""What kinds of files there are: signed JSON files that vouch for others, and tensors that can be made again."""
+"""Kinds of files: signed JSON files, with checksums of other files, and tensors that can be made again."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Resolve = Callable[[Path, Mapping[str, Any]], Any]
-"""From an artifact's folder and what the artifact says of an input to that input's fingerprint now."""
+"""Takes an artifact's folder and body, and returns the fingerprint that one of its inputs has now."""
 
 
 class State(StrEnum):
-    """How an artifact stands to what it was made of; see the top of this module."""
+    """Whether an artifact can be used; `clvq.artifacts` explains each value."""
 
     MISSING = "missing"
     DAMAGED = "damaged"
@@ -37,12 +37,13 @@ class Inspection:
     body: dict[str, Any] = field(default_factory=dict)
     """What the file says; empty where it is missing or damaged."""
     differing: tuple[str, ...] = ()
-    """The inputs that are others now, as keys of the body."""
+    """The inputs that have changed since, as keys of the body."""
     error: ArtifactError | None = None
     """Why the file is damaged."""
 
     def usable(self) -> dict[str, Any] | None:
-        """Return the body where it is fine, None where the artifact must be made anew. ArtifactError: damaged."""
+        """Return the body where it is fine, None where the artifact must be made again. ArtifactError where it is
+        damaged."""
         self.refuse_damaged()
         return self.body if self.state is State.FINE else None
 
@@ -53,17 +54,18 @@ class Inspection:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A signed JSON file, and the files beside it that it vouches for."""
+    """A signed JSON file, and the files beside it whose checksums it holds."""
 
     name: str
     format: str
     version: int
     title: str
-    """What it is: a subject and "is" or "are"."""
+    """How a message about it begins: a subject, and "is" or "are"."""
     command: str
     """Name of the command that writes it."""
     made_of: Mapping[str, Resolve] = field(default_factory=dict)
-    """For each input the key of the body that holds its fingerprint, and how it is found now."""
+    """For each input, the key of the body that holds its fingerprint, and the function that finds its fingerprint
+    now."""
     records: str | None = None
     """Name of the file of JSON lines that belongs to it."""
     records_key: str = ""
@@ -91,13 +93,14 @@ class Artifact:
         return isinstance(body, dict) and body.get("format") == self.format
 
     def write(self, folder: Path, body: Mapping[str, Any]) -> None:
-        """Write `body`, signed. It must name every input of `made_of`."""
+        """Write `body` with a fingerprint of itself. It must name every input of `made_of`."""
         if unnamed := set(self.made_of) - set(body):
             raise ValueError(f"{self.name} does not say what it was made of: {', '.join(sorted(unnamed))}")
         storage.write_signed(self.path(folder), self.format, self.version, body)
 
     def read(self, folder: Path, remedy: str | None = None) -> dict[str, Any]:
-        """Return what the file says, whatever it was made of. ArtifactError: missing, damaged, foreign or newer."""
+        """Return what the file says, whether its inputs have changed or not. ArtifactError: missing, damaged, foreign
+        or newer."""
         return storage.read_signed(self.path(folder), self.format, self.version, remedy or self.remedy)
 
     def records_path(self, folder: Path) -> Path:
@@ -105,18 +108,18 @@ class Artifact:
         return folder / self.records
 
     def write_records(self, folder: Path, records: Iterable[Mapping[str, Any]]) -> str:
-        """Write the lines of `records`; return their checksum, which belongs into the body."""
+        """Write the lines of `records`, and return their checksum, which belongs into the body."""
         return storage.write_records(self.records_path(folder), records)
 
     def read_records(self, folder: Path, body: Mapping[str, Any], remedy: str | None = None) -> list[dict[str, Any]]:
-        """Return the lines of `records`, verified. ArtifactError where they are not those that `body` vouches for."""
+        """Return the lines of `records`, verified. ArtifactError where their checksum is not the one in `body`."""
         return storage.read_records(self.records_path(folder), body[self.records_key], remedy or self.remedy)
 
     def inspect(self, folder: Path, wanted: Mapping[str, Any] | None = None, remedy: str | None = None) -> Inspection:
         """Return the state of the artifact in `folder`.
 
-        Its inputs are compared with `wanted`, fingerprints by key of `made_of`; without it, with what the folder and
-        the run hold now. ArtifactError where one of those inputs is damaged.
+        The fingerprints of its inputs are compared with `wanted`, by key of `made_of`. Without `wanted`, they are
+        compared with what the folder and the run hold now. ArtifactError where one of those inputs is damaged.
         """
         if not self.exists(folder):
             return Inspection(self.path(folder), State.MISSING)
@@ -146,5 +149,6 @@ class Derived:
         storage.write_derived(self.path(folder), tensors, {key: made_of[key] for key in self.made_of})
 
     def read(self, folder: Path, made_of: Mapping[str, str]) -> dict[str, Tensor] | None:
-        """Return the tensors; None where there are none, or were made of something else. ArtifactError: damaged."""
+        """Return the tensors; None where there are none, or where they were made of something else. ArtifactError where
+        the file is damaged."""
         return storage.read_derived(self.path(folder), {key: made_of[key] for key in self.made_of})

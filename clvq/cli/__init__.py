@@ -1,1 +1,1 @@
-"""The command line. `main` is the table of contents; importing it costs neither torch nor transformers."""
+"""The command line. `main` lists the commands; importing it loads neither torch nor transformers."""

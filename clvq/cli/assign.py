@@ -1,4 +1,4 @@
-"""`clvq assign`: new text, every word with its concept; a table, or files for other programs."""
+"""`clvq assign`: give every word of new texts its concept, as a table or as files for other programs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from clvq.concepts.assign import AssignedText, Assigner
 
 FIRST_TEXTS = 20
-"""Texts of a file that are shown where no file is written."""
+"""Number of texts of an input file that are shown where no output file is written."""
 UNUSUAL = 0.99
 """A word that lies farther from its code than this share of the code's training words is marked."""
 LEGEND = (

@@ -1,4 +1,4 @@
-"""`clvq bench`: how near do concepts come to effects that are known? -> RUN/NAME/bench.json, and a table."""
+"""`clvq bench`: compare what concepts say with effects that are known -> RUN/NAME/bench.json, and a table."""
 
 from __future__ import annotations
 

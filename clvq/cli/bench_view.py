@@ -1,4 +1,4 @@
-"""How `clvq bench` looks: a line a method, the best reference first."""
+"""The output of `clvq bench`: one line per method, the best reference first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from clvq.cli.output import heading, number, percent, plain
 from clvq.interventions.bench_records import REFERENCES, STATES, BenchResults
 
 SHOWN_CODES = 20
-"""Of SCR and TPP the number of codes that is shown."""
+"""Number of codes for which SCR and TPP are shown."""
 _CODES = {"probing": "accuracy", "tpp": "TPP", "scr": "SCR"}
 
 
@@ -42,7 +42,7 @@ def shown(results: BenchResults) -> list[RenderableType]:
 
 
 def _probes(results: BenchResults) -> list[RenderableType]:
-    """Return what few codes tell of a text, and what taking them out does to probes."""
+    """Return what a few codes tell about a text, and how probes change where these codes are removed."""
     measured = [row.key for row in results.rows if row.measure in _CODES and row.part == "all" and row.k]
     columns = [(measure, k) for measure, part, k in dict.fromkeys(measured) if measure == "probing" or k == SHOWN_CODES]
     if not columns:
@@ -65,7 +65,7 @@ def _probes(results: BenchResults) -> list[RenderableType]:
 
 
 def _called(results: BenchResults, method: str) -> str:
-    """Return the name of a method as the table has it."""
+    """Return the name of a method as it stands in the table."""
     if method in REFERENCES:
         return f"{method}: {REFERENCES[method]}"
     group = next(group for group in results.groups if group.name == method)

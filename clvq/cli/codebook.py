@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from clvq.concepts.records import Concept
 
 SCREENFUL = 20
-"""Lines of a table where --limit is not given."""
+"""Number of lines of a table where --limit is not given."""
 
 Sort = Literal["words", "sentences", "label", "spread", "code"]
 
@@ -93,7 +93,7 @@ def codebook(
 
 
 def _one(book: Codebook, code: int, rename: str | None) -> Result:
-    """--code: one concept in full, under a new name where one is given."""
+    """Show one concept in full (--code), under a new name where one is given."""
     if rename is not None:
         book.rename(code, rename)
     concept = book.concept(code)
@@ -102,7 +102,7 @@ def _one(book: Codebook, code: int, rename: str | None) -> Result:
 
 
 def _found(book: Codebook, pattern: str, limit: int | None) -> Result:
-    """--search: the concepts with words that match."""
+    """Show the concepts with words that match (--search)."""
     from clvq.concepts.search import search
 
     result = search(book, pattern)
@@ -112,7 +112,7 @@ def _found(book: Codebook, pattern: str, limit: int | None) -> Result:
 
 
 def _exported(book: Codebook, path: Path, *, overwrite: bool) -> Result:
-    """--export: a file for other tools."""
+    """Write a file for other tools (--export)."""
     from clvq.concepts.export import export
 
     path = export(book, path, overwrite=overwrite)
@@ -121,7 +121,7 @@ def _exported(book: Codebook, path: Path, *, overwrite: bool) -> Result:
 
 
 def _against(book: Codebook, other: Codebook, limit: int | None) -> Result:
-    """--against: are the concepts of another checkpoint the same?"""
+    """Compare the concepts with those of another checkpoint (--against)."""
     from clvq.concepts.pairs import against
 
     result, lines = against(book, other), _lines(limit)
@@ -130,7 +130,7 @@ def _against(book: Codebook, other: Codebook, limit: int | None) -> Result:
 
 
 def _flow(book: Codebook, other: Codebook, limit: int | None) -> Result:
-    """--flow: into which concepts of another checkpoint do these turn?"""
+    """Show which concepts of another checkpoint hold the words of each concept (--flow)."""
     from clvq.concepts.pairs import flow
 
     result, lines = flow(book, other), _lines(limit)
@@ -139,7 +139,7 @@ def _flow(book: Codebook, other: Codebook, limit: int | None) -> Result:
 
 
 def _all(book: Codebook, concepts: list[Concept], limit: int | None) -> Result:
-    """No view: figures of the codebook, and a line a concept."""
+    """Show the figures of the codebook, and one line per concept. This is the output without a view option."""
     lines = _lines(limit)
     document = _document(
         book,
@@ -152,7 +152,7 @@ def _all(book: Codebook, concepts: list[Concept], limit: int | None) -> Result:
 
 
 def _refuse_several(given: list[str], sort: str, label: str | None, limit: int | None) -> None:
-    """UsageError where the views that are `given`, or other options, do not go together."""
+    """Raise UsageError where the `given` view options, or other options, cannot be combined."""
     if limit is not None and limit < 1:
         raise UsageError("--limit must be 1 or more.")
     if len(given) > 1:
@@ -166,7 +166,7 @@ def _refuse_several(given: list[str], sort: str, label: str | None, limit: int |
 
 
 def _wanted(book: Codebook, sort: str, label: str | None) -> list[Concept]:
-    """Return the concepts, of one label if it is named, in the order that is asked for; equal ones by their codes."""
+    """Return the concepts, or those of the label that is named, in the order asked for; ties are ordered by code."""
     concepts = list(book.concepts)
     if label is not None:
         number = _label_number(book, label)
@@ -188,7 +188,7 @@ def _wanted(book: Codebook, sort: str, label: str | None) -> list[Concept]:
 
 
 def _label_number(book: Codebook, label: str) -> int:
-    """Return the class of a name, or of its number; ClvqError that gives the names there are."""
+    """Return the class with this name or number; ClvqError, with the names that exist, where there is none."""
     totals = book.summary.label_totals
     if totals is None:
         raise ClvqError(f"The corpus of {book.checkpoint.path} has no labels; --label has nothing to choose by.")
@@ -209,7 +209,7 @@ def _lines(limit: int | None) -> int:
 
 
 def _rest(entries: list[Any], lines: int, more: str = "") -> str | None:
-    """Say how much the table leaves out; None where it is whole."""
+    """Return a sentence on how much the table leaves out; None where it leaves out nothing."""
     if len(entries) <= lines:
         return None
     return f"{lines} of {len(entries):,} shown; --limit {len(entries)} shows all" + (

@@ -1,4 +1,4 @@
-"""How `clvq codebook` shows two codebooks: --against and --flow."""
+"""The output of `clvq codebook` for two codebooks: --against and --flow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class PairTable:
-    """A line a pair of codes: figures, then the words of both, one beside the other or, on little width, the first."""
+    """One line per pair of codes: figures, then the words of both codes; narrow terminals get those of the first."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""How `clvq codebook` looks: figures of the codebook, a line a concept, one concept in full."""
+"""The output of `clvq codebook`: figures of the codebook, one line per concept, or one concept in full."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from clvq.concepts.search import SearchResult
 
 WIDE = 100
-"""Columns of a terminal from which on there is room for more than the main figures."""
+"""A terminal with at least this many columns has room for more than the main figures."""
 NAME_WIDTH = 20
-"""Most characters of a word in a column of words."""
+"""Largest number of characters of a word in a column of words."""
 LABEL_WIDTH = 12
 CLASSES = 6
 MOST_TWINS = 8
 CONTEXT = 110
-"""Characters of an example on each side of its word."""
+"""Number of characters of an example on each side of its word."""
 
 
 def all_concepts(codebook: Codebook, concepts: list[Concept]) -> list[RenderableType]:
@@ -38,7 +38,7 @@ def all_concepts(codebook: Codebook, concepts: list[Concept]) -> list[Renderable
 
 
 def _twins(codebook: Codebook) -> list[RenderableType]:
-    """Name the codes that stand for one concept twice, where there are any."""
+    """Name the pairs of codes that are nearly the same, where there are any."""
     pairs = twins(codebook.concepts)
     if not pairs:
         return []
@@ -49,7 +49,7 @@ def _twins(codebook: Codebook) -> list[RenderableType]:
 
 
 def title(codebook: Codebook, start: str) -> Text:
-    """What the tables below are about: model and layers."""
+    """Return the heading of the tables below: model and layers."""
     name = model_title(codebook.checkpoint.config["provenance"]["model"])
     return heading(f"{start} {name}, {codebook.checkpoint.span}")
 
@@ -62,7 +62,7 @@ def class_name(codebook: Codebook, number: int | None) -> str:
 
 
 def words_of(concept: Concept, most: int = 20, name: str = "") -> Text:
-    """Return the name that a reader gave, if any, and the top words in one line; a concept of sentence rows says so."""
+    """Return in one line the given name, if any, "(n sentence rows)" for a concept of such rows, and the top words."""
     text = Text(overflow="ellipsis", no_wrap=True)
     if name:
         text.append(f"{_one_line(name)}: ", style="bold")
@@ -72,21 +72,21 @@ def words_of(concept: Concept, most: int = 20, name: str = "") -> Text:
 
 
 def chance(value: float | None) -> str:
-    """A probability: 0.012, or 3e-14 where that says more."""
+    """Return a probability as text: 0.012, or 3e-14 where it is below 0.001."""
     if value is None:
         return "-"
     return f"{value:.3f}" if value >= 0.001 else "<1e-99" if value < 1e-99 else f"{value:.0e}"
 
 
 def fitted(listing: Table, head: str) -> Table:
-    """Adds a column of words that takes what width is left."""
+    """Add a column of words that takes the rest of the width."""
     listing.add_column(Text(head), no_wrap=True, overflow="ellipsis", ratio=1)
     listing.expand = True
     return listing
 
 
 class Beside:
-    """Tables beside each other where they fit the width as they are, else one below the other."""
+    """Tables beside each other where the terminal is wide enough, else one below the other."""
 
     def __init__(self, *tables: Table) -> None:
         self.tables = tables
@@ -106,7 +106,7 @@ class Beside:
 
 
 class ConceptTable:
-    """A line a concept; narrow terminals get fewer columns, and the words take what is left."""
+    """One line per concept. Narrow terminals get fewer columns, and the words take the rest of the width."""
 
     def __init__(self, codebook: Codebook, concepts: list[Concept]) -> None:
         self.codebook, self.concepts = codebook, concepts
@@ -133,7 +133,7 @@ class ConceptTable:
         yield listing
 
     def _classes(self, entry: Association | None) -> list[Text]:
-        """Return the most over-represented class, dimmed where chance explains it."""
+        """Return the most over-represented class, dimmed where it is not significant."""
         if entry is None:
             return [Text("-"), Text("-"), Text("-")]
         style = "" if entry.is_significant(self.codebook.summary.fdr) else "dim"
@@ -142,7 +142,7 @@ class ConceptTable:
 
 
 def _figures(codebook: Codebook) -> Beside:
-    """The codebook in figures: its codes, and what they know of the text."""
+    """Return the figures of the codebook: its codes, and what they tell about the text."""
     figures, results = codebook.figures, codebook.checkpoint.results.evaluation
     size = number(figures.codebook_size)
     codes = table("", title="Codebook, training words")
@@ -169,7 +169,7 @@ def _figures(codebook: Codebook) -> Beside:
 
 
 def one_concept(codebook: Codebook, concept: Concept) -> list[RenderableType]:
-    """Return everything that is stored of a concept."""
+    """Return everything that is stored about a concept."""
     rows = [f"{number(concept.words)} words of {number(concept.types)} types"] if concept.words else []
     if concept.sentence_rows:
         rows.append(f"{number(concept.sentence_rows)} sentence rows")
@@ -212,13 +212,13 @@ def _words(words: list[TopWord]) -> Table:
 
 
 def _named(listing: Table) -> Table:
-    """Bounds the first column: a word or a name may be of any length."""
+    """Limit the width of the first column, since a word or a name may have any length."""
     listing.columns[0].max_width, listing.columns[0].no_wrap, listing.columns[0].overflow = NAME_WIDTH, True, "ellipsis"
     return listing
 
 
 def _classes(codebook: Codebook, kind: str, entry: Association, totals: list[int], texts: int) -> Table:
-    """Return a table of distinct sentences a class, the most frequent first; the over-represented one is bold.
+    """Return the number of distinct sentences per class, the most frequent class first; the over-represented is bold.
 
     `totals` `[C]` and `texts` are those of the whole corpus.
     """
@@ -233,7 +233,7 @@ def _classes(codebook: Codebook, kind: str, entry: Association, totals: list[int
 
 
 def _examples(codebook: Codebook, concept: Concept) -> Table:
-    """The nearest sentences with their word marked."""
+    """Return the nearest sentences, with the word of the concept marked in each."""
     listing = table(title="Distance")
     listing.columns[0].justify = "right"
     listing.add_column(Text("Nearest sentences"), overflow="fold", ratio=1)
@@ -248,7 +248,7 @@ def _examples(codebook: Codebook, concept: Concept) -> Table:
 
 
 def _marked(entry: Example) -> Text:
-    """Return the text around the word. Brackets mark the word, since bold letters do not survive a pipe."""
+    """Return the text around the word. Brackets mark the word, since bold type is lost in a pipe."""
     text, start, end = entry.text, entry.start, entry.end
     context = CONTEXT if end > start else 2 * CONTEXT
     first, last = max(start - context, 0), min(end + context, len(text))
@@ -293,5 +293,5 @@ def exported(path: Path, size: int) -> list[RenderableType]:
 
 
 def _one_line(text: str) -> str:
-    """Corpus text that may stand in a line of a terminal."""
+    """Return text of the corpus as one line that is safe to print on a terminal."""
     return plain(text).replace("\n", " ")

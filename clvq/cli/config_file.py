@@ -1,4 +1,4 @@
-"""`--config FILE.toml`: options by their names, flat, each of the type that the command line gives it."""
+"""`--config FILE.toml`: a flat list of options by their names, with the types that they have on the command line."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from clvq.errors import ClvqError
 
 @dataclass(frozen=True)
 class Several:
-    """Kind of an option that takes one value or several, separated by commas."""
+    """The kind of an option that takes one value, or several values separated by commas."""
 
     of: Any
-    """Kind of a value."""
+    """Kind of each value."""
 
 
 def read_config(path: Path | None, kinds: Mapping[str, Any], option: str = "--config") -> dict[str, Any]:
-    """The options in the file that `option` names, by their Python names; `kinds` are the options there are. Empty
-    without a file."""
+    """Return the options in the file that `option` names, by their Python names; empty without a file.
+
+    `kinds` holds the kind of every option that exists. ClvqError where the file cannot be read, or has a name or value
+    that does not fit.
+    """
     if path is None:
         return {}
     try:
@@ -44,7 +47,7 @@ def read_config(path: Path | None, kinds: Mapping[str, Any], option: str = "--co
 
 
 def _checked(file: str, key: str, value: Any, kind: Any) -> Any:
-    """The value as the option's kind; what is in range is for the settings to say."""
+    """Return the value converted to the option's kind; ClvqError for another type. The settings check the range."""
     if isinstance(kind, Several):
         values = value if isinstance(value, list) else [value]
         return [_checked(file, key, entry, kind.of) for entry in values]

@@ -1,4 +1,4 @@
-"""How a command ends when it does not end well: every exception becomes one message on stderr and an exit code."""
+"""How a command that fails ends: every exception becomes one message on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from clvq.cli.output import say
 from clvq.errors import ClvqError
 
 CLOSED_PIPE = 141
-"""What a shell sees of a program that a closed pipe ended (128 + SIGPIPE)."""
+"""Exit code that a shell reports for a program that a closed pipe ended (128 + SIGPIPE)."""
 
 
 class UsageError(typer.BadParameter):
-    """Wrong usage that Typer cannot see by itself: exit 2, with its frame around the message."""
+    """Wrong usage that Typer cannot detect by itself: exit code 2, with Typer's frame around the message."""
 
     def format_message(self) -> str:
         return self.message
@@ -27,7 +27,7 @@ class UsageError(typer.BadParameter):
 
 @contextmanager
 def ended_well(debug: bool) -> Iterator[Interruption]:
-    """Runs a command's body. Signals and exceptions in it end as `typer.Exit` with the right code."""
+    """Run a command's body. Signals and exceptions in the body become `typer.Exit` with the right code."""
     with Interruption() as interruption:
         try:
             yield interruption
@@ -41,7 +41,7 @@ def ended_well(debug: bool) -> Iterator[Interruption]:
 
 
 def _explain(error: BaseException, interruption: Interruption, debug: bool) -> int:
-    """Says what happened, and gives the exit code."""
+    """Print what happened, and return the exit code."""
     if interruption.signal is not None or isinstance(error, KeyboardInterrupt):
         say("Interrupted. What was done is kept: the same command continues from there.")
         return interruption.exit_code
@@ -70,12 +70,12 @@ def _message(error: BaseException) -> str:
 
 
 def _is_torch_out_of_memory(error: BaseException) -> bool:
-    """By name and text: importing torch for its exception would cost more than the message."""
+    """Return whether torch ran out of memory, judged by the error's name and text: importing torch would be slow."""
     return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 def _forget_closed_pipes() -> None:
-    """Points the closed stream at nothing, or Python complains when it flushes it at the end."""
+    """Redirect the closed stream to the null device; otherwise Python's flush at exit would print an error."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

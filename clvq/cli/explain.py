@@ -1,4 +1,4 @@
-"""`clvq explain`: why the language model predicts what it does, in words and concepts."""
+"""`clvq explain`: explain predictions of the language model by words and concepts."""
 
 from __future__ import annotations
 
@@ -68,7 +68,10 @@ def explain(
 
 
 def _refuse_checkpoint_names(run: Path, texts: list[str]) -> None:
-    """UsageError for a text that is the name or path of a checkpoint; with --checkpoint it is taken for a text."""
+    """Raise UsageError for a text that is the name or path of a checkpoint.
+
+    With --checkpoint such a text is accepted, and this function is not called.
+    """
     names = {name for path in checkpoint_paths(run) for name in (path.name, os.path.normpath(path))}
     for text in texts:
         if text in names or os.path.normpath(text) in names:

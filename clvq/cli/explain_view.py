@@ -1,4 +1,4 @@
-"""How `clvq explain` looks: sentences shaded by attribution, and what the salient words' concepts stand for."""
+"""The output of `clvq explain`: sentences shaded by attribution, and the typical words of the concepts in them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from clvq.explanations.results import Explanations
 
 FIRST_SENTENCES = 3
-"""Sentences of the evaluation split that are shown."""
+"""Number of sentences of the evaluation split that are shown."""
 WORD_BAR = 12
-"""Cells of the bar of the word that counts most, whatever its sign."""
+"""Width, in terminal cells, of the bar of the word with the largest absolute attribution."""
 LEGEND = (
     "attribution: what a word adds to the logit of the prediction, or to the score (+ for it, - against it), the bar "
     "its size; "
@@ -29,11 +29,11 @@ LEGEND = (
 )
 
 _SIXTEEN_COLOURS = ("bright_cyan",), ("bright_yellow",)
-"""In favour and against, for a terminal that has no shades."""
+"""Colours of words for and against the prediction, for a terminal of sixteen colours, which has no shades."""
 
 
 def shown(explanations: Explanations, *, stored: bool) -> Sequence[RenderableType]:
-    """Return the texts one by one; of a stored evaluation split its figures and the first few sentences."""
+    """Return all texts; of a stored evaluation split, return its figures and the first few sentences."""
     sentences = explanations.sentences[:FIRST_SENTENCES] if stored else explanations.sentences
     parts: list[RenderableType] = _figures(explanations.summary) if stored else []
     for sentence in sentences:
@@ -99,7 +99,7 @@ def _sentence(sentence: Explanation, explanations: Explanations) -> list[Rendera
 
 
 def _words(sentence: Explanation, explanations: Explanations) -> Table:
-    """Return a line a word: its attribution as a figure and a length, and its concept with its words."""
+    """Return one line per word: its attribution as a figure and as a bar, and its concept with typical words."""
     lines = table("attribution", title="Word")
     lines.add_column(width=WORD_BAR)
     lines.add_column(Text("concept"), justify="right")
@@ -121,7 +121,7 @@ def _baseline(summary: ExplanationsSummary) -> str:
 
 
 class Shaded:
-    """A text whose words have backgrounds by their attribution; without colours the salient ones stand in stars."""
+    """A text whose words have background colours by attribution. Without colours, asterisks mark the salient words."""
 
     def __init__(self, text: str, words: Sequence[ExplainedWord]) -> None:
         self.text, self.words = text, words

@@ -1,4 +1,4 @@
-"""`clvq extract`: a language model over a corpus -> RUN/activations."""
+"""`clvq extract`: run a language model over a corpus -> RUN/activations."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _FATES = {
     "words_truncated": "words cut off there",
     "words_dropped_by_tokenizer": "words that the tokenizer drops",
 }
-"""What can become of text, as the corpus and the extraction count it."""
+"""What can happen to texts: the counts of the corpus and of the extraction, with what each means."""
 
 
 @command((ExtractConfig, "Model and corpus"), in_all_processes=lambda _: True)
@@ -72,7 +72,7 @@ def extract(
 
 
 def _estimated(estimate: Estimate) -> list[RenderableType]:
-    """What --dry-run shows."""
+    """Return what --dry-run shows."""
     counts = table("train", "eval", title="Text")
     for name in ("sentences", "tokens", "rows"):
         counts.add_row(name, *(number(count) for count in getattr(estimate, name).values()))
@@ -80,16 +80,17 @@ def _estimated(estimate: Estimate) -> list[RenderableType]:
 
 
 def extraction_options(given: dict[str, Any]) -> dict[str, Any]:
-    """Return those of a training command's options that are of the extraction: --seed is the training's."""
+    """Return the options of a training command that belong to the extraction; --seed belongs to the training."""
     names = {item.name for item in fields(ExtractConfig)} - {"seed"}
     return {name: value for name, value in given.items() if name in names}
 
 
 def extraction_settings(run: Path, given: dict[str, Any], report: Report, *, overwrite: bool) -> dict[str, Any]:
-    """Return what is given, over what the run's activations were made with.
+    """Return the settings of the run's activations, updated by the options that are given.
 
-    Activations that are replaced count where neither model nor dataset is given. A run without activations is the
-    demo's, where nothing says that another run was meant.
+    The settings of activations that are to be replaced (`overwrite`) are used only where neither model nor dataset is
+    given. A run without activations uses the bundled demo, unless another run seems to be meant (`refuse_demo`).
+    UsageError where only one of model and dataset is given and nothing is stored.
     """
     from clvq.activations.extraction import stored_settings
 
@@ -110,7 +111,7 @@ def extraction_settings(run: Path, given: dict[str, Any], report: Report, *, ove
 
 
 def _document(store: ActivationStore, columns: TakenColumns) -> dict[str, Any]:
-    """The figures of a store, for JSON and for the tables alike."""
+    """Return the figures of a store, for JSON and for the tables."""
     manifest = store.manifest
     splits = {
         name: {**{key: value for key, value in entry.items() if key not in ("file", "checksum")}}

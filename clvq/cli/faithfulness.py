@@ -1,6 +1,6 @@
 """`clvq faithfulness`: does the model's answer depend on the concepts? -> RUN/NAME/faithfulness.json, and tables.
 
-What the other modes measure goes to RUN/NAME/faithfulness-MODE.json.
+The other modes write RUN/NAME/faithfulness-MODE.json.
 """
 
 from __future__ import annotations

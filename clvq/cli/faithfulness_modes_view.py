@@ -1,4 +1,4 @@
-"""How the other modes of `clvq faithfulness` look: the spliced reconstruction, and the probes."""
+"""The output of the other modes of `clvq faithfulness`: the spliced reconstruction, the probes, single concepts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clvq.interventions.names import EDIT_NAMES, SPLICED, STAND_INS, control_nam
 
 
 def spliced(result: SpliceResult, model: str) -> list[RenderableType]:
-    """What the reconstruction keeps of the model's answers, with either stand-in for tokens without a row."""
+    """Return how far the model's answers survive the reconstruction, for both stand-ins for tokens without a row."""
     others = [result.others[name] for name in STAND_INS]
     left_out = f", {number(result.left_out)} without a row left out" if result.left_out else ""
     places = "" if result.positions is None else f", next token at {number(result.positions)} tokens"
@@ -50,7 +50,7 @@ def spliced(result: SpliceResult, model: str) -> list[RenderableType]:
 
 
 def probed(result: ProbeResult, model: str) -> list[RenderableType]:
-    """A block an edit: what probes read of the edited rows, and what the concept takes beyond its controls."""
+    """Return one block per edit: what probes read from edited rows, and the concept's effect beyond its controls."""
     row = "sentence rows" if result.rows == "sentence" else "means of words"
     parts: list[RenderableType] = [
         heading(
@@ -82,19 +82,19 @@ def probed(result: ProbeResult, model: str) -> list[RenderableType]:
 
 
 SCREENFUL = 20
-"""Concepts that are shown where not all are asked for."""
+"""Number of concepts that are shown without --full."""
 
 
 def by_concept_shown(
     result: ConceptEffects, concepts: Sequence[Concept], model: str, *, full: bool
 ) -> list[RenderableType]:
-    """A line a concept, those with the largest effects first."""
+    """Return one line per concept, the concepts with the largest effects first."""
     words = {concept.code: concept for concept in concepts}
     what = "what is predicted" if result.class_ is None else result.class_
     rows = result.concepts if full else result.concepts[:SCREENFUL]
     names = figure_names(result.target)
     fall = "p fall" if result.unit is None else names["probability"]
-    # By how much they matter: on a narrow terminal the last ones come below.
+    # The most important come first: on a narrow terminal the last columns are moved to a table below.
     heads = ["sentences", fall, "beyond coherent", "q", names["flips"], "beyond own"]
     lines = []
     for row in rows:

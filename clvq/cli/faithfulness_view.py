@@ -1,4 +1,4 @@
-"""How `clvq faithfulness` looks: what each edit and control does, and what the concept does beyond its controls."""
+"""The output of `clvq faithfulness`: the effect of each edit and control, and the concept's beyond its controls."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from clvq.interventions.records import SPECIFICITY, DifferenceRow, EffectRow, In
 from clvq.interventions.results import EditResults, Part, is_null
 
 NAME_WIDTH = 20
-"""What the names of a table have at least."""
+"""Smallest width of the column of names in a table."""
 
 
 class Intervals:
-    """A table of figures with intervals, which are never wrapped: columns that names leave no room for come below."""
+    """A table of figures with intervals, which are never wrapped. Columns that do not fit go to a table below."""
 
     def __init__(self, title: str, heads: Sequence[str], rows: Sequence[tuple[str | Text, Sequence[str]]]) -> None:
         self.title, self.heads, self.rows = title, heads, rows
@@ -50,14 +50,14 @@ class Intervals:
 
 
 def interval(figure: Interval | None, sign: str = "") -> str:
-    """A figure and its interval; `sign` "+" where the figure is a difference."""
+    """Return a figure and its interval as text; `sign` is "+" where the figure is a difference."""
     return "-" if figure is None else _interval(figure.value, figure.low, figure.high, sign)
 
 
 def shown(results: EditResults, *, full: bool) -> list[RenderableType]:
-    """One block a checkpoint (or the seeds of one), edit and place; then classes, the curve, and differences.
+    """Return one block per checkpoint (or group of seeds), edit and place; then classes, curves and differences.
 
-    Without `full` the hard controls alone, and no classes.
+    Without `full`, only the hard controls and the class direction are shown, and no classes.
     """
     return _View(results, full).blocks()
 
@@ -117,7 +117,7 @@ class _View:
         yield from self._beyond(part, [line.control for line in shown if line.control is not None])
 
     def _beyond(self, part: Part, controls: Sequence[str]) -> Iterable[RenderableType]:
-        """What the concept does beyond each control, how that spreads over seeds, and why it is not had."""
+        """Yield the concept's effect beyond each control, its spread over seeds, and reasons where it is missing."""
         selective: list[tuple[str, list[str]]] = []
         spread: list[tuple[str, list[float], int]] = []
         reasons: dict[str, list[str]] = {}
@@ -144,7 +144,10 @@ class _View:
             yield Text(f"No selectivity against {', '.join(names)}: {reason}.", style="dim")
 
     def _side_by_side(self) -> list[RenderableType]:
-        """A table an edit and place with a line a checkpoint: what its concepts do, and do beyond the hard controls."""
+        """Return one table per edit and place, with one line per checkpoint (or group of seeds).
+
+        A line holds the effect of the concepts, and the effect beyond the hard controls.
+        """
         blocks: list[RenderableType] = []
         for edit, place in self.results.blocks:
             rows = []
@@ -161,7 +164,7 @@ class _View:
         return [f"{self.names['flips']} beyond {self.names[control]}" for control in HARD]
 
     def _classes(self) -> list[RenderableType]:
-        """Flips beyond the hard controls, by the class that a sentence is labelled with."""
+        """Return the flips beyond the hard controls, by the label of the sentence."""
         rows = [
             (f"{label}: {self._title(part)}", [_selectivity(by_control.get(control)) for control in HARD])
             for (part, label, _), by_control in self.results.classes.items()
@@ -170,7 +173,10 @@ class _View:
         return [Intervals("By class", heads, rows), ""] if rows else []
 
     def _specificity(self) -> list[RenderableType]:
-        """Whether concepts of the predicted class move it alone, with a line a group, and with `full` one a class."""
+        """Return whether concepts of the predicted class, and no others, move this class.
+
+        There is one line per group; with `full` also one per class.
+        """
         lines = [line for line in self.results.specificity if self.full or line.label is None]
         if self.results.without_specificity is not None:
             return [Text(f"Not shown: {self.results.without_specificity}.", style="dim"), ""]
@@ -187,7 +193,7 @@ class _View:
         return [Intervals("Concepts of the predicted class against those of others", heads, rows), ""]
 
     def _curves(self) -> list[RenderableType]:
-        """Flips beyond the hard controls, over the share of the attribution that is edited and over rank."""
+        """Return the flips beyond the hard controls, over the share of the attribution that is edited and over rank."""
         blocks: list[RenderableType] = []
         heads = [self.names["flips"], *(f"beyond {self.names[control]}" for control in HARD)]
         for curve in self.results.curves:
@@ -202,7 +208,7 @@ class _View:
         return blocks
 
     def _differences(self) -> list[RenderableType]:
-        """Selectivity of the first checkpoint minus that of each other."""
+        """Return the selectivity of the first checkpoint minus that of each other."""
         blocks: list[RenderableType] = []
         for pair, lines in self.results.compared.items():
             first, other = (plain(self.results.called(name)) for name in pair)

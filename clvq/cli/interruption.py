@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: at once, except in training, which first finishes its step and saves its state."""
+"""Ctrl-C and SIGTERM end a command at once, except in training, which first finishes its step and saves its state."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Self
 from clvq.progress import Progress
 
 STEPWISE = ("train", "frozen k-means")
-"""Stages that save their state when a report of a step raises KeyboardInterrupt."""
+"""Stages that save their state when the progress report of a step raises KeyboardInterrupt."""
 
 
 class Interruption:
@@ -22,7 +22,7 @@ class Interruption:
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, a background job: stays ignored
+            if signal.getsignal(number) is not signal.SIG_IGN:  # keep it ignored: nohup, background jobs
                 self._before[number] = signal.signal(number, self._take)
         return self
 
@@ -37,7 +37,7 @@ class Interruption:
         return 128 + (self.signal or signal.SIGINT)
 
     def watch(self, progress: Progress) -> None:
-        """Called with every report; raises KeyboardInterrupt where a waiting signal may end the work."""
+        """Raise KeyboardInterrupt where a signal is waiting and may end the work now; called with every report."""
         self._stage = progress.stage
         if progress.stage not in STEPWISE or "loss" in progress.details:  # the report of an epoch saves nothing
             self.raise_if_pending()

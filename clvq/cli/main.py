@@ -27,15 +27,15 @@ SUMMARIES = {
     "push": "Put a checkpoint on the hub, with its concepts and a model card.",
     "pull": "Fetch a checkpoint of the hub into the run folder.",
 }
-"""Of each command, in the order in which they are run. They are the first sentences of the commands' own help, and
-stand here so that `clvq --help` need not import the commands."""
+"""The first sentence of each command's help, in the order in which the commands are run. The sentences are repeated
+here so that `clvq --help` need not import the commands."""
 
 
 class Commands(TyperGroup):
     """The commands, each imported from its module when it is run."""
 
     def __init__(self, **settings: Any) -> None:
-        """Know of each command what the list of commands shows."""
+        """Prepare the list of commands from SUMMARIES, without importing the commands."""
         shown = {name: TyperCommand(name, help=summary) for name, summary in SUMMARIES.items()}
         super().__init__(**{**settings, "commands": shown})
 
@@ -43,13 +43,13 @@ class Commands(TyperGroup):
         return list(SUMMARIES)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the command that is to be run, or that completion asks about."""
+        """Return the command that is to be run, or that shell completion asks about."""
         name, known, rest = super().resolve_command(ctx, args)
         return name, known if name is None or known is None else loaded(name), rest
 
 
 def loaded(name: str) -> Any:
-    """Return a command as its module makes it."""
+    """Import the module of a command, and return the command."""
     one = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False)
     one.command(name, context_settings=_SETTINGS)(getattr(import_module(f"clvq.cli.{name}"), name))
     return typer.main.get_command(one)
@@ -87,10 +87,10 @@ def _clvq(
 
 
 def main() -> None:
-    """The console script. Typer ends the process: 2 for wrong usage, else what `errors.ended_well` decided."""
-    # A stream that was closed before the start is None: what would go there goes nowhere.
+    """Run the console script. Typer ends the process: with 2 for wrong usage, else as `errors.ended_well` decided."""
+    # A stream that was closed before the start is None: output to that stream is discarded.
     sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a corpus has characters that a terminal may not
+            stream.reconfigure(errors="backslashreplace")  # a corpus may have characters that the terminal cannot show
     app(prog_name="clvq")

@@ -1,7 +1,7 @@
-"""Options are made from the settings classes, so that a default, a meaning and a choice are stated once, there.
+"""Options are made from the settings classes, so that defaults, meanings and choices are stated only once, there.
 
-`command` turns a function into a Typer command. Every option's absence is None, so that layers of settings can be
-told apart: the command line wins over the --config file, and what neither gives is left to the function.
+`command` turns a function into a Typer command. An option that is not given is None, so that the sources of settings
+can be merged: the command line wins over the --config file, and the function decides on options that neither gives.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from clvq.config import Settings
 from clvq.progress import Progress
 
 _BARE = "bare_"
-"""Begins the name of an argument that stands for an option."""
+"""Prefix of the name of an argument that stands for an option."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option, whether it comes from a settings class or from a command's own signature."""
+    """One option of a command, from a settings class or from the command's own signature."""
 
     name: str
     kind: Any
-    """bool, int, float, str, Path, a Literal, tuple for a list of layers, list for several texts, or Several."""
+    """bool, int, float, str, Path, a Literal, tuple (a list of layers), list (several texts), or Several."""
     default: Any
     meaning: str
     variable: str | None = None
-    """Environment variable that gives it too."""
+    """Environment variable that can also give the value."""
     panel: str | None = None
     positional: bool = False
-    """Given by its place on the command line, without a flag."""
+    """Whether it is given by its position on the command line, without a flag."""
 
     @property
     def flag(self) -> str:
@@ -55,11 +55,11 @@ class Option:
 
     @property
     def negation(self) -> str | None:
-        """The flag that says no, of an option where not to say anything is a third answer."""
+        """The flag for no, such as --no-header, where yes, no and not given are three different answers; else None."""
         return "--no-" + self.flag.removeprefix("--") if self.kind is bool and self.default is None else None
 
     def parameters(self) -> list[inspect.Parameter]:
-        """As Typer reads it; a flag has a hidden --no- form, for what a --config file turned on."""
+        """Return the option as parameters for Typer. A flag also has a hidden --no- form, which overrides --config."""
         kind = list[str] if self.kind is list else self.kind
         if self.positional:
             word = self.name.removeprefix(_BARE).upper()
@@ -103,7 +103,7 @@ class Option:
         return typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
 
     def _values(self, text: str) -> list[Any]:
-        """From `100,400`."""
+        """Return the values of a text such as `100,400`; BadParameter where a value does not fit."""
         try:
             return [self._value(part) for part in re.split(r"[,\s]+", text.strip()) if part]
         except ValueError as error:
@@ -118,7 +118,7 @@ class Option:
 
 
 def options_of(settings: type[Settings], panel: str | None = None) -> list[Option]:
-    """The options that a settings class comes to."""
+    """Return the options for the fields of a settings class."""
     hints = typing.get_type_hints(settings)
     return [
         Option(item.name, _kind(hints[item.name]), item.default, item.metadata["meaning"], panel=panel)
@@ -133,14 +133,14 @@ def command(
     leave_out: Collection[str] = (),
     in_all_processes: Callable[[Mapping[str, Any]], bool] = lambda _: False,
 ) -> Callable[[Callable[..., Result]], Callable[..., None]]:
-    """Makes a Typer command of `function(report, arguments, *, own options, **settings) -> Result`.
+    """Make a Typer command of `function(report, arguments, *, own options, **settings) -> Result`.
 
-    The options are the function's own, those of the settings classes (an option that two of them have is one), and
-    those that every command has: --config, --json and --debug. They stand in `.options`, for the reference page.
-    Options whose names are in `several` take several values; those in `leave_out` the command does not have.
-    A command that takes no arguments of its own takes the value of --checkpoint as one.
-    Of several processes that a launcher started, the first alone runs it, unless `in_all_processes` is true of what is
-    given.
+    The options are the function's own, those of the settings classes (an option that two classes share appears once),
+    and those of every command: --config, --json and --debug. They are kept in `.options`, for the reference page.
+    Options whose names are in `several` take several values; the command does not have options named in `leave_out`.
+    A command without arguments of its own also takes the value of --checkpoint as an argument.
+    If a launcher started several processes, only the first runs the command, unless `in_all_processes` is true of
+    what is given.
     """
 
     def decorate(function: Callable[..., Result]) -> Callable[..., None]:
@@ -170,7 +170,7 @@ def command(
                     if launched() and not in_all_processes(given):
                         if is_follower():
                             return
-                        os.environ["WORLD_SIZE"] = "1"  # nobody else joins in what the library would share
+                        os.environ["WORLD_SIZE"] = "1"  # no other process takes part in what the library would share
                         report(Progress(function.__name__, note=f"clvq {function.__name__} runs in one process."))
                     result = function(report, **given)
                 emit(result, as_json)
@@ -178,7 +178,7 @@ def command(
         options["json"] = Option("json", bool, False, "Write one JSON document to stdout instead of tables.")
         run.options = tuple(options.values())  # type: ignore[attr-defined]
         run.__name__ = function.__name__
-        run.__doc__ = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(function.__doc__ or ""))  # one line a paragraph
+        run.__doc__ = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(function.__doc__ or ""))  # a paragraph is a line
         run.__annotations__ = {}
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [*bare, *(p for option in options.values() for p in option.parameters()), *_EVERYWHERE]
@@ -189,7 +189,7 @@ def command(
 
 
 def _bare(option: Option | None) -> list[inspect.Parameter]:
-    """Return the argument that stands for an option; none where there is no such option."""
+    """Return the argument that stands for an option; an empty list where the option is None."""
     if option is None:
         return []
     argument = replace(option, name=_BARE + option.name, meaning=f"The same as {option.flag}.", positional=True)
@@ -197,7 +197,7 @@ def _bare(option: Option | None) -> list[inspect.Parameter]:
 
 
 def _take_bare(given: dict[str, Any]) -> None:
-    """Put what was given without its flag under the name of its option."""
+    """Move a value given as an argument to the name of its option; UsageError where both are given."""
     for name in [name for name in given if name.startswith(_BARE)]:
         value, option = given.pop(name), name.removeprefix(_BARE)
         if option in given:
@@ -206,9 +206,9 @@ def _take_bare(given: dict[str, Any]) -> None:
 
 
 def _own_options(function: Callable[..., Result]) -> list[Option]:
-    """What a command's function takes itself, each Annotated[kind, meaning, environment variable].
+    """Return the options in the signature of a command's function, each Annotated[kind, meaning, environment variable].
 
-    Keyword-only parameters are options; those before them, after `report`, are arguments.
+    Keyword-only parameters are options. The parameters between `report` and these are arguments.
     """
     options = []
     _, *parameters = inspect.signature(function, eval_str=True).parameters.values()
@@ -222,7 +222,7 @@ def _own_options(function: Callable[..., Result]) -> list[Option]:
 
 
 def _kind(hint: Any) -> Any:
-    """What a value is, without the None that stands for no value."""
+    """Return the type of a value, without the None that stands for no value."""
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
     origin = typing.get_origin(hint)
@@ -236,7 +236,7 @@ def _parameter(name: str, kind: Any, option: Any) -> inspect.Parameter:
 
 
 def _layers(text: str) -> tuple[int, ...]:
-    """From `4,8` or `4 8`."""
+    """Return the layers of a text such as `4,8` or `4 8`; BadParameter where it is no list of numbers."""
     try:
         return tuple(int(part) for part in re.split(r"[,\s]+", text.strip()) if part)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""stdout carries results: tables for people, or one JSON document. stderr carries what `say` says."""
+"""Output of the commands: results go to stdout (tables for people, or one JSON document), messages to stderr."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from clvq.training.verdict import Verdict
 BAR_WIDTH = 24
 
 _HIDING = ("Cc", "Cf", "Cs", "Zl", "Zp")
-"""Unicode categories that move the cursor, turn the writing direction or are invisible."""
+"""Unicode categories of characters that move the cursor, change the writing direction or are invisible."""
 _HARMLESS = {"\n": "\n", "\t": " ", "\u200c": "\u200c", "\u200d": "\u200d"}
-"""Of those, what is shown nearly as it is: line ends, tabs, and the joiners of emoji and of some scripts."""
+"""Characters of these categories that are still shown: line ends, tabs, and the joiners of emoji and some scripts."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a command ends with: the same figures as `document` for machines and as `shown` for people."""
+    """What a command returns: the same figures as `document` for machines and as `shown` for people."""
 
     document: dict[str, Any]
     shown: Sequence[RenderableType]
     hint: str | None = None
-    """What to do next, for stderr."""
+    """What to do next; it is written to stderr."""
     verdict: Verdict | None = None
-    """What the figures mean; it is shown before them."""
+    """What the figures mean; shown before them."""
 
 
 class Bar:
-    """A figure between 0 and 1 as a length; beyond 1 it ends in a mark, and without a figure it is empty."""
+    """A figure between 0 and 1 as a bar. A bar beyond 1 ends in a mark; without a figure the bar is empty."""
 
     def __init__(self, value: float | None, width: int = BAR_WIDTH, style: str = "cyan") -> None:
         self.value, self.width, self.style = value, width, style
@@ -52,7 +52,7 @@ class Bar:
 
 
 class _Console(Console):
-    """Lets a closed pipe through as what it is; Rich would end the process here."""
+    """A console that raises BrokenPipeError for a closed pipe; Rich itself would end the process there."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
@@ -63,17 +63,17 @@ def stderr_console() -> Console:
 
 
 def launched() -> bool:
-    """Whether this is one of several processes that a launcher such as `torchrun` started."""
+    """Return whether this is one of several processes that a launcher such as `torchrun` started."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def is_follower() -> bool:
-    """Whether it is such a process and not the first: that one speaks for all."""
+    """Return whether this is such a process and not the first one. Only the first writes output."""
     return launched() and os.environ.get("RANK", "0") != "0"
 
 
 def emit(result: Result, as_json: bool) -> None:
-    """Writes the result to stdout, and for people the hint to stderr."""
+    """Write the result to stdout, and, unless `as_json`, the hint to stderr."""
     if is_follower():
         return
     if as_json:
@@ -99,19 +99,19 @@ def _show_verdict(console: Console, verdict: Verdict) -> None:
 
 
 def say(message: str, label: str = "") -> None:
-    """A message on stderr, whatever it holds shown as text, after a label that stands out."""
+    """Write a message to stderr, after a label in bold red; markup and escape sequences in it are shown as text."""
     text = Text(f"{label} " if label else "", style="bold red")
     text.append(plain(message), style="not bold default")
     tell(stderr_console(), text)
 
 
 def tell(console: Console, text: Text) -> None:
-    """Lines for people to read: wrapped at words on a terminal, whole in a log."""
+    """Print lines for people to read: wrapped at words on a terminal, unwrapped in a log."""
     console.print(text, soft_wrap=not console.is_terminal)
 
 
 def plain(text: object) -> str:
-    r"""Text from outside as it may go to a terminal: escape sequences and the like written out, as in `\x1b`."""
+    r"""Return text from outside in a form that is safe on a terminal: escape sequences are written out, as `\x1b`."""
     return "".join(
         _HARMLESS.get(c, c.encode("unicode_escape").decode()) if unicodedata.category(c) in _HIDING else c
         for c in str(text)
@@ -119,13 +119,13 @@ def plain(text: object) -> str:
 
 
 def heading(text: str, detail: str = "") -> Text:
-    """A line that says what the tables below are about."""
+    """Return a heading line for the tables below."""
     line = Text(plain(text).replace("\n", " "), style="bold")
     return line.append(f"  {plain(detail)}", style="not bold dim") if detail else line
 
 
 def table(*columns: str, title: str = "") -> Table:
-    """A table whose first column is text and whose others are figures; the first column's head is its title."""
+    """Return a table whose first column, headed by the title, is text, and whose other columns are figures."""
     result = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     result.add_column(Text(title), overflow="fold")
     for column in columns:
@@ -134,7 +134,7 @@ def table(*columns: str, title: str = "") -> Table:
 
 
 def number(value: float | int | None, digits: int = 3) -> str:
-    """1234 -> 1,234; 0.26412 -> 0.264; nothing, or nothing finite -> -."""
+    """Return a number as text: 1234 -> 1,234; 0.26412 -> 0.264; None or a number that is not finite -> -."""
     if value is None or not math.isfinite(value):
         return "-"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
@@ -145,14 +145,14 @@ def percent(value: float | None) -> str:
 
 
 def clock(seconds: float) -> str:
-    """75 -> 1:15; 3675 -> 1:01:15."""
+    """Return seconds as a time: 75 -> 1:15; 3675 -> 1:01:15."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
+    """Replace NaN and infinities by None, since JSON has neither."""
     if isinstance(value, dict):
         return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, elsewhere a plain line now and then. Also what `progress=True` shows."""
+"""Progress on stderr, also that of `progress=True`: a bar on a terminal, elsewhere a plain line now and then."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from clvq.cli.output import clock, is_follower, plain, stderr_console, tell
 from clvq.progress import Progress, Report, silent
 
 LINE_SECONDS = 10.0
-"""Without a terminal a stage writes a line at most this often, and one at its end."""
+"""Without a terminal, a stage writes a line at most this often, and one at its end."""
 WORTH_A_LINE_SECONDS = 5.0
-"""A stage that took less leaves no line behind."""
+"""A stage that took less time leaves no line behind."""
 _NAMES = {"fvu": "selection FVU", "perplexity": "codebook perplexity"}
 _VERBOSITY = ("TRANSFORMERS_VERBOSITY", "DATASETS_VERBOSITY", "HF_HUB_VERBOSITY")
 _TOLD_APART = ("rows", "epoch", "epochs", "words/s")
@@ -33,7 +33,7 @@ _TOLD_APART = ("rows", "epoch", "epochs", "words/s")
 
 @contextmanager
 def bars() -> Iterator[Report]:
-    """Give a report that shows progress; of several processes that a launcher started, the first one's alone."""
+    """Yield a report that shows progress. If a launcher started several processes, only the first shows any."""
     if is_follower():
         yield silent
         return
@@ -45,9 +45,10 @@ def bars() -> Iterator[Report]:
 
 @contextmanager
 def reporting(interruption: Interruption, debug: bool) -> Iterator[Report]:
-    """Give a report for library functions. While it is open, whatever else prints to stdout goes to stderr.
+    """Yield a report for library functions. While it is open, everything that is printed to stdout goes to stderr.
 
-    Other libraries keep their warnings to themselves unless `debug`; those that read a variable are not imported yet.
+    Warnings of other libraries are hidden unless `debug`. Some libraries read their verbosity from an environment
+    variable when they are imported; they are not imported yet.
     """
     if not debug:
         for name in _VERBOSITY:
@@ -64,10 +65,10 @@ def reporting(interruption: Interruption, debug: bool) -> Iterator[Report]:
 
 
 class Display:
-    """Shows the stage that is running, and notes at once. A stage that took a while leaves a line behind."""
+    """Shows the stage that is running, and notes as they arrive. A stage that took a while leaves a line behind."""
 
     def __init__(self, console: Console, *, live: bool) -> None:
-        """Draw a bar where `live`; else write a line every LINE_SECONDS at most, and one an epoch."""
+        """Prepare a bar where `live`; else lines, at most one every LINE_SECONDS and one per epoch."""
         self.console = console
         self.bars = _Bars(
             _TextColumn(lambda task: task.description, style="bold"),
@@ -114,12 +115,12 @@ class Display:
 
 
 class _Bars(RichProgress):
-    """The bar of one stage with the latest figures below it."""
+    """The bar of one stage, with its latest figures below."""
 
     stage: Task | None = None
 
     def begin(self, name: str) -> Task:
-        """Replace the stage by a new one. Its rows are counted by a task without a bar, for their speed."""
+        """Replace the stage by a new one. A second task, without a bar, counts the rows to measure their speed."""
         for task in self.tasks:
             self.remove_task(task.id)
         self.add_task("rows", total=None, visible=False)
@@ -144,7 +145,7 @@ class _Bars(RichProgress):
 
 
 class _TextColumn(ProgressColumn):
-    """What a function says of a task, shown as it is."""
+    """A column that shows the text that a function returns for a task, without markup."""
 
     def __init__(self, text: Callable[[Task], str], style: str = "") -> None:
         super().__init__(Column(no_wrap=True, style=style))

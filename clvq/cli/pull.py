@@ -1,4 +1,4 @@
-"""`clvq pull`: a checkpoint of the hub into a run folder."""
+"""`clvq pull`: fetch a checkpoint of the hub into a run folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`clvq push`: a checkpoint to the hub, with its concepts and a model card."""
+"""`clvq push`: put a checkpoint on the hub, with its concepts and a model card."""
 
 from __future__ import annotations
 

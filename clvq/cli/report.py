@@ -1,4 +1,4 @@
-"""`clvq report`: everything that a run folder holds of a checkpoint -> one HTML file."""
+"""`clvq report`: everything that a run folder holds about a checkpoint -> one HTML file."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""`--run` and `--checkpoint` as they are typed: what is meant, and what to say where it is something else.
+"""`--run` and `--checkpoint` as they are typed: find what is meant, and explain what to type where that fails.
 
-A folder is a run folder where it holds activations or a checkpoint.
+A folder is a run folder if it holds activations or a checkpoint.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ Compared = Annotated[
 
 
 def named_checkpoints(run: Path, names: Sequence[str] | None, report: Report = silent) -> list[Checkpoint]:
-    """Return the checkpoints that are meant; without names the only one there."""
+    """Return the checkpoints that are meant; without names, the only one there."""
     return [named_checkpoint(run, name, report) for name in (list(map(Path, names)) if names else [None])]
 
 
 def named_checkpoint(run: Path, name: Path | None = None, report: Report = silent) -> Checkpoint:
-    """Return the checkpoint that is meant; ClvqError where there is no such run, or no such checkpoint in it."""
+    """Return the checkpoint that is meant; ClvqError where the run, or the checkpoint in it, does not exist."""
     from clvq.training.checkpoint import find_checkpoint
     from clvq.training.pulling import hub_id
 
@@ -66,9 +66,9 @@ def refuse_other_folders(run: Path) -> None:
 
 
 def refuse_demo(run: Path) -> None:
-    """Raise ClvqError where a command without --model and --dataset would begin a run that nobody asked for.
+    """Raise ClvqError where a command without --model and --dataset would start a run that nobody asked for.
 
-    The bundled demo begins where neither the folder nor any run beside it exists, or in a folder that is empty.
+    The bundled demo may start in an empty folder, or in a new folder with no run beside it.
     """
     if _holds_nothing(run) if run.exists() else not _runs_near(run):
         return
@@ -77,7 +77,7 @@ def refuse_demo(run: Path) -> None:
 
 
 def run_option(run: Path) -> str:
-    """Return what a command that is shown adds for a run that is not the default."""
+    """Return the --run option to append to a command that is shown; empty for the default run."""
     return "" if run == DEFAULT_RUN else f" --run {shlex.quote(str(run))}"
 
 
@@ -86,7 +86,7 @@ def is_run(folder: Path) -> bool:
 
 
 def checkpoint_paths(run: Path) -> list[Path]:
-    """Return the folders of a run that are checkpoints, damaged ones too."""
+    """Return the folders of a run that are checkpoints, including damaged ones."""
     return [folder for folder in _folders(run) if CHECKPOINT.claims(folder)]
 
 
@@ -97,7 +97,7 @@ def _no_run(run: Path) -> str:
 
 
 def _meant(run: Path) -> str:
-    """Say which run may be meant; nothing where there is none."""
+    """Say which run may be meant; empty where there is no other run."""
     runs = {path.name: path for path in _runs_near(run)}
     close = difflib.get_close_matches(run.name, runs, n=3)
     if close:
@@ -110,7 +110,7 @@ def _listed(runs: Sequence[Path], joint: str) -> str:
 
 
 def _runs_near(run: Path) -> list[Path]:
-    """Return the runs beside a folder and in it, and the run that it would lie in."""
+    """Return the run that a folder lies in, the runs beside the folder, and the runs in it."""
     above = [run.parent] if is_run(run.parent) else []
     beside = [folder for folder in _folders(run.parent) if folder != run and is_run(folder)]
     return above + beside + [folder for folder in _folders(run) if is_run(folder)]
@@ -121,12 +121,12 @@ def _holds_activations(folder: Path) -> bool:
 
 
 def _holds_nothing(folder: Path) -> bool:
-    """Whether there is no file but the hidden ones that a command leaves when it is killed at its start."""
+    """Return whether a folder holds no files, apart from hidden ones, which a command killed at its start leaves."""
     return all(file.is_dir() or file.name.startswith(".") for file in folder.rglob("*"))
 
 
 def _folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder by name; none where it cannot be read."""
+    """Return the folders in a folder, ordered by name; none where the folder cannot be read."""
     try:
         return sorted(path for path in folder.iterdir() if path.is_dir())
     except OSError:

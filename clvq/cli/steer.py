@@ -1,4 +1,4 @@
-"""`clvq steer`: a prediction with concepts taken out and put in, beside random steps of the same length."""
+"""`clvq steer`: a prediction with concepts removed or added, compared with random steps of the same length."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def steer(
 
 
 def _codes(given: list[str] | None, option: str) -> tuple[int, ...]:
-    """Return the codes of an option, each once; UsageError for what is no list of codes."""
+    """Return the codes that an option lists, without repeats; UsageError where the value is no list of codes."""
     parts = [part.strip() for entry in given or () for part in entry.split(",")]
     if wrong := [part for part in parts if not part.isdecimal() or not part.isascii()]:
         raise UsageError(f"{option} takes codes, such as 12 or 12,40; {wrong[0]!r} is none.")
@@ -97,7 +97,8 @@ def _answers(result: Steered) -> list[RenderableType]:
 
 
 def _curve(results: list[Steered]) -> list[RenderableType]:
-    """Return a line a strength: the first answer's value, as a figure and a length, beside the control."""
+    """Return one line per strength: the value, as a figure and as a bar, of the likeliest answer before the edit, and
+    the control."""
     first = max(results[0].answers, key=lambda answer: answer.before).name
     curve = table(plain(first), title="strength")
     curve.add_column(width=24)

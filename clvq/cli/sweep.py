@@ -1,4 +1,4 @@
-"""`clvq sweep`: a grid of settings over one extraction -> a checkpoint each, RUN/sweep.json and RUN/sweep.html."""
+"""`clvq sweep`: a grid of settings over one extraction -> one checkpoint each, RUN/sweep.json and RUN/sweep.html."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def sweep(
 
 
 def _from_file(path: Path | None) -> dict[str, Any]:
-    """Return what --grid holds: LAYERS and the options of a training."""
+    """Return the values in the --grid file: LAYERS and the options of a training."""
     kinds = {
         option.name: Several(option.kind) if option.name in GRID else option.kind
         for option in options_of(TrainConfig)
@@ -106,7 +106,7 @@ def _layers(configs: list[TrainConfig]) -> set[int]:
 
 
 def _shown(swept: Sweep) -> list[RenderableType]:
-    """A line a training, the lowest FVU of each predicted layer bold; then a line a step from pair to pair."""
+    """Return one line per training, the lowest FVU for each target bold; then one line per step between layer pairs."""
     lines = table("FVU", "shuffled", "ridge", "perplexity", "active", title="Checkpoint")
     best: dict[Any, float] = {}
     for row in swept.rows:
@@ -136,6 +136,6 @@ def _shown(swept: Sweep) -> list[RenderableType]:
 
 
 def _target(settings: dict[str, Any]) -> tuple[Any, ...]:
-    """What a training predicts: only these can be compared."""
+    """Return a key for what a training predicts: only trainings with equal keys can be compared by FVU."""
     within = settings["method"] in ("vqvae", "sae")
     return (settings["input_layer"], within or settings["output_layer"])

@@ -1,4 +1,4 @@
-"""Texts that a command is given: on the command line, on standard input, or in a file."""
+"""Texts that the user gives to a command: on the command line, on standard input, or in a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from clvq.training.checkpoint import Checkpoint
 
 Given = str | dict[str, str]
-"""A text, or a value for each of its parts."""
+"""A text, or a value for each part of a text."""
 
 TextFile = Annotated[Path | None, "File with texts: .txt (one text per line), .jsonl, .json, .csv, .tsv or .parquet."]
 TextColumn = Annotated[str | None, "Column of --file with the text [recognised by its name]."]
@@ -41,7 +41,7 @@ Parts = Annotated[
 
 
 def parts_of(given: list[str] | None) -> dict[str, str]:
-    """Return what `--part` names, the same for all texts; UsageError for what is not NAME=VALUE."""
+    """Return the parts that `--part` gives, which all texts share; UsageError for an entry that is not NAME=VALUE."""
     values: dict[str, str] = {}
     for part in given or ():
         name, equals, value = part.partition("=")
@@ -53,7 +53,7 @@ def parts_of(given: list[str] | None) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class GivenTexts:
-    """What was typed; UsageError where it does not go together."""
+    """The texts and the options for them as typed; UsageError where these cannot be combined."""
 
     text: list[str] | None
     file: Path | None
@@ -98,7 +98,10 @@ class GivenTexts:
             yield {TEXT: text, **self._same} if self._same else text
 
     def filled(self, checkpoint: Checkpoint, report: Report) -> list[Given]:
-        """Return the texts; those of a file or of standard input without the blank ones, which is told."""
+        """Return the texts. Blank texts of a file or of standard input are left out, and their number is reported.
+
+        ClvqError where every one of these is blank.
+        """
         texts = list(self.read(checkpoint))
         if self.file is None and self.text != ["-"]:
             return texts
@@ -133,7 +136,7 @@ class GivenTexts:
                 yield {**dict(zip(names, values, strict=True)), **self._same}
 
     def _rows(self, table: Table, names: tuple[str, ...]) -> Rows:
-        """The columns of a file that are parts of the texts. ClvqError where one is not there."""
+        """Return the columns of a file that are parts of the texts; ClvqError where a column is missing."""
         from clvq.corpus.columns import Parts, Rows
 
         for name in names:
@@ -146,14 +149,14 @@ class GivenTexts:
 
 
 def _parts_read(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """What makes up a text for the model of a checkpoint."""
+    """Return the names of the parts that make up a text for the model of a checkpoint."""
     from clvq.language_model.input_format import InputFormat
 
     return InputFormat.from_json(checkpoint.config["provenance"]["model"].get("input_format")).parts
 
 
 def _of_standard_input() -> Iterator[str]:
-    """Yield one text a line."""
+    """Yield one text per line; ClvqError where standard input is closed or not UTF-8."""
     if sys.stdin is None:
         raise ClvqError("Standard input is closed. Give the texts on the command line, or with --file.")
     for number, line in enumerate(sys.stdin.buffer, 1):

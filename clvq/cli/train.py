@@ -1,4 +1,4 @@
-"""`clvq train`: activations of two layers -> a trained checkpoint, RUN/NAME."""
+"""`clvq train`: train on the activations of two layers -> a checkpoint, RUN/NAME."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def train(
         **of_language_model(of_extraction),
     )  # fmt: skip
     processes = Processes.current()
-    if processes.is_leader:  # so that a copy of the folder has what the other commands need
+    if processes.is_leader:  # so that a copy of the folder holds what the other commands need
         make_concepts(checkpoint, report)
     processes.wait()
     hint = f"Next: {command_for('codebook', checkpoint)}"
@@ -82,7 +82,10 @@ def _training_settings(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def of_language_model(given: dict[str, Any]) -> dict[str, Any]:
-    """How the language model is run again, where its sensitivity is asked for; one that is no folder has not moved."""
+    """Return the options with which the language model is run again, to measure its sensitivity.
+
+    The model itself is passed on only where it is a folder, since a folder may have moved.
+    """
     chosen = {name: given[name] for name in ("batch_tokens", "trust_remote_code") if name in given}
     model = given.get("model", DEMO)
     return chosen | ({"model": model} if model != DEMO and Path(model).is_dir() else {})
@@ -97,7 +100,10 @@ def _default_name(config: TrainConfig) -> str:
 
 
 def _checked_name(name: str) -> str:
-    """A plain name of one folder, which cannot leave the run folder or land in the activations."""
+    """Return the name if it is the plain name of one folder; else raise ClvqError.
+
+    Such a name cannot lead out of the run folder, nor into the activations.
+    """
     if (
         not name
         or name.startswith(".")
@@ -166,7 +172,7 @@ _SENTENCE_ROWS = "this model, sentence rows"
 
 
 def _reconstruction(checkpoint: Checkpoint) -> Table:
-    """The model's FVU beside what it must beat, and what it must not survive."""
+    """Return the model's FVU beside the yardsticks that it must beat, and beside its FVU with wrong codes."""
     figures, standards = checkpoint.results.evaluation, checkpoint.results.yardsticks
     return _bars(
         checkpoint,
@@ -190,7 +196,7 @@ def _sae_reconstruction(checkpoint: Checkpoint) -> Table:
         checkpoint,
         [
             ("this model", figures.fvu, "bold"),
-            *((name, fvu, "") for fvu, name in across if fvu is not None),  # of the output layer alone
+            *((name, fvu, "") for fvu, name in across if fvu is not None),  # only where the output layer is predicted
             ("mean of a k-means code", standards.mean_per_code, ""),
             (_SENTENCE_ROWS, figures.fvu_sentence_rows, ""),
         ],
@@ -198,8 +204,10 @@ def _sae_reconstruction(checkpoint: Checkpoint) -> Table:
 
 
 def _bars(checkpoint: Checkpoint, rows: list[tuple[str, float | None, str]]) -> Table:
-    """FVU figures as lengths, and those of the update where there is one; says of which layer, where that is not the
-    output layer."""
+    """Return FVU figures as bars, and those of the update where there is one.
+
+    The title names the layer where it is not the output layer.
+    """
     factor = checkpoint.results.update_factor or 0.0  # 0 where there is no update
     target = checkpoint.settings.target_layer
     layer = "" if target == checkpoint.output_layer else f"layer {target} in "
@@ -216,7 +224,7 @@ def _bars(checkpoint: Checkpoint, rows: list[tuple[str, float | None, str]]) -> 
 
 
 def _sweep(sae: SaeChoice) -> Table:
-    """FVU on the selection slice after each short training, the chosen one bold."""
+    """Return the FVU on the selection slice after each short training, the chosen setting bold."""
     rates = sorted({point.learning_rate for point in sae.sweep})
     title = f"Sweep over {number(sae.sweep_sentences)} sentences: FVU by learning rate"
     sweep = table(*(f"{rate:g}" for rate in rates), title=title)

@@ -1,4 +1,4 @@
-"""New text, word by word: the code of each word, how far it lies from it, and how unusual that is."""
+"""Assign codes to new text, word by word: the code of each word, its distance to the code, and how unusual that is."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from clvq.training.checkpoint import Checkpoint, read_checkpoint
 from clvq.training.source import language_model_of
 
 TEXTS_AT_ONCE = 1024
-"""Texts that are read before the first of them is answered: of these, those of like length share a batch."""
+"""Number of texts that are read before the first is answered; among these, texts of similar length share a batch."""
 
 
 @dataclass(frozen=True)
 class AssignedWord(Record):
-    """A word of a text, and the code that is nearest to it."""
+    """A word of a text, and the code nearest to the word."""
 
     start: int
     end: int
@@ -45,8 +45,8 @@ class AssignedWord(Record):
     distance: float | None
     """Squared Euclidean distance to the code, in units of the scaled input layer."""
     nearer: float | None
-    """Share of the code's training words that lie nearer to it: above 0.99 the word is unlike them. None for a code
-    that no training word has."""
+    """Share of the code's training words that are nearer to the code than this word: above 0.99, the word is unlike
+    them. None for a code that no training word has."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class AssignedText(Record):
     """A text and its words."""
 
     id: int
-    """Place among the texts, from 0."""
+    """Index among the texts, from 0."""
     text: str
     words: list[AssignedWord]
     left_out: int
-    """Words beyond the length that the model takes."""
+    """Number of words beyond the model's maximum length."""
 
 
 @takes(AssignConfig)
@@ -74,10 +74,10 @@ def assign(
         for text in clvq.assign("run/L4-L8", ["a slow , lifeless film"]):
             print([(word.text, word.code, word.concept) for word in text.words])
 
-    Texts are read as they are needed, so that a corpus of any size takes the memory of a thousand texts. Words, rows
-    and codes are made as they were in the activations that the checkpoint was trained on; the activations themselves
-    need not be there. ClvqError where the model is not found; MismatchError where it is another one; ArtifactError for
-    a checkpoint without concepts and without activations to make them of.
+    Texts are read as they are needed, so that a corpus of any size takes the memory of about a thousand texts. Words,
+    rows and codes are made as in the activations that the checkpoint was trained on; the activations themselves need
+    not be there. ClvqError where the model is not found; MismatchError where another model is found; ArtifactError for
+    a checkpoint with neither concepts nor activations to make them from.
 
     Args:
         checkpoint: A checkpoint, or its folder.
@@ -90,7 +90,7 @@ def assign(
 
 
 class Assigner:
-    """The language model, the codes and the concepts of a checkpoint, ready for texts."""
+    """The language model, the codes and the concepts of a checkpoint, loaded to assign codes to texts."""
 
     def __init__(self, checkpoint: Checkpoint, runtime: Runtime, progress: Report = silent) -> None:
         self.book, self.batch_tokens = codebook(checkpoint, progress=progress), runtime.batch_tokens
@@ -150,7 +150,7 @@ class Assigner:
 
 
 def _share_below(quantiles: np.ndarray, distance: float) -> float:
-    """Return the share of values below `distance`, from their quantiles at equal steps `[Q]`, to a step's exactness."""
+    """Return the share of values below `distance`, interpolated between their quantiles at equal steps `[Q]`."""
     steps = len(quantiles) - 1
     place = np.interp(distance, quantiles, np.arange(steps + 1), left=0, right=steps)
     return round(float(place) / steps, 4)

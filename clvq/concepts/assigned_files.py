@@ -1,4 +1,7 @@
-"""Files of new text with its codes: a line a text, a row a word, or counts of concepts a text; written as they come."""
+"""Files of new texts with their codes: one line per text, one row per word, or counts per text.
+
+Texts are processed one after the other, as they arrive.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from clvq.errors import ClvqError
 from clvq.storage import atomic_path
 
 WORDS_AT_ONCE = 65536
-"""Words of a row group of a .parquet file."""
+"""Number of words after which a row group of a .parquet file is written."""
 _SCHEMA = pa.schema(
     [("id", pa.int64()), ("start", pa.int32()), ("end", pa.int32()), ("text", pa.string()), ("code", pa.int32()),
      ("concept", pa.string()), ("distance", pa.float64()), ("nearer", pa.float64())]
@@ -30,7 +33,7 @@ class _Writer(Protocol):
 
 
 def checked_path(path: Path, suffixes: tuple[str, ...], overwrite: bool) -> Path:
-    """Return the path of a file to write. ClvqError for another ending, and where the file is there already."""
+    """Return the path of a file to write. ClvqError for another ending, and for an existing file unless `overwrite`."""
     if path.suffix not in suffixes:
         raise ClvqError(f"{path} must end in {' or '.join(suffixes)}.")
     if path.exists() and not overwrite:
@@ -41,11 +44,11 @@ def checked_path(path: Path, suffixes: tuple[str, ...], overwrite: bool) -> Path
 def write_assigned(
     texts: Iterable[AssignedText], size: int, *, words: Path | None = None, counts: Path | None = None
 ) -> tuple[int, int]:
-    """Write texts to the files that are named; return how many texts and words there were.
+    """Write texts to the files that are named, and return the number of texts and of words.
 
-    `words` is a .jsonl file with a line a text, or a .parquet file with a row a word. `counts` is an .npz file of
-    scipy: how often each of the `size` codes is in each text `[texts, size]`. Files appear when all is written.
-    ClvqError where they cannot be.
+    `words` is a .jsonl file with one line per text, or a .parquet file with one row per word. `counts` is an .npz file
+    of scipy: how often each of the `size` codes is in each text `[texts, size]`. The files appear only when all is
+    written. ClvqError where they cannot be written.
     """
     text_count = word_count = 0
     with ExitStack() as files:
@@ -106,7 +109,7 @@ def _parquet(path: Path) -> Iterator[_Writer]:
 
 @contextmanager
 def _counting(path: Path, size: int) -> Iterator[_Writer]:
-    """Counts are kept until the end; they are sparse."""
+    """Yield a function that collects the counts of a text, which are sparse; the file is written at the end."""
     rows: list[scipy.sparse.csr_matrix] = []
     with atomic_path(path) as temporary:
         yield lambda text: rows.append(count_codes([text], size))

@@ -1,6 +1,6 @@
-"""Every row of a split with its nearest code, in one deterministic pass, and the words that the rows stand for.
+"""Find the nearest code of every row of a split, in one deterministic pass, and the words that the rows stand for.
 
-What this holds grows by a few bytes a row: hidden states pass through a chunk at a time, and texts stay on disk.
+Memory grows by a few bytes per row: hidden states are read one chunk at a time, and texts stay on disk.
 """
 
 from __future__ import annotations
@@ -27,37 +27,37 @@ if TYPE_CHECKING:
 
 
 class Assignment(NamedTuple):
-    """The rows `[R]` of a split in the order of the store; what is left out (sinks) has code -1 and distance 0."""
+    """Codes of the rows `[R]` of a split in the order of the store; attention sinks have code -1 and distance 0."""
 
     codes: np.ndarray
     """[R] int32."""
     distances: np.ndarray
     """[R] float32, squared Euclidean from `z_e` to the code, in units of the scaled input layer."""
     deviation: float
-    """Mean over the words of `|z_e - mean z_e|^2`: what the distances are small or large against."""
+    """Mean over the words of `|z_e - mean z_e|^2`, the scale to which distances are compared."""
 
 
 @dataclass(frozen=True)
 class SplitText:
-    """What the rows `[R]` and sentences `[S]` of a split are, without the texts themselves."""
+    """The words of the rows `[R]`, and the texts and classes of the sentences `[S]` of a split, as numbers."""
 
     vocabulary: list[str]
     """The word types `[V]`: a type is a word's text as written."""
     types: np.ndarray
-    """[R] int32 index of the row's word in `vocabulary`; -1 where a row is a sentence's alone."""
+    """[R] int32 index of the row's word in `vocabulary`; -1 for a sentence row, which stands for no word."""
     sentences: np.ndarray
-    """[R] int32 the row's sentence."""
+    """[R] int32 index of the row's sentence."""
     texts: np.ndarray
-    """[S] int32 which distinct text: equal numbers, equal texts."""
+    """[S] int32 number of the sentence's text: sentences with the same text have the same number."""
     labels: np.ndarray
     """[S] int64, -1 where there is none."""
     predictions: np.ndarray
     """[S] int64, -1 where there is none."""
     label_sets: np.ndarray | None = None
-    """[S, L] int8 of a head that gives several labels: 1 where the label is right, 0 where it is not, -1 where the
-    corpus does not say. None of other models."""
+    """[S, L] int8 for a model that gives several labels: 1 where the label is right, 0 where it is not, -1 where the
+    corpus does not say. None for other models."""
     prediction_sets: np.ndarray | None = None
-    """[S, L] int8 of such a head: 1 where the label is predicted."""
+    """[S, L] int8 for such a model: 1 where the label is predicted, 0 where it is not, -1 without a prediction."""
 
 
 def load_model(checkpoint: Checkpoint) -> ClvqVae | TopKSae:
@@ -102,7 +102,7 @@ def assign(
                 scaled = gather([kept_rows], scale, codebook.device)
                 codes[span][kept], distances[span][kept], z_e = codes_and_distances(model, scaled)
                 words = z_e[torch.from_numpy(is_word[span][kept]).to(z_e.device)]
-                # Over a row or a chunk 32 bits do; over all chunks it takes 64.
+                # 32 bits are enough for sums over a row or a chunk, but sums over all chunks need 64.
                 squares += torch.linalg.vector_norm(words, dim=1).double().square().sum()
                 total += words.sum(dim=0).double()
             progress(Progress("codes", span.stop, len(keep), "rows", {"rows": len(rows)}))

@@ -1,4 +1,4 @@
-"""What one pass over the activations says of a codebook: figures of the whole, and every concept."""
+"""The catalogue of a codebook, from one pass over the activations: figures of the whole, and every concept."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 SPLIT = "train"
-"""The split that the catalogue is made of."""
+"""The split from which the catalogue is made."""
 FALSE_DISCOVERIES = 0.05
 """Codes whose q is at most this count as associated with a class. About this share of them is expected by chance."""
 ATTESTED = 5
 """A code counts as well attested when it occurs on at least this many distinct sentences."""
 QUANTILE_STEPS = 100
-"""Of the distances of a code's words."""
+"""Number of steps between the quantiles of the distances of a code's words."""
 TOP_WORDS, NEIGHBOURS = 20, 5
-"""How many of each a concept keeps."""
+"""Number of top words, and of neighbours, that a concept keeps."""
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The codes of all rows of a checkpoint's activations, and what they say of the codebook and of every code."""
+    """The codes of all rows of a checkpoint's activations, and what follows for the codebook and for every code."""
 
     checkpoint: Checkpoint
     store: ActivationStore
@@ -49,12 +49,12 @@ class Catalogue:
     codebook: np.ndarray
     """[K, D]"""
     assigned: dict[str, Assignment]
-    """Of each split."""
+    """Codes of the rows, by split."""
     text: SplitText
 
     @classmethod
     def read(cls, checkpoint: Checkpoint, store: ActivationStore, progress: Report) -> Catalogue:
-        """Pass over the activations once. ClvqError where the split has no row."""
+        """Assign codes in one pass over the activations. ClvqError where the training split has no row with a code."""
         layers = (checkpoint.input_layer, checkpoint.output_layer)
         model = load_model(checkpoint)
         assigned = {split: assign(model, store, split, layers, progress) for split in SPLITS}
@@ -73,17 +73,17 @@ class Catalogue:
 
     @cached_property
     def word_rows(self) -> np.ndarray:
-        """Rows of words that have a code."""
+        """Indices of the rows of words that have a code."""
         return np.flatnonzero((self.codes >= 0) & (self.text.types >= 0))
 
     @cached_property
     def usage(self) -> np.ndarray:
-        """[K] words of each code."""
+        """[K] number of words of each code."""
         return np.bincount(self.codes[self.word_rows], minlength=self.size)
 
     @cached_property
     def sentence_usage(self) -> np.ndarray:
-        """[K] sentence rows of each code."""
+        """[K] number of sentence rows of each code."""
         return np.bincount(self.codes[(self.codes >= 0) & (self.text.types < 0)], minlength=self.size)
 
     @cached_property
@@ -97,7 +97,7 @@ class Catalogue:
 
     @cached_property
     def nearest_rows(self) -> dict[int, np.ndarray]:
-        """For each active code its rows of the kind that is shown, words or sentence rows, the nearest first."""
+        """The rows of each active code, the nearest first: its words, or its sentence rows if it has more of these."""
         is_word, distances = self.text.types >= 0, self.assigned[SPLIT].distances
         rows = np.flatnonzero((self.codes >= 0) & (is_word != self.of_sentence_rows[self.codes]))
         rows = rows[np.lexsort((rows, distances[rows], self.codes[rows]))]
@@ -106,19 +106,19 @@ class Catalogue:
 
     @cached_property
     def code_texts(self) -> np.ndarray:
-        """[2, P] the pairs of a code and a distinct text on which it occurs, each once."""
+        """[2, P] the pairs of a code and a distinct text on which the code occurs, each once."""
         kept = self.codes >= 0
         texts = self.text.texts[self.text.sentences[kept]]
         return np.unique(np.stack([self.codes[kept], texts]).astype(np.int64), axis=1)
 
     @cached_property
     def text_counts(self) -> np.ndarray:
-        """[K] distinct texts on which each code occurs."""
+        """[K] number of distinct texts on which each code occurs."""
         return np.bincount(self.code_texts[0], minlength=self.size)
 
     @cached_property
     def labels(self) -> Associations | None:
-        """Codes against the labels of sentences; None where there are no labels."""
+        """Tests of the codes against the labels of sentences; None where there are no labels."""
         return self._associations(self.text.labels, self.text.label_sets)
 
     @cached_property
@@ -167,8 +167,8 @@ class Catalogue:
         )
 
     def distance_quantiles(self) -> np.ndarray:
-        """Return the quantiles of the squared distances of each code's words `[K, QUANTILE_STEPS + 1]` as float32, NaN
-        for a code without words."""
+        """Return the quantiles of the squared distances of each code's words `[K, QUANTILE_STEPS + 1]` float32; NaN for
+        a code without words."""
         quantiles = np.full((self.size, QUANTILE_STEPS + 1), np.nan, np.float32)
         rows = self.word_rows[np.argsort(self.codes[self.word_rows], kind="stable")]
         ends = np.cumsum(self.usage)
@@ -226,8 +226,8 @@ class Catalogue:
         return _short(mean / deviation) if deviation else 0.0
 
     def _examples(self) -> dict[int, tuple[list[Example], list[Example]]]:
-        """Return for each active code its nearest rows and rows from all over its distances; texts are read for these
-        alone."""
+        """Return for each active code its nearest rows, and rows over the whole range of distances. Texts are read only
+        for these rows."""
         chosen = {}
         for code, rows in self.nearest_rows.items():
             texts = self.text.texts[self.text.sentences[rows]]
@@ -240,13 +240,13 @@ class Catalogue:
 
 
 def word_counts(codes: np.ndarray, text: SplitText, size: int) -> csr_array:
-    """Return how often each word type of the text has each code `[K, V]`, sparse; `codes` `[R]` are of its rows."""
+    """Return how often each word type has each code `[K, V]`, sparse; `codes` `[R]` are those of the text's rows."""
     words = (codes >= 0) & (text.types >= 0)
     return count_words(codes[words], text.types[words], size, len(text.vocabulary))
 
 
 def _association(classes: Associations | None, code: int) -> Association | None:
-    """Return how one code lies over the classes; None where it is on no text that has one."""
+    """Return how the texts of a code are spread over the classes; None where no text of the code has a class."""
     if classes is None or not classes.counts[code].any():
         return None
     return Association(
@@ -269,5 +269,5 @@ def _shared_information(classes: np.ndarray, codes: np.ndarray) -> float | None:
 
 
 def _short(value: float | np.floating[Any]) -> float:
-    """Round to six digits: more are noise, and people read concepts.jsonl."""
+    """Round to six digits: further digits are noise, and people read concepts.jsonl."""
     return float(f"{value:.6g}")

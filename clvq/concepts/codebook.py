@@ -1,10 +1,10 @@
 """The catalogue of a checkpoint's concepts, from one pass over the training split with the final codebook.
 
     codebook.json              figures of the whole codebook, and what it was made from; written last
-    concepts.jsonl             a concept a line, in the order of the codes; dead codes have none
-    assignments.safetensors    train, eval: the code of every row [rows] int32, -1 for what is left out
+    concepts.jsonl             one concept per line, in the order of the codes; dead codes have no line
+    assignments.safetensors    train, eval: the code of every row [rows] int32, -1 for rows that are left out
 
-The assignments are kept, 4 bytes a row, so that searching, exporting and comparing need no pass of their own.
+The assignments are stored, 4 bytes per row, so that searching, exporting and comparing need no further pass.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Codebook(Shown):
 
     @property
     def usage(self) -> np.ndarray:
-        """[K] int64: words of the training split that have each code."""
+        """[K] int64: number of words of the training split that have each code."""
         usage = np.zeros(self.figures.codebook_size, np.int64)
         for concept in self.concepts:
             usage[concept.code] = concept.words
@@ -77,7 +77,7 @@ class Codebook(Shown):
         return concepts_html(caption, self.concepts, self.summary)
 
     def to_pandas(self) -> DataFrame:
-        """Return a table with a row a concept."""
+        """Return a table with one row per concept."""
         return data_frame(concept.as_row(self.summary.label_names) for concept in self.concepts)
 
     def concept(self, code: int) -> Concept:
@@ -91,7 +91,7 @@ class Codebook(Shown):
         raise ClvqError(f"Code {code} of {self.checkpoint.path} is dead: no row of the {SPLIT} split has it.")
 
     def assignments(self, split: str = SPLIT) -> np.ndarray:
-        """Return the code of every row of a split in the order of the store `[rows]` int32, -1 for what is left out.
+        """Return the code of every row of a split in the order of the store `[rows]` int32, -1 for rows left out.
 
         ArtifactError where the file is missing or damaged.
         """
@@ -109,14 +109,14 @@ class Codebook(Shown):
         return self._tensor(QUANTILES)
 
     def name(self, code: int) -> str:
-        """Return the name of a code's concept: the one that a reader gave, or one made of its words."""
+        """Return the name of a code's concept: the name that a reader gave, or one made of the concept's words."""
         if code in self.given_names:
             return self.given_names[code]
         concept = self.by_code.get(code)
         return "no word of the training split" if concept is None else names.made_name(concept)
 
     def rename(self, code: int, name: str) -> None:
-        """Give a concept a name, which is kept beside the checkpoint; an empty one brings back the one made of words.
+        """Give a concept a name, which is kept beside the checkpoint; an empty name restores the one made of words.
 
         ClvqError for a code that is dead or does not exist, and for a name that is too long.
         """
@@ -125,12 +125,13 @@ class Codebook(Shown):
         self.__dict__.pop("given_names", None)
 
     def import_names(self, path: str | Path) -> int:
-        """Keep the names and notes of a file that the report's page exported; return of how many concepts they are.
+        """Keep the names and notes of a file that the report's page exported; return the number of concepts in it.
 
             clvq.codebook("run/L4-L8").import_names("concept-names.json")
 
-        They replace those of the same concepts; an empty one takes a name or note away. ClvqError where the file is no
-        such file, or names a code that is dead or does not exist; MismatchError where it is of another training.
+        They replace the stored ones of the same concepts; an empty name or note deletes the stored one. ClvqError where
+        the file is no such file, or names a code that is dead or does not exist; MismatchError where the file is of
+        another training.
         """
         given, notes = names.read_export(Path(path), self.checkpoint.fingerprint)
         codes = {*given, *notes}
@@ -152,7 +153,7 @@ class Codebook(Shown):
         return names.given_notes(self.checkpoint.path, self.checkpoint.fingerprint)
 
     def word_counts(self) -> tuple[csr_array, SplitText]:
-        """Return how often each word type has each code `[K, V]`, sparse, and the text that this was counted on."""
+        """Return how often each word type has each code `[K, V]`, sparse, and the text in which this was counted."""
         text = read_text(self.checkpoint.store(), SPLIT)
         return word_counts(self.assignments(), text, self.figures.codebook_size), text
 
@@ -164,9 +165,9 @@ def codebook(checkpoint: Checkpoint | str | Path, *, overwrite: bool = False, pr
         concepts = clvq.codebook("run/L4-L8").concepts
         print(concepts[0].code, [word.word for word in concepts[0].top_words])
 
-    Stored concepts need no activations. ArtifactError where there are neither, or a file is damaged; MismatchError
-    where new ones are needed and the activations are not those that the checkpoint was trained on; ClvqError where the
-    checkpoint's folder cannot be written.
+    Stored concepts need no activations. ArtifactError where there are neither stored concepts nor activations, or where
+    a file is damaged; MismatchError where new concepts are needed and the activations are not those that the checkpoint
+    was trained on; ClvqError where the checkpoint's folder cannot be written.
 
     Args:
         checkpoint: A checkpoint, or its folder.
@@ -174,7 +175,7 @@ def codebook(checkpoint: Checkpoint | str | Path, *, overwrite: bool = False, pr
     """
     checkpoint = read_checkpoint(checkpoint)
     if checkpoint.has_activations:
-        checkpoint.store()  # others than its own are refused
+        checkpoint.store()  # raises for other activations than the checkpoint's own
     stored = None if overwrite else _stored(checkpoint)
     if stored is None:
         store = checkpoint.store()
@@ -186,7 +187,7 @@ def codebook(checkpoint: Checkpoint | str | Path, *, overwrite: bool = False, pr
 
 
 def _stored(checkpoint: Checkpoint) -> Codebook | None:
-    """Return what the folder holds, verified; None where nothing is there or it was made of other weights or rows."""
+    """Return the stored concepts, verified; None where there are none, or they were made of other weights or rows."""
     made_of = {"checkpoint": checkpoint.fingerprint, "rows": checkpoint.config["provenance"]["rows"]}
     body = CODEBOOK.inspect(checkpoint.path, made_of).usable()
     if body is None:
@@ -196,7 +197,7 @@ def _stored(checkpoint: Checkpoint) -> Codebook | None:
 
 
 def _write(catalogue: Catalogue) -> None:
-    """Write the three files. codebook.json is the last: where it is, all three are complete."""
+    """Write the three files. codebook.json is written last: if it exists, all three are complete."""
     folder = catalogue.checkpoint.path
     figures = catalogue.figures()
     labels, predictions = catalogue.labels, catalogue.predictions

@@ -1,13 +1,13 @@
-"""What concepts mean at the input layer: a direction of each, about the mean of the training words.
+"""A direction for each concept at the input layer, relative to the mean of the training words.
 
     c_i     mean input state of the training words of code i (of its sentence rows, where it has no word)
     mu      mean input state of the training words
     u_i     (c_i - mu) / |c_i - mu|, the direction of concept i
 
-    w_y     mean word of the training sentences that are predicted as y, less that of the others, at length 1
+    w_y     mean word of the training sentences that are predicted as y, minus that of the others, scaled to length 1
 
-All in the language model's own units, attention sinks left out. What edits need of any method is `ConceptSpace`.
-The sums are stored beside the checkpoint, as concept-space.safetensors.
+All are in the language model's own units, and attention sinks are left out. `ConceptSpace` is the interface that edits
+use for every method. The tensors are stored beside the checkpoint, as concept-space.safetensors.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from clvq.training.checkpoint import Checkpoint
 
 SPLIT = "train"
 INDEPENDENT = 1e-4
-"""Length of what is new in a direction of length 1, below which earlier directions are said to span it."""
+"""A direction of length 1 counts as spanned by earlier directions if its part orthogonal to them is shorter."""
 
 
 class ConceptSpace(ABC):
-    """Directions of concepts at the input layer, `[D]` each, for words given by their rows there `[N, D]`.
+    """Directions `[D]` of concepts at the input layer, for words that are given by their rows `[N, D]` at this layer.
 
     Rows and states are in 32 bits, in the language model's own units, on the device of `mean`.
     """
 
     mean: Tensor
-    """[D] of the training words."""
+    """[D] mean of the training words."""
     covariance: Tensor
-    """[D, D] of the training words."""
+    """[D, D] covariance of the training words."""
     usage: Tensor
-    """[K] int64 on the CPU: training words of each code."""
+    """[K] int64 on the CPU: number of training words of each code."""
     class_directions: Tensor
-    """[C, D] the `w_y`, at length 1; zeros of a class that is never or always predicted. [0, D] without classes."""
+    """[C, D] the `w_y`, of length 1; zeros for a class that is never or always predicted. [0, D] without classes."""
 
     @abstractmethod
     def codes(self, rows: Tensor) -> Tensor:
@@ -58,11 +58,12 @@ class ConceptSpace(ABC):
     @abstractmethod
     def basis(self, rows: Tensor, rank: int = 1) -> Tensor:
         """Return orthonormal columns `[N, D, rank]` that span each word's concepts, the nearest or strongest first.
-        Columns are zeros where a word has fewer concepts. At rank 1 the column is the direction of the word's code."""
+        Columns are zeros where a word has fewer concepts. At rank 1, the column is the direction of the word's code."""
 
     @abstractmethod
     def raw_basis(self, rows: Tensor, rank: int = 1) -> Tensor:
-        """Return the same `[N, D, rank]` for the vectors that the method stores, without subtracting the mean."""
+        """Return columns `[N, D, rank]` as `basis`, for the vectors as the method stores them: the mean is not
+        subtracted."""
 
     @abstractmethod
     def deviations(self, codes: Tensor) -> Tensor:
@@ -72,16 +73,16 @@ class ConceptSpace(ABC):
     @abstractmethod
     def raw_directions(self, codes: Tensor) -> Tensor:
         """Return unit vectors `[..., D]` of the concepts as the method stores them, without subtracting the mean: of
-        its codes, or of the `c_i` where the codes lie in another space than the states."""
+        the codes, or of the `c_i` where the codes are in another space than the states."""
 
     @property
     def atoms(self) -> Tensor:
-        """[K, D] what a concept that is active by 1 adds to a word's state: `c_i - mu`, or a latent's direction."""
+        """[K, D] what a concept with activation 1 adds to a word's state: `c_i - mu`, or a latent's direction."""
         return self.deviations(torch.arange(len(self.usage)))
 
     def activations(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return how active each word's concepts are `[N, k]`, from rows `[N, D]`, and which they are `[N, k]`: a
-        word's code is active by 1, its latents by their values."""
+        """Return the activations `[N, k]` of each word's concepts, from rows `[N, D]`, and their indices `[N, k]`. A
+        word's code has activation 1; latents have their values."""
         return rows.new_ones(len(rows), 1), self.codes(rows)[:, None]
 
     def directions(self, codes: Tensor) -> Tensor:
@@ -90,13 +91,13 @@ class ConceptSpace(ABC):
 
     @cached_property
     def factor(self) -> Tensor:
-        """[D, D] `F` with `F F' = covariance`: standard normal draws times `F'` are distributed as training words."""
+        """[D, D] `F` with `F F' = covariance`: standard normal draws times `F'` have the training words' covariance."""
         values, vectors = torch.linalg.eigh(self.covariance.double().cpu())
         return (vectors * values.clamp_min(0).sqrt()).to(self.covariance)
 
 
 class CodeSpace(ConceptSpace):
-    """Of a method that gives each word one code."""
+    """The concept space of a method that gives each word one code."""
 
     def __init__(self, model: ClvqVae | TopKSae, sums: Mapping[str, Tensor]) -> None:
         """Take the tensors of concept-space.safetensors as `sums`. `means` `[K, D]` are the `c_i`, or `mu` for a code
@@ -137,7 +138,8 @@ class CodeSpace(ConceptSpace):
 
 
 class SaeSpace(CodeSpace):
-    """Of a sparse autoencoder: above rank 1 a word's concepts are what its strongest latents span, k at most."""
+    """The concept space of a sparse autoencoder. Above rank 1, the span of a word's strongest latents, at most k, is
+    used."""
 
     def __init__(self, model: TopKSae, sums: Mapping[str, Tensor]) -> None:
         super().__init__(model, sums)
@@ -163,16 +165,16 @@ class SaeSpace(CodeSpace):
 
 
 def orthonormal(directions: Tensor) -> Tensor:
-    """Orthonormalize directions `[..., r, D]` into columns `[..., D, r]`; zeros for a direction that earlier ones
-    span."""
+    """Orthonormalize directions `[..., r, D]` into columns `[..., D, r]`; zeros for a direction that is in the span of
+    earlier ones."""
     columns, mixing = torch.linalg.qr(directions.transpose(-1, -2))
     new = mixing.diagonal(dim1=-2, dim2=-1).abs() > INDEPENDENT
     return columns * new[..., None, :]
 
 
 def make_concepts(checkpoint: Checkpoint, progress: Report = silent) -> Codebook:
-    """Make the catalogue and the directions of a checkpoint, where they are not there: what it is used with alone, in a
-    copy of its folder. Errors as `codebook` and `concept_space`."""
+    """Make the catalogue and the directions of a checkpoint, where they are missing. With both, the checkpoint can be
+    used without the activations, in a copy of its folder. Errors as `codebook` and `concept_space`."""
     book = codebook(checkpoint, progress=progress)
     concept_space(checkpoint, progress=progress)
     return book
@@ -181,11 +183,11 @@ def make_concepts(checkpoint: Checkpoint, progress: Report = silent) -> Codebook
 def concept_space(
     checkpoint: Checkpoint, *, device: str | torch.device = "cpu", progress: Report = silent
 ) -> ConceptSpace:
-    """Return the directions of a checkpoint's concepts. They are read if stored for its weights, else computed in one
-    pass over the training rows and stored.
+    """Return the directions of a checkpoint's concepts. They are read if they are stored for its weights; else they are
+    computed in one pass over the training rows, and stored.
 
-    ArtifactError where the activations are missing or a file is damaged; MismatchError where they are others than
-    the checkpoint was trained on; ClvqError where its folder cannot be written.
+    ArtifactError where the activations are missing or a file is damaged; MismatchError where the activations are not
+    those that the checkpoint was trained on; ClvqError where the checkpoint's folder cannot be written.
     """
     sums = CONCEPT_SPACE.read(checkpoint.path, _identity(checkpoint))
     if sums is None:
@@ -212,7 +214,7 @@ def _sums(checkpoint: Checkpoint, progress: Report) -> dict[str, Tensor]:
     classes = _predicted_classes(store)
     class_totals = torch.zeros(len(store.label_names or ()), width, dtype=torch.float64)
     class_counts = torch.zeros(len(class_totals), dtype=torch.int64)
-    # Words at 0, sentence rows alone at 1.
+    # Index 0: words; index 1: sentence rows.
     counts = torch.zeros(2, size, dtype=torch.int64)
     totals = torch.zeros(2, size, width, dtype=torch.float64)
     squares = torch.zeros(width, width, dtype=torch.float64)
@@ -230,7 +232,7 @@ def _sums(checkpoint: Checkpoint, progress: Report) -> dict[str, Tensor]:
                     class_counts += torch.bincount(classes[span][predicted], minlength=len(class_counts))
                     class_totals.index_add_(0, classes[span][predicted], rows[predicted].double())
                 if kind == 0 and selected.any():
-                    # About a point near the mean, so that 32 bits do for the squares of a chunk.
+                    # Relative to a point near the mean, so that 32 bits are enough for the squares of a chunk.
                     shift = rows[selected].mean(dim=0) if shift is None else shift
                     centred = rows[selected] - shift
                     squares += (centred.T @ centred).double()
@@ -251,13 +253,13 @@ def _sums(checkpoint: Checkpoint, progress: Report) -> dict[str, Tensor]:
 
 
 def _predicted_classes(store: ActivationStore) -> Tensor:
-    """Return the class that is predicted for the sentence of each training row `[N]`; -1 without a prediction."""
+    """Return the predicted class of the sentence of each training row `[N]`; -1 without a prediction."""
     predictions = [-1 if row.prediction is None else row.prediction for row in store.sentences(SPLIT)]
     return torch.repeat_interleave(torch.tensor(predictions), torch.from_numpy(store.row_counts(SPLIT)))
 
 
 def _class_directions(totals: Tensor, counts: Tensor) -> Tensor:
-    """Return the `w_y` `[C, D]` from sums `[C, D]` and numbers `[C]` of words by predicted class."""
+    """Return the `w_y` `[C, D]`, from the sums `[C, D]` and the numbers `[C]` of words by predicted class."""
     others, rest = totals.sum(dim=0) - totals, counts.sum() - counts
     known = (counts > 0) & (rest > 0)
     gaps = totals / counts.clamp_min(1)[:, None] - others / rest.clamp_min(1)[:, None]

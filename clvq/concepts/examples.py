@@ -1,7 +1,8 @@
-"""Sentences that show what a concept holds: those nearest to its code, and some from all over its distances.
+"""Example sentences of a concept: those nearest to its code, and some over the whole range of distances.
 
-The nearest are a concept at its clearest, and say nothing of its edges. The second sample does: the rows of a code,
-from the nearest to the farthest, are cut into bands of equally many rows, and one row of each band is drawn.
+The nearest examples show the concept at its clearest, but not its borders. The second sample shows these too: the rows
+of a code, from the nearest to the farthest, are split into bands of equally many rows, and one row is drawn from each
+band.
 """
 
 from __future__ import annotations
@@ -15,22 +16,22 @@ from clvq.concepts.assignments import SplitText
 from clvq.concepts.records import Example
 
 EXAMPLES = 10
-"""How many of each kind a concept keeps."""
+"""Number of examples of each kind that a concept keeps."""
 SEED = 0
-"""Of the draws, with the code: the sample of a code is the same whatever the other codes are."""
+"""Seed of the draws, together with the code: the sample of a code does not depend on the other codes."""
 
 
 def nearest(rows: np.ndarray, texts: np.ndarray) -> list[int]:
-    """Return the first `rows` `[N]`, the nearest first, that are of distinct texts: `texts` `[N]` tells these apart."""
+    """Return the first EXAMPLES of `rows` `[N]`, the nearest first, with distinct texts; `texts` `[N]` are numbers."""
     _, first = np.unique(texts, return_index=True)
     kept: list[int] = rows[np.sort(first)[:EXAMPLES]].tolist()
     return kept
 
 
 def over_range(code: int, rows: np.ndarray, texts: np.ndarray) -> list[int]:
-    """Return a row of each of ten bands of `rows` `[N]`, the nearest first, none of a text that another band gave.
+    """Return one row from each of ten bands of `rows` `[N]`, the nearest first; no two rows have the same text.
 
-    A band whose texts are all taken gives none.
+    A band whose texts are all taken gives no row.
     """
     random = np.random.default_rng([SEED, code])
     drawn: list[int] = []
@@ -47,7 +48,7 @@ def over_range(code: int, rows: np.ndarray, texts: np.ndarray) -> list[int]:
 def read_examples(
     rows: Iterable[int], store: ActivationStore, split: str, text: SplitText, distances: np.ndarray
 ) -> Mapping[int, Example]:
-    """Return examples of a split by their rows, in one pass over its sentences. `distances` `[R]` is of all rows."""
+    """Return examples of a split by their rows, in one pass over its sentences. `distances` `[R]` are of all rows."""
     wanted = sorted(set(rows))
     numbers = {int(text.sentences[row]) for row in wanted}
     sentences = {n: sentence for n, sentence in enumerate(store.sentences(split)) if n in numbers}

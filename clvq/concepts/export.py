@@ -1,4 +1,4 @@
-"""A codebook for other tools: tables with a line a concept, or the codes themselves as arrays."""
+"""Export a codebook for other tools: as a table with one line per concept, or the codes themselves as arrays."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _LISTS = ("label_counts", "prediction_counts", "top_words", "example_words", "ex
 def export(codebook: Codebook, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write a codebook to `path`, in the format of its suffix.
 
-    `.jsonl` a concept a line, as in concepts.jsonl; `.csv`, `.parquet` the same in flat columns. `.npy` the codes
-    `[K, D]` float32, in the input layer's own units; `.safetensors` those as `codebook`, `counts` `[K]` (words of the
-    training split), `indices_train` and `indices_eval` `[rows]` (in the order of the store, -1 for what is left out).
-    ClvqError for another suffix, and for a file that is there already, unless `overwrite`.
+    `.jsonl` has one concept per line, as in concepts.jsonl; `.csv` and `.parquet` have the same in flat columns. `.npy`
+    has the codes `[K, D]` float32, in the input layer's own units. `.safetensors` has the codes as `codebook`, `counts`
+    `[K]` (words of the training split), `indices_train` and `indices_eval` `[rows]` (in the order of the store, -1 for
+    rows that are left out). ClvqError for another suffix, and for a file that exists already, unless `overwrite`.
     """
     path = checked_path(path, overwrite=overwrite)
     if path.suffix == ".jsonl":
@@ -51,7 +51,7 @@ def export(codebook: Codebook, path: str | Path, *, overwrite: bool = False) -> 
 
 
 def checked_path(path: str | Path, *, overwrite: bool = False) -> Path:
-    """Return `path` if `export` can write it, else raise ClvqError: this is asked before any work."""
+    """Return `path` if `export` can write it, else raise ClvqError; called before any work."""
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise ClvqError(f"{path} has no suffix of a format: use one of {' '.join(SUFFIXES)}.")
@@ -68,7 +68,7 @@ def _codes(codebook: Codebook) -> torch.Tensor:
 
 
 def _flat(codebook: Codebook) -> list[dict[str, Any]]:
-    """Return the concepts with a value a column; lists are JSON, so that any word survives."""
+    """Return the concepts with one value per column; lists are written as JSON, so that any word is preserved."""
     rows = [concept.as_row(codebook.summary.label_names) for concept in codebook.concepts]
     return [
         {name: json.dumps(value, ensure_ascii=False) if name in _LISTS else value for name, value in row.items()}

@@ -1,10 +1,11 @@
-"""Do the sentences of a code belong to a class more often than chance would have it? On distinct texts only.
+"""Test whether the texts of a code belong to a class more often than expected by chance.
 
-The words of a sentence share its label, and copies of a text tell nothing new: the unit is a distinct text, and a code
-either occurs on it or does not. Under the null hypothesis the texts of a code are a random draw from all texts, so the
-number that belong to a class is hypergeometric. Where labels are lists, a text can belong to several classes, and each
-class is tested by itself. The tail `P(X >= k)` is exact; Bonferroni over the classes, since the most over-represented
-one is picked after looking; Benjamini-Hochberg (1995) over the codes.
+The words of a sentence share its label, and copies of a text add no information. So the unit of the test is a distinct
+text, and a code either occurs on a text or does not. Under the null hypothesis, the texts of a code are a random draw
+from all texts, so the number of them that belong to a class is hypergeometric. Where labels are lists, a text can
+belong to several classes, and each class is tested separately. The tail `P(X >= k)` is exact. The p-values are
+corrected by Bonferroni over the classes, since the most over-represented class is chosen from the data, and by
+Benjamini-Hochberg (1995) over the codes.
 """
 
 from __future__ import annotations
@@ -15,38 +16,38 @@ import numpy as np
 
 
 class Associations(NamedTuple):
-    """Codes `[K]` against classes `[C]`. A code on no text with a class has p and q 1, share and lift 0."""
+    """Tests of codes `[K]` against classes `[C]`. A code on no text with a class has p and q 1, share and lift 0."""
 
     counts: np.ndarray
-    """[K, C] distinct texts of the class on which the code occurs."""
+    """[K, C] number of distinct texts of the class on which the code occurs."""
     totals: np.ndarray
-    """[C] distinct texts of the class."""
+    """[C] number of distinct texts of the class."""
     texts: np.ndarray
-    """[K] the code's distinct texts that have a class, or are known to have none of several."""
+    """[K] number of the code's distinct texts that have a class, or, where labels are lists, a known list."""
     population: int
-    """Distinct texts of this kind."""
+    """Number of all distinct texts of this kind."""
     classes: np.ndarray
-    """[K] the class with the smallest tail probability, the higher lift where they are equal."""
+    """[K] the class with the smallest tail probability; of equal ones, that with the highest lift."""
     shares: np.ndarray
-    """[K] of the code's texts, those of that class."""
+    """[K] share of the code's texts that are of that class."""
     lifts: np.ndarray
-    """[K] that share over the class's share of all texts."""
+    """[K] `shares` divided by the class's share of all texts."""
     p: np.ndarray
     q: np.ndarray
-    """[K] p after Benjamini-Hochberg over the codes that occur on a text with a class."""
+    """[K] p adjusted by Benjamini-Hochberg over the codes that occur on a text with a class."""
 
 
 def first_classes(texts: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Each sentence's distinct text `[S]` and class `[S]` (-1: none) -> the first class of each distinct text `[T]`."""
+    """Return the first class of each distinct text `[T]`, from the text and the class (-1: none) of sentences `[S]`."""
     found = np.full(int(texts.max(initial=-1)) + 1, -1, np.int64)
-    known = np.flatnonzero(classes >= 0)[::-1]  # of several assignments to one place the last counts
+    known = np.flatnonzero(classes >= 0)[::-1]  # reversed, since the last of several assignments to one place counts
     found[texts[known]] = classes[known]
     return found
 
 
 def first_sets(texts: np.ndarray, sets: np.ndarray) -> np.ndarray:
-    """Return the first known set of classes of each distinct text `[T, C]`, from those of the sentences `[S, C]` and
-    which text each is `[S]`. 1: it belongs to the class, 0: it does not, -1: not known."""
+    """Return the first known set of classes of each distinct text `[T, C]`, from the texts `[S]` and the sets `[S, C]`
+    of the sentences. 1: the text belongs to the class, 0: it does not, -1: not known."""
     found = np.full((int(texts.max(initial=-1)) + 1, sets.shape[1]), -1, sets.dtype)
     known = np.flatnonzero(sets[:, 0] >= 0)[::-1]
     found[texts[known]] = sets[known]
@@ -54,17 +55,17 @@ def first_sets(texts: np.ndarray, sets: np.ndarray) -> np.ndarray:
 
 
 def associate(codes: np.ndarray, texts: np.ndarray, classes: np.ndarray, size: int, class_count: int) -> Associations:
-    """Pairs of a code `[P]` and a distinct text `[P]` on which it occurs, each pair once; `classes` `[T]` of the texts.
+    """Test codes against classes, from pairs of a code `[P]` and a distinct text `[P]` on which it occurs, each once.
 
-    `size` is K; texts of class -1 take no part.
+    `classes` `[T]` are those of the texts; texts of class -1 are left out. `size` is K, `class_count` is C.
     """
     sets = np.where(classes[:, None] < 0, -1, classes[:, None] == np.arange(class_count))
     return associate_sets(codes, texts, sets, size)
 
 
 def associate_sets(codes: np.ndarray, texts: np.ndarray, sets: np.ndarray, size: int) -> Associations:
-    """As `associate`, of texts that belong to any number of classes: `sets` `[T, C]` as from `first_sets`."""
-    from scipy.stats import false_discovery_control, hypergeom  # slow to import, and finished catalogues are read
+    """Test as `associate`, for texts that belong to any number of classes: `sets` `[T, C]` as from `first_sets`."""
+    from scipy.stats import false_discovery_control, hypergeom  # slow to import, and not needed to read catalogues
 
     known = sets[texts, 0] >= 0
     codes, texts = codes[known], texts[known]

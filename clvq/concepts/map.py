@@ -1,6 +1,7 @@
-"""Where the codes of a codebook lie to each other: directions about their mean, neighbours, a map of two dimensions.
+"""The positions of codes relative to each other: directions about their mean, neighbours, a map of two dimensions.
 
-Codes share a large mean direction (their raw cosines are near 0.9), so angles are taken about the mean of what is used.
+Codes share a large mean direction (their raw cosines are near 0.9), so angles are taken after subtracting the mean of
+the used codes.
 """
 
 from __future__ import annotations
@@ -8,17 +9,17 @@ from __future__ import annotations
 import numpy as np
 
 EXACT_CODES = 800
-"""Up to so many the map is exact; its time grows with their square."""
+"""Up to this number of codes, t-SNE is exact; its time grows with the square of this number."""
 
 PERPLEXITY = 30.0
-"""Of the map: about how many neighbours a code minds."""
+"""Perplexity of t-SNE: roughly the number of neighbours that are considered for each code."""
 
 
 def directions(codes: np.ndarray, usage: np.ndarray | None = None) -> np.ndarray:
-    """Return unit vectors `[K, D]` float64 of codes `[K, D]`. With `usage` `[K]` the mean code, weighted by usage, is
+    """Return unit vectors `[K, D]` float64 of codes `[K, D]`. With `usage` `[K]`, the mean code, weighted by usage, is
     subtracted first.
 
-    A code at the mean itself has no direction and stays 0.
+    A code that equals the mean has no direction and stays 0.
     """
     vectors = codes.astype(np.float64)
     if usage is not None and usage.sum() > 0:
@@ -44,10 +45,10 @@ def neighbours(units: np.ndarray, most: int) -> list[list[tuple[int, float]]]:
 
 def layout(units: np.ndarray) -> np.ndarray:
     """Return positions `[K, 2]` in -1 to 1 of unit vectors `[K, D]`, by t-SNE on cosines (van der Maaten and Hinton
-    2008).
+    2008), started from the principal components.
 
-    The exact method from the principal components, or above `EXACT_CODES` codes that of Barnes and Hut (van der Maaten
-    2014) in one thread, whose sums would else depend on which thread is first: the same codes give the same map.
+    The method is exact, or above `EXACT_CODES` codes that of Barnes and Hut (van der Maaten 2014). It runs in one
+    thread, since sums over several threads depend on their order: the same codes always give the same map.
     """
     count = len(units)
     if count < 3:
@@ -55,7 +56,7 @@ def layout(units: np.ndarray) -> np.ndarray:
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    # The principal components by hand: sklearn's own choice of solver may draw.
+    # The principal components are computed here, since sklearn may choose a randomized solver.
     left, values, _ = np.linalg.svd(units - units.mean(axis=0), full_matrices=False)
     start = np.zeros((count, 2))
     start[:, : len(values)] = (left * values)[:, :2]

@@ -1,13 +1,13 @@
-"""A short name for each concept: the one that its reader gave it, or one made from its words and classes.
+"""A short name for each concept: the name that a reader gave, or one made from the concept's words.
 
-A name that is made says what the words of a concept have in common, by simple rules and without a language model:
+A made name says what the words of a concept have in common, by simple rules and without a language model:
 
     most words end in the same letters     "words in -ing: making, going"
     most are numbers, marks, capitals      "numbers: 10, 1990", "marks: , .", "capitalised: Smith, Paris"
     else                                   "awful, terrible, bad"
 
-Names and notes that readers give are kept in names.json beside the checkpoint, by the fingerprint of its weights, so
-that a checkpoint that is trained anew has none, and its earlier names are not lost.
+Names and notes that readers give are kept in names.json beside the checkpoint, by the fingerprint of its weights. If
+the checkpoint is trained again, the new weights have no names, and the names for the earlier weights are not lost.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from clvq.errors import ClvqError, MismatchError
 from clvq.storage import locked
 
 WORDS = 3
-"""Words in a name."""
+"""Number of words in a name."""
 MOST = 0.8
-"""Share of a concept's listed words, by count, that must have a trait for the name to say it."""
+"""Share of a concept's top words, weighted by count, that must have a trait for the name to mention it."""
 LONGEST, LONGEST_NOTE = 60, 2000
-"""Characters of a name and of a note that a reader gives; the report's page has the same limits."""
+"""Most characters of a name, and of a note, that a reader gives; the report's page has the same limits."""
 EXPORT = "clvq-names-export"
-"""What a file of names that the report's page exports says it is."""
+"""The `format` in a file of names that the report's page exports."""
 SUFFIX_TYPES = 4
-"""Different words that must share a suffix."""
+"""Number of different words that must share a suffix."""
 SUFFIXES = (4, 3, 2)
-"""Lengths of suffixes that are looked for, in letters."""
+"""Lengths, in letters, of the suffixes that are tried."""
 _TRAITS: dict[str, Callable[[str], bool]] = {
     "numbers": lambda word: any(map(str.isdigit, word)) and not any(map(str.isalpha, word)),
     "marks": lambda word: all(unicodedata.category(character)[0] in "PS" for character in word),
@@ -62,7 +62,7 @@ def _share(words: Sequence[str], counts: Sequence[int], holds: Callable[[str], b
 
 
 def _suffix(words: Sequence[str], counts: Sequence[int]) -> str:
-    """Return the longest suffix that most of the words share, the words themselves being longer; "" without one."""
+    """Return the longest suffix that most of the words, at least two letters longer, share; "" without one."""
     types = {word.lower() for word in words}
     for length in SUFFIXES:
         for suffix in dict.fromkeys(word[-length:].lower() for word in words if word.isalpha()):
@@ -89,7 +89,7 @@ def _given(folder: Path, fingerprint: str, kind: str) -> dict[int, str]:
 
 
 def give_name(folder: Path, fingerprint: str, code: int, name: str) -> None:
-    """Keep the name that a reader gives a code; an empty one brings back the name that is made.
+    """Keep the name that a reader gives a code; an empty name restores the made one.
 
     ClvqError where the name is longer than 60 characters or holds characters that cannot be shown.
     """
@@ -97,9 +97,9 @@ def give_name(folder: Path, fingerprint: str, code: int, name: str) -> None:
 
 
 def give(folder: Path, fingerprint: str, names: Mapping[int, str], notes: Mapping[int, str]) -> None:
-    """Keep names and notes by code, all of them or none; an empty one is taken away.
+    """Keep names and notes by code; an empty one deletes the stored one.
 
-    ClvqError where one is too long or holds characters that cannot be shown.
+    ClvqError where one is too long or holds characters that cannot be shown; then none of them is kept.
     """
     given = {
         "names": {str(code): _checked_name(name) for code, name in names.items()},
@@ -135,7 +135,7 @@ def _checked_note(code: int, note: str) -> str:
 def read_export(path: Path, fingerprint: str) -> tuple[dict[int, str], dict[int, str]]:
     """Return the names and the notes by code of a file that a report has exported.
 
-    ClvqError where the file cannot be read or is no such file; MismatchError where it is of another training.
+    ClvqError where the file cannot be read or has another format; MismatchError where it is of another training.
     """
     try:
         body = json.loads(path.read_text(encoding="utf-8"))

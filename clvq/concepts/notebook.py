@@ -1,4 +1,4 @@
-"""How concepts look in a notebook: a table with a line a concept."""
+"""Concepts in a notebook: a table with one line per concept."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from clvq.notebook import table_html, text_html
 
 MOST_ROWS = 50
 TOP_WORDS = 12
-"""Words of a concept in a line of the table."""
+"""Number of words of a concept in a line of the table."""
 
 
 def concepts_html(caption: str, concepts: Sequence[Concept], summary: CodebookSummary) -> str:
-    """Return a table with a line a concept, those with most words first; of many concepts the first."""
+    """Return a table with one line per concept, the concepts with the most words first; MOST_ROWS lines at most."""
     largest = sorted(concepts, key=lambda concept: (-concept.words, concept.code))[:MOST_ROWS]
     if len(largest) < len(concepts):
         caption += f", the {len(largest)} with most words"
@@ -31,7 +31,7 @@ def concepts_html(caption: str, concepts: Sequence[Concept], summary: CodebookSu
 
 
 def _label(concept: Concept, summary: CodebookSummary) -> str:
-    """Return the label that stands out, with its share; nothing where none does."""
+    """Return the label that is significantly over-represented, with its share; "" where there is none."""
     labels = concept.labels
     if labels is None or not labels.is_significant(summary.fdr):
         return ""

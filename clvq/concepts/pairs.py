@@ -1,4 +1,4 @@
-"""Two codebooks over the same words: how stable concepts are, and how those of one layer pair turn into another's."""
+"""Compare two codebooks over the same words: how stable concepts are, and how they change between layer pairs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class SharedWords(NamedTuple):
-    """The words `[N]` to which both codebooks give a code, and how often each pair of codes meets."""
+    """The codes that both codebooks give to each shared word `[N]`, and how often each pair of codes occurs."""
 
     this: np.ndarray
     other: np.ndarray
@@ -32,21 +32,21 @@ class SharedWords(NamedTuple):
 
 @dataclass(frozen=True)
 class MatchedPair(Record):
-    """A code and its match in the other codebook, by the words that both hold."""
+    """A code and its match in the other codebook, found by the words that both codes hold."""
 
     code: int
     other: int
     words: int
     other_words: int
     shared: int
-    """Words that both hold."""
+    """Number of words that both codes hold."""
     jaccard: float
-    """`shared` over the words that either holds."""
+    """`shared` divided by the number of words that at least one of the two holds."""
 
 
 @dataclass(frozen=True)
 class CosinePair(Record):
-    """A code and its match in the other codebook, by direction."""
+    """A code and its match in the other codebook, found by their directions."""
 
     code: int
     other: int
@@ -55,47 +55,47 @@ class CosinePair(Record):
 
 @dataclass(frozen=True)
 class Comparison(Record):
-    """How far two codebooks say the same of the same words; for a copy with its codes permuted all figures are 1."""
+    """How far two codebooks group the same words alike. For a copy with its codes permuted, all figures are 1."""
 
     checkpoint: str
     other: str
     words: int
-    """Words in both."""
+    """Number of words to which both codebooks give a code."""
     codes: int
-    """Codes that one of these words has."""
+    """Number of codes that these words have."""
     other_codes: int
     shared_words: float
-    """Share of the words that lie in a code and in its match, for the one-to-one match that makes it largest."""
+    """Share of the words that are in a code and in its match. The codes are matched so that this share is largest."""
     mean_jaccard: float
-    """Over the matched pairs."""
+    """Mean over the matched pairs."""
     adjusted_mutual_information: float
-    """Of the two assignments of words to codes."""
+    """Adjusted mutual information of the two assignments of words to codes."""
     mean_cosine: float | None
-    """Of centred codes that are matched by cosine; None where the two have different input states."""
+    """Mean cosine of centred codes, matched by cosine; None where the two codebooks have different input states."""
     pairs: list[MatchedPair]
-    """The most alike first."""
+    """The matched pairs, the most similar first."""
     by_cosine: list[CosinePair] | None
 
     def to_pandas(self) -> DataFrame:
-        """Return a table with a row a matched pair."""
+        """Return a table with one row per matched pair."""
         return data_frame((pair.as_json() for pair in self.pairs), [field.name for field in fields(MatchedPair)])
 
 
 @dataclass(frozen=True)
 class Arrow(Record):
-    """The words that have a code here and another code there."""
+    """The words that have a certain code in this codebook and a certain code in the other."""
 
     code: int
     other: int
     words: int
     share: float
-    """Of the words of this code."""
+    """Share of the words of this code."""
     other_share: float
-    """Of the words of the other code."""
+    """Share of the words of the other code."""
     lift: float
-    """How many times more words than if the codes were independent."""
+    """The number of words, divided by the number expected if the codes were independent."""
     bits: float
-    """`p(a,b) log2(p(a,b) / p(a) p(b))`; all arrows add up to `entropy - conditional_entropy`."""
+    """`p(a,b) log2(p(a,b) / p(a) p(b))`; the sum over all arrows is `entropy - conditional_entropy`."""
 
 
 def share_told(entropy: float, conditional_entropy: float) -> float | None:
@@ -105,7 +105,7 @@ def share_told(entropy: float, conditional_entropy: float) -> float | None:
 
 @dataclass(frozen=True)
 class Flow(Record):
-    """Where the words of each concept go in another codebook. Entropies are in bits a word."""
+    """Which concepts of another codebook hold the words of each concept. Entropies are in bits per word."""
 
     checkpoint: str
     other: str
@@ -117,23 +117,23 @@ class Flow(Record):
     conditional_entropy: float
     """H(other | this); 0 for a copy with its codes permuted."""
     arrows: list[Arrow]
-    """The strongest first."""
+    """The strongest arrows first."""
 
     @property
     def told(self) -> float | None:
-        """Share of the entropy there that the code here tells; None where there is none to tell."""
+        """Share of the entropy of the other codes that this codebook's codes explain; None where that entropy is 0."""
         return share_told(self.entropy, self.conditional_entropy)
 
     def to_pandas(self) -> DataFrame:
-        """Return a table with a row an arrow."""
+        """Return a table with one row per arrow."""
         return data_frame((arrow.as_json() for arrow in self.arrows), [field.name for field in fields(Arrow)])
 
 
 def against(this: Codebook, other: Codebook) -> Comparison:
-    """Return how far two codebooks say the same of the same words.
+    """Return how far two codebooks group the same words alike.
 
-    Codes are matched one to one so that the most words lie in a code and its match (Hungarian method). MismatchError
-    where the two were trained on other rows.
+    Codes are matched one to one so that as many words as possible are in a code and in its match (Hungarian method).
+    MismatchError where the two were trained on different rows.
     """
     from sklearn.metrics import adjusted_mutual_info_score
 
@@ -158,7 +158,7 @@ def against(this: Codebook, other: Codebook) -> Comparison:
 
 
 def _matched_pairs(counts: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> list[MatchedPair]:
-    """Return the one-to-one match of the codes `rows` and `columns` that shares the most words."""
+    """Return the one-to-one match of the codes `rows` and `columns` with the most shared words."""
     code_words, other_words = counts.sum(axis=1), counts.sum(axis=0)
     left, right = linear_sum_assignment(counts[np.ix_(rows, columns)], maximize=True)
     pairs = []
@@ -169,9 +169,9 @@ def _matched_pairs(counts: np.ndarray, rows: np.ndarray, columns: np.ndarray) ->
 
 
 def flow(this: Codebook, other: Codebook) -> Flow:
-    """Return where the words of each concept of this layer pair go in another pair's codebook.
+    """Return which concepts of the other codebook hold the words of each concept of this one.
 
-    MismatchError where the two were trained on other rows.
+    MismatchError where the two were trained on different rows.
     """
     counts = shared_words(this, other).counts
     total = int(counts.sum())
@@ -205,7 +205,10 @@ def flow(this: Codebook, other: Codebook) -> Flow:
 
 
 def shared_words(this: Codebook, other: Codebook) -> SharedWords:
-    """Return the words of the training split that both keep. MismatchError where they were trained on other rows."""
+    """Return the words of the training split to which both give a code.
+
+    MismatchError where the two were trained on different rows; ClvqError where they have no word in common.
+    """
     stores = this.checkpoint.store(), other.checkpoint.store()
     if stores[0].fingerprint != stores[1].fingerprint:
         raise MismatchError(
@@ -237,7 +240,7 @@ def _difference(this: ActivationStore, other: ActivationStore) -> str:
 
 
 def _matched_cosines(this: Codebook, other: Codebook, rows: np.ndarray, columns: np.ndarray) -> list[CosinePair] | None:
-    """Return the one-to-one match of codes in use whose centred cosines add up to the most; None for other spaces."""
+    """Return the one-to-one match of used codes with the largest sum of centred cosines; None for different spaces."""
     states = [
         codebook.checkpoint.config["provenance"]["layers"][str(codebook.checkpoint.input_layer)]
         for codebook in (this, other)

@@ -1,4 +1,4 @@
-"""A checkpoint as it goes to the hub: without paths of this machine, and without texts unless that is agreed to."""
+"""Push a checkpoint to the hub: without paths of this machine, and without texts unless the user agrees to that."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from clvq.training.model_card import model_card
 from clvq.training.pulling import HubId, hub_errors, hub_id
 
 SUREST = 10
-"""Concepts on the model card."""
+"""Number of concepts on the model card: those most surely associated with a class."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """What was pushed, or would be."""
+    """What was pushed, or, in a dry run, what would be pushed."""
 
     repository: str
     files: dict[str, int]
-    """Bytes of each file by its name."""
+    """Size of each file in bytes, by name."""
     with_texts: bool
     commit: str | None
     """None in a dry run."""
@@ -62,9 +62,9 @@ def push(
 
         clvq.push("run/L4-L8", "user/name", private=True)
 
-    Sentences of the corpus stay here unless `with_texts`: examples of concepts are then their words alone, and
-    readers' notes are left out. Paths of this machine are cut to their last part. ClvqError where the repository has no
-    such name, or cannot be written.
+    Sentences of the corpus are not sent unless `with_texts`: without it, the examples of concepts keep only their
+    words, and readers' notes are left out. Paths of this machine are cut to their last part. ClvqError where
+    `repository` is not of the form user/name, or cannot be written.
 
     Args:
         checkpoint: A checkpoint, or its folder.
@@ -98,7 +98,7 @@ def push(
 def prepare(
     checkpoint: Checkpoint, target: HubId, folder: Path, *, with_texts: bool, license: str | None, progress: Report
 ) -> None:
-    """Write the files that are pushed into a folder."""
+    """Write the files that are to be pushed into a folder."""
     book = make_concepts(checkpoint, progress)
     for name in (WEIGHTS_NAME, CONCEPT_SPACE.name, ASSIGNMENTS_NAME, METRICS_NAME):
         if (checkpoint.path / name).exists():
@@ -116,7 +116,7 @@ def prepare(
 
 
 def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the body of config.json with paths cut to their last part; what is on the hub keeps its whole name."""
+    """Return the body of config.json with local paths cut to their last part; names on the hub are kept whole."""
     cut = {key: value for key, value in config.items() if key != "self_fingerprint"}
     cut["provenance"] = _provenance(cut["provenance"])
     if "activations" in cut:
@@ -147,7 +147,7 @@ def _word_alone(example: Example) -> Example:
 
 
 def _card(checkpoint: Checkpoint, book: Codebook, target: HubId, license: str | None) -> str:
-    """Return the model card with its licence, its surest concepts, and how it is loaded from the hub."""
+    """Return the model card with the licence, the surest concepts, and the commands that load it from the hub."""
     card = model_card(checkpoint).replace("PATH OR REPOSITORY", target.repository)
     if license is not None:
         card = card.replace("---\n", f"---\nlicense: {license}\n", 1)

@@ -11,20 +11,20 @@ from clvq.artifacts.records import Record
 
 @dataclass(frozen=True)
 class TopWord(Record):
-    """A word that is typical of a concept and distinctive for it."""
+    """A word that is typical of a concept and distinctive for this concept."""
 
     word: str
     count: int
-    """Occurrences in the concept."""
+    """Number of occurrences in the concept."""
     share: float
-    """Of the concept's words, those that are this one."""
+    """Share of the concept's words that are this word."""
     recall: float
-    """Of the word's occurrences, those in this concept."""
+    """Share of the word's occurrences that are in this concept."""
 
 
 @dataclass(frozen=True)
 class Example(Record):
-    """A row of a code, in its sentence."""
+    """A row that has a code, with its sentence."""
 
     sentence: int
     """Index of the sentence in the split."""
@@ -41,24 +41,24 @@ class Example(Record):
 
 @dataclass(frozen=True)
 class Association(Record):
-    """How the sentences of a concept lie over the classes, by the class that is most over-represented."""
+    """How the sentences of a concept are spread over the classes, and which class is most over-represented."""
 
     counts: list[int]
     """[C] distinct sentences of each class. Where labels are lists, a sentence counts for each of its labels."""
     texts: int
-    """Distinct sentences that have a class, or are known to have none of several."""
+    """Number of distinct sentences that have a class, or, where labels are lists, a known list (even an empty one)."""
     label: int
     """The class that is most over-represented."""
     share: float
-    """Of the concept's sentences, those of that class."""
+    """Share of the concept's sentences that are of that class."""
     lift: float
-    """`share` over the class's share of all sentences."""
+    """`share` divided by the class's share of all sentences."""
     p: float
     q: float
-    """`p` after Benjamini-Hochberg over the concepts."""
+    """`p` adjusted by Benjamini-Hochberg over the concepts."""
 
     def is_significant(self, fdr: float) -> bool:
-        """Return whether the class stands out at the false discovery rate `fdr`."""
+        """Return whether the class is over-represented at the false discovery rate `fdr`."""
         return self.q <= fdr
 
 
@@ -71,7 +71,7 @@ class Neighbour(Record):
 
 
 TWIN_COSINE = 0.99
-"""Codes whose directions about the mean have a larger cosine are twins: two codes for one concept."""
+"""Two codes are twins, two codes for one concept, if their directions about the mean have a larger cosine than this."""
 
 
 def twins(concepts: Sequence[Concept]) -> list[tuple[int, int]]:
@@ -90,34 +90,34 @@ class Concept(Record):
 
     code: int
     words: int
-    """Words of the training split that have this code."""
+    """Number of words of the training split that have this code."""
     sentence_rows: int
-    """Sentence rows that have it."""
+    """Number of sentence rows that have this code."""
     of_sentence_rows: bool
-    """Whether more sentence rows than words have it."""
+    """Whether more sentence rows than words have this code."""
     types: int
-    """Different words."""
+    """Number of different words."""
     sentences: int
-    """Distinct sentences."""
+    """Number of distinct sentences."""
     share: float
-    """Of all words, those with this code."""
+    """Share of all words that have this code."""
     top_words: list[TopWord]
     examples: list[Example]
-    """The nearest rows, the nearest first, one of each distinct sentence."""
+    """The nearest rows, the nearest first, one per distinct sentence."""
     range_examples: list[Example]
-    """Rows drawn from all over the distances, the nearest first: one of each tenth of the concept's rows."""
+    """Rows drawn over the whole range of distances, the nearest first: one from each tenth of the concept's rows."""
     labels: Association | None
     predictions: Association | None
-    """None where none of its sentences has a class."""
+    """None where none of the concept's sentences has a class."""
     neighbours: list[Neighbour]
     spread: float
-    """Mean squared distance to the code over that of all words to their mean: 0 is a point."""
+    """Mean squared distance to the code, divided by that of all words to their mean: 0 is a point."""
     map: tuple[float, float]
     """Position on the map of the codebook, -1 to 1."""
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Concept:
-        """Return the concept of a line of concepts.jsonl."""
+        """Return the concept in a line of concepts.jsonl."""
         return cls(
             **{
                 **line,
@@ -135,7 +135,7 @@ class Concept(Record):
         return f"<Concept {self.code}: {words} ({self.words:,} words in {self.sentences:,} sentences)>"
 
     def as_row(self, label_names: Sequence[str] | None) -> dict[str, Any]:
-        """Return the concept as a line of a table: a value or a list a column, classes by name where they have one."""
+        """Return the concept as a line of a table: one value or list per column; classes are named where possible."""
         plain = ("code", "words", "sentence_rows", "of_sentence_rows", "types", "sentences", "share", "spread")
         row = {name: getattr(self, name) for name in plain}
         for column, classes in (("label", self.labels), ("prediction", self.predictions)):
@@ -153,9 +153,9 @@ class Concept(Record):
 
 @dataclass(frozen=True)
 class CodebookFigures(Record):
-    """Figures of a whole codebook on the training split; those that cannot be had are None.
+    """Figures of a whole codebook on the training split; None for a figure that is not defined.
 
-    Perplexity, R², cosines and mutual information are over words, not over sentence rows.
+    Perplexity, R², cosines and mutual information are computed over words, without sentence rows.
     """
 
     words: int
@@ -167,7 +167,7 @@ class CodebookFigures(Record):
     active_codes: int
     dead_codes: int
     active_codes_5: int
-    """Codes on five distinct sentences or more."""
+    """Number of codes that occur on at least five distinct sentences."""
     codebook_perplexity: float
     bits_per_word: float
     """Base-2 logarithm of the perplexity."""
@@ -176,18 +176,18 @@ class CodebookFigures(Record):
     mean_cosine: float | None
     """Mean cosine over pairs of active codes."""
     mean_centred_cosine: float | None
-    """The same about the mean code, weighted by usage."""
+    """The same after the mean code, weighted by usage, is subtracted."""
     ami_labels: float | None
     """Adjusted mutual information of codes and the labels of sentences."""
     ami_predictions: float | None
     ami_words: float | None
     label_concepts: int | None
-    """Codes that are associated with a label."""
+    """Number of codes that are associated with a label."""
 
 
 @dataclass(frozen=True)
 class CodebookSummary(Record):
-    """What codebook.json says."""
+    """The content of codebook.json."""
 
     format: str
     format_version: int
@@ -201,10 +201,10 @@ class CodebookSummary(Record):
     fdr: float
     """False discovery rate at which a concept counts as associated with a class."""
     label_totals: list[int] | None
-    """[C] distinct sentences of each label."""
+    """[C] number of distinct sentences of each label."""
     prediction_totals: list[int] | None
     label_texts: int | None
-    """Distinct sentences with a label, or with a list of labels."""
+    """Number of distinct sentences with a label, or with a list of labels."""
     prediction_texts: int | None
     concepts_checksum: str
     assignments_checksum: str

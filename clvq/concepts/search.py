@@ -1,4 +1,4 @@
-"""Concepts whose words match a regular expression, over every word of every concept, not only the top ones."""
+"""Search for concepts whose words match a regular expression, over all words of each concept, not only the top ones."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SECONDS = 5.0
-"""A search that takes longer is given up: a pattern that backtracks without end would take hours."""
+"""A search that takes longer is stopped, since a pattern with excessive backtracking could take hours."""
 SHOWN_WORDS = 20
-"""Matching words that a concept keeps."""
+"""Number of matching words that a result keeps for each concept."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,16 @@ class Match(Record):
 
     code: int
     matches: int
-    """Its words that match."""
+    """Number of the concept's words that match."""
     words: int
     precision: float
-    """Of the concept's words, those that match."""
+    """Share of the concept's words that match."""
     recall: float
-    """Of the matching words of the corpus, those that lie in the concept."""
+    """Share of the matching words of the corpus that are in the concept."""
     f1: float
     """Harmonic mean of precision and recall."""
     matching_words: list[MatchingWord]
-    """The most frequent ones."""
+    """The most frequent matching words."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class SearchResult(Record):
 
     pattern: str
     types: int
-    """Word types that match."""
+    """Number of word types that match."""
     occurrences: int
-    """Words of the corpus that match."""
+    """Number of words of the corpus that match."""
     concepts: list[Match]
 
     def to_pandas(self) -> DataFrame:
-        """Return a table with a row a concept."""
+        """Return a table with one row per concept."""
         rows = [
             {**match.as_json(), "matching_words": [word.word for word in match.matching_words]}
             for match in self.concepts
@@ -72,8 +72,8 @@ class SearchResult(Record):
 def search(codebook: Codebook, pattern: str) -> SearchResult:
     """Return every concept with a word that matches `pattern`, a regular expression.
 
-    The pattern is searched for in each word type; anchor it with ^ and $ for whole words. ClvqError where the pattern
-    is broken or takes too long.
+    The pattern may match any part of a word type; anchor it with ^ and $ for whole words. ClvqError where the pattern
+    is invalid or takes too long.
     """
     expression = compiled(pattern)
     counts, text = codebook.word_counts()
@@ -82,7 +82,7 @@ def search(codebook: Codebook, pattern: str) -> SearchResult:
     types = np.flatnonzero(matching)
     matching_counts = counts[:, types]
     code_matches = matching_counts.sum(axis=1)
-    # Words that are left out everywhere (sinks) have no count, so that recall can reach 1.
+    # Words that have no code anywhere (attention sinks) are not counted, so that recall can reach 1.
     occurrences = int(type_totals[matching].sum())
     concepts = []
     for code in np.flatnonzero(code_matches).tolist():
@@ -111,7 +111,7 @@ def search(codebook: Codebook, pattern: str) -> SearchResult:
 
 
 def compiled(pattern: str) -> regex.Pattern[str]:
-    """Return the regular expression; ClvqError where it is broken."""
+    """Return the compiled regular expression; ClvqError where it is invalid."""
     try:
         return regex.compile(pattern)
     except (regex.error, RecursionError, OverflowError) as error:

@@ -1,4 +1,4 @@
-"""`sweep`: a grid of settings over one store -> a checkpoint each, one table, and the flow along the layer pairs."""
+"""`sweep`: a grid of settings over one store -> one checkpoint each, one table, and the flow between layer pairs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from clvq.training.tracking import require_tracker
 from clvq.training.train import refuse_other, train
 
 ARROWS = 60
-"""The strongest arrows of a flow that are kept."""
+"""Number of arrows of a flow that are kept, the strongest ones."""
 
 
 @takes(TrainConfig, several=GRID, leave_out=PAIR)
@@ -39,17 +39,17 @@ def sweep(
     progress: Report = silent,
     **settings: Any,
 ) -> Sweep:
-    """Train every setting of a grid on one store, and return what they came to.
+    """Train every combination of settings of a grid on one store, and return the results.
 
         table = clvq.sweep("run/activations", layers="2-4,4-6", codebook_size=[100, 400], seed=[0, 1, 2]).to_pandas()
 
-    Most settings take a list of values. Each combination is an ordinary checkpoint beside the activations, named after
-    its settings, with its concepts. A setting that a method has no use for does not multiply its trainings. What is
-    finished is not trained again, and an unfinished training continues. The table is kept as sweep.json in the run
-    folder.
+    Most settings take a list of values. Each combination becomes an ordinary checkpoint beside the activations, named
+    after its settings, with its concepts. A setting that a method does not use does not multiply the trainings of this
+    method. A finished training is not repeated, and an unfinished training continues. The table is stored as sweep.json
+    in the run folder.
 
-    ClvqError before any training for an empty grid and for values that no training takes; MismatchError where the
-    store lacks a layer, or a checkpoint of that name has other settings, unless `overwrite`.
+    Before any training: ClvqError for an empty grid and for invalid values; MismatchError where the store lacks a
+    layer, or, unless `overwrite`, where a checkpoint of the same name has other settings.
 
     Args:
         store: Activations that hold all layers, or their folder. The checkpoints are put beside it.
@@ -81,7 +81,7 @@ def sweep(
             )
         except ClvqError as error:
             raise type(error)(f"{path.name}: {error}") from error
-        if processes.is_leader:  # as after `clvq train`: a copy of the folder has what the other commands need
+        if processes.is_leader:  # as after `clvq train`: so a copy of the folder holds what the other commands need
             make_concepts(checkpoint, progress)
         processes.wait()
         trained.append(checkpoint)
@@ -92,15 +92,15 @@ def sweep(
 
 
 def refuse_other_checkpoints(run: Path, configs: Sequence[TrainConfig], store: ActivationStore | None) -> None:
-    """Raise MismatchError where a run folder has a checkpoint of a grid's name with other settings, or of another
-    store."""
+    """Raise MismatchError where the run folder has a checkpoint with a name of the grid, but with other settings or of
+    another store."""
     for config in configs:
         if CHECKPOINT.exists(path := run / training_name(config)):
             refuse_other(read_checkpoint(path), config, store)
 
 
 def _refuse_impossible(store: ActivationStore, configs: Sequence[TrainConfig]) -> None:
-    """Raise ClvqError for a layer that the store lacks, and for more codes than there are rows."""
+    """Raise ClvqError where the store lacks a layer, or where there are more codes than rows."""
     for config in configs:
         for layer in (config.input_layer, config.output_layer):
             store.layer(layer)

@@ -1,4 +1,4 @@
-"""What a sweep measured, as values: a line a training, and the flow of concepts along its layer pairs."""
+"""The results of a sweep as values: one row per training, and the flow of concepts between its layer pairs."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ EVALUATION = (
 )  # fmt: skip
 """Figures over the evaluation split; None where a method has no such figure."""
 YARDSTICKS = ("ridge", "mean_per_code", "copy", "frozen_kmeans")
-"""FVU of cheaper predictions of the same layer."""
+"""FVU of simpler predictions of the same layer."""
 OTHERS = ("selection_fvu", "best_epoch", "epochs_run")
 APART = ("device", "report_to")
-"""Settings that say nothing of a result."""
+"""Settings that do not affect a result."""
 TABLES = (".parquet", ".csv")
 """Endings of the files that `Sweep.write_table` writes."""
 
@@ -38,17 +38,17 @@ class Swept(Record):
     """One training of a sweep."""
 
     name: str
-    """Of its folder in the run folder."""
+    """Name of the checkpoint's folder in the run folder."""
     checkpoint: str
-    """Fingerprint of its weights."""
+    """Fingerprint of the weights."""
     settings: dict[str, Any]
-    """By name; those that the method has no use for are None."""
+    """Settings by name; None for a setting that the method does not use."""
     figures: dict[str, float | int | None]
-    """By name: EVALUATION, YARDSTICKS and OTHERS."""
+    """Figures by name: EVALUATION, YARDSTICKS and OTHERS."""
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Self:
-        """Read what a finished checkpoint says."""
+        """Return the settings and figures of a finished checkpoint."""
         results, used = checkpoint.results, used_settings(checkpoint.settings)
         settings = {name: used.get(name) for name in checkpoint.settings.as_json() if name not in APART}
         figures = {name: getattr(results.evaluation, name, None) for name in EVALUATION}
@@ -57,31 +57,31 @@ class Swept(Record):
         return cls(checkpoint.path.name, checkpoint.fingerprint, settings, figures)
 
     def as_row(self) -> dict[str, Any]:
-        """Return the same as a flat row of a table."""
+        """Return name, settings and figures as a flat row of a table."""
         return {"name": self.name, **self.settings, **self.figures}
 
 
 @dataclass(frozen=True)
 class SweptArrow(Record):
-    """The words that have one concept at a layer pair and another at the next."""
+    """The words that have a certain concept at a layer pair and a certain concept at the next pair."""
 
     code: int
     name: str
-    """Of the concept."""
+    """Name of the concept."""
     other: int
     other_name: str
     words: int
     share: float
-    """Of the words of this code."""
+    """Share of the words of this code."""
     other_share: float
-    """Of the words of the other code."""
+    """Share of the words of the other code."""
     bits: float
-    """What these words add to the mutual information of both codes."""
+    """What these words contribute to the mutual information of the two assignments of codes."""
 
 
 @dataclass(frozen=True)
 class SweptFlow(Record):
-    """Where the words of each concept go at the next layer pair. Entropies are in bits a word."""
+    """Which concepts of the next layer pair hold the words of each concept. Entropies are in bits per word."""
 
     name: str
     other: str
@@ -91,13 +91,13 @@ class SweptFlow(Record):
     entropy: float
     """H(other)."""
     conditional_entropy: float
-    """H(other | this); 0 where a word's code here says its code there."""
+    """H(other | this); 0 where a word's code at this layer pair determines its code at the next."""
     arrows: list[SweptArrow]
-    """The strongest ones first."""
+    """The strongest arrows first."""
 
     @property
     def told(self) -> float | None:
-        """Share of the entropy there that the code here tells; None where there is no entropy."""
+        """Share of the entropy at the next layer pair that the codes of this pair explain; None where that is 0."""
         return share_told(self.entropy, self.conditional_entropy)
 
 
@@ -108,25 +108,25 @@ class Sweep(Shown):
         table = clvq.sweep("run/activations", layers="4-8", codebook_size=[100, 400])
         print(table.varied, [(row.name, row.figures["fvu"]) for row in table.rows])
 
-    `to_pandas` gives a row a training.
+    `to_pandas` gives one row per training.
     """
 
     path: Path
     """The run folder."""
     rows: list[Swept]
     chains: list[list[str]]
-    """Names of trainings that follow each other from layer to layer with the same other settings."""
+    """Chains of trainings, by name: each has the next layer pair of the one before, and else the same settings."""
     flows: list[SweptFlow]
     """One for each step of a chain."""
 
     @property
     def varied(self) -> list[str]:
-        """The settings that differ among the trainings, not counting methods that have no use for one."""
+        """The settings that differ between trainings; a training whose method does not use a setting is ignored."""
         values = {name: {row.settings[name] for row in self.rows} - {None} for name in self.rows[0].settings}
         return [name for name, found in values.items() if len(found) > 1]
 
     def as_json(self) -> dict[str, Any]:
-        """Return what sweep.json holds."""
+        """Return the content of sweep.json."""
         return {
             "varied": self.varied,
             "rows": [row.as_json() for row in self.rows],
@@ -140,7 +140,7 @@ class Sweep(Shown):
         return SWEEP.path(self.path)
 
     def write_table(self, path: str | Path) -> Path:
-        """Write a row a training to a .parquet or .csv file, replacing it. ClvqError for another ending."""
+        """Write one row per training to a .parquet or .csv file, replacing it. ClvqError for another ending."""
         import pyarrow as pa
         from pyarrow import csv, parquet
 
@@ -154,7 +154,7 @@ class Sweep(Shown):
         return path
 
     def to_pandas(self) -> DataFrame:
-        """Return a table with a row a training."""
+        """Return a table with one row per training."""
         return data_frame(row.as_row() for row in self.rows)
 
     def _title(self) -> str:
@@ -167,7 +167,7 @@ class Sweep(Shown):
 
 
 def checked_table(path: Path) -> Path:
-    """Return the path of a table. ClvqError for another ending than TABLES, and for a folder."""
+    """Return the path of a table. ClvqError for an ending that is not in TABLES, and for a folder."""
     if path.suffix not in TABLES or path.is_dir():
         raise ClvqError(f"{path} must be a file whose name ends in {' or '.join(TABLES)}.")
     return path

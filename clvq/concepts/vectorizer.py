@@ -19,15 +19,15 @@ from clvq.training.checkpoint import Checkpoint, read_checkpoint
 
 
 class ConceptVectorizer(TransformerMixin, BaseEstimator):
-    """Counts the concepts of a checkpoint in texts: `[texts, K]`, a column a code.
+    """Counts the concepts of a checkpoint in texts: `[texts, K]`, one column per code.
 
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
         pipeline = make_pipeline(clvq.ConceptVectorizer("run/L4-L8"), LogisticRegression())
         pipeline.fit(texts, labels)
 
-    It learns nothing from the texts: `fit` reads the checkpoint, and `transform` does that where `fit` was not called.
-    ArtifactError and ClvqError as `clvq.assign`.
+    It learns nothing from the texts: `fit` only reads the checkpoint, and `transform` does that too if `fit` was not
+    called. ArtifactError and ClvqError as `clvq.assign`.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class ConceptVectorizer(TransformerMixin, BaseEstimator):
         batch_tokens: int = 4096,
         trust_remote_code: bool = False,
     ) -> None:
-        """`checkpoint` is a checkpoint or its folder; the others are settings of `clvq.assign`."""
+        """Take a checkpoint or its folder, and settings of `clvq.assign`."""
         self.checkpoint = checkpoint
         self.model = model
         self.device = device
@@ -47,14 +47,17 @@ class ConceptVectorizer(TransformerMixin, BaseEstimator):
         self.trust_remote_code = trust_remote_code
 
     def fit(self, texts: Iterable[str] | None = None, labels: Any = None) -> Self:
-        """Read the checkpoint; the texts and their labels are not looked at."""
+        """Read the checkpoint; the texts and their labels are not used."""
         names = ("model", "device", "batch_tokens", "trust_remote_code")
         config = AssignConfig.resolve(**{name: getattr(self, name) for name in names})
         self.assigner_ = Assigner(read_checkpoint(self.checkpoint), Runtime.of_settings(config))
         return self
 
     def transform(self, texts: Iterable[str]) -> scipy.sparse.csr_matrix:
-        """Return how often each code is in each text `[texts, K]` int64, sparse. ClvqError for what is no text."""
+        """Return how often each code is in each text `[texts, K]` int64, sparse.
+
+        ClvqError for values that are no texts, and for one text that is not in a list.
+        """
         if isinstance(texts, str):
             raise ClvqError("One text is given where several are expected. Put it into a list.")
         return count_codes(self._assigner().assigned(map(_as_text, texts)), self._size())

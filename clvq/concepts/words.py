@@ -1,12 +1,13 @@
-"""Which words of a concept say what it is: typical of it, and distinctive for it.
+"""The top words of a concept: words that are both typical of the concept and distinctive for it.
 
-A word's score is `p(w|c) log(lift)`, its part of the divergence between the concept's words and all words (in nats): a
-frequent word that is everywhere has a lift near 1 and scores nothing, a rare word that is only here has a small share.
+A word's score is `p(w|c) log(lift)`, its part of the divergence between the concept's words and all words (in nats). A
+word that is frequent everywhere has a lift near 1, so its score is near 0. A rare word that occurs only in this concept
+has a small share, so its score is small too.
 
 The lift is smoothed: `(n + 1) / (E + 1)` for n occurrences where `E = n_c n_w / N` are expected. That is the posterior
-mean of the ratio under a Gamma(1, 1) prior, whose mean is 1 (DuMouchel, The American Statistician 53, 1999). Without it
-every word that occurs once has the highest lift that there is, and names and misspellings lead the list of each small
-concept; with it one occurrence can at most double what is expected, and twenty are believed.
+mean of the ratio under a Gamma(1, 1) prior, whose mean is 1 (DuMouchel, The American Statistician 53, 1999). Without
+smoothing, words that occur only once get the highest lifts, so names and misspellings lead the list of each small
+concept. With smoothing, the lift of a single occurrence is at most 2, while twenty occurrences still give a high lift.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 SMOOTHING = 1.0
-"""Occurrences added to those seen and to those expected."""
+"""Number of occurrences that is added to the observed and to the expected number."""
 
 
 class RankedWords(NamedTuple):
@@ -28,9 +29,9 @@ class RankedWords(NamedTuple):
     types: np.ndarray
     counts: np.ndarray
     shares: np.ndarray
-    """Of the concept's words."""
+    """Shares of the concept's words."""
     recalls: np.ndarray
-    """Of the word's occurrences, those in this concept."""
+    """Shares of each word's occurrences that are in this concept."""
 
 
 def count_words(codes: np.ndarray, types: np.ndarray, size: int, vocabulary_size: int) -> csr_array:

@@ -1,7 +1,7 @@
-"""All settings: one dataclass a command, one field a setting, its meaning and bounds beside it.
+"""All settings: a dataclass for each command, and a field for each setting, with its meaning and bounds.
 
 The options of the command line, the reference page and the signatures of the public functions are made from these. In a
-meaning, square brackets hold what is used where nothing is given.
+meaning, square brackets hold what is used where the setting is not given.
 """
 
 from __future__ import annotations
@@ -92,13 +92,13 @@ class ExplainConfig(Settings):
 EDITS = ("removal", "classless", "projection", "mean", "move")
 PLACES = ("salient", "concept", "sentence", "all")
 FIGURES = ("flips", "kl", "probability")
-"""What selectivity is taken of."""
+"""Figures whose selectivity is computed."""
 HARD = ("coherent", "own")
-"""The controls that count."""
+"""The controls that an effect is judged by."""
 RANKS = (1, 2, 4, 8, 16, 32)
-"""Those of the curve over ranks."""
+"""Ranks of the curve over ranks."""
 LABEL = "label"
-"""Kind of a target that is asked for each label by itself."""
+"""Kind of a target that is asked about each label separately."""
 TAG = "tag"
 """Kind of a target that is asked for the tag of each word."""
 TEXT_TOKEN = "token of the text"
@@ -122,19 +122,19 @@ USED: dict[str, tuple[str, ...]] = {
         "limit", "seed", "batch_tokens", *_LANGUAGEMODEL,
     ),
 }  # fmt: skip
-"""Settings that mean something to a measurement: a mode, BY_CONCEPT, or EVERY_TOKEN."""
+"""Settings that have an effect on each measurement: a mode, BY_CONCEPT, or EVERY_TOKEN."""
 
 
 @dataclass(frozen=True)
 class FaithfulnessConfig(Settings):
-    """Which edits of concepts are tried where, and how often their controls are drawn.
+    """The edits of concepts that are tried, where they are made, and how often their controls are drawn.
 
         print(clvq.FaithfulnessConfig(edit="removal").draws)
 
     `clvq.faithfulness` takes them as keywords.
     """
 
-    # Each mode has a file of its own, so it does not decide between results of one file.
+    # Each mode has a file of its own, so all results of one file have the same mode.
     mode: Mode = stated(
         "model",
         "What to measure. model: the model's predictions when concepts are edited inside it; splice: its predictions "

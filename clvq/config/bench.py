@@ -9,14 +9,14 @@ from clvq.config.settings import BATCH, DEVICE, MODEL, NOT_NEGATIVE, POSITIVE, T
 
 @dataclass(frozen=True)
 class BenchConfig(Settings):
-    """Which pairs of texts the estimates of concepts' effects are compared on.
+    """The settings of a bench: the pairs of texts on which the estimates of concepts' effects are compared.
 
         print(clvq.BenchConfig().batch_tokens)
 
     `clvq.bench` takes them as keywords.
     """
 
-    # A file that was moved is the same file, so the result names its contents instead.
+    # A moved file is still the same file, so the result identifies the file by its contents instead.
     pairs: str | None = stated(
         None,
         "File of texts and their edits with the columns of CEBaB (.csv .jsonl .parquet) [the demo's pairs, for the "

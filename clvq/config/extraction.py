@@ -187,7 +187,7 @@ class ExtractConfig(Settings):
 
     @property
     def parts_with_rows(self) -> tuple[str, ...]:
-        """Those whose words have rows."""
+        """The parts whose words get rows."""
         if self.rows_from is None:
             return tuple(part for part in self.parts if part in (TEXT, TEXT_PAIR))
         return listed(self.rows_from)

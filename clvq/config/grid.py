@@ -1,4 +1,5 @@
-"""The grid of a sweep: layer pairs and values of training options -> the settings of each training, and its name."""
+"""The grid of a sweep: from layer pairs and values of training options to the settings and the name of each
+training."""
 
 from __future__ import annotations
 
@@ -16,21 +17,22 @@ from clvq.errors import ClvqError
 
 LAYERS = "layers"
 PAIR = ("input_layer", "output_layer")
-"""In place of these two a grid has LAYERS."""
+"""A grid has LAYERS instead of these two settings."""
 GRID = tuple(item.name for item in fields(TrainConfig) if item.metadata["result"] and item.name not in PAIR)
 """The settings that can have several values; the others change no result."""
 
 _SHORT = {"top_k": "top", "temperature": "T", "initialization": "init"}
-"""How a setting is called in the name of a training, where that is not its own name."""
+"""Short names of settings in the name of a training. Other settings have their own names there."""
 
 
 def settings_grid(layers: Any, values: Mapping[str, Any]) -> list[TrainConfig]:
-    """Return the settings of each training of a grid, each once, in the order of layers, methods, ..., seeds.
+    """Return the settings of each training of a grid, each once, ordered by layers, method, and so on up to the seed.
 
         settings_grid("2-4,4-6", {"method": ["clvq", "kmeans"], "codebook_size": 100, "seed": range(3)})
 
-    A setting that a method has no use for keeps its default for that method, so it does not multiply its trainings.
-    ClvqError for an empty grid, for a value that no training takes, and for settings that exclude each other.
+    A setting that a method does not use keeps its default for that method, so that its values do not multiply the
+    trainings. ClvqError for an empty grid, for a value that no training takes, and for settings that exclude each
+    other.
 
     Args:
         layers: Layer pairs, as `layer_pairs` reads them.
@@ -48,7 +50,7 @@ def settings_grid(layers: Any, values: Mapping[str, Any]) -> list[TrainConfig]:
 
 
 def layer_pairs(layers: Any) -> list[tuple[int, int]]:
-    """Return (input layer, output layer) of each pair, each once: of "2-4,4-6", ["2-4", (4, 6)] or (2, 4)."""
+    """Return (input layer, output layer) of each distinct pair in "2-4,4-6", ["2-4", (4, 6)] or (2, 4)."""
     if isinstance(layers, str):
         given: list[Any] = [part for part in re.split(r"[,\s]+", layers) if part]
     elif isinstance(layers, list | tuple) and [type(part) for part in layers] == [int, int]:
@@ -63,10 +65,11 @@ def layer_pairs(layers: Any) -> list[tuple[int, int]]:
 
 
 def training_name(config: TrainConfig) -> str:
-    """Return the name of the checkpoint of a sweep with these settings: the same in every grid, another for others.
+    """Return the name of a sweep's checkpoint. It depends on the settings alone, not on the grid, and differs for
+    others.
 
-    It names layers, method, codebook size and seed, and of the other settings those that are not the defaults of the
-    method and preset: L4-L8-clvq-K400-T0.5-seed0.
+    The name holds layers, method, codebook size and seed. It also holds the other settings that are not the defaults of
+    the method and preset: L4-L8-clvq-K400-T0.5-seed0.
     """
     shared = {name: getattr(config, name) for name in (*PAIR, "method", "preset")}
     usual = TrainConfig.resolve(**shared)
@@ -83,7 +86,7 @@ def training_name(config: TrainConfig) -> str:
 
 
 def used_settings(config: TrainConfig) -> dict[str, Any]:
-    """Return the settings by name, without those that the method has no use for."""
+    """Return the settings by name, without those that the method does not use."""
     values = config.as_json()
     return {name: value for name, value in values.items() if name not in UNUSED[config.method]}
 
@@ -98,7 +101,7 @@ def _config(pair: tuple[int, int], values: dict[str, Any]) -> TrainConfig:
 
 
 def _listed(name: str, value: Any) -> list[Any]:
-    """Return the values of a setting; ClvqError where there are none, or several of what has one."""
+    """Return the values of a setting; ClvqError where there are none, or several for a setting that takes only one."""
     several = isinstance(value, list | tuple | range)
     values = list(value) if several else [value]
     if not values:
@@ -122,7 +125,7 @@ def _pair(given: Any) -> tuple[int, int]:
 
 
 def _part(name: str, value: Any) -> str:
-    """Return what the name of a training says of a setting: T0.5, init-random, skip."""
+    """Return the part of a training's name that tells a setting: T0.5, init-random, skip."""
     label = _SHORT.get(name, name.replace("_", "-"))
     if isinstance(value, bool):
         return label if value else f"no-{label}"
@@ -130,9 +133,10 @@ def _part(name: str, value: Any) -> str:
 
 
 def chains(configs: list[TrainConfig]) -> Iterator[list[int]]:
-    """Give the positions of trainings that follow each other from layer to layer with the same other settings.
+    """Yield chains of trainings, as positions in `configs`: each starts at the layer where the one before ends.
 
-    A chain is as long as it can be: 2->4, 4->6, 6->8. One training alone is none.
+    The other settings of a chain's trainings are the same. A chain is as long as it can be: 2->4, 4->6, 6->8. A single
+    training is no chain.
     """
     others = [json.dumps({k: v for k, v in config.deciding().items() if k not in PAIR}) for config in configs]
     following = {

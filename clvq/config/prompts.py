@@ -1,4 +1,4 @@
-"""What is written on the command line about prompts: the prompt with its placeholders, and words for labels."""
+"""How options about prompts are read: the prompt with its placeholders, and the words for labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Prompt:
     """A prompt cut at its placeholders."""
 
     literals: tuple[str, ...]
-    """What stands before the first placeholder, between each two, and behind the last: one more than placeholders."""
+    """The text before the first placeholder, between neighbouring ones, and after the last: one more than
+    placeholders."""
     fields: tuple[str, ...]
     """The placeholders in their order: columns, or TEXT and TEXT_PAIR."""
 
@@ -32,8 +33,8 @@ class Prompt:
 
             Prompt.parse("{text}\\nReview:")[1].literals     # ("", "\\nReview:")
 
-        With `chat`, what stands above a line of three hyphens is the system message. Braces that are none of a
-        placeholder are doubled, as in `str.format`. ClvqError: no {text}, a placeholder twice, a brace alone.
+        With `chat`, the text above a line of three hyphens is the system message. Braces that belong to no placeholder
+        are doubled, as in `str.format`. ClvqError where there is no {text}, a placeholder twice, or a single brace.
         """
         system, user = None, prompt
         if chat and (end := _SYSTEM_END.search(prompt)):
@@ -79,9 +80,9 @@ class Prompt:
 
 
 def read_prompt(value: str) -> str:
-    """Return the prompt that `value` is, or that the file of this name holds, without the line end at its end.
+    """Return the prompt: `value` itself, or the content of the file of this name, without the line end at its end.
 
-    What has no brace has no placeholder, so it can only be the name of a file. ClvqError where there is no such file.
+    A value without a brace has no placeholder, so it must be the name of a file. ClvqError where there is no such file.
     """
     if "{" in value:
         return value
@@ -101,8 +102,9 @@ def read_prompt(value: str) -> str:
 def parse_label_words(text: str) -> dict[str, str]:
     """Return the word of each label, in their order, from `negative=" bad",positive=" good"`.
 
-    Quotes keep a comma; a shell takes them away, and without them a word reaches to the next comma. Leading spaces
-    are kept either way. ClvqError: not of this form, a label or a word twice, an empty word, fewer than two.
+    A word in quotes can have a comma. A shell removes the quotes; without them a word ends at the next comma. Leading
+    spaces are kept in both cases. ClvqError where the text has another form, a label or a word occurs twice, a word is
+    empty, or there are fewer than two.
     """
     words: dict[str, str] = {}
     at = 0
@@ -132,6 +134,6 @@ def parse_label_words(text: str) -> dict[str, str]:
 
 
 def written_label_words(words: dict[str, str]) -> str:
-    """Return label words in the one form in which they are stored."""
+    """Return label words as one text, in the form in which they are stored."""
     quoted = ((label, re.sub(r'(["\\])', r"\\\1", word)) for label, word in words.items())
     return ",".join(f'{label}="{word}"' for label, word in quoted)

@@ -1,6 +1,7 @@
 """What the settings classes share: fields with a meaning and bounds, checks, and the part that decides a result.
 
-Standard library only, so that `clvq --help` stays fast (docs/lab-notes.md has the comparison with pydantic).
+It uses the standard library only, so that `clvq --help` stays fast (docs/lab-notes.md has the comparison with
+pydantic).
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def stated(
 ) -> Any:
     """Declare a field with its meaning and the bounds of its number.
 
-    `result`: whether another value gives another result. `option`: whether the command line has it.
+    `result`: whether the setting changes the result. `option`: whether the command line has the setting.
     """
     metadata = {"meaning": meaning, "bounds": bounds, "result": result, "option": option}
     return field(default=default, metadata=metadata)
@@ -96,10 +97,10 @@ class Settings:
 
     @classmethod
     def resolve(cls, **named: Any) -> Self:
-        """Return the settings that are named, over the preset, over the defaults.
+        """Return the settings that are named, completed by those of the preset, and then by the defaults.
 
-        What `unused` says keeps its default, so that one set of options does for all methods and modes. ClvqError for
-        an unknown name and for a required setting that is missing.
+        A setting that `unused` names keeps its default, so that the same options can be given for all methods and
+        modes. ClvqError for an unknown name and for a required setting that is missing.
         """
         refuse_unknown(named, [item.name for item in fields(cls)])  # type: ignore[arg-type]
         unused = cls.unused(**named)
@@ -111,7 +112,7 @@ class Settings:
 
     @classmethod
     def unused(cls, **named: Any) -> list[str]:
-        """Return the settings among those named that have no effect beside the others."""
+        """Return those of the named settings that have no effect beside the other ones."""
         return []
 
     @classmethod
@@ -120,7 +121,7 @@ class Settings:
         return {}
 
     def as_options(self) -> list[str]:
-        """Return the options of the command line that give these settings, those with their default left out."""
+        """Return the options of the command line that give these settings, without those that have their default."""
         words: list[str] = []
         for item in fields(self):  # type: ignore[arg-type]
             value = getattr(self, item.name)
@@ -144,7 +145,7 @@ class Settings:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """Return the settings that an artifact holds. ClvqError where they are not this class's."""
+        """Return the settings that an artifact holds. ClvqError where they are those of another class."""
         try:
             return cls(**values)
         except TypeError as error:
@@ -157,17 +158,18 @@ class Settings:
 
 
 def flag(name: str) -> str:
-    """Return a setting's name as the command line has it."""
+    """Return the name of a setting as an option of the command line."""
     return "--" + name.rstrip("_").replace("_", "-")
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """Return the entries of a list that commas separate."""
+    """Return the entries of a list that is separated by commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Return the settings that an artifact was made with otherwise than `wanted`, with both values, for a message."""
+    """Return a message for each setting whose value in an artifact differs from the one in `wanted`, with both
+    values."""
     return [
         f"{flag(name)[2:]} ({stored.get(name)!r} there, {value!r} here)"
         for name, value in wanted.items()
@@ -176,7 +178,7 @@ def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
 
 
 def refuse_unknown(named: Iterable[str], known: Iterable[str]) -> None:
-    """Raise ClvqError for the first name that is not known, with the names that it is close to."""
+    """Raise ClvqError for the first name that is not known, and suggest similar names."""
     known = list(known)
     for name in named:
         if name not in known:
@@ -204,7 +206,8 @@ _KINDS = {
 
 
 def _check_type(item: Field[Any], hint: Any, value: Any) -> None:
-    """Raise ClvqError for a value of another type: options arrive typed, settings from Python or a file may not be."""
+    """Raise ClvqError for a value of another type. Options have the right type; settings from Python or a file may
+    not."""
     name = flag(item.name)
     alternatives = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
     if value is None and type(None) in alternatives:

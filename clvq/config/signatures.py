@@ -1,4 +1,5 @@
-"""The signatures of the public functions, made from the settings classes as the options of the command line are."""
+"""The signatures of the public functions. Like the options of the command line, they are made from the settings
+classes."""
 
 from __future__ import annotations
 
@@ -24,10 +25,10 @@ def takes(
 ) -> Callable[[Function], Function]:
     """Make a public function of `function(..., *, progress, **settings)`.
 
-    The fields of the settings class become keyword parameters, with types, defaults and meanings, in the signature and
-    at the end of the docstring, which must end with its section "Args:". A name that is no parameter raises ClvqError
-    with the names that it is close to. What the caller gives as `progress` arrives as a function. Those of `several`
-    take a value or a list of values, and those of `leave_out` are no parameters.
+    The fields of the settings class become keyword parameters, with types, defaults and meanings. They are added to the
+    signature, and to the end of the docstring, which must end with its section "Args:". A name that is no parameter
+    raises ClvqError with similar names. The caller's `progress` is passed on as a function. The settings in `several`
+    take a value or a list of values, and those in `leave_out` are no parameters.
     """
 
     def decorate(function: Function) -> Function:
@@ -54,7 +55,7 @@ def takes(
 def parameters_of(
     settings: type[Settings], several: Collection[str] = (), leave_out: Collection[str] = ()
 ) -> list[inspect.Parameter]:
-    """Return the keyword parameters that a settings class comes to."""
+    """Return the fields of a settings class as keyword parameters."""
     hints = typing.get_type_hints(settings)
     return [
         inspect.Parameter(
@@ -75,7 +76,7 @@ def _annotation(hint: Any, several: bool) -> Any:
 
 
 def meanings(settings: type[Settings], leave_out: Collection[str] = ()) -> list[str]:
-    """Return a line a field: its name and its meaning."""
+    """Return a line for each field, with its name and its meaning."""
     return [
         f"{item.name}: {item.metadata['meaning']}"
         for item in fields(settings)  # type: ignore[arg-type]

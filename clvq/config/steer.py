@@ -13,7 +13,7 @@ Where = Literal["words", "concept", "all"]
 
 @dataclass(frozen=True)
 class SteerConfig(Settings):
-    """Which concepts are taken out of a text and put into it, where, and what that is compared with.
+    """How strongly concepts are removed from a text and added to it, where, and what that is compared with.
 
         print(clvq.SteerConfig(strength=2.0).draws)
 

@@ -176,7 +176,7 @@ _NO_BLOCKS = ("preset", "top_k", "temperature", "initialization", "commitment_we
 _SKIP = ("skip",)
 
 LATENT_METHODS = ("sae", "crosslayer-sae")
-"""Those that write a word as several latents. The others give it one code."""
+"""Methods that write a word as several latents. The others give a word one code."""
 
 UNUSED: dict[str, tuple[str, ...]] = {
     "clvq": _SKIP,
@@ -189,8 +189,8 @@ UNUSED: dict[str, tuple[str, ...]] = {
     "sae": _NO_BLOCKS + _SKIP,
     "crosslayer-sae": _NO_BLOCKS,
 }
-"""Settings that have no effect on a method: frozen codes are never drawn, moved or initialized otherwise; an SAE has
-no decoder blocks, and several learning rates are tried for it."""
+"""Settings that have no effect on a method. Frozen codes are never drawn or moved, and each method has its own
+initialization of them. A sparse autoencoder has no decoder blocks, and several learning rates are tried for it."""
 
 PAPER: dict[str, Any] = {
     "temperature_unit": "raw",
@@ -210,4 +210,4 @@ PAPER: dict[str, Any] = {
     "frequency_order": "file",
     "revive_after": 0,
 }
-"""Where `--preset paper` departs from the defaults (arXiv 2506.20040 and its published code)."""
+"""The settings in which `--preset paper` differs from the defaults (arXiv 2506.20040 and its published code)."""

@@ -18,21 +18,21 @@ from clvq.errors import ClvqError
 
 RawLabel = int | str | None  # a number, a name, or none
 AnyLabel = RawLabel | float | ListLabel
-"""As the column's `LabelForm` has it."""
+"""A label in the form of its column (`LabelForm`)."""
 
 _HEAD = 1000
 
 
 @dataclass(frozen=True)
 class Hints:
-    """What somebody said of the values of a table."""
+    """What the user said about the values of a table."""
 
     mapped: frozenset[str] = frozenset()
     """Keys (`label_key`) of values that are labels."""
     join_tokens: bool = False
     """Whether a list of tokens is a text: the tokens, with spaces between them."""
     form: LabelForm = "class"
-    """Of the labels."""
+    """Form of the labels."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,16 @@ class Rows:
     label: str | None
     hints: Hints = Hints()
     parts: tuple[tuple[str, str], ...] = ()
-    """Each placeholder with its column, where a text has several parts; its own column is among them."""
+    """Each placeholder with its column, where a text has several parts; the column `text` is one of them."""
 
     @classmethod
     def choose(
         cls, table: Table, text: str | None, label: str | None, hints: Hints = Hints(), parts: Parts = Parts()
     ) -> Rows:
-        """Return the named columns, which must exist, or else those with a usual name; a label `none` is none.
+        """Return the named columns, which must exist, or else those with a usual name. The label `none` means no label
+        column.
 
-        A name such as `text.en` is the entry `en` of the objects in the column `text`.
+        A name such as `text.en` is the entry `en` of the objects in the column `text`. ClvqError where no column fits.
         """
         columns, pair = table.columns, parts.pair_column
         label = "" if label == "none" and label not in columns.names else label
@@ -98,7 +99,7 @@ class Rows:
 
     @classmethod
     def like(cls, table: Table, other: Rows) -> Rows:
-        """The columns that another split uses, where they are here too, else by usual names."""
+        """Return the columns that another split uses, where they are here too, or else those with a usual name."""
         names = table.columns.reachable
         label = other.label if other.label in names else None if other.label else ""
         pair = dict(other.parts).get(TEXT_PAIR)
@@ -106,9 +107,9 @@ class Rows:
         return cls.choose(table, other.text if other.text in names else None, label, other.hints, parts)
 
     def read(self) -> Iterator[tuple[str | None, AnyLabel]]:
-        """Yield each row's text, or None where it has none, and its label as it stands.
+        """Yield each row's text, or None where it has none, and its label as it stands in the column.
 
-        Of several parts the text and the second text must be there; any other may be empty.
+        In a text of several parts, the text and the second text must be there; other parts may be empty.
         """
         columns = self.part_columns
         for number, (*values, label) in enumerate(self.table.values([*columns, self.label]), 1):
@@ -121,11 +122,12 @@ class Rows:
         return [column for _, column in self.parts] or [self.text]
 
     def has_labels(self) -> bool:
-        """Whether one of the first rows has a label."""
+        """Return whether one of the first rows has a label."""
         return self.label is not None and any(label is not None for _, label in islice(self.read(), _HEAD))
 
     def like_labels(self, classes: int) -> list[str]:
-        """Return the other columns that may be labels: few values at the start, or as few as classes, and no lists."""
+        """Return the other columns that may be labels: without lists, and with few values in the first rows, or at most
+        `classes`."""
         columns = [name for name in self.table.columns.names if name not in self.part_columns]
         first = list(islice(self.table.values(columns), _HEAD)) if columns else []
         names = []
@@ -143,7 +145,8 @@ class Rows:
         )
 
     def as_text(self, values: Sequence[Any], number: int) -> str | None:
-        """Return the text that values of `part_columns` are, or None. ClvqError where one is no text; row `number`."""
+        """Return a row's text from its values of `part_columns`, or None. ClvqError, with the row's `number`, for other
+        values."""
         placeholders = [name for name, _ in self.parts] or [TEXT]
         texts = []
         for name, column, value in zip(placeholders, self.part_columns, values, strict=True):
@@ -154,7 +157,7 @@ class Rows:
         return join_parts(texts)
 
     def _part(self, value: Any, column: str, number: int) -> str | None:
-        """The text that a value of a column is, or None."""
+        """Return the text that a value of a column is, or None. ClvqError where the value is no text."""
         if isinstance(value, str):
             return value
         if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -185,7 +188,7 @@ class Rows:
         )
 
     def has_label_lists(self) -> bool:
-        """Whether the first label is a list of labels rather than one."""
+        """Return whether the first label is a list of labels rather than one label."""
         values = (label for (label,) in self.table.values([self.label]) if label is not None)
         return self.label is not None and isinstance(next(values, None), list)
 
@@ -217,7 +220,7 @@ class Rows:
 
 
 def label_key(value: Any) -> str:
-    """Return what values of one label have in common: 1, "1" and "1.0"; "Good" and "good "."""
+    """Return a key that all spellings of one label share: 1, "1" and "1.0"; "Good" and "good "."""
     text = str(value).strip()
     if NUMBER.fullmatch(text) and float(text) % 1 == 0:
         return str(int(float(text)))
@@ -230,7 +233,8 @@ def _by_name(columns: list[str], usual: tuple[str, ...], taken: str | None) -> s
 
 
 def _named(table: Table, kind: str, name: str | None) -> str | None:
-    """Return the column that somebody named, but for blanks around its name; what is no name stays. ClvqError: none."""
+    """Return the column that the user named; blanks around it do not count. No name is given back. ClvqError: no such
+    column."""
     if not name or name in table.columns.reachable:
         return name
     alike = [column for column in table.columns.reachable if column.strip() == name.strip()]

@@ -1,7 +1,8 @@
 """Tables in text files: which delimiter, which quoting, and whether the first line names the columns.
 
-Every likely reading is tried on the whole file, and one counts only if each record has as many fields as the first.
-`csv.Sniffer` judges by how often characters occur, and takes a comma of the texts for the delimiter now and then.
+Every likely way to read a file is tried on the whole file. A way counts only if each record has as many fields as the
+first. `csv.Sniffer` is not used: it judges by how often characters occur, and sometimes takes a comma of the texts for
+the delimiter.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from clvq.corpus.usual_names import HEADER_NAMES
 from clvq.errors import ClvqError
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
-"""Those that are recognised, by the names that `--delimiter` takes."""
+"""Delimiters that are recognised, by the names that `--delimiter` takes."""
 USUAL = {".csv": ",", ".tsv": "\t"}
-"""What the end of a file's name promises."""
+"""The usual delimiter for the ending of a file's name."""
 NO_DELIMITER = ""
-"""The lines are not split: each is a text."""
+"""Stands for lines that are not split: each is a text."""
 
 
 @dataclass(frozen=True)
 class FileOptions:
-    """What is said of a file beforehand; None is found out."""
+    """What the user says about a file. What is None is found out from the file."""
 
     delimiter: str | None = None
     """A character, a name of DELIMITERS, or `none`."""
@@ -43,7 +44,7 @@ class FileOptions:
 
     @property
     def character(self) -> str | None:
-        """The delimiter itself; "" where lines are not split. ClvqError for more than one character."""
+        """The delimiter as a character; "" where lines are not split. ClvqError for more than one character."""
         if self.delimiter is None:
             return None
         character = {**DELIMITERS, "none": NO_DELIMITER, "\\t": "\t"}.get(self.delimiter, self.delimiter)
@@ -62,7 +63,7 @@ class Layout:
     quoted: bool
     """Whether double quotes enclose fields, as the CSV standard says; else they are characters like any other."""
     names: tuple[str, ...]
-    """Of the columns; of a file without a header, and where the header is blank, their numbers from 1."""
+    """Names of the columns. A column without a name has its number, from 1."""
     has_header: bool
 
     def as_json(self) -> dict[str, Any]:
@@ -79,21 +80,21 @@ class _Malformed(ClvqError):
 
 @dataclass
 class _Reading:
-    """What one way to read a file makes of it."""
+    """The result of one way to read a file."""
 
     delimiter: str
     quoted: bool
     first: Sequence[str] = ()
     records: int = 0
-    """After the first."""
+    """Number of records after the first."""
     quotes: bool = False
     """Whether a field begins with a double quote."""
     enclosed: int = 0
-    """Fields that begin and end with one."""
+    """Number of records with a field that begins and ends with a double quote."""
     merges: bool = False
-    """Whether a field goes over several lines."""
+    """Whether a field spans several lines."""
     problem: str | None = None
-    """Why this cannot be the way to read it."""
+    """Why this cannot be the right way to read the file."""
 
     @property
     def mostly_enclosed(self) -> bool:
@@ -101,7 +102,8 @@ class _Reading:
 
 
 def read_records(path: Path, layout: Layout) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number of its first line, and the fields, of each record below the header. Blank lines are none."""
+    """Yield the number of its first line, and the fields, of each record below the header. Blank lines are no
+    records."""
     records = _records(path, layout.delimiter, layout.quoted)
     if layout.has_header:
         next(records, None)
@@ -112,9 +114,9 @@ def read_records(path: Path, layout: Layout) -> Iterator[tuple[int, list[str]]]:
 
 
 def find_layout(path: Path, suffix: str, options: FileOptions) -> Layout | None:
-    """Return how a `.csv`, `.tsv` or `.txt` file is to be read; None for lines of text.
+    """Return how a `.csv`, `.tsv` or `.txt` file is to be read as a table; None where each line is a text.
 
-    ClvqError, with the option that settles it, where this is in doubt.
+    ClvqError where this is in doubt, with the option that decides it.
     """
     if suffix == ".txt" and options.character in (None, NO_DELIMITER):
         if options.character is None:
@@ -143,7 +145,7 @@ def _records(path: Path, delimiter: str, quoted: bool) -> Iterator[tuple[int, li
             if text := text.removesuffix("\n").removesuffix("\r"):
                 yield number, text.split(delimiter) if delimiter else [text]
         return
-    csv.field_size_limit(2**31 - 1)  # the module's 128 KB is less than one long document
+    csv.field_size_limit(2**31 - 1)  # the default of 128 KB is less than one long document
     reader = csv.reader(read_lines(path), delimiter=delimiter, strict=True)
     line = 1
     try:
@@ -168,7 +170,7 @@ def _uneven(path: Path, line: int, fields: int, columns: int, delimiter: str) ->
 
 
 def _read_through(path: Path, delimiter: str, quoted: bool) -> _Reading:
-    """Read the whole file in one way, until something shows that it is not the way."""
+    """Read the whole file in one way, until something shows that this way is wrong."""
     reading = _Reading(delimiter, quoted)
     try:
         for line, fields in _records(path, delimiter, quoted):
@@ -190,7 +192,8 @@ def _read_through(path: Path, delimiter: str, quoted: bool) -> _Reading:
 
 
 def _best(path: Path, suffix: str, options: FileOptions) -> _Reading | None:
-    """Return the one reading that fits the whole file; None for a file without records. ClvqError: none, or several."""
+    """Return the one reading that fits the whole file; None for a file without records. ClvqError where none or several
+    fit."""
     first = next((line for line in read_lines(path) if line.strip("\r\n")), None)
     if first is None:
         return None
@@ -220,10 +223,11 @@ def _best(path: Path, suffix: str, options: FileOptions) -> _Reading | None:
 
 
 def _with_quoting(path: Path, delimiter: str, options: FileOptions) -> _Reading:
-    """Return the reading with a delimiter, with or without quoted fields; its `problem` says why neither will do.
+    """Return the reading with a delimiter, with or without quoted fields. Its `problem` says why neither fits.
 
-    Loose quotes are recognised where they break the quoted reading and where they merge lines in it, provided that
-    without quoting every line has as many fields as the first. Of one column that would always hold.
+    Double quotes count as plain characters where the quoted reading fails or merges lines. In addition, every line must
+    then have as many fields as the first. A file of one column always meets that condition, so it is read as quoted
+    where that is possible.
     """
     if delimiter == NO_DELIMITER or options.quoting == "none":
         return _read_through(path, delimiter, False)
@@ -245,7 +249,7 @@ def _with_quoting(path: Path, delimiter: str, options: FileOptions) -> _Reading:
 
 
 def _refuse_doubtful_header(path: Path, first: Sequence[str], named: Sequence[str]) -> None:
-    """Raise ClvqError where the first line may be data, which would be lost: no column there has a known name."""
+    """Raise ClvqError where the first line has no known column name. It may be data, which would be lost."""
     cells = {cell.strip() for cell in first}
     if not {cell.lower() for cell in cells} & HEADER_NAMES and not {name.strip() for name in named} & cells:
         shown = ", ".join(cell.strip()[:60] for cell in first[:8])
@@ -256,7 +260,7 @@ def _refuse_doubtful_header(path: Path, first: Sequence[str], named: Sequence[st
 
 
 def _refuse_table(path: Path) -> None:
-    """Raise ClvqError for a text file whose every line has as many tabs (or semicolons, or pipes) as the first."""
+    """Raise ClvqError for a text file in which every line has as many tabs (or semicolons, or pipes) as the first."""
     counts: dict[str, int] | None = None
     lines = 0
     for line in read_lines(path):

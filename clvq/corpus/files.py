@@ -1,9 +1,9 @@
 """Local data files, read row by row and exactly as they stand.
 
-`datasets` has builders for these formats too, but they guess: a JSON string that looks like a date becomes
-a timestamp, "NA" in a CSV a missing value, "007" the number 7; and each file is copied into a cache first.
-Here text stays text, an error knows its line, and nothing is stored, so that a changed file is never served
-from yesterday's copy.
+`datasets` has builders for these formats too, but they guess: a JSON string that looks like a date becomes a timestamp,
+"NA" in a CSV becomes a missing value, and "007" becomes the number 7. They also copy each file into a cache first. This
+module leaves text as it is, names the line of an error, and stores nothing, so that a changed file is never read from
+an old copy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from clvq.errors import ClvqError
 
 FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt")
 LINES = (".csv", ".tsv", ".txt")
-"""Those whose lines a delimiter may split into fields."""
+"""Formats whose lines a delimiter may split into fields."""
 NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d*)?")
 
 _HEAD = 1000  # rows that show which columns a file without a schema has
@@ -45,7 +45,7 @@ class Columns:
 
 
 def file_format(path: Path) -> str | None:
-    """The format that a file's name tells (`.csv` for `reviews.csv.gz`), or None if clvq cannot read it."""
+    """Return the format that a file's name tells (`.csv` for `reviews.csv.gz`), or None if clvq cannot read it."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if len(suffixes) > 1 and suffixes[-1] in COMPRESSIONS and suffixes[-2] != ".parquet":
         suffixes.pop()
@@ -53,9 +53,10 @@ def file_format(path: Path) -> str | None:
 
 
 def layout_of(path: Path, options: FileOptions) -> Layout | None:
-    """Return how the fields of a text file are told apart; None where a line is a text, and for the other formats.
+    """Return how the lines of a text file are split into fields; None where a line is a text, and for the other
+    formats.
 
-    ClvqError where that is in doubt.
+    ClvqError where this is in doubt.
     """
     suffix = file_format(path)
     return find_layout(path, suffix, options) if suffix in LINES else None
@@ -69,7 +70,7 @@ def read_columns(path: Path, layout: Layout | None) -> Columns:
 
 
 def columns_of(rows: Iterable[dict[str, Any]]) -> Columns:
-    """The columns of a few rows: one holds text where any of its values is a string that is no number."""
+    """Return the columns of a few rows. A column holds text where any of its values is a string that is no number."""
     names: dict[str, bool] = {}
     nested: dict[str, None] = {}
     for row in rows:
@@ -81,7 +82,7 @@ def columns_of(rows: Iterable[dict[str, Any]]) -> Columns:
 
 
 def _entries(name: str, value: Any) -> Iterator[str]:
-    """Yield the dotted names of what is in an object, without those that are objects themselves."""
+    """Yield the dotted names of the entries of an object. Of an entry that is an object itself, yield the entries."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if isinstance(inner, dict):
@@ -103,8 +104,8 @@ def value_at(row: dict[str, Any], name: str) -> Any:
 def read_rows(path: Path, layout: Layout | None, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
     """Yield the rows of a file from its first to its last; `layout` is the file's `layout_of`.
 
-    Values of text formats are strings as written, numbers too. Wholly blank lines of a table are no rows. A text file
-    has the one column `text`, one sentence a line, blank lines among them.
+    Values of text formats are strings as written, also numbers. Blank lines of a table are no rows. A text file has the
+    one column `text`, with one sentence in each line; its blank lines are rows too.
     """
     if layout is not None:
         yield from _read_delimited(path, layout, columns)
@@ -124,7 +125,8 @@ def _read_delimited(path: Path, layout: Layout, columns: list[str] | None) -> It
 
 
 def _read_json(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield one object a line; or those of one array, which is read as a whole. ClvqError for an object of columns."""
+    """Yield the object of each line, or those of one array, which is read as a whole. ClvqError for an object of
+    columns."""
     rows = _json_objects(path)
     first = list(islice(rows, 2))
     if len(first) == 1 and _holds_columns(first[0]):
@@ -151,7 +153,8 @@ def _json_objects(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _holds_columns(item: dict[str, Any]) -> bool:
-    """Whether the only object of a file holds all rows: lists, or objects by row number, as pandas writes them."""
+    """Return whether the only object of a file holds all rows: lists, or objects by row number, as pandas writes
+    them."""
     values = list(item.values())
     lists = [value for value in values if isinstance(value, list)]
     by_number = [value for value in values if isinstance(value, dict) and value and all(map(str.isdecimal, value))]
@@ -196,7 +199,7 @@ def _parquet_columns(path: Path) -> Columns:
 
 
 def _struct_fields(name: str, kind: Any) -> Iterator[str]:
-    """Yield the dotted names of what is in a parquet column of objects."""
+    """Yield the dotted names of the entries of a parquet column of objects."""
     import pyarrow
 
     if pyarrow.types.is_struct(kind):
@@ -236,7 +239,8 @@ def _broken_parquet(path: Path, error: Exception) -> ClvqError:
 
 
 def _require(path: Path, columns: list[str] | None, present: list[str]) -> None:
-    """Files of one split must have the same columns: one without would count as missing text."""
+    """Raise ClvqError where a column is missing. Without this check, the rows of such a file would count as missing
+    text."""
     if missing := [name for name in columns or [] if name not in present]:
         columns_here = ", ".join(present)
         raise ClvqError(f"{path} lacks the column {missing[0]!r} of the split's first file: {columns_here}.")

@@ -10,19 +10,20 @@ from typing import Any, Literal
 from clvq.errors import ClvqError
 
 LabelForm = Literal["class", "number", "several", "words"]
-"""What the label column holds: a class; a number; a list of the labels that a text has, or of a 0 or 1 for each label;
-a list with a label for each word, words being what white space sets apart."""
+"""What the label column holds. class: one class. number: a number. several: a list of the labels that a text has, or a
+list with a 0 or 1 for each label. words: a list with a label for each word, where words are separated by white
+space."""
 
 ListLabel = tuple[int | str | None, ...]
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 _WORD = re.compile(r"\S+")
 _NO_TAG = (-1, -100)
-"""Numbers that stand for no label of a word; -100 is what training with transformers leaves out."""
+"""Numbers that mean that a word has no label; training with transformers leaves out words with -100."""
 
 
 def as_number(value: Any) -> float | None:
-    """Return the number that a label is; None where there is none. ValueError: it is no finite number."""
+    """Return the number that a label is; None where there is none. ValueError where it is not a finite number."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     number = float(value)
@@ -32,8 +33,10 @@ def as_number(value: Any) -> float | None:
 
 
 def as_list(value: Any, form: LabelForm, text: str | None) -> ListLabel | None:
-    """Return the labels of a text, or of its words; None where there are none. ValueError, with what is wrong: no list,
-    entries of different kinds, or another number of labels than of words."""
+    """Return the labels of a text, or of its words; None where there are none.
+
+    ValueError, with what is wrong: no list, entries of different kinds, or not as many labels as words.
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if not isinstance(value, list | tuple):
@@ -65,12 +68,12 @@ def _entry(value: Any, form: LabelForm) -> int | str | None:
 
 
 def is_one_hot(entries: Collection[int | str | None], lengths: Collection[int]) -> bool:
-    """Return whether lists with these entries and lengths are a 0 or 1 for each label, rather than labels."""
+    """Return whether lists with these entries and lengths hold a 0 or 1 for each label, rather than labels."""
     return set(entries) <= {0, 1} and len(set(lengths)) == 1 and max(lengths) > 1
 
 
 def refuse_unlike(lengths: Collection[int], head: list[str], where: str) -> None:
-    """Raise ClvqError where lists of a 0 or 1 for each label are of another length than the head has labels."""
+    """Raise ClvqError where lists with a 0 or 1 for each label have another length than the head's number of labels."""
     if (length := next(iter(lengths))) != len(head):
         raise ClvqError(
             f"{where}: lists of {length} values, a 0 or 1 each, but the model's head has {len(head)} labels "
@@ -82,8 +85,8 @@ def refuse_unlike(lengths: Collection[int], head: list[str], where: str) -> None
 def answers_of(
     label: ListLabel | float | None, form: LabelForm, ids: Mapping[Any, int | None], labels: int, one_hot: bool
 ) -> list[float] | None:
-    """Return what is right for a text: its number; a 0 or 1 for each of `labels` labels; a label for each word, -1 for
-    none. None where it has no label."""
+    """Return the right answer for a text: its number; a 0 or 1 for each of `labels` labels; or a label for each word,
+    -1 for none. None where the text has no label."""
     if label is None:
         return None
     if not isinstance(label, tuple):

@@ -1,4 +1,4 @@
-"""Calling `datasets`: without its bars and log lines, and with whatever it raises as one message."""
+"""Calls of `datasets`, without its progress bars and log lines. Whatever it raises becomes one message."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clvq.errors import ClvqError
 
 
 def load_builder(origin: str, path: str, subset: str | None, **settings: Any) -> Any:
-    """The builder of a dataset of the hub or of a local folder, before anything is downloaded."""
+    """Return the builder of a dataset of the hub or of a local folder, before anything is downloaded."""
     from datasets import load_dataset_builder
 
     with quiet(), datasets_errors(origin):
@@ -23,7 +23,7 @@ def load_builder(origin: str, path: str, subset: str | None, **settings: Any) ->
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the bars of both libraries, and their lines about errors reported anyway, off the screen."""
+    """Hide the progress bars of both libraries, and their log lines about errors, which are reported anyway."""
     import datasets.utils as of_datasets
     import huggingface_hub.utils as of_hub
 
@@ -43,7 +43,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def datasets_errors(origin: str) -> Iterator[None]:
-    """Turn whatever `datasets` raises, from any library below it, into one message."""
+    """Turn whatever `datasets`, or a library below it, raises into a ClvqError with one message."""
     try:
         yield
     except Exception as error:

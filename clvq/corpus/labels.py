@@ -16,18 +16,19 @@ _SHOWN = 10  # values in a message
 
 @dataclass(frozen=True)
 class Labels:
-    """What became of the labels of some splits."""
+    """The numbers that the labels of some splits get."""
 
     ids: list[LabelIds]
     """For each split the number of each value; None where a row has no label."""
     names: list[str] | None
-    """Of the numbers, where they are known."""
+    """Names of the numbers, where they are known."""
     label_map: dict[str, int | None] = field(default_factory=dict)
     """The number of each value as it stands in the corpus, over all splits."""
 
 
 def parse_label_map(text: str | None) -> dict[str, str]:
-    """Return the class of each value, as `label_key`, from "negative=0,positive=1". ClvqError: not of that form."""
+    """Return the class of each value, as `label_key`, from "negative=0,positive=1". ClvqError for text of another
+    form."""
     classes: dict[str, str] = {}
     for part in (text or "").split(",") if text else ():
         value, equals, name = part.rpartition("=")
@@ -45,10 +46,10 @@ def number_labels(
 ) -> Labels:
     """Return a number for every label of every split, and the names of the numbers where they are known.
 
-    `classes` (see `parse_label_map`) says it for every value. Without it numbers stand as they are; names get the
-    numbers of `head`, the names of a model's classes, where all of them are among these but for case, else the numbers
-    of a split's class column, else, without a head, their place in sorted order. ClvqError where a label is not a class
-    of the head.
+    `classes` (see `parse_label_map`) gives the class of every value. Without it, labels that are numbers stay as they
+    are. Labels that are names are numbered by the first of these that applies: `head`, the names of a model's classes,
+    where it has all of the labels, in whatever case; a split's class column; the sorted order of the labels, where
+    there is no head. ClvqError where a label is not a class of the head.
     """
     labels = [_SplitLabels.from_raw(rows, raw, bool(classes)) for rows, raw in splits]
     if classes:
@@ -72,7 +73,7 @@ class _SplitLabels:
 
     @classmethod
     def from_raw(cls, rows: Rows, labels: set[RawLabel], any_value: bool) -> _SplitLabels:
-        """Labels that are all numbers are read as such: CSV files know no difference between 1 and "1"."""
+        """Read labels as numbers where all of them are numbers, since CSV files do not distinguish 1 and "1"."""
         values: dict[RawLabel, int | str] = {}
         words = [label for label in labels if isinstance(label, str) and not NUMBER.fullmatch(label)]
         for label in labels - {None}:
@@ -145,7 +146,7 @@ def _covers(names: list[str], used: set[str]) -> bool:
 def _mapped(
     labels: list[_SplitLabels], head: list[str] | None, classes: Mapping[str, str]
 ) -> tuple[list[LabelIds], list[str] | None]:
-    """Number the labels as --label-map says."""
+    """Number the labels as --label-map says. ClvqError where it leaves out a value."""
     known = head or next((split.names for split in labels if split.names), None)
     if known is None and not all(name.isdecimal() or _is_none(name) for name in classes.values()):
         known = list(dict.fromkeys(name for name in classes.values() if not _is_none(name)))
@@ -167,7 +168,8 @@ def _is_none(name: str) -> bool:
 
 
 def _class_number(name: str, known: list[str] | None) -> int | None:
-    """Return the number of a class that is given by name or number; None for `none`. ClvqError: no such class."""
+    """Return the number of a class that is given by name or number; None for `none`. ClvqError where it does not
+    exist."""
     folded = [other.casefold() for other in known or ()]
     if name.casefold() in folded:
         return folded.index(name.casefold())
@@ -193,7 +195,8 @@ def _refuse_beyond(labels: list[_SplitLabels], ids: list[LabelIds], head: list[s
 
 
 def _advice(values: set[str], head: list[str]) -> str:
-    """Return what to do about labels that are not the head's; numbers as many as classes are taken in their order."""
+    """Return what to do about labels that are not the head's. Where they are as many numbers as classes, pair them in
+    order."""
     ordered: list[str] = sorted(values)[:_SHOWN]
     classes = ["CLASS"] * len(ordered)
     if len(values) == len(head) and all(value.isdecimal() for value in values):

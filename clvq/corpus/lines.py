@@ -15,10 +15,10 @@ from typing import BinaryIO, cast
 
 from clvq.errors import ClvqError
 
-COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")  # of all but parquet, which compresses by itself
+COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")  # of all formats but parquet, which compresses by itself
 
 _HEAD = 65536  # bytes that show the encoding and the line ends
-_BYTE_ORDER_MARKS = {  # the longer ones first: that of UTF-32 begins like that of UTF-16
+_BYTE_ORDER_MARKS = {  # longer ones first: the mark of UTF-32 begins like that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -32,7 +32,7 @@ def read_lines(path: Path) -> Iterator[str]:
     """Yield the lines of a file with their line ends. ClvqError where it cannot be read or decoded.
 
     The encoding is UTF-8, or what a byte-order mark says. Only a line feed ends a line, since texts may hold any other
-    separator; in a file that has none, a carriage return does.
+    separator. In a file without line feeds, a carriage return ends a line.
     """
     number = 0
     try:
@@ -90,7 +90,7 @@ def _encoding(path: Path, head: bytes) -> str:
 
 
 def _not_utf8(path: Path, number: int, byte: int, head: bytes) -> ClvqError:
-    """Return the message about a line that is no UTF-8, with the encoding that it may have."""
+    """Return the error for a line that is not UTF-8, with the encoding that it may have."""
     decoded = head.decode("utf-8", "surrogateescape")
     undecoded = len(_UNDECODED.findall(decoded))
     letters = sum(character.isalpha() for character in decoded)

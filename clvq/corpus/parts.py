@@ -1,7 +1,7 @@
-"""A text of several parts as one text: what stands in several columns, and belongs to one sentence.
+"""A text of several parts as one text: the parts come from several columns and belong to one sentence.
 
-The parts stand one behind the other with SEPARATOR between them, so that whatever shows, compares or stores a text
-does so with all of its parts, and a character's place in the text says which part it is in.
+The parts are joined in order, with SEPARATOR between them. Whatever shows, compares or stores a text therefore uses all
+of its parts, and the position of a character in the text tells its part.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def join_parts(parts: Sequence[str]) -> str:
 
 
 def split_parts(text: str, count: int) -> list[str]:
-    """Return the `count` parts of a text that `join_parts` made. ValueError where it has another number of them."""
+    """Return the `count` parts of a text that `join_parts` made. ValueError where the text has another number of
+    parts."""
     parts = [text] if count == 1 else text.split(SEPARATOR)
     if len(parts) != count:
         raise ValueError(f"{len(parts)} parts instead of {count}")

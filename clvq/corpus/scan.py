@@ -1,4 +1,4 @@
-"""One pass over a split, row by row: what hashes and flags decide which of its sentences stay."""
+"""One pass over a split, row by row, for the hashes and flags that decide which of its sentences stay."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ _MISSING, _BLANK, _TEXT = range(3)  # kinds of rows
 
 @dataclass(frozen=True)
 class SplitCounts:
-    """What became of a split's rows: `rows` = `missing` + `in_evaluation` + `over_limit` + `sentences`."""
+    """Numbers of a split's rows: `rows` = `missing` + `in_evaluation` + `over_limit` + `sentences`."""
 
     rows: int
-    """Read."""
+    """Rows that were read."""
     missing: int
-    """Without a text, left out."""
+    """Rows without a text, left out."""
     blank: int
-    """With a text of nothing but white space, kept."""
+    """Rows with a text of nothing but white space, kept."""
     repaired: int
-    """With half a Unicode character in the text, now U+FFFD."""
+    """Rows with half a Unicode character in the text, now U+FFFD."""
     duplicates: int
-    """With a text that came before in the split, kept."""
+    """Rows with a text that came before in the split, kept."""
     in_evaluation: int
-    """Of training, with a text of the evaluation split, left out."""
+    """Rows of training with a text of the evaluation split, left out."""
     over_limit: int
-    """Left out by max_sentences."""
+    """Rows left out by max_sentences."""
     sentences: int
-    """That stay."""
+    """Rows that stay."""
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What one pass over a split leaves behind, row by row, and its labels."""
+    """The result of one pass over a split: a value for each row, and the labels."""
 
     keys: np.ndarray
     """[rows] uint64 hash of the text."""
@@ -57,13 +57,13 @@ class Scan:
     repaired: np.ndarray
     """[rows] uint8: whether half a Unicode character was replaced."""
     labels: set[RawLabel]
-    """The different ones; of lists their entries, of numbers none."""
+    """The distinct labels. Where labels are lists, the distinct entries; where they are numbers, none."""
     lengths: set[int]
-    """Of the lists, where labels are lists."""
+    """Lengths of the lists, where labels are lists."""
 
     @property
     def usable(self) -> np.ndarray:
-        """[rows] bool: rows that have a text, if only white space."""
+        """[rows] bool: rows that have a text, even if it is only white space."""
         return self.kinds != _MISSING
 
     @property
@@ -72,9 +72,10 @@ class Scan:
         return self.kinds == _TEXT
 
     def held_out(self) -> np.ndarray:
-        """Mark rows `[rows]` bool whose text is held out for evaluation: a tenth of the distinct texts, by their hash.
+        """Return as bool `[rows]` the rows whose text is held out for evaluation: a tenth of the distinct texts, by
+        their hash.
 
-        Of a few texts at least one is held out, and never all. ClvqError where there is one distinct text.
+        At least one text is held out, and never all of them. ClvqError where there is only one distinct text.
         """
         distinct = np.unique(self.keys[self.has_words])
         if len(distinct) < 2:
@@ -87,7 +88,7 @@ class Scan:
 
 
 def scan(rows: Rows, seed: int, limit: int | None, counts: Callable[[int], bool] = lambda key: True) -> Scan:
-    """Read a split; a stream only until `limit` texts whose key `counts` have passed."""
+    """Read a split. A stream is read only until it has given `limit` texts for whose key `counts` is true."""
     limit = limit if rows.table.shuffled is not None else None
     keys, kinds, repaired = array("Q"), array("B"), array("B")
     labels: set[RawLabel] = set()
@@ -126,28 +127,31 @@ def stays_in_training(key: int) -> bool:
 
 
 def encodable(text: str) -> str:
-    """Replace half of a UTF-16 pair, which JSON can write, but which has no UTF-8 and would stop a tokenizer."""
+    """Replace half of a UTF-16 pair by U+FFFD. JSON can hold such a half, but a tokenizer cannot: it has no UTF-8
+    form."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def _key(text: str, seed: int) -> int:
-    """A hash that stands for the text, white space aside, and is uniform over 64 bits."""
+    """Return a hash of the text that is uniform over 64 bits, and the same for texts that differ only in white
+    space."""
     digest = blake2b(" ".join(text.split()).encode(), digest_size=8, key=str(seed).encode())
     return int.from_bytes(digest.digest(), "little")
 
 
 @dataclass(frozen=True)
 class Part:
-    """The rows of a scan that are on one side, less those shared with the other and over the limit."""
+    """The rows of a scan on one side (training or evaluation), without those shared with the other side or over the
+    limit."""
 
     scan: Scan
     side: np.ndarray
-    """[rows] bool."""
+    """[rows] bool: rows on this side."""
     shared: np.ndarray
-    """[rows] bool."""
+    """[rows] bool: rows that are left out because their text is on the other side."""
     limit: int | None
     draw: str
-    """Seeds the draw of those that stay under the limit."""
+    """Seed of the draw of the rows that stay under the limit."""
 
     @property
     def eligible(self) -> np.ndarray:
@@ -164,7 +168,7 @@ class Part:
         return keep
 
     def counts(self) -> SplitCounts:
-        """Count what became of the rows on this side."""
+        """Count the rows on this side by what became of them."""
         kinds = self.scan.kinds
         texts = self.scan.keys[self.side & (kinds == _TEXT)]
         return SplitCounts(

@@ -1,4 +1,4 @@
-"""Which sentences of which dataset are meant."""
+"""The settings of a corpus: which sentences of which dataset."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class CorpusSettings:
     """`demo`, `user/name` or `user/name@revision` of the hub, a local folder or file."""
     subset: str | None = None
     split: str | None = None
-    """Of training; None is `train`, else the only split."""
+    """Training split; None is `train`, or else the only split."""
     eval_dataset: str | None = None
     eval_split: str | None = None
     text_column: str | None = None
@@ -25,21 +25,21 @@ class CorpusSettings:
     parts: tuple[str, ...] = (TEXT,)
     """What makes up a text; see `columns.Parts`."""
     label_column: str | None = None
-    """An empty name, or `none`, reads no labels."""
+    """With an empty name, or `none`, no labels are read."""
     label_map: str | None = None
     """What values of the label column mean; see `labels.parse_label_map`."""
     words: WordMethod = "text"
     """With `whitespace` a list of tokens is a text."""
     delimiter: str | None = None
-    """Of the fields of local files; see `FileOptions`, for the next two also."""
+    """Delimiter of the fields of local files. `FileOptions` explains this and the next two settings."""
     quoting: Quoting | None = None
     header: bool | None = None
     max_sentences: int | None = None
-    """Of each split."""
+    """Largest number of sentences of each split."""
     revision: str | None = None
     streaming: bool = False
     seed: int = 0
-    """Of the held-out tenth and of the sample under `max_sentences`."""
+    """Seed of the held-out tenth and of the sample under `max_sentences`."""
 
     @property
     def file_options(self) -> FileOptions:
@@ -49,6 +49,7 @@ class CorpusSettings:
 
     @classmethod
     def of_extraction(cls, config: ExtractConfig) -> CorpusSettings:
-        """Return the part of an extraction's settings that is about the corpus; its `revision` is the model's."""
+        """Return the part of an extraction's settings that is about the corpus, without `revision`, which is the
+        model's."""
         shared = (name for name in cls.__dataclass_fields__ if name != "revision")
         return cls(**{name: getattr(config, name) for name in shared})

@@ -41,7 +41,8 @@ def open_source(
     streaming: bool = False,
     options: FileOptions | None = None,
 ) -> Source:
-    """Open a dataset by what its name turns out to be; nothing but its splits is read yet."""
+    """Open a dataset: the demo, a local file or folder, or one of the hub, as its name tells. Its rows are not read
+    yet."""
     options = options or FileOptions()
     path = Path(dataset).expanduser()
     if dataset == "demo" or _exists(dataset, path):
@@ -127,7 +128,7 @@ def _state(path: Path) -> tuple[int, int]:
 def _open_folder(path: Path, subset: str | None, streaming: bool, options: FileOptions) -> Source:
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         return _open_saved(path, subset)
-    # For the formats that need `datasets` itself; a cache in the user's home would keep a copy for good.
+    # For the formats that need `datasets` itself. A cache in the user's home would keep a copy for ever.
     cache = tempfile.mkdtemp(prefix="clvq-")
     try:
         builder = load_builder(str(path), str(path.absolute()), subset, cache_dir=cache)
@@ -137,14 +138,14 @@ def _open_folder(path: Path, subset: str | None, streaming: bool, options: FileO
         raise
     splits = {str(split): [Path(file) for file in files] for split, files in (builder.config.data_files or {}).items()}
     provenance = {"dataset": path.resolve().name, "subset": subset}
-    # A card can set separators, names and types, which `datasets` understands; plain files are read exactly.
+    # A card can set separators, names and types, which `datasets` applies. Files without a card are read as they stand.
     if not _has_card(path) and all(file_format(file) and file.is_file() for files in splits.values() for file in files):
         return _files_source(str(path), splits, provenance, options)
     return _builder_source(str(path), builder, provenance, streaming)
 
 
 def _has_card(folder: Path) -> bool:
-    """Whether a folder says how it is to be read; a README without a YAML block is only for people."""
+    """Return whether a folder says how it is to be read. A README without a YAML block is only for people."""
     readme = folder / "README.md"
     try:
         return (folder / ".huggingface.yaml").exists() or readme.read_bytes().lstrip().startswith(b"---")
@@ -190,7 +191,7 @@ def _builder_source(origin: str, builder: Any, provenance: dict[str, Any], strea
             builder.download_and_prepare()
             splits = builder.as_dataset()
 
-    # The table keeps the builder, and the builder's end is the end of a folder's temporary cache.
+    # The table keeps the builder alive: a folder's temporary cache is removed when the builder is deleted.
     return Source(
         origin,
         [str(split) for split in splits],
@@ -201,7 +202,7 @@ def _builder_source(origin: str, builder: Any, provenance: dict[str, Any], strea
 
 
 def _dataset_table(dataset: Any, origin: str, owner: Any = None) -> Table:
-    """A split of a `datasets` dataset, mapped from disk or streamed; its rows as plain Python values."""
+    """Return a split of a `datasets` dataset, mapped from disk or streamed, as a table of plain Python values."""
     from datasets import ClassLabel, IterableDataset, Value
 
     plain = dataset.with_format(None)
@@ -237,7 +238,7 @@ def _dataset_table(dataset: Any, origin: str, owner: Any = None) -> Table:
 
 
 def _entries(name: str, kind: Any) -> Iterator[str]:
-    """Yield the dotted names of what is in a column of objects, by its feature in `datasets`."""
+    """Yield the dotted names of the entries of a column of objects, by its feature in `datasets`."""
     from datasets import Translation
 
     inner = dict.fromkeys(kind.languages) if isinstance(kind, Translation) else kind if isinstance(kind, dict) else {}

@@ -1,7 +1,7 @@
-"""A dataset becomes sentences: a training and an evaluation split that share no text.
+"""From a dataset to sentences: a training and an evaluation split that share no text.
 
-Each split is read twice: once to count, to hash its texts and to decide which sentences stay, and again
-whenever it is iterated. Memory holds a hash and a few flags for each row, never the texts.
+Each split is read twice. The first pass counts rows, hashes their texts and decides which sentences stay; the second is
+made whenever the split is iterated. Memory holds a hash and a few flags for each row, never the texts.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from clvq.corpus.tables import Source, split_names
 from clvq.errors import ClvqError
 
 SPLITS = ("train", "eval")
-"""Of every corpus and of every store made from one."""
+"""Splits of every corpus, and of every store made from one."""
 
 EVALUATION_SPLITS = ("validation", "valid", "val", "dev", "eval", "test")
-"""Usual names in other people's datasets."""
+"""Usual names of evaluation splits in published datasets."""
 
 
 class Sentence(NamedTuple):
@@ -42,7 +42,7 @@ class Sentence(NamedTuple):
 
 
 class AnsweredSentence(NamedTuple):
-    """A text of a corpus whose labels have another form than one class, and what is right for it."""
+    """A text of a corpus whose labels have another form than one class, and the right answer for it."""
 
     text: str
     label: None
@@ -56,7 +56,8 @@ class Sentences:
     def __init__(
         self, rows: Rows, keep: np.ndarray, ids: LabelIds, counts: SplitCounts, labels: int = 0, one_hot: bool = False
     ) -> None:
-        """`labels`: how many a head has whose labels are lists. `one_hot`: they are a 0 or 1 for each of them."""
+        """Take the rows of a split. `labels` is a head's number of labels, where labels are lists; with `one_hot`, the
+        lists hold a 0 or 1 for each of them."""
         self._rows, self._keep, self._ids = rows, keep, ids
         self._labels, self._one_hot = labels, one_hot
         self.counts = counts
@@ -82,7 +83,7 @@ class Corpus:
     evaluation: Sentences
     label_names: list[str] | None
     provenance: dict[str, Any]
-    """Fit for JSON; of local files the base names only."""
+    """Ready for JSON. Local files appear with their base names only."""
 
     def sentences(self, split: str) -> Sentences:
         """Return one of SPLITS."""
@@ -112,18 +113,19 @@ def has_label_lists(settings: CorpusSettings) -> bool:
 def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None, form: LabelForm = "class") -> Corpus:
     """Load the dataset that `settings` name, as a training and an evaluation split; ClvqError where that cannot be.
 
-    - Evaluation is `eval_dataset` (its `eval_split`, its only one, or its validation, dev, test or train), or
-      `eval_split`, or the dataset's validation, dev or test split (without labels only if training has none), or
-      else a tenth of the distinct texts, held out by a hash of text and seed.
+    - The evaluation split is the first of these that is given or exists: a split of `eval_dataset` (`eval_split`, or
+      its validation, dev, test or train split, or its only one); `eval_split`; the dataset's validation, dev or test
+      split (without labels only if training has none); a tenth of the distinct texts, held out by a hash of text and
+      seed.
     - Texts are the same when they differ in nothing but white space. A training sentence whose text is in the
       evaluation split is left out.
-    - `max_sentences` caps each split, by a random sample that keeps the order of the corpus. A stream is not
-      read to its end for that: it is mixed in a buffer of 10,000 rows, and its first sentences are taken
-      (with a held-out tenth, until training is full). `streaming` is for data of the hub, and for folders
-      that need `datasets`; local files are read row by row in any case.
-    - Labels: see `labels.number_labels`, with `label_names` those of the model's head. Where the model has one, it is
-      an error too that no column is the label though one may be (`Rows.like_labels`), unless `label_column` is `none`.
-      `form` says what a label is, where it is not one class.
+    - `max_sentences` limits each split to a random sample that keeps the order of the corpus. A stream is not read to
+      its end for that: it is mixed in a buffer of 10,000 rows, and its first sentences are taken (with a held-out
+      tenth, until training is full). `streaming` is for data of the hub, and for folders that need `datasets`; local
+      files are read row by row in any case.
+    - Labels are numbered by `labels.number_labels`; `label_names` are the classes of the model's head. With a head, it
+      is also an error if there is no label column but another column may hold labels (`Rows.like_labels`), unless
+      `label_column` is `none`. `form` says what a label is, where it is not one class.
     """
     if settings.max_sentences is not None and settings.max_sentences < 1:
         raise ClvqError(f"max_sentences is {settings.max_sentences}; it must be at least 1.")
@@ -159,7 +161,8 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None, 
 
 
 def _refuse_unlabelled(rows: Rows, head: list[str]) -> None:
-    """Raise ClvqError where a column with another name may be the label that belongs to a model's classes."""
+    """Raise ClvqError where there is no label column, but a column with another name may hold labels for a model's
+    classes."""
     if rows.label is None and (candidates := rows.like_labels(len(head))):
         raise ClvqError(
             f"{rows.table.origin} has no label column with a usual name, but the model has classes "
@@ -198,7 +201,7 @@ def _open_splits(settings: CorpusSettings, form: LabelForm = "class") -> tuple[_
 
 
 def _open_split(source: Source, split: str, rows: Rows, settings: CorpusSettings) -> _OpenSplit:
-    """Mixes a stream of which only the beginning is taken, since it is often sorted by class."""
+    """Return a split's rows. A stream is often sorted by class, so it is mixed where only its beginning is taken."""
     origin = {**source.provenance, "split": split, "text_column": rows.text, "label_column": rows.label}
     if rows.parts:
         origin["part_columns"] = dict(rows.parts)
@@ -222,7 +225,8 @@ def _default_split(source: Source, preferred: tuple[str, ...]) -> str:
 
 
 def _usual_evaluation(source: Source, split: str, train: Rows) -> str | None:
-    """The dataset's own evaluation split. Public test splits often hide their labels; those do not serve."""
+    """Return the dataset's own evaluation split, or None. Public test splits often hide their labels; they are
+    skipped."""
     others = [name for name in source.splits if name not in split_names(split)]
     candidates = [name for name in EVALUATION_SPLITS if name in others]
     if candidates and train.has_labels():
@@ -231,7 +235,7 @@ def _usual_evaluation(source: Source, split: str, train: Rows) -> str | None:
 
 
 def _keep_apart(train: Rows, evaluation: Rows, settings: CorpusSettings) -> tuple[Part, Part]:
-    """All rows of two splits, but those of training whose text is in evaluation too."""
+    """Return all rows of two splits, except the rows of training whose text is in evaluation too."""
     seed, limit = settings.seed, settings.max_sentences
     eval_scan = scan(evaluation, seed, limit)
     eval_keys = eval_scan.keys[eval_scan.usable]
@@ -251,7 +255,7 @@ def _keep_apart(train: Rows, evaluation: Rows, settings: CorpusSettings) -> tupl
 
 
 def _hold_out(rows: Rows, settings: CorpusSettings) -> tuple[Part, Part]:
-    """The rows of one split on two sides."""
+    """Return the rows of one split, divided into a training and an evaluation side."""
     seed, limit = settings.seed, settings.max_sentences
     both = scan(rows, seed, limit, stays_in_training)
     held_out, nothing = both.held_out(), np.full(len(both.keys), False)

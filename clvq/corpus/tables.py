@@ -22,7 +22,7 @@ class Table:
     columns: Columns
     read: Callable[[list[str]], Rows]
     shuffled: Callable[[int], Table] | None = None  # for a stream: the same rows, mixed by a seed
-    layout: Layout | None = None  # of the first file, where its fields are told apart by a delimiter
+    layout: Layout | None = None  # of the first file, where a delimiter separates its fields
 
     def values(self, names: Sequence[str | None]) -> Iterator[list[Any]]:
         """Yield the values of each row under these names, which may be dotted: `text.en`. None stands for no column."""
@@ -45,10 +45,10 @@ class Source:
     open_split: Callable[[str], Table]
     streamed: bool = False
     takes_options: bool = False
-    """Whether FileOptions mean something to its files."""
+    """Whether FileOptions have an effect on its files."""
 
     def table(self, split: str) -> Table:
-        """A split by name or by a slice as `datasets` writes them: `train[:100]`, `train[:10%]+test`."""
+        """Return a split by name, or by a slice as `datasets` writes it: `train[:100]`, `train[:10%]+test`."""
         bases = split_names(split)
         if unknown := [name for name in bases if name not in self.splits]:
             raise ClvqError(f"{self.origin} has no split {unknown[0]!r}. It has: {', '.join(self.splits)}.")
@@ -78,5 +78,5 @@ class Source:
 
 
 def split_names(split: str) -> list[str]:
-    """The splits that a slice takes from: `train` and `test` for `train[:10%]+test`."""
+    """Return the splits that a slice takes from: `train` and `test` for `train[:10%]+test`."""
     return [part.partition("[")[0].strip() for part in split.split("+")]

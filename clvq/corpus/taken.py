@@ -1,4 +1,4 @@
-"""What an extraction takes from a corpus, to be told: the columns, three values of each, and what labels mean."""
+"""What an extraction takes from a corpus, as a message: the columns, three values of each, and what labels mean."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class TakenColumns:
 
     text_column: str
     texts: tuple[str, ...]
-    """Of the first sentences."""
+    """Texts of the first sentences."""
     label_column: str | None
     labels: tuple[str | None, ...]
-    """Of the same sentences, as they stand in the corpus where that is known."""
+    """Labels of the same sentences, as they stand in the corpus where that is known."""
     label_map: dict[str, str]
     """For each value in the corpus the number of its class, with its name."""
     part_columns: dict[str, str]
-    """Of a text of several parts, each with its column, in their order; else empty."""
+    """For a text of several parts, the column of each part, in their order; else empty."""
     layout: dict[str, Any] | None
     """How the file is read as a table; None for other files."""
 
@@ -43,7 +43,8 @@ class TakenColumns:
     def of_sentences(
         cls, provenance: Mapping[str, Any], label_names: list[str] | None, sentences: Iterable[_Sentence]
     ) -> TakenColumns:
-        """Return what `provenance`, of a `Corpus`, says of its training split, with its first `sentences`."""
+        """Return the columns of a corpus' training split, from the `provenance` of its `Corpus` and its first
+        `sentences`."""
         first = list(islice(sentences, EXAMPLES))
         numbers: dict[str, int | None] = provenance.get("label_map", {})
         values: dict[int | None, str] = dict(enumerate(label_names or []))
@@ -76,7 +77,7 @@ class TakenColumns:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def lines(self) -> list[str]:
-        """Return what to tell people, a line each."""
+        """Return the lines of the message."""
         texts = ", ".join(repr(t if len(t) <= _LONGEST else f"{t[: _LONGEST - 3]}...") for t in self.texts)
         columns = f"the column {self.text_column!r}"
         if self.part_columns:
@@ -100,7 +101,7 @@ class TakenColumns:
 
 
 def _shown(answers: list[float] | None, form: str, names: list[str] | None) -> str | None:
-    """Return what is right for a text, where that is not one class: a number, or names of labels."""
+    """Return the right answer for a text in words, where it is not one class: a number, or names of labels."""
     if answers is None:
         return None
     if form == "number":

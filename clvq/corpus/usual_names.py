@@ -9,4 +9,4 @@ TEXT_PAIR_COLUMNS = (
 LABEL_COLUMNS = ("label", "labels", "sentiment", "class", "category", "target", "emotion", "intent", "topic")
 
 HEADER_NAMES = {*TEXT_COLUMNS, *LABEL_COLUMNS, "id", "idx", "index"}
-"""A first line with one of these names the columns."""
+"""A first line that holds one of these is a header."""

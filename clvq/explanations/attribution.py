@@ -1,10 +1,11 @@
-"""How much each token's state at a layer speaks for what the model predicts: integrated gradients, many at a time.
+"""Attribution of a prediction to the states of the tokens at a layer, by integrated gradients in batches.
 
     a_t = sum_d (x_td - b_td) * integral_0^1 dF/dx_td (b + s (x - b)) ds      (Sundararajan et al., arXiv 1703.01365)
 
-`x` are the states at the layer, `b` a baseline, `F` what the model's target says is explained: the logit of the
-predicted class or next token, the log-probability of a label word, the logit of a token that is asked for. The sum over
-all tokens is `F(x) - F(b)` (completeness); how far it is from that tells whether the integral has steps enough.
+`x` are the states at the layer, and `b` is a baseline. `F` is the number that is explained. It depends on the model's
+target: the logit of the predicted class or next token, the log-probability of a label word, or the logit of a token
+that is asked for. The exact sum over all tokens is `F(x) - F(b)` (completeness); the distance from this value shows
+whether the integral has enough steps.
 """
 
 from __future__ import annotations
@@ -22,30 +23,31 @@ from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import Inputs, UpperLayers
 
 _NO_DIFFERENCE = 1e-9
-"""Below this a logit has not moved, and a share of its move says nothing."""
+"""Differences of a logit below this count as zero: the completeness error is taken relative to at least this value."""
 
 
 class Attribution(NamedTuple):
-    """One sentence's prediction, and what speaks for it."""
+    """The prediction for one sentence, and the attributions of its tokens."""
 
     tokens: list[float]
-    """`[T]` of each token's state, signed; above 0 is in favour of the prediction."""
+    """`[T]` attribution of each token's state; positive in favour of the prediction."""
     target: int
-    """The answer: the predicted class, the next token, 0 of a score."""
+    """The answer: the predicted class or next token; 0 for a score."""
     confidence: float
-    """Its probability, or the score where the answer is one."""
+    """Probability of the answer, or the score itself where the answer is a score."""
     difference: float
     """`F(x) - F(b)`, which the attributions explain."""
     completeness_error: float
     """`|sum of tokens - difference| / |difference|`."""
     steps: int
-    """Of the integral."""
+    """Number of steps of the integral."""
 
 
 class IntegratedAttribution:
-    """Integrated gradients from a layer up, by Gauss-Legendre quadrature with as many steps as a sentence needs.
+    """Integrated gradients at a layer, by Gauss-Legendre quadrature with as many steps as a sentence needs.
 
-    Sentences whose completeness error is over `completeness` are done again with twice the steps, up to `max_steps`.
+    For sentences whose completeness error is above `completeness`, the integral is computed again with twice the steps,
+    up to `max_steps`.
     """
 
     def __init__(
@@ -128,7 +130,7 @@ class IntegratedAttribution:
         return [done[at] for at in range(len(batch))]
 
     def _integrate(self, states: Tensor, baselines: Tensor, inputs: Inputs, targets: Tensor, steps: int) -> Tensor:
-        """[B, T] attributions of tokens; padding has none."""
+        """Return the attributions `[B, T]` of tokens; 0 for padding."""
         alone = self._sharing is Sharing.ALONE
         at_once = 1 if alone else max(len(states), self.batch_tokens // states.shape[1])
         values: Tensor = self._gradients.attribute(
@@ -141,13 +143,13 @@ class IntegratedAttribution:
         return values.float().sum(dim=2) * inputs.attention_mask
 
     def _targets(self, states: Tensor, *inputs_and_targets: Any) -> Tensor:
-        """[B] the numbers that are explained; captum hands on the fields of `Inputs` and the targets one by one."""
+        """Return the numbers `[B]` to explain; captum passes the fields of `Inputs` and the targets one by one."""
         *inputs, targets = inputs_and_targets
         return self._target.explained(self.upper.scores(states, Inputs(*inputs)), targets)
 
     def _baselines(self, states: Tensor, inputs: Inputs) -> Tensor:
-        """[B, T, D] where the integral starts: zeros, or the states of a text of padding of the same length, in
-        which the special tokens and those of the prompt stay."""
+        """Return the states `[B, T, D]` at which the integral starts: zeros, or the states of a text of the same length
+        in which all tokens but the special ones and those of the prompt are replaced by a filler token."""
         if self.baseline == "zero":
             return torch.zeros_like(states)
         stays = torch.isin(inputs.input_ids, self._special)
@@ -159,8 +161,9 @@ class IntegratedAttribution:
 def _filler(upper: UpperLayers) -> int:
     """Return the first of the model's filler tokens whose state is not 0 at the layer.
 
-    Where a model normalises states before it uses them, a state of 0 is a singular point, at which no number of steps
-    is enough. So a token that is 0 at the layer, as one whose embedding was never trained may be, is the last choice.
+    If a model normalises states before use, a state of 0 is a singular point, where no number of steps is enough. A
+    token may have the state 0 at the layer, for example if its embedding was never trained. Such a token is used only
+    if there is no other.
     """
     fillers = upper.model.tensors.filler_ids
     for number in fillers:

@@ -1,4 +1,4 @@
-"""Predictions explained by words, and words by concepts: of given texts, or of the whole evaluation split."""
+"""Explain predictions by words and their concepts, for given texts or for the whole evaluation split."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from clvq.explanations.results import Explanations, summarize
 from clvq.explanations.stored_split import StoredSplit
 
 _OF_THE_SPLIT = {"limit", "rationale_column", "dataset", "eval_dataset"}
-"""Settings that mean nothing for given texts."""
+"""Settings that have no meaning for given texts."""
 
 
 @takes(ExplainConfig)
@@ -85,8 +85,8 @@ def explain(
 
 
 def _checked(texts: Sequence[str | Mapping[str, str]]) -> list[dict[str, str]]:
-    """Return the parts of each text, without halves of Unicode characters. ClvqError where there is no text, or a
-    blank one."""
+    """Return the parts of each text, without unpaired surrogates (halves of Unicode characters). ClvqError where there
+    is no text, or a blank one."""
     if not texts:
         raise ClvqError("No text is given to explain.")
     parts = [{TEXT: text} if isinstance(text, str) else dict(text) for text in texts]

@@ -1,4 +1,4 @@
-"""One prediction after the other taken apart: which words speak for it, and the concept of each."""
+"""Explain predictions one by one: which words speak for a prediction, and the concept of each word."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from clvq.training.source import language_model_of
 
 
 class Labels(NamedTuple):
-    """What is right for a text: its class, or answers of another form."""
+    """The correct answer for a text: its class, or answers of another form."""
 
     label: int | None = None
     answers: list[float] | None = None
@@ -37,7 +37,7 @@ class _Text(NamedTuple):
 
 
 class Explainer:
-    """The model of a checkpoint, ready to be asked why."""
+    """The language model and the codes of a checkpoint, loaded to explain predictions."""
 
     def __init__(
         self, checkpoint: Checkpoint, store: Description, config: ExplainConfig, progress: Report = silent
@@ -60,7 +60,7 @@ class Explainer:
         return tokenize(self.model, self.store, texts)
 
     def refuse_unreadable(self, tokenized: Sequence[TokenizedSentence]) -> None:
-        """Raise ClvqError where the model does not read a text to its end, or finds no word in it."""
+        """Raise ClvqError where a text is longer than the model's maximum length, or has no word."""
         for number, sentence in enumerate(tokenized, 1):
             which = f"Text {number} of {len(tokenized)}"
             if sentence.truncated_words:
@@ -79,10 +79,10 @@ class Explainer:
         labels: Sequence[Labels],
         done: Collection[tuple[int, int]] = (),
     ) -> Iterator[list[Explanation]]:
-        """Yield the explanations of the texts that have words, batch by batch; the text's index is the id.
+        """Yield the explanations of the texts that have words, batch by batch; an explanation's id is the text's index.
 
-        Of a target with parts there is one for each part. Batches follow from all the texts; those that consist of keys
-        (see `Explanation.key`) in `done` are left out. Several processes take them by turns.
+        For a target with parts, there is one explanation for each part. The batches are formed from all texts; a batch
+        is left out if all its keys (see `Explanation.key`) are in `done`. Several processes take the batches in turn.
         """
         asked = self.asked(texts, tokenized, labels)
         done_before = {position for position, key in enumerate(asked) if key in done}
@@ -109,7 +109,7 @@ class Explainer:
     def asked(
         self, texts: Sequence[str], tokenized: Sequence[TokenizedSentence], labels: Sequence[Labels]
     ) -> list[tuple[int, int]]:
-        """Return the keys (text, part) of what is explained: the parts of texts with words that the target names."""
+        """Return the keys (text, part) of all explanations: the parts that the target asks for, of texts with words."""
         return [
             (number, part)
             for number, (text, sentence, label) in enumerate(zip(texts, tokenized, labels, strict=True))
@@ -118,7 +118,7 @@ class Explainer:
         ]
 
     def _label(self, labels: Labels, text: str, sentence: TokenizedSentence, part: int) -> int | None:
-        """Return the label of a part; None without one."""
+        """Return the label of a part; None where the part has no label."""
         if not self.target.has_parts:
             return labels.label
         right = self.target.truth(None, self.target.aligned(text, sentence, labels.answers), part)
@@ -127,7 +127,7 @@ class Explainer:
     def with_own_codes(
         self, explanations: Sequence[Explanation], tokenized: Sequence[TokenizedSentence]
     ) -> Iterator[Explanation]:
-        """Yield explanations that another checkpoint of the same input layer made, with this checkpoint's codes."""
+        """Yield the explanations of another checkpoint with the same input layer, with this checkpoint's codes."""
         sentences = [tokenized[one.id] for one in explanations]
         for positions in self.model.batches(sentences, self.config.batch_tokens):
             batch = [explanations[position] for position in positions]
@@ -163,16 +163,17 @@ class Explainer:
         )
 
     def _codes(self, sentences: list[TokenizedSentence]) -> list[list[int | None]]:
-        """Return for each sentence the codes of its words, from rows made as in the store; None for an attention
-        sink."""
+        """Return for each sentence the codes of its words, from rows that are made as in the store; None for an
+        attention sink."""
         layers = (self.checkpoint.input_layer, self.checkpoint.output_layer)
         rows = new_rows(self.model, self.store, sentences, layers)
         return rows.of_words(self._vae.assign(rows.states[layers[0]][None])[0].tolist())
 
 
 def salient_words(values: Sequence[float], mass: float | None) -> set[int]:
-    """Return indices of the salient words: the top word, or the smallest set with the share `mass` of all positive
-    attribution. Where no attribution is positive, return the word with the largest absolute one."""
+    """Return the indices of the salient words: the word with the largest attribution, or, with `mass`, the fewest words
+    that together have this share of all positive attribution. Where no attribution is positive, return the word with
+    the largest absolute attribution."""
     if not values:
         return set()
     order = sorted(range(len(values)), key=lambda at: -values[at])

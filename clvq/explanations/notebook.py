@@ -1,4 +1,4 @@
-"""How explanations look in a notebook: sentences whose words are shaded by attribution."""
+"""Explanations in a notebook: sentences whose words are shaded by attribution."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_SENTENCES = 20
 
 
 def explanations_html(caption: str, sentences: Sequence[Explanation]) -> str:
-    """Return the first sentences, shaded, below a line that says what they are."""
+    """Return the first sentences, shaded, below the caption."""
     shown = sentences[:MOST_SENTENCES]
     if len(shown) < len(sentences):
         caption += f", the first {len(shown)}"

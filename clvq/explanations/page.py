@@ -1,4 +1,4 @@
-"""Explanations as an HTML page of its own, which needs no network: what `clvq explain` shows on the screen."""
+"""Explanations as a separate HTML page that needs no network, with the same content as `clvq explain` prints."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ th, td {{ text-align: left; padding: .1rem .8rem .1rem 0; }}
 
 
 def explanations_page(explanations: Explanations) -> str:
-    """Return the page: each sentence shaded, and below it a line a word with its concept."""
+    """Return the page: each sentence shaded, and below it one line per word with the word's concept."""
     title = escape(f"Why {model_title(explanations.summary.model)} {explanations.summary.asked}")
     shown = explanations.sentences[:MOST_SENTENCES]
     rest = len(explanations.sentences) - len(shown)
@@ -49,7 +49,7 @@ def explanations_page(explanations: Explanations) -> str:
 
 
 def sentence_html(sentence: Explanation, explanations: Explanations) -> str:
-    """Return a sentence, shaded, and below it a line a word with its concept; every text is escaped."""
+    """Return a shaded sentence, and below it one line per word with the word's concept; every text is escaped."""
     return explanation_html(sentence) + _words_html(sentence, explanations)
 
 

@@ -1,4 +1,4 @@
-"""Do attributions agree with people? Words that annotators marked in the evaluation split, against two yardsticks."""
+"""Compare attributions with the words that annotators marked in the evaluation split, and with two yardsticks."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.records import Agreement, Explanation, Span
 
 RANDOM_DRAWS = 10
-"""Of random scores, over which the yardstick is a mean."""
+"""Number of random scores; the yardstick is the mean over these."""
 
 
 def read_rationales(store: ActivationStore, column: str) -> dict[str, list[Span]]:
-    """For each text of the evaluation split's corpus, the character spans `[start, end)` that its `column` marks.
+    """Return, for each text of the evaluation split's corpus, the character spans `[start, end)` that `column` marks.
 
     The column holds a part of the text, a list of parts, or such a list as JSON. A text that occurs several times has
-    the spans of all its rows. ClvqError where the column is missing, is no such thing, or marks nothing.
+    the spans of all its rows. ClvqError where the column is missing, holds anything else, or marks nothing.
     """
     if store.settings.get("keep_prompt"):
         raise ClvqError("--rationale-column cannot be used with activations that were made with --keep-prompt.")
@@ -57,7 +57,10 @@ def read_rationales(store: ActivationStore, column: str) -> dict[str, list[Span]
 
 
 def _evaluation_table(store: ActivationStore) -> tuple[Table, str, tuple[tuple[str, str], ...]]:
-    """Return the corpus that the evaluation split was read from, its text column, and its parts as `Rows` has them."""
+    """Return the corpus of the evaluation split, its text column, and its part columns as `Rows` takes them.
+
+    MismatchError where a local corpus has changed or was moved.
+    """
     settings, origin = store.settings, store.provenance["corpus"]
     name = "dataset" if settings["eval_dataset"] is None else "eval_dataset"
     corpus: str = settings[name]
@@ -78,7 +81,7 @@ def _evaluation_table(store: ActivationStore) -> tuple[Table, str, tuple[tuple[s
 
 
 def _parts(value: Any) -> list[str] | None:
-    """Return the marked parts of a text; None where the value is neither text nor a list of texts."""
+    """Return the marked parts of a text; None where the value is neither a text nor a list of texts."""
     if value is None or value == "":
         return []
     if isinstance(value, str) and value.startswith("["):
@@ -94,12 +97,13 @@ def _parts(value: Any) -> list[str] | None:
 
 
 def agreement(sentences: Sequence[Explanation], column: str, frequencies: Mapping[str, int]) -> Agreement:
-    """Return how well attributions find the words that people marked, beside random scores and the rarity of words.
+    """Return how well attributions, random scores and the rarity of words find the words that people marked.
 
     `sentences` are explanations with their `rationale`; `frequencies` are counts of word types in training. A word is
-    marked when a rationale's span overlaps it. AUPRC is the average precision of the words' scores; token F1 compares
-    the salient words, and as many of the best by each yardstick, with the marked ones; both are means over sentences.
-    A text counts once; texts with no marked word or with nothing else are left out and counted.
+    marked if a rationale's span overlaps it. AUPRC is the average precision of the words' scores. Token F1 compares the
+    marked words with the salient words, and with equally many of the best words by each yardstick. Both are means over
+    sentences. A text counts once; texts without a marked or without an unmarked word are left out and counted.
+    ClvqError where no text is left.
     """
     generator = np.random.default_rng(0)
     precision: dict[str, list[float]] = {"attribution": [], "random": [], "frequency": []}
@@ -138,7 +142,7 @@ def agreement(sentences: Sequence[Explanation], column: str, frequencies: Mappin
 
 
 def _best(scores: np.ndarray, count: int) -> np.ndarray:
-    """Return as bool `[words]` the words with the `count` highest scores; of equal scores the first."""
+    """Return, as bool `[words]`, the words with the `count` highest scores; the first of equal scores."""
     mask = np.zeros(len(scores), bool)
     mask[np.argsort(-scores, kind="stable")[:count]] = True
     return mask

@@ -13,7 +13,7 @@ Span = tuple[int, int]
 """Characters `[start, end)` of a text."""
 
 TOP_WORDS = 6
-"""Words of a concept where an explanation names it."""
+"""Number of words that stand for a concept in an explanation."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ExplainedWord(Record):
     """Characters `start` to `end` of the sentence are the word."""
     text: str
     attribution: float
-    """What the word adds to the logit of the prediction, or to the score; below 0 it speaks against it."""
+    """What the word adds to the logit of the prediction, or to the score; negative where the word speaks against it."""
     code: int | None
     """Code of the word's concept; None for an attention sink."""
     salient: bool
@@ -37,7 +37,7 @@ class Explanation(Record):
     """Why a language model predicts what it does for one sentence."""
 
     id: int
-    """Index of the sentence among those that were given, or in the evaluation split."""
+    """Index of the sentence among the given texts, or in the evaluation split."""
     text: str
     label: int | None
     prediction: int
@@ -45,35 +45,35 @@ class Explanation(Record):
     target: str
     """Name of the prediction."""
     probability: float | None
-    """None where the answer is a number, its `score`."""
+    """Probability of the prediction; None where the answer is a number, the `score`."""
     difference: float
-    """How much higher the logit, or the score, is than at the baseline; attributions of all tokens add up to it."""
+    """Logit, or score, minus that at the baseline. The attributions of all tokens should add up to this difference."""
     completeness_error: float
-    """By what share of `difference` they miss it."""
+    """Distance of the sum of the attributions from `difference`, as a share of `difference`."""
     steps: int
-    """Of the integral."""
+    """Number of steps of the integral."""
     special_share: float
-    """Share of the attribution that lies on tokens of no word: special ones, and those of a prompt."""
+    """Share of the attribution that falls on tokens outside words: special tokens, and those of a prompt."""
     words: list[ExplainedWord]
     rationale: list[Span] | None = None
-    """What people marked; None where nobody was asked."""
+    """The parts of the text that people marked; None without a rationale column."""
     score: float | None = None
-    """The answer, where it is a number rather than one of several."""
+    """The answer, where it is a number rather than one of several choices."""
     part: int | None = None
-    """Which label, or which word, the model is asked for; None of a target without parts."""
+    """The label, or the word, for which the model is asked; None for a target without parts."""
     part_name: str | None = None
-    """What the part is called."""
+    """Name of the part."""
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Explanation:
-        """Return the explanation of a line of explanations.jsonl, in which words have no text of their own."""
+        """Return the explanation in a line of explanations.jsonl; words in such a line have offsets, but no text."""
         text, rationale = line["text"], line.get("rationale")
         words = [ExplainedWord(**{**word, "text": text[word["start"] : word["end"]]}) for word in line["words"]]
         spans = None if rationale is None else [(start, end) for start, end in rationale]
         return cls(**{**line, "words": words, "rationale": spans})
 
     def as_json(self) -> dict[str, Any]:
-        """Return the explanation as `clvq explain --json` prints it; what not all have where there is one."""
+        """Return the explanation as `clvq explain --json` prints it; optional fields that are None are left out."""
         record = super().as_json()
         for name in ("rationale", "score", "part", "part_name"):
             if record[name] is None:
@@ -81,7 +81,7 @@ class Explanation(Record):
         return record
 
     def as_line(self) -> dict[str, Any]:
-        """Return the line of explanations.jsonl: words without their text, which their offsets give."""
+        """Return the line for explanations.jsonl. Words have no text there, since their offsets determine it."""
         record = self.as_json()
         for word in record["words"]:
             del word["text"]
@@ -89,17 +89,17 @@ class Explanation(Record):
 
     @property
     def salient(self) -> list[ExplainedWord]:
-        """The words that speak most for the prediction."""
+        """The salient words, which speak most for the prediction."""
         return [word for word in self.words if word.salient]
 
     @property
     def key(self) -> tuple[int, int]:
-        """The sentence and the part, which tell explanations apart."""
+        """The sentence and the part, which together identify an explanation."""
         return self.id, self.part or 0
 
     @property
     def certainty(self) -> str:
-        """How probable the prediction is, or its score, for people."""
+        """The probability of the prediction, or the score, as text."""
         return f"score {self.score:.3f}" if self.probability is None else f"{self.probability:.1%}"
 
     def __repr__(self) -> str:
@@ -115,14 +115,14 @@ class Explanation(Record):
 
 @dataclass(frozen=True)
 class Agreement(Record):
-    """How well attributions find the words that people marked, beside the rarity of words and random scores."""
+    """How well attributions find the words that people marked, compared with the rarity of words and random scores."""
 
     column: str
-    """Column of the corpus that marks them."""
+    """Column of the corpus that marks the words."""
     sentences: int
-    """Distinct texts that are marked in part, over which the figures are means."""
+    """Number of distinct texts with marked and unmarked words; the figures are means over these."""
     left_out: int
-    """Texts with no marked word, or with no other."""
+    """Number of texts without a marked word, or without an unmarked one."""
     auprc: dict[str, float]
     """Average precision of `attribution`, `random` and `frequency`."""
     token_f1: dict[str, float]
@@ -130,25 +130,25 @@ class Agreement(Record):
 
 @dataclass(frozen=True)
 class ExplanationFigures(Record):
-    """Figures over all explained sentences; a figure that cannot be had is None."""
+    """Figures over all explained sentences; None for a figure that is not defined."""
 
     sentences: int
     left_out: dict[str, int]
-    """Sentences that are not explained, by the reason."""
+    """Number of sentences that are not explained, by reason."""
     truncated: int
-    """Sentences that are explained up to the model's length."""
+    """Number of sentences that are explained only up to the model's maximum length."""
     median_completeness_error: float | None
     share_over_bound: float | None
     """Share of the sentences whose completeness error is above the bound of the settings."""
     median_steps: float | None
     median_special_share: float | None
     accuracy: float | None
-    """Of the model's predictions, where sentences have labels."""
+    """Accuracy of the model's predictions, where sentences have labels."""
 
 
 @dataclass(frozen=True)
 class ExplanationsSummary:
-    """What explanations.json says: what was explained, how, and figures over all sentences."""
+    """The content of explanations.json: what was explained, how, and figures over all sentences."""
 
     checkpoint: str
     """Fingerprint of the weights."""
@@ -166,15 +166,15 @@ class ExplanationsSummary:
     versions: dict[str, str]
     created: str
     explanations_checksum: str
-    """Of explanations.jsonl; empty for given texts, which are not stored."""
+    """Checksum of explanations.jsonl; empty for given texts, which are not stored."""
 
     @property
     def has_classes(self) -> bool:
-        """Whether predictions number the `label_names`."""
+        """Whether predictions are indices of `label_names`."""
         return bool(self.label_names) and self.target != LABEL
 
     def label_name(self, sentence: Explanation) -> str | None:
-        """Return what a sentence is labelled with, for the part that is asked; None without a label."""
+        """Return the name of a sentence's label, for the part that is asked; None without a label."""
         label, names = sentence.label, self.label_names
         if label is None or names is None:
             return None
@@ -184,12 +184,12 @@ class ExplanationsSummary:
 
     @property
     def has_choices(self) -> bool:
-        """Whether the answer is one of several, rather than a number."""
+        """Whether the answer is one of several choices, rather than a number."""
         return self.target not in SCORES
 
     @property
     def asked(self) -> str:
-        """What the model does, in words."""
+        """What the model does, as the end of a sentence."""
         if self.target == LABEL:
             return "gives its labels"
         return f"predicts its {self.target}" if self.has_choices else f"gives its {self.target}"

@@ -1,4 +1,4 @@
-"""What `explain` gives: explained sentences, their figures, and the concepts of their words."""
+"""The result of `explain`: explained sentences, their figures, and the concepts of their words."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Explanations(Shown):
         explanations = clvq.explain("run/L4-L8", "a slow , lifeless film")
         print([explanations.meaning(word) for word in explanations.sentences[0].words])
 
-    `to_pandas` gives a row a word.
+    `to_pandas` gives one row per word.
     """
 
     codebook: Codebook
-    """The concepts that the words' codes stand for."""
+    """The codebook whose concepts the words' codes stand for."""
     summary: ExplanationsSummary
     sentences: list[Explanation]
 
@@ -46,7 +46,7 @@ class Explanations(Shown):
         return explanations_html(caption, self.sentences)
 
     def to_pandas(self) -> DataFrame:
-        """Return a table with a row a word."""
+        """Return a table with one row per word."""
         rows = [
             {
                 "sentence": sentence.id, "label": sentence.label, "target": sentence.target,
@@ -61,7 +61,7 @@ class Explanations(Shown):
         return data_frame(rows).astype({"label": "Int64", "code": "Int64"})
 
     def first(self, limit: int | None) -> list[Explanation]:
-        """Return the explanations, all parts, of the first `limit` sentences."""
+        """Return the explanations of the first `limit` sentences, with all parts."""
         ids = set(list(dict.fromkeys(sentence.id for sentence in self.sentences))[:limit])
         return [sentence for sentence in self.sentences if sentence.id in ids]
 

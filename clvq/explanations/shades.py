@@ -1,4 +1,4 @@
-"""How strongly a word is coloured: by its share of the strongest attribution of its sentence."""
+"""The colour of a word, from its attribution relative to the strongest attribution in its sentence."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from clvq.explanations.records import ExplainedWord
 
 FOR = ("#deebf7", "#9ecae1", "#6baed6", "#4292c6")
 AGAINST = ("#fee6ce", "#fdbe85", "#fd9d4f", "#f07818")
-"""Backgrounds for black letters, from weak to strong; nearly everyone can tell blue from orange."""
+"""Background colours for black letters, from weak to strong. Nearly everyone can tell blue from orange."""
 _FAINTEST = 0.1
 """A word below this share of the strongest attribution has no colour."""
 
 
 def strongest(words: Sequence[ExplainedWord]) -> float:
-    """Return the largest attribution of a sentence's words, whatever its sign; 1 where all are 0."""
+    """Return the largest absolute attribution of a sentence's words; 1 where all are 0."""
     return max((abs(word.attribution) for word in words), default=0.0) or 1.0
 
 
 def shade(word: ExplainedWord, most: float, for_it: Sequence[str] = FOR, against: Sequence[str] = AGAINST) -> str:
-    """Return the colour of a word where the strongest attribution is `most`; "" for a word that is too weak."""
+    """Return the colour of a word, given the strongest attribution `most`; "" for a word with a weak attribution."""
     share = abs(word.attribution) / most
     if share < _FAINTEST:
         return ""

@@ -1,4 +1,4 @@
-"""The explanations of the evaluation split in a checkpoint's folder: read, continued, and made.
+"""Read, continue and make the explanations of the evaluation split in a checkpoint's folder.
 
 explanations.json     what was explained, how, and the figures over all sentences; written last
 explanations.jsonl    one sentence a line
@@ -38,7 +38,7 @@ class _Text(NamedTuple):
 
 
 class StoredSplit:
-    """The explanation of the evaluation split in a checkpoint's folder: what is there, what is missing."""
+    """The explanations of the evaluation split in a checkpoint's folder, finished, unfinished or missing."""
 
     def __init__(self, checkpoint: Checkpoint, store: ActivationStore, config: ExplainConfig, progress: Report) -> None:
         self.checkpoint, self.store, self.config, self.progress = checkpoint, store, config, progress
@@ -47,7 +47,10 @@ class StoredSplit:
         self.identity = {"checkpoint": checkpoint.fingerprint, "rows": store.fingerprint}
 
     def finished(self) -> Explanations | None:
-        """Return the stored explanations; None where there are none, or where they are of other weights or rows."""
+        """Return the stored explanations; None where there are none, or where they were made of other weights or rows.
+
+        MismatchError where they were made with other settings.
+        """
         summary = EXPLANATIONS.inspect(self.folder, self.identity).usable()
         if summary is None:
             return None
@@ -55,7 +58,7 @@ class StoredSplit:
         sentences = EXPLANATIONS.read_records(self.folder, summary)
         concepts = self._concepts()
         if summary["codebook"] != concepts.summary.concepts_checksum:
-            # The same codes, described anew: codes are of the weights alone.
+            # The codes are still valid, since they depend only on the weights; only the catalogue was made again.
             summary["codebook"] = concepts.summary.concepts_checksum
             if self.processes.is_leader:
                 with locked(self.folder):
@@ -114,8 +117,9 @@ class StoredSplit:
     def _attributed_beside(
         self, explainer: Explainer, tokenized: list[TokenizedSentence]
     ) -> dict[tuple[int, int], Explanation]:
-        """What another checkpoint of the run folder has for the same input layer and settings, with this one's codes:
-        what words do in the model does not depend on the codes. Empty where there is none."""
+        """Return the explanations of another checkpoint in the run folder that has the same input layer and settings,
+        with this checkpoint's codes. Attributions do not depend on the codes. Empty where there is no such checkpoint.
+        """
         for folder in checkpoint_folders(self.folder.parent):
             try:
                 other = read_checkpoint(folder)
@@ -130,7 +134,7 @@ class StoredSplit:
                     continue
                 records = EXPLANATIONS.read_records(folder, summary)
             except ClvqError:
-                continue  # an error of another checkpoint is for the command that names it
+                continue  # errors of another checkpoint are reported by commands that name that checkpoint
             self.progress(Progress("explain", note=f"What words do in the model is read from {folder}."))
             explanations = [Explanation.from_json(record) for record in records]
             return {one.key: one for one in explainer.with_own_codes(explanations, tokenized)}
@@ -143,7 +147,10 @@ class StoredSplit:
         tokenized: list[TokenizedSentence],
         done: dict[tuple[int, int], Explanation],
     ) -> None:
-        """Add to `done`, and line by line to the unfinished file, which is first cut back to `done`."""
+        """Add the missing explanations to `done`, and line by line to the unfinished file.
+
+        The file is first written again with the explanations in `done`.
+        """
         path = self.folder / UNFINISHED_EXPLANATIONS_NAME
         lines = [{**self.identity, "settings": self.config.deciding()}, *(one.as_line() for one in done.values())]
         if self.processes.is_leader:
@@ -159,12 +166,14 @@ class StoredSplit:
             self.progress(Progress("explain", len(done), total, "sentences" if len(texts) >= total else "questions"))
 
     def _unfinished(self) -> dict[tuple[int, int], Explanation]:
-        """Return the whole lines of an interrupted explanation with the same settings; none where the weights
-        differ."""
+        """Return the explanations in the complete lines of an unfinished file; none where the weights or rows differ.
+
+        MismatchError where the settings differ; ArtifactError where the file is damaged.
+        """
         path = self.folder / UNFINISHED_EXPLANATIONS_NAME
         if not path.exists():
             return {}
-        lines = path.read_bytes().split(b"\n")[:-1]  # the last one is empty, or cut short by a kill
+        lines = path.read_bytes().split(b"\n")[:-1]  # the last line is empty, or incomplete after a kill
         try:
             head, *records = [json.loads(line) for line in lines]
             if {name: head[name] for name in self.identity} != self.identity:

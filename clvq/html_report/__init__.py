@@ -1,7 +1,7 @@
-"""The report: one HTML file with everything inside, made from what a run folder holds.
+"""The report: one self-contained HTML file, made from what a run folder holds.
 
-Bokeh draws the curves and the map, Jinja fills the page; the styles, the scripts and BokehJS are in the file, which
-asks the network for nothing.
+Bokeh draws the curves and the map, and Jinja fills the page. The file contains the styles, the scripts and BokehJS, and
+needs no network.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def report(
         clvq.report("run/L4-L8", "run/report.html")
         clvq.report(["run/L4-L8", "run/L4-L8-kmeans"], "run/report.html")
 
-    Of several checkpoints the page compares the figures in one table, and has a short section for each: what its
-    figures mean, its training curves and its largest concepts.
+    For several checkpoints, the page compares the figures in one table, and has a short section on each checkpoint:
+    what the figures mean, the training curves and the largest concepts.
 
-    What the run folder lacks, or holds from another training, is left out and named in the page and in a note, with
+    A result that the run folder lacks, or holds from another training, is left out. The page and a note name it, with
     the command that makes it. ArtifactError for a damaged artifact, ClvqError for a path that cannot be written.
 
     Args:
@@ -85,13 +85,13 @@ def _linked(checkpoint: Checkpoint, flow: Checkpoint | str | Path, progress: Rep
 
 
 def _explained(checkpoint: Checkpoint, texts: str | Sequence[str], progress: Report) -> Explanations:
-    from clvq.explanations.explain import explain  # what only reads need not load the language model's libraries
+    from clvq.explanations.explain import explain  # stored results need no language-model libraries
 
     return explain(checkpoint, texts, progress=progress)
 
 
 def _require_writable(path: Path) -> None:
-    """Before any work; a disk that fills up is met by the writing itself."""
+    """Raise ClvqError before any work where the file cannot be written. A full disk is noticed only when writing."""
     if path.is_dir():
         raise ClvqError(f"{path} is a folder; the report is one file. Name one, such as {path / 'report.html'}.")
     folder = path.absolute().parent

@@ -1,4 +1,4 @@
-"""What the section of `clvq bench` says: one table, a line a method, the best reference first."""
+"""The section on `clvq bench`: one table with one line per method, the best reference first."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from clvq.interventions.bench_records import REFERENCES, STATES, BenchResults
 from clvq.interventions.bench_verdict import bench_verdict
 
 TAKEN_OUT = 20
-"""Number of codes of SCR and TPP that is shown."""
+"""Number of codes for which SCR and TPP are shown."""
 _CODES = {"probing": "probe accuracy", "tpp": "TPP", "scr": "SCR"}
 
 
 def bench_view(results: BenchResults) -> dict[str, Any]:
-    """Return what the template shows; columns that no method has are left out."""
+    """Return the values for the template; columns in which no method has a figure are left out."""
     parts = list(dict.fromkeys(row.part for row in results.rows if row.measure == "error"))
     columns: list[tuple[str, str, str, int | None]] = [
         *((f"error, {part}", "error", part, None) for part in parts),

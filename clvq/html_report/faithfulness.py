@@ -1,6 +1,6 @@
-"""What the faithfulness section says of edits inside the model: its tables, with a line a group of seeds.
+"""The tables of the faithfulness section on edits inside the model, with one line per group of seeds.
 
-Checkpoints that differ in the seed alone are one group; the means over its seeds stand for it.
+Checkpoints that differ only in the seed form one group, which is shown by its means over the seeds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from clvq.interventions.results import Curve, EditResults, Part, is_null
 
 
 class Scale(NamedTuple):
-    """One scale for the drawn intervals of a table; it holds 0 and all of them."""
+    """The range of the axis on which the intervals of a table are drawn; it contains 0 and all intervals."""
 
     low: float
     high: float
@@ -30,7 +30,7 @@ class Scale(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A figure with its interval, and where these are drawn."""
+    """A figure with its interval, and the positions at which they are drawn."""
 
     value: float
     low: float
@@ -38,12 +38,12 @@ class Cell(NamedTuple):
     spread: float | None = None
     """Standard deviation over the seeds."""
     places: tuple[float, float, float] | None = None
-    """Of low, value and high, in percent."""
+    """Positions of low, value and high, in percent of the width."""
     zero: float | None = None
 
 
 def cell(interval: Interval | None, scale: Scale | None = None, spread: float | None = None) -> Cell | None:
-    """An interval, drawn where a scale is given; None where there is none."""
+    """Return the cell of an interval, with positions where a scale is given; None where there is no interval."""
     if interval is None:
         return None
     low, value, high = interval.low, interval.value, interval.high
@@ -54,7 +54,7 @@ def cell(interval: Interval | None, scale: Scale | None = None, spread: float | 
 
 
 def interval_of(row: SelectivityRow | DifferenceRow | None) -> Interval | None:
-    """The selectivity of a row, or its difference; None where it has none."""
+    """Return the selectivity of a row, or its difference, with the interval; None where the row has none."""
     if isinstance(row, DifferenceRow):
         return Interval(row.difference, row.low, row.high)
     if row is None or row.selectivity is None or row.low is None or row.high is None:
@@ -67,7 +67,7 @@ def _cell(row: SelectivityRow | DifferenceRow | None, scale: Scale | None = None
 
 
 class Section:
-    """What the template shows of edits inside the model."""
+    """The values that the template shows on edits inside the model."""
 
     def __init__(self, results: EditResults) -> None:
         self.results, self.names, self.clean = results, results.names, results.clean
@@ -77,14 +77,17 @@ class Section:
         self.seeds = any(len(group.checkpoints) > 1 for group in results.groups)
 
     def about(self, group: str) -> str:
-        """What to say beside a group's name: its method where there are others, its seeds where it has several."""
+        """Return what to add to a group's name: its method if there are several groups, its seeds if it has several."""
         entry = next(entry for entry in self.results.groups if entry.name == group)
         seeds = len(entry.checkpoints)
         parts = [entry.method] if self.several else []
         return ", ".join([*parts, f"mean of {seeds} seeds"] if seeds > 1 else parts)
 
     def overview(self) -> list[dict[str, Any]]:
-        """A part an edit and place with a line a group: the concept, and what it does beyond the hard controls."""
+        """Return one part per edit and place, with one line per group: the concept's effect alone and beyond controls.
+
+        The controls are the hard ones.
+        """
         parts: dict[tuple[str, str], list[dict[str, Any]]] = {block: [] for block in self.results.blocks}
         for part, (concept, *_) in self.results.parts.items():
             beyond = [_cell(self.results.row(part, control, figure)) for figure in FIGURES[:2] for control in HARD]
@@ -93,7 +96,7 @@ class Section:
         return [{"title": self.results.title(*block), "lines": lines} for block, lines in parts.items()]
 
     def details(self) -> list[dict[str, Any]]:
-        """A part an edit, place and group: what edit and controls do, and the concept beyond each."""
+        """Return one part per edit, place and group: effects of edit and controls, and the concept's beyond each."""
         scale = Scale.of(interval_of(row) for row in self.results.shown.rows if row.figure == "flips")
         order = self.results.blocks
         parts = []
@@ -108,7 +111,7 @@ class Section:
         return parts
 
     def _beside(self, line: EffectRow, part: Part, scale: Scale) -> dict[str, Any]:
-        """A control's figures and the concept's selectivity against it."""
+        """Return a control's figures, and the concept's selectivity against this control."""
         control = str(line.control)
         rows = [self.results.row(part, control, figure) for figure in FIGURES]
         return {
@@ -119,7 +122,7 @@ class Section:
         }
 
     def classes(self) -> list[dict[str, Any]]:
-        """A part an edit and place with a line a class and group: flips beyond the hard controls."""
+        """Return one part per edit and place with one line per class and group: flips beyond the hard controls."""
         classes = self.results.classes
         scale = Scale.of(interval_of(row) for by_control in classes.values() for row in by_control.values())
         parts: dict[tuple[str, str], list[Any]] = {block: [] for block in self.results.blocks}
@@ -130,7 +133,7 @@ class Section:
         return [{"title": self.results.title(*block), "lines": lines} for block, lines in parts.items() if lines]
 
     def specificity(self) -> list[dict[str, Any]]:
-        """A line a group and class: whether concepts of the predicted class move it alone."""
+        """Return one line per group and class: whether concepts of the predicted class, and no others, move it."""
         return [
             {
                 "name": line.label or "all classes",
@@ -142,7 +145,7 @@ class Section:
         ]
 
     def points(self, curve: Curve) -> list[dict[str, Any]]:
-        """The points of a curve as text: flips and what is beyond the hard controls."""
+        """Return the points of a curve as text: the flips, and the flips beyond the hard controls."""
         return [
             {
                 "title": self.names[edit] + (f": {group}" if self.several else ""),
@@ -160,8 +163,10 @@ class Section:
         ]
 
     def differences(self, *, hard: bool) -> list[dict[str, Any]]:
-        """A part a pair of groups with a line an edit, place and control, of the hard or the other controls; flips
-        are drawn."""
+        """Return one part per pair of groups with one line per edit, place and control; intervals of flips are drawn.
+
+        `hard` chooses the hard controls; else the other controls are taken.
+        """
         rows = [row for row in self.results.differences if (row.control in HARD) == hard]
         scale = Scale.of(interval_of(row) for row in rows if row.figure == "flips")
         parts = []

@@ -1,4 +1,4 @@
-"""The figures of the faithfulness section: what a concept does beyond its controls, by group and along the curve."""
+"""The plots of the faithfulness section: the effect of concepts beyond their controls, by group and along the curve."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ COLOURS = {"coherent": CURVE, "own": SECOND}
 MARKERS = {"coherent": "circle", "own": "square"}
 GROUP_COLOURS = (CURVE, SECOND, *(colour for colour in LABEL_COLOURS if colour != SECOND))
 DASHES = ("solid", "dashed", "dotted")
-"""Lines of groups differ in these as well, for who does not tell their colours apart."""
+"""Dash patterns of the groups' lines, for readers who cannot tell the colours apart."""
 NAME_WIDTH = 18
-"""Letters; longer names would leave no room for the plot on a phone, and the table has them in full."""
+"""Width of a name in letters. Longer names would leave no room for the plot on a phone; the table has them in full."""
 _TOOLTIPS = [("", "@name"), ("beyond", "@control"), ("selectivity", "@value{0.000} [@low{0.000}, @high{0.000}]")]
 
 
@@ -42,7 +42,7 @@ class Mark(NamedTuple):
     name: str
     colour: str
     dash: str | None = None
-    """Of a line; None for points."""
+    """Dash pattern of a line; None for points."""
     square: bool = False
 
 
@@ -55,15 +55,18 @@ class Panel(NamedTuple):
 
 
 class Panels(NamedTuple):
-    """Plots on one scale that are one figure."""
+    """Plots that share a scale and form one figure."""
 
     panels: list[Panel]
     legend: list[Mark]
 
 
 def interval_panels(results: EditResults) -> Panels:
-    """Selectivity in flips against the hard controls: a panel an edit and place with a line a group; of one group a
-    panel an edit with a line a place."""
+    """Draw the selectivity in flips against the hard controls.
+
+    There is one panel per edit and place, with one line per group. If there is only one group, there is one panel per
+    edit, with one line per place.
+    """
     wanted = [row for row in results.shown.rows if row.figure == "flips" and row.control in HARD]
     reach = _range(wanted)
     several = len(results.groups) > 1
@@ -85,8 +88,11 @@ def interval_panels(results: EditResults) -> Panels:
 
 
 def curve_panels(curve: Curve, results: EditResults) -> Panels:
-    """Selectivity in flips along a curve: a panel an edit and hard control with a line a group; of one group a panel an
-    edit with a line a control."""
+    """Draw the selectivity in flips along a curve.
+
+    There is one panel per edit and hard control, with one line per group. If there is only one group, there is one
+    panel per edit, with one line per control.
+    """
     points = curve.rows
     reach = _range(points)
     panels = []
@@ -120,7 +126,7 @@ def curve_panels(curve: Curve, results: EditResults) -> Panels:
 def _intervals(
     lines: Sequence[tuple[str, Sequence[SelectivityRow]]], reach: tuple[float, float], results: EditResults
 ) -> figure:
-    """Points with their intervals, a line below the other; both controls of a line side by side."""
+    """Draw points with intervals, one line below the other; each line has both hard controls, slightly shifted."""
     plot = figure(
         sizing_mode="stretch_both", tools=[], toolbar_location=None, x_range=_range1d(reach),
         y_range=_range1d((-len(lines) + 0.4, 0.6)),
@@ -160,7 +166,7 @@ def _curve(
     reach: tuple[float, float],
     results: EditResults,
 ) -> figure:
-    """Lines with bands; they stop where there is no selectivity. Ranks double from one point to the next."""
+    """Draw lines with bands, interrupted where there is no selectivity. Ranks double from one point to the next."""
     is_mass = over.field == "mass"
     plot = figure(
         sizing_mode="stretch_both",
@@ -206,7 +212,7 @@ def _values(rows: Rows) -> dict[str, list[float | None]]:
 
 
 def _range(rows: Rows) -> tuple[float, float]:
-    """One scale for all panels, with 0 and every interval inside."""
+    """Return the range of the axis for all panels; it contains 0 and every interval."""
     ends = [0.0, *(end for row in rows for end in (row.low, row.high) if end is not None)]
     margin = 0.06 * ((max(ends) - min(ends)) or 1.0)
     return min(ends) - margin, max(ends) + margin
@@ -217,5 +223,5 @@ def _range1d(ends: tuple[float, float]) -> Range1d:
 
 
 def _label(name: str) -> PlainText:
-    """As it is: Bokeh would take dollar signs for a formula and ask the network for what sets it."""
+    """Return a name as plain text: Bokeh would take dollar signs for a formula, and load MathJax from the network."""
     return PlainText(text="\n".join(textwrap.wrap(name, NAME_WIDTH, max_lines=2, placeholder="…")))

@@ -1,4 +1,4 @@
-"""The figures that Bokeh draws: training curves and the map of the codebook, as JSON for the page to embed."""
+"""The plots that Bokeh draws: training curves and the map of the codebook, as JSON that the page embeds."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from bokeh.resources import Resources
 from clvq.concepts.records import Association, Concept
 
 INK, MUTED, GRID = "#7d848d", "#a3a8ae", "rgba(128, 134, 142, 0.18)"
-"""Grey that can be read on the light and on the dark page."""
+"""Greys that are readable on the light and on the dark page."""
 CURVE, SECOND = "#2f6f8f", "#c08a3e"
 LABEL_COLOURS = ("#b4513a", "#2b7a86", "#7b62a3", "#7d8a2e", "#c08a3e", "#4f6fae", "#a3557d", "#5d7f63")
-"""One a class, in the order of the labels; they begin anew where a task has more."""
+"""One colour per class, in the order of the labels; the colours repeat where a task has more classes."""
 NO_LABEL = "#949aa1"
 FONT = "Helvetica Neue, Helvetica, Arial, sans-serif"
 NAMED_ON_MAP, NAMED_ON_PHONE = 70, 18
 CONCEPTS_NAME = "concepts"
-"""Of the map's data, for the script that leads from a click to the catalogue."""
+"""Name of the map's data. The script that opens the catalogue at a clicked concept finds the data by this name."""
 
 
 class Figure(NamedTuple):
@@ -45,12 +45,12 @@ class Figure(NamedTuple):
 
 
 def bokeh_script() -> str:
-    """BokehJS, the part that plots need, as JavaScript to put into the page."""
+    """Return the part of BokehJS that plots need, as JavaScript for the page."""
     return "\n".join(Resources(mode="inline", minified=True, components=["bokeh"], log_level="error").js_raw)
 
 
 def training_figures(lines: Sequence[dict[str, Any]]) -> list[Figure]:
-    """Curves over the training's steps from the lines of metrics.jsonl; those without a value are left out."""
+    """Draw curves over the training's steps from the lines of metrics.jsonl; curves without values are left out."""
     steps = [line for line in lines if line["kind"] == "step"]
     epochs = [line for line in lines if line["kind"] == "epoch"]
     made = []
@@ -75,7 +75,7 @@ def training_figures(lines: Sequence[dict[str, Any]]) -> list[Figure]:
 
 
 def codebook_map(concepts: Sequence[Concept], label_names: Sequence[str] | None, fdr: float) -> dict[str, Any] | None:
-    """Draw concepts as discs: area by words, colour by the label that stands out. None where there is no concept."""
+    """Draw concepts as discs: area by number of words, colour by associated label. None where there is no concept."""
     if not concepts:
         return None
     placed = sorted(concepts, key=lambda concept: -concept.words)
@@ -112,7 +112,7 @@ def codebook_map(concepts: Sequence[Concept], label_names: Sequence[str] | None,
         HoverTool(renderers=[discs], tooltips=_TOOLTIP, attachment="vertical"),
         TapTool(renderers=[discs]), ZoomInTool(), ZoomOutTool(), PanTool(), ResetTool(),
     )  # fmt: skip
-    plot.toolbar.active_drag = None  # a finger on the map scrolls the page
+    plot.toolbar.active_drag = None  # so that a finger on the map scrolls the page
     return dict(json_item(plot))
 
 
@@ -121,18 +121,18 @@ _TOOLTIP = (
     '<div style="color: #6b7078">concept @code</div>'
     '<div style="font-weight: 600">@words</div><div>@about</div></div>'
 )
-"""Bokeh puts the values of a column in as text, not as markup."""
+"""Bokeh inserts the values of a column as text, not as markup."""
 
 
 def label_colour(labels: Association | None, fdr: float) -> str:
-    """Return the colour of the label that stands out, of none, or of a corpus without labels."""
+    """Return the colour of a concept: that of the associated label, NO_LABEL for none, CURVE without labels."""
     if labels is None:
         return CURVE
     return LABEL_COLOURS[labels.label % len(LABEL_COLOURS)] if labels.is_significant(fdr) else NO_LABEL
 
 
 def _depth(labels: Association | None) -> float:
-    """Return the opacity of a disc: it grows as the label's share goes from its share of all sentences to 1."""
+    """Return the opacity of a disc: smallest where the label's share is its share of all sentences, greatest at 1."""
     if labels is None:
         return 0.5
     overall = labels.share / labels.lift if labels.lift else 1.0
@@ -156,14 +156,17 @@ def _about(concept: Concept, label_names: Sequence[str] | None, fdr: float) -> s
 def _names(placed: Sequence[Concept]) -> tuple[dict[str, list[Any]], int]:
     """Return positions and first words of the largest concepts whose names do not overlap, and how many fit a phone.
 
-    No name stands there twice, and none of fewer than three letters: ten commas would say nothing.
+    No name is drawn twice, nor one of fewer than three letters, so that the map does not show many commas.
     """
     across, down = ([concept.map[axis] for concept in placed] for axis in (0, 1))
     width, height = max(across) - min(across) or 1.0, max(down) - min(down) or 1.0
     kept: list[tuple[float, float, float, str]] = []
     named: set[str] = set()
     narrow = 0
-    for letter, limit in ((0.011, NAMED_ON_PHONE), (0.0045, NAMED_ON_MAP)):  # half a letter, in widths of the map
+    for letter, limit in (
+        (0.011, NAMED_ON_PHONE),
+        (0.0045, NAMED_ON_MAP),
+    ):  # half a letter, in units of the map's width
         for concept in placed:
             if len(kept) == limit or not concept.top_words:
                 continue
@@ -184,7 +187,7 @@ def _names(placed: Sequence[Concept]) -> tuple[dict[str, list[Any]], int]:
 
 
 def _curves(log: bool = False) -> figure:
-    """An empty plot over steps; the vertical axis starts at 0 where it is not logarithmic."""
+    """Return an empty plot over steps; the vertical axis starts at 0 unless it is logarithmic."""
     plot = figure(
         sizing_mode="stretch_both",
         tools=[],
@@ -210,7 +213,7 @@ def _line(plot: figure, lines: Sequence[dict[str, Any]], name: str, colour: str,
 
 
 def calm(plot: figure) -> None:
-    """No frame, no background, thin grey lines, the page's font."""
+    """Style a plot: no frame, no background, thin grey lines, the page's font."""
     plot.background_fill_color = plot.border_fill_color = None
     plot.outline_line_color = None
     plot.grid.grid_line_color = GRID

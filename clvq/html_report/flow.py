@@ -1,4 +1,4 @@
-"""Where the words of each concept go in another checkpoint's codebook: what the page draws as links of two columns."""
+"""Which concepts of another codebook hold the words of each concept: the page draws them as links of two columns."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from clvq.concepts.pairs import Arrow, Flow, flow
 from clvq.html_report.payload import short
 
 STRONGEST = 60
-"""Links that are drawn at first: those with the most bits."""
+"""Number of links that are drawn at first: those with the most bits."""
 EACH = 3
-"""Links that are kept of every concept on either side, for those who ask for one concept."""
+"""Number of links that are kept for every concept on either side, for readers who open one concept."""
 TOP_WORDS = 6
 
 
 class Linked(NamedTuple):
-    """A codebook, the one that its concepts are linked with, and the links."""
+    """A codebook, another codebook, and the links between their concepts."""
 
     book: Codebook
     other: Codebook
     result: Flow
 
     def data(self) -> dict[str, Any]:
-        """Return the links that the page keeps, the strongest first, and the other side's concepts by code."""
+        """Return the links that the page keeps, the strongest first, and the other codebook's concepts by code."""
         arrows = kept(self.result.arrows)
         there = {arrow.other for arrow in arrows}
         return {
@@ -41,12 +41,12 @@ class Linked(NamedTuple):
 
 
 def linked(book: Codebook, other: Codebook) -> Linked:
-    """Return where the words of a codebook's concepts go in another's. MismatchError where they share no rows."""
+    """Return which concepts of another codebook hold the words of each concept. MismatchError if they share no rows."""
     return Linked(book, other, flow(book, other))
 
 
 def kept(arrows: list[Arrow]) -> list[Arrow]:
-    """Return the strongest links, and the strongest of every concept on either side, in the order of `arrows`."""
+    """Return the strongest links overall and of every concept on either side, in the order of `arrows`."""
     here: dict[int, int] = {}
     there: dict[int, int] = {}
     chosen = []

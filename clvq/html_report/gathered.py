@@ -1,4 +1,4 @@
-"""What a report is made of: the artifacts of a checkpoint that fit it, and a name for each that is missing or stale."""
+"""The material of a report: the artifacts that fit a checkpoint, and an entry for each that is missing or stale."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ _OTHERS = {
     "explanations": "of other explanations",
     "beside": "beside other checkpoints",
 }
-"""How an artifact is called where one of its inputs, a key of its `made_of`, is another one now."""
+"""How an artifact is described where one of its inputs, a key of its `made_of`, has changed since."""
 
 
 @dataclass(frozen=True)
 class Gap:
-    """A part that the report does without."""
+    """A part that is missing in the report."""
 
     part: str
     """Anchor of its section: training, concepts, explanations, faithfulness, bench; or one of MODES."""
     reason: str
     command: str | None
-    """What makes it, word for word; None where the reason says what to do."""
+    """The command line that makes the part; None where the reason says what to do."""
 
     @property
     def sentence(self) -> str:
@@ -63,27 +63,27 @@ class Gap:
 
 @dataclass(frozen=True)
 class Material:
-    """Everything the page shows. A part without an artifact that fits is None or empty, and has a gap."""
+    """Everything that the page shows. A part without a fitting artifact is None or empty, and is named in `gaps`."""
 
     checkpoint: Checkpoint
     manifest: dict[str, Any] | None
-    """Of the activations, where they are still those that the checkpoint was trained on."""
+    """Manifest of the activations, if they are still those that the checkpoint was trained on."""
     metrics: list[dict[str, Any]]
     codebook: CodebookSummary | None
     concepts: list[Concept]
     names: dict[int, str]
-    """That readers gave to concepts, by code."""
+    """Names that readers gave to concepts, by code."""
     notes: dict[int, str]
-    """The same."""
+    """Notes that readers gave to concepts, by code."""
     explained: ExplanationsSummary | None
     explanations: list[Explanation]
     faithfulness: EditResults | None
     modes: dict[str, ModeResult]
-    """What each of MODES measured; those that were not asked for are no gap."""
+    """Results of MODES, by name. A mode that was not run is no gap."""
     bench: BenchResults | None
-    """Not asked for is no gap."""
+    """None where it was not run, which is no gap."""
     quantiles: np.ndarray | None
-    """[K, 101] of the squared distances of each code's words; None where their file is not there."""
+    """[K, 101] quantiles of the squared distances of each code's words; None where their file is missing."""
     gaps: list[Gap]
 
     def gap(self, part: str) -> Gap | None:
@@ -132,8 +132,10 @@ def _quantiles(checkpoint: Checkpoint, summary: CodebookSummary, concepts: list[
 
 
 def command(name: str, checkpoint: Checkpoint, *options: str) -> str:
-    """Return `clvq NAME` for this checkpoint: with its folder where its run has several, with --run where it is not
-    the default, then the options."""
+    """Return the command line of `clvq NAME` for this checkpoint, with the options.
+
+    It names the checkpoint where the run has several, and the run where it is not the default.
+    """
     run = checkpoint.path.parent
     words = ["clvq", name]
     if len(checkpoint_folders(run)) > 1:
@@ -151,9 +153,10 @@ def _usable(
     missing: str | None,
     without: str | None = None,
 ) -> dict[str, Any] | None:
-    """Return what an artifact says where it fits; else None, with a gap that says why.
+    """Return the body of an artifact where it fits; else None, and add an entry to `gaps` that says why.
 
-    `missing` is the reason where there is no file; None is no gap. `without` names an input that the report lacks.
+    `missing` is the reason given where there is no file; if it is None, that is no gap. `without` names an input that
+    the report lacks.
     """
     remake = _remake(artifact, checkpoint)
     inspection = artifact.inspect(checkpoint.path, remedy=f"Make it anew: `{remake} --overwrite`.")
@@ -180,7 +183,7 @@ def _are(artifact: Artifact) -> str:
 
 
 def _remake(artifact: Artifact, checkpoint: Checkpoint) -> str:
-    """Return the command that makes an artifact, word for word."""
+    """Return the command line that makes an artifact."""
     mode = next((mode for mode, entry in MODES.items() if entry is artifact), None)
     return command(artifact.command, checkpoint, *options_of(mode))
 
@@ -200,8 +203,11 @@ def _records(artifact: Artifact, checkpoint: Checkpoint, body: Mapping[str, Any]
 
 
 def _manifest(checkpoint: Checkpoint, gaps: list[Gap]) -> dict[str, Any] | None:
-    """Return what the activations say. A report can be made without them, and then says a little less; where they are
-    others than the checkpoint was trained on, that is a gap."""
+    """Return the manifest of the activations; None where they are missing, damaged or not those of the training.
+
+    A report can be made without activations, and then says a little less. Only activations other than those of the
+    training are a gap.
+    """
     folder = checkpoint.path.parent / ACTIVATIONS_FOLDER
     if not ACTIVATIONS.exists(folder):
         return None

@@ -1,4 +1,4 @@
-"""The words that figures and pages use: the end of the report, and docs/glossary.md (scripts/glossary.py)."""
+"""The glossary of figures and pages: at the end of the report, and in docs/glossary.md (scripts/glossary.py)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Group:
-    """Terms of one subject, each after those that its meaning uses."""
+    """Terms of one subject. A term comes after the terms that its meaning uses."""
 
     title: str
     terms: tuple[Term, ...]

@@ -1,4 +1,4 @@
-"""What the top of the page says: the headline figures in plain words, their yardsticks, and where they come from."""
+"""The top of the page: the main figures in plain words, their yardsticks, and their provenance."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STANDARDS = {
     "mean_per_code": ("Mean of a k-means code", "every word gets the mean of its cluster"),
     "copy": ("Copy", "the lower layer taken for the higher"),
 }
-"""Of each yardstick, its name and meaning."""
+"""Name and meaning of each yardstick."""
 
 
 class Headline(NamedTuple):
@@ -45,14 +45,14 @@ class Rung(NamedTuple):
     value: float
     own: bool
     width: float
-    """In percent of the widest bar of the page."""
+    """Width in percent of the widest bar of the page."""
 
 
 class Ladder(NamedTuple):
     title: str
     rungs: list[Rung]
     one: float
-    """Where a value of 1 stands, in percent."""
+    """Position of the value 1, in percent of the widest bar."""
 
 
 class Table(NamedTuple):
@@ -61,7 +61,7 @@ class Table(NamedTuple):
 
 
 def story(material: Material) -> str:
-    """What was done, in one or two sentences."""
+    """Return what was done, in one or two sentences."""
     checkpoint = material.checkpoint
     lower, upper = checkpoint.input_layer, checkpoint.settings.target_layer
     predicted = "that layer" if upper == lower else f"layer {upper}"
@@ -79,7 +79,7 @@ def story(material: Material) -> str:
 
 
 def headline(material: Material) -> list[Headline]:
-    """Return the figures to know first, each with what it means."""
+    """Return the main figures, each with its meaning."""
     settings, figures = material.checkpoint.settings, material.checkpoint.results.evaluation
     size, measured = material.checkpoint.size, None if material.codebook is None else material.codebook.figures
     perplexity, active, attested = (
@@ -107,7 +107,7 @@ def headline(material: Material) -> list[Headline]:
 
 
 def _information(figures: CodebookFigures, size: int) -> list[Headline]:
-    """Return the figures that only the catalogue of concepts has: what a word's code tells."""
+    """Return the figures that only the catalogue of concepts has: the information in a word's code."""
     meaning = f"The information in a word's code, on average; {math.log2(size):.2f} if all codes were equally frequent."
     shown = [Headline("Bits per word", f"{figures.bits_per_word:.2f}", meaning)]
     if figures.ami_words is None:
@@ -128,7 +128,10 @@ def _information(figures: CodebookFigures, size: int) -> list[Headline]:
 
 
 def ladders(results: TrainingResults) -> list[Ladder]:
-    """FVU beside what it must beat, and what it must not survive; figures that were not measured are left out."""
+    """Return FVU beside the yardsticks that it must beat, and beside FVU with wrong codes, which must be worse.
+
+    Figures that were not measured are left out.
+    """
     figures, standards = results.evaluation, results.yardsticks
     groups: list[tuple[str, list[tuple[str, str, float | None]]]] = [
         (
@@ -168,7 +171,7 @@ def ladders(results: TrainingResults) -> list[Ladder]:
 
 
 def provenance(material: Material) -> list[Table]:
-    """What was run, on what, with which settings and versions; local paths shortened to names."""
+    """Return what was run, on what, and with which settings and versions; local paths are shortened to names."""
     checkpoint, manifest = material.checkpoint, material.manifest
     made, results = checkpoint.config["provenance"], checkpoint.results
     model, corpus = made["model"], made["corpus"]
@@ -219,7 +222,7 @@ def provenance(material: Material) -> list[Table]:
 
 
 def _rows(values: dict[str, Any]) -> list[tuple[str, str]]:
-    """What is set, by name; what is off or empty is left out, 0 is not."""
+    """Return the values that are set, by name. None, false and empty values are left out; 0 is kept."""
     return [
         (name.replace("_", " "), _plain(value))
         for name, value in values.items()

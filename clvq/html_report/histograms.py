@@ -10,7 +10,7 @@ BINS = 24
 
 
 class Histogram(NamedTuple):
-    """Shares of words in intervals of equal width from the smallest to the largest distance."""
+    """Shares of words in bins of equal width, from the smallest to the largest distance."""
 
     low: float
     median: float
@@ -20,9 +20,10 @@ class Histogram(NamedTuple):
 
 
 def histogram(quantiles: np.ndarray) -> Histogram | None:
-    """Return the histogram of the distances that have these quantiles `[101]`, in 24 bins; None for no words (NaN).
+    """Return the histogram, in 24 bins, of the distances that have these quantiles `[101]`; None for no words (NaN).
 
-    Between two quantiles the distances are taken as evenly spread. Where all are the same, one bin holds them.
+    The distances between two quantiles are assumed to be evenly spread. If all distances are the same, one bin holds
+    them.
     """
     if np.isnan(quantiles).any():
         return None

@@ -1,4 +1,4 @@
-"""What the faithfulness section says of the other modes: the spliced reconstruction, and what probes read."""
+"""The other modes in the faithfulness section: the spliced reconstruction, the probes, and single concepts."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from clvq.interventions.verdict import is_sure, verdict
 
 TOP_WORDS = 8
 LEAST_CONCEPTS = 20
-"""Concepts that are listed even where fewer have an effect."""
+"""Number of concepts that are listed even where fewer have a clear effect."""
 
 
 def mode_view(result: ModeResult, concepts: Sequence[Concept]) -> dict[str, Any]:
-    """What the template shows of a measurement."""
+    """Return the values that the template shows for a measurement."""
     if isinstance(result, SpliceResult):
         return splice_view(result)
     return by_concept_view(result, concepts) if isinstance(result, ConceptEffects) else probe_view(result)
 
 
 def by_concept_view(result: ConceptEffects, concepts: Sequence[Concept]) -> dict[str, Any]:
-    """A line a concept with an effect that is shown, and the first others."""
+    """Return one line per concept with a clear effect (`is_sure`), and at least LEAST_CONCEPTS lines."""
     words = {concept.code: " ".join(top.word for top in concept.top_words[:TOP_WORDS]) for concept in concepts}
     scale = Scale.of(row.coherent for row in result.concepts)
     sure = [row for row in result.concepts if is_sure(row.coherent)]
@@ -40,7 +40,7 @@ def by_concept_view(result: ConceptEffects, concepts: Sequence[Concept]) -> dict
 
 
 def splice_view(result: SpliceResult) -> dict[str, Any]:
-    """A line a figure with a cell for each stand-in; figures that neither has are left out."""
+    """Return one line per figure with one cell per stand-in; figures that neither stand-in has are left out."""
     others = [result.others[name] for name in STAND_INS]
     names = figure_names(result.target)
     rows = [
@@ -61,7 +61,7 @@ def splice_view(result: SpliceResult) -> dict[str, Any]:
 
 
 def probe_view(result: ProbeResult) -> dict[str, Any]:
-    """A part an edit, and in the published protocol one for what checks it: what a probe reads of edited rows."""
+    """Return what a probe reads from edited rows, one part per edit; the published protocol has one more, its check."""
     scale = Scale.of(line.selectivity for line in result.table)
     parts = []
     for (edit, protocol), group in groupby(result.table, key=lambda line: (line.edit, line.protocol)):

@@ -1,7 +1,7 @@
-"""The page: what goes where, and how text from outside gets into it.
+"""The page of one checkpoint, and the two ways in which text from outside gets into a page.
 
-Two ways only: through Jinja, which escapes, or as JSON in a data block with every character escaped that could end the
-block; the scripts put it into the page as text. Scripts run only if their digest stands in the page's policy.
+One way is Jinja, which escapes. The other is JSON in a data block, in which every character that could end the block is
+escaped; the scripts insert its values as text. A script runs only if its digest is in the page's content policy.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _FOLDER = Path(__file__).parent
 
 
 def render(material: Material, explained: Explanations | None = None, links: Linked | None = None) -> str:
-    """The whole page as HTML."""
+    """Return the whole page as HTML."""
     settings = material.checkpoint.settings
     label_names = _label_names(material)
     fdr = 0.05 if material.codebook is None else material.codebook.fdr
@@ -85,7 +85,7 @@ def render(material: Material, explained: Explanations | None = None, links: Lin
 
 
 def filled(template: str, scripts: list[Markup], **values: Any) -> str:
-    """Return a page: a template with its scripts, the policy that lets these alone run, the style, and its values."""
+    """Return a page: a template filled with values, style, scripts, and the policy that allows only these scripts."""
     environment = Environment(
         loader=PackageLoader("clvq.html_report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -98,20 +98,20 @@ def filled(template: str, scripts: list[Markup], **values: Any) -> str:
 
 
 def _is_unasked(material: Material, mode: str) -> bool:
-    """Whether a measurement could be made that nobody asked for."""
+    """Return whether a measurement is possible, but was not run."""
     kind = ((material.manifest or {}).get("target") or {}).get("kind")
     is_able = mode != EVERY_TOKEN or kind == "next token"
     return is_able and mode not in material.modes and material.gap(mode) is None
 
 
 def embedded(value: Any) -> Markup:
-    """A value as JSON that stays inside its <script type="application/json">, whatever it holds."""
+    """Return a value as JSON that no content can make leave its <script type="application/json">."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return Markup(text.translate(_ESCAPES))
 
 
 def figure(value: float | None, digits: int = 3) -> str:
-    """1234 -> 1,234; 0.26412 -> 0.264; nothing -> an en dash."""
+    """Return a figure as text: 1234 -> 1,234; 0.26412 -> 0.264; None -> an en dash."""
     if value is None:
         return "–"
     return (f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}").replace("-", "−")
@@ -122,31 +122,31 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """A difference: 0.26412 -> +0.264; -0.05 -> −0.050; what rounds to 0 has no sign."""
+    """Return a difference as text: 0.26412 -> +0.264; -0.05 -> −0.050. A value that rounds to 0 has no sign."""
     rounded = round(value, digits) or 0.0
     return f"{rounded:{'+' if rounded else ''}.{digits}f}".replace("-", "−")
 
 
 def _own_script() -> str:
-    """The report's scripts as one, whose names stay inside it."""
+    """Return the report's scripts as one script that defines no global names."""
     parts = ((_FOLDER / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();"
 
 
 def script_text(text: str) -> str:
-    """JavaScript as it may stand in a script element: its strings may name the end tag, the element would end there."""
+    """Return JavaScript that is safe in a script element: an end tag in one of its strings would end the element."""
     return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 def content_policy(scripts: list[Markup]) -> str:
-    """No network at all; these scripts and no others; styles inline, which Bokeh's figures need."""
+    """Return the content policy: no network, only these scripts, and inline styles, which Bokeh's plots need."""
     digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
 
 
 def _label_names(material: Material) -> list[str] | None:
-    """From the artifacts that have them; classes without names are numbers."""
+    """Return the class names of the first artifact that has any; else the classes' numbers, or None for no classes."""
     named = [summary.label_names for summary in (material.codebook, material.explained) if summary is not None]
     if material.manifest is not None:
         named.append(material.manifest["label_names"])

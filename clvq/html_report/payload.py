@@ -1,4 +1,4 @@
-"""What the scripts make the catalogue and the explanations of: the artifacts' records, shortened for the page."""
+"""The data from which the scripts build the catalogue and the explanations: the artifacts' records, shortened."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from clvq.interventions.mode_records import ConceptEffect, ConceptEffects
 from clvq.interventions.records import Interval
 
 CONTEXT = 240
-"""Characters that are kept of an example on each side of its word; twice as many of a sentence row."""
+"""Number of characters of an example that are kept on each side of its word; twice as many for a sentence row."""
 _CONCEPT = ("code", "words", "sentence_rows", "of_sentence_rows", "types", "sentences", "share", "spread")
 _EXPLANATION = (
     "id", "text", "label", "prediction", "target", "probability", "difference", "completeness_error", "steps",
@@ -24,7 +24,7 @@ _EXPLANATION = (
 
 
 def page_data(material: Material, label_names: list[str] | None, fdr: float) -> dict[str, Any]:
-    """Return the data block of the page as what `json.dumps` takes."""
+    """Return the data block of the page, as a value for `json.dumps`."""
     explained, effects = material.explained, material.modes.get("by-concept")
     by_code = {row.code: row for row in effects.concepts} if isinstance(effects, ConceptEffects) else {}
     return {
@@ -64,7 +64,7 @@ def _distances(found: Histogram | None) -> dict[str, Any] | None:
 
 
 def _example(example: Example) -> list[Any]:
-    """Return the text around the word, where the word lies in it, the label and the distance."""
+    """Return the text around the word, the start and end of the word in this text, the label and the distance."""
     text, start, end = example.text, example.start, example.end
     context = CONTEXT if end > start else 2 * CONTEXT
     first, last = max(start - context, 0), min(end + context, len(text))
@@ -115,5 +115,5 @@ def _explanation(explanation: Explanation, number: int, explained: ExplanationsS
 
 
 def short(value: Any) -> Any:
-    """Round floats to four significant digits: the page shows three, and it goes by mail."""
+    """Round floats to four significant digits, to keep the file small: the page shows three digits."""
     return float(f"{value:.4g}") if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""The page of several checkpoints: a table that compares them, and a short section of each."""
+"""The page of several checkpoints: a table that compares them, and a short section on each."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from clvq.html_report.sweep import columns, plot_scripts
 from clvq.training.verdict import Verdict, training_verdict
 
 CONCEPTS = 20
-"""The largest ones are listed for each checkpoint."""
+"""Number of concepts, the largest ones, that are listed for each checkpoint."""
 PARTS = ("training", "concepts", "activations")
-"""What a section is made of; other gaps are those of a checkpoint's own report."""
+"""The parts whose gaps a section names; other gaps are named only in a checkpoint's own report."""
 
 
 class Line(NamedTuple):
-    """A concept in a line."""
+    """A line of the list of concepts."""
 
     code: int
     name: str
@@ -33,11 +33,11 @@ class Line(NamedTuple):
 
 
 class Section(NamedTuple):
-    """What the page says of one checkpoint."""
+    """The section on one checkpoint."""
 
     name: str
     about: list[tuple[str, str]]
-    """Model, corpus and when it was made, by name."""
+    """Model, corpus and time of training, each with its heading."""
     story: str
     verdict: Verdict
     headline: list[Headline]
@@ -45,7 +45,7 @@ class Section(NamedTuple):
     concepts: list[Line]
     gaps: list[str]
     report: str
-    """The command that writes its own report."""
+    """The command that writes the checkpoint's own report."""
 
 
 def render_several(materials: Sequence[Material]) -> str:
@@ -99,6 +99,6 @@ def _section(name: str, material: Material) -> Section:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """Return the names of folders; where two are alike, the paths."""
+    """Return the names of folders; folders with the same name get their paths."""
     counts = Counter(path.name for path in paths)
     return [path.name if counts[path.name] == 1 else str(path) for path in paths]

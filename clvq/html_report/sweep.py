@@ -21,7 +21,7 @@ _COLUMNS = {
     "codebook_perplexity": "perplexity",
     "active_codes": "active codes",
 }
-"""Figures of the page's table, by name, with their heads."""
+"""The figures of the page's table, each with the head of its column."""
 _DRAW = """"use strict";
 const plots = JSON.parse(document.getElementById("plots").textContent);
 Promise.all(Object.entries(plots).map(([id, item]) => Bokeh.embed.embed_item(item, document.getElementById(id))))
@@ -57,10 +57,10 @@ def _render(sweep: Sweep) -> str:
 
 
 def plot_scripts() -> list[Markup]:
-    """Return the scripts of a page that draws what its block `plots` holds, by the ids of the places."""
+    """Return the scripts of a page that draws the plots in its block `plots`, each at the element with its id."""
     return [Markup(script_text(text)) for text in (bokeh_script(), _DRAW)]
 
 
 def columns(sweep: Sweep) -> dict[str, str]:
-    """Return the figures of the table that any training has, by name, with their heads."""
+    """Return the figures that at least one training has, each with the head of its column."""
     return {name: head for name, head in _COLUMNS.items() if any(row.figures[name] is not None for row in sweep.rows)}

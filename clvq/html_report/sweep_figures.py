@@ -1,4 +1,4 @@
-"""The figures of a sweep: FVU and perplexity against the settings, and concepts from layer pair to layer pair."""
+"""The plots of a sweep: FVU and perplexity against the settings, and the flow of concepts between layer pairs."""
 
 from __future__ import annotations
 
@@ -20,17 +20,20 @@ MEASURED = (
     ("fvu", "Unexplained variance", "FVU over the words of the evaluation split: 0 is perfect, 1 is the mean."),
     ("codebook_perplexity", "Codebook perplexity", "How many codes are in even use on the evaluation split."),
 )
-"""Name, title and meaning of the figures that are drawn."""
+"""Name, title and meaning of the figures that are plotted."""
 LAYERS = ("input_layer", "output_layer")
 ARROWS = 18
-"""Drawn from each layer pair to the next."""
+"""Number of arrows that are drawn from each layer pair to the next."""
 MOST_CHAINS = 12
-"""Chains that are drawn; the table has them all."""
+"""Number of chains of layer pairs that are drawn; the table has all chains."""
 
 
 def settings_figures(sweep: Sweep) -> list[Figure]:
-    """Draw each of MEASURED against a number that was varied, a line a combination of the other settings; or, where
-    none was, against the combinations themselves. A dot is a training, and lines go through the means of its seeds."""
+    """Draw each of MEASURED against a varied setting that is a number, one line per combination of the other settings.
+
+    If no such setting was varied, the figures are drawn against the combinations. A dot is a training; a line goes
+    through the means of the dots.
+    """
     axis = _axis(sweep)
     made = []
     for name, title, meaning in MEASURED:
@@ -43,7 +46,7 @@ def settings_figures(sweep: Sweep) -> list[Figure]:
 
 
 def flow_figures(sweep: Sweep) -> list[Figure]:
-    """Draw the strongest arrows of each chain of layer pairs: a column a pair, a dot a concept."""
+    """Draw the strongest arrows of each chain of layer pairs: one column per pair, one dot per concept."""
     flows = {(flow.name, flow.other): flow for flow in sweep.flows}
     made = []
     for chain in sweep.chains[:MOST_CHAINS]:
@@ -58,7 +61,7 @@ def flow_figures(sweep: Sweep) -> list[Figure]:
 
 
 def combination(sweep: Sweep, row: Swept, without: Sequence[str] = ()) -> str:
-    """Say which of the varied settings a training has, apart from its seed and those of `without`."""
+    """Return the values of the varied settings of a training as text, apart from the seed and those in `without`."""
     parts = []
     if any(name in sweep.varied for name in LAYERS):
         parts.append(f"{row.settings['input_layer']} → {row.settings['output_layer']}")
@@ -70,7 +73,7 @@ def combination(sweep: Sweep, row: Swept, without: Sequence[str] = ()) -> str:
 
 
 def _axis(sweep: Sweep) -> str | None:
-    """Return the varied setting that is a number in all trainings and has the most values; of equals the first."""
+    """Return the varied setting, a number in all trainings, that has the most values; the first of equal ones."""
     values = {
         name: {row.settings[name] for row in sweep.rows} for name in sweep.varied if name not in (*LAYERS, "seed")
     }
@@ -184,8 +187,8 @@ def _flow(sweep: Sweep, chain: Sequence[str], steps: Sequence[SweptFlow]) -> fig
 
 
 def _levels(strongest: Sequence[Sequence[Any]]) -> tuple[list[dict[int, float]], list[dict[int, str]]]:
-    """Return the height, 0 to -1, and the name of each concept of each column. A column is in the order of the
-    concepts that its words come from, so that few lines cross."""
+    """Return the height, 0 to -1, and the name of each concept of each column. A column is ordered by the heights of
+    the concepts that its words come from, so that few lines cross."""
     names: list[dict[int, str]] = [{} for _ in range(len(strongest) + 1)]
     words: list[dict[int, int]] = [{} for _ in names]
     for column, arrows in enumerate(strongest):
@@ -207,5 +210,5 @@ def _levels(strongest: Sequence[Sequence[Any]]) -> tuple[list[dict[int, float]],
 
 
 def visible(text: str) -> str:
-    """Return text from a corpus for a canvas: what is invisible or turns the writing direction is a dot."""
+    """Replace characters that are invisible or change the writing direction by dots, for corpus text on a canvas."""
     return "".join("·" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in text)

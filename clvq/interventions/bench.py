@@ -1,4 +1,4 @@
-"""Ground truth: how near the concepts of each method come to effects that are known -> bench.json.
+"""Ground truth: how near the effects that concepts estimate are to effects that are known -> bench.json.
 
     individual effects    pairs of texts that differ in one concept   (`clvq.interventions.pair_effects`, `pair_scores`)
     sparse probing, SCR and TPP    of the codes, on stored states     (`clvq.interventions.code_probes`)
@@ -62,14 +62,14 @@ class Bench(Measured):
 
     @property
     def rows(self) -> list[BenchRow]:
-        """A line a method, measure and part."""
+        """One row for each method, measure and part."""
         return self.results.rows
 
     def _html(self, caption: str) -> str:
         return bench_html(caption, self.results)
 
     def to_pandas(self) -> DataFrame:
-        """Return a table with a row a method, measure and part."""
+        """Return a table with one row for each method, measure and part."""
         return data_frame(bench_lines(self.results))
 
 
@@ -81,15 +81,15 @@ def bench(
     progress: Report = silent,
     **settings: Any,
 ) -> Bench:
-    """Score what concepts say against effects that are known.
+    """Score the effects that concepts estimate against effects that are known.
 
         result = clvq.bench(["run/L1-L8", "run/random"])
         result.results.row("L1-L8", "error").figure.value
 
-    The pairs are those of the demo, or of a file with CEBaB's columns. A finished result with the same settings is
-    read. ClvqError where there are no pairs for the corpus, and where the model predicts no classes; MismatchError
-    where checkpoints or model do not belong together, and where the result was made with other settings, unless
-    `overwrite`.
+    The pairs of texts are those of the demo, or of a file with CEBaB's columns. A finished result with the same
+    settings is read, not measured again. ClvqError where there are no pairs for the corpus, and where the model
+    predicts no classes. MismatchError where checkpoints or model do not belong together, and where the result was made
+    with other settings, unless `overwrite`.
 
     Args:
         checkpoints: A checkpoint, its folder, or several of either, which are put side by side.
@@ -120,7 +120,7 @@ def bench(
 
 
 def _counterfactuals(store: ActivationStore, config: BenchConfig) -> Counterfactuals:
-    """Return the pairs that are asked for; ClvqError where none are and the corpus is not the demo's."""
+    """Return the pairs that are asked for; ClvqError where no file is given and the corpus is not the demo's."""
     if config.pairs is not None:
         return read_counterfactuals(Path(config.pairs).expanduser())
     if store.settings["dataset"] != DEMO:
@@ -134,7 +134,7 @@ def _counterfactuals(store: ActivationStore, config: BenchConfig) -> Counterfact
 def _probes(
     store: ActivationStore, layer: int, known: Counterfactuals, config: BenchConfig, progress: Report
 ) -> tuple[CodeProbes, list[str]]:
-    """Return the tasks of the corpus, and a sentence for each measure that it has none of."""
+    """Return the tasks of the corpus, and a sentence for each measure that has no task."""
     texts = {
         split: text_states(store, split, layer, read_text(store, split, progress), known.known, progress)
         for split in SPLITS

@@ -14,10 +14,10 @@ REFERENCES = {
     "mean change": "mean effect of the same change",
     "no change": "no effect at all",
 }
+"""What checkpoints are compared with, the best first. They use no codes."""
+
 STATES = "states"
 """The method of probes that read the whole state of a text, not its codes."""
-
-"""What checkpoints are compared with, the best first. They use no codes."""
 
 MEASURES = {
     "error": "distance between the true and the estimated effect",
@@ -39,32 +39,32 @@ class BenchRow(Record):
     measure: str
     """A key of MEASURES."""
     part: str
-    """The kind of pairs, or the attribute that is read, that the figure is of; "all" for all of them."""
+    """The kind of pairs, or the attribute that is read; "all" for all of them."""
     k: int | None
     """How many codes the measure uses; None where it has no such number."""
     figure: Interval | None
     """None where the measure is not defined."""
     count: int
-    """Pairs, changes or tasks that it is a mean over."""
+    """How many pairs, changes or tasks the figure is a mean over."""
 
     @property
     def key(self) -> tuple[str, str, int | None]:
-        """What tells the figures of a method apart."""
+        """The fields that distinguish the figures of a method."""
         return self.measure, self.part, self.k
 
 
 @dataclass(frozen=True)
 class BenchDifference(Record):
-    """Error of the first checkpoint less that of another, over the same pairs: below 0 the first one is nearer."""
+    """Error of the first checkpoint minus that of another, over the same pairs: below 0, the first has less error."""
 
     method: str
     other: str
     part: str
     difference: Interval
     p: float
-    """Of both sides, by resampling."""
+    """Two-sided, by resampling."""
     p_holm: float
-    """The same, corrected for all differences of the table."""
+    """`p` corrected for all differences of the table."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,13 @@ class BenchResults(Record):
     originals: int
     """Texts that the pairs are made from."""
     left_out: int
-    """Pairs that the model cannot read as a whole."""
+    """Number of pairs that the model cannot read as a whole."""
     edited: dict[str, float]
-    """By method the share of pairs in which a word is edited."""
+    """By method, the share of pairs in which a word is edited."""
     rows: list[BenchRow]
     differences: list[BenchDifference]
     lacking: list[str]
-    """Why a measure has no line."""
+    """The reason for each measure that has no row."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
@@ -100,7 +100,7 @@ class BenchResults(Record):
         )
 
     def row(self, method: str, measure: str, part: str = "all", k: int | None = None) -> BenchRow | None:
-        """Return a figure; None where there is no such line."""
+        """Return the row of a figure; None where there is none."""
         return next((row for row in self.rows if row.method == method and row.key == (measure, part, k)), None)
 
     @property

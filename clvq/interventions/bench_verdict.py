@@ -1,4 +1,4 @@
-"""What the figures of `clvq bench` mean, in a few sentences, and what speaks against believing them."""
+"""What the figures of `clvq bench` mean, in a few sentences, and reasons to doubt them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from clvq.interventions.bench_records import BenchResults
 from clvq.training.verdict import Verdict
 
 SURE = 0.05
-"""Largest corrected p at which a difference is said to be shown."""
+"""Largest corrected p at which a difference counts as shown."""
 FEW_EDITED = 0.5
 """Share of pairs with an edited word below which the estimates say little."""
 
 
 def bench_verdict(results: BenchResults) -> Verdict:
-    """Return which checkpoint is nearest to the true effects, and whether that is shown; with warnings."""
+    """Say which checkpoint is nearest to the true effects and whether that is shown, with warnings."""
     errors = {group.name: results.row(group.name, "error") for group in results.groups}
     values = {name: row.figure for name, row in errors.items() if row is not None and row.figure is not None}
     nothing = results.row("no change", "error")

@@ -1,10 +1,11 @@
-"""Which concepts drive the model's answers: each is removed wherever it occurs, beside the controls that count.
+"""Which concepts drive the model's answers: each is removed wherever it occurs, and compared with the hard controls.
 
-For a concept and a sentence, the concept is taken out of all of the sentence's words that have it: centred removal at
-rank 1. Its effect is how much the probability of what was predicted falls, less the fall under the coherent random
-step. p is that of Student's test over distinct texts, and q the share of false discoveries among concepts with so small
-a p (Benjamini and Hochberg). The same beyond the words' own deviations says whether it is the concept that matters, and
-not as much what else is particular to its words: where a code has one word, the two can hardly be told apart.
+In each sentence, the concept is taken out of all words that have it: centred removal at rank 1. Its effect is how much
+the probability of the prediction falls, minus the fall under the coherent random step. p is from Student's t-test over
+distinct texts. q is the share of false discoveries among the concepts with a p as small (Benjamini and Hochberg).
+
+The fall is compared with that under the words' own deviations too. This says whether the concept matters more than all
+else that is particular to its words. Where only one word has a code, the two can hardly be told apart.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class _Occurrence(NamedTuple):
 
     code: int
     subject: Subject
-    """The sentence, with the codes of this concept's words alone."""
+    """The sentence, with only the codes of this concept's words."""
 
 
 def concept_effects(
@@ -61,7 +62,7 @@ def concept_effects(
 ) -> ConceptEffects:
     """Measure the effect of every concept over the evaluation split, or over the sentences predicted as a class.
 
-    What was measured of the same concepts with the same settings is read, and an interrupted measurement continues.
+    An earlier measurement of the same concepts with the same settings is read, and an interrupted one continues.
     ClvqError where there is no such class, and where no sentence has a concept.
     """
     store = checkpoint.store()
@@ -106,8 +107,11 @@ def _class_number(model: LanguageModel, config: FaithfulnessConfig) -> int | Non
 def _occurrences(
     concepts: Codebook, target: Target, model: LanguageModel, config: FaithfulnessConfig, number: int | None
 ) -> list[_Occurrence]:
-    """Return every concept in every sentence of the split, or of those that are predicted as class `number`; of a
-    target that is asked for each label, for each of them, or for label `number`."""
+    """Return every concept in every sentence of the split, or of the sentences that are predicted as class `number`.
+
+    Where the model is asked for parts (each label, or each tagged word), every concept is returned once for each part,
+    or for the parts of label `number`. ClvqError where no sentence has a concept.
+    """
     store = concepts.checkpoint.store()
     sentences = list(store.sentences(SPLIT))[: config.limit]
     tokenized = tokenize(model, store, [row.text for row in sentences])
@@ -140,7 +144,7 @@ def _occurrences(
 def _rows(
     occurrences: Sequence[_Occurrence], effects: Mapping[Change, Effects], text: SplitText, target: Target, seed: int
 ) -> list[ConceptEffect]:
-    """Return a row a concept, those with the largest effect first; those that are not tested come last."""
+    """Return one row for each concept, the largest effect first; concepts that are not tested come last."""
     codes = np.array([occurrence.code for occurrence in occurrences])
     texts = text.texts[[occurrence.subject.number for occurrence in occurrences]]
     classes = np.array([_class_of(occurrence.subject, target) for occurrence in occurrences])
@@ -175,8 +179,10 @@ def _row(code: int, mask: np.ndarray, effects: Mapping[Change, Effects], texts: 
 
 
 def _class_of(subject: Subject, target: Target) -> int:
-    """Return the class that a sentence is predicted as, or the label that it is asked for; -1 where there is none, as
-    for words with tags of their own."""
+    """Return the class that a sentence is predicted as, or the label that the model is asked for.
+
+    -1 where there is neither, as where each word has a tag.
+    """
     if target.names is None or (target.has_parts and target.kind != LABEL):
         return -1
     return subject.part if target.has_parts else subject.prediction
@@ -190,7 +196,10 @@ def _by_class(
     texts: np.ndarray,
     seed: int,
 ) -> list[ClassEffect]:
-    """Return the effect of a concept, whose occurrences are `mask` `[N]`, on each of the classes `[N]` it meets."""
+    """Return the effect of a concept on each class that it occurs with.
+
+    `mask` `[N]` says which occurrences are of the concept, and `classes` `[N]` which class each has.
+    """
     rows = []
     for number in np.unique(classes[mask & (classes >= 0)]).tolist():
         row = _row(-1, mask & (classes == number), effects, texts, seed)
@@ -202,7 +211,7 @@ def _by_class(
 def _beyond(
     control: str, mask: np.ndarray, effects: Mapping[Change, Effects], texts: np.ndarray, seed: int
 ) -> ControlledEffect:
-    """Return the fall of probability under the removal less that under a control."""
+    """Return the fall of probability under the removal minus that under a control."""
     change = Change("removal", _WHERE, control)
     concept = effects[change._replace(control=None)]
     gaps = (concept.probability - effects[change].probability)[mask]
@@ -214,7 +223,10 @@ def _beyond(
 
 
 def _p_above_0(values: np.ndarray, texts: np.ndarray) -> float:
-    """Return p of the mean over distinct texts being 0 or below; 1 where they are all alike and not above it."""
+    """Return the one-sided p of the test that the mean over distinct texts is above 0.
+
+    Where all texts have the same value, there is no test: 0 where it is above 0 and there are several texts, else 1.
+    """
     _, groups = np.unique(texts, return_inverse=True)
     means = np.bincount(groups, values) / np.bincount(groups)
     if np.ptp(means) == 0:

@@ -1,21 +1,23 @@
-"""What few codes tell of a text, and what taking them out does to probes: as SAEBench defines it (arXiv 2503.09532).
+"""What a few codes tell of a text, and what taking them out does to probes, as in SAEBench (arXiv 2503.09532).
 
-    sparse probing   a logistic regression on the k codes whose mean activity differs most between the texts of a class
-                     and others; accuracy on the evaluation split
-    TPP              targeted probe perturbation: the codes of a class are taken out; how much the accuracy of the
-                     class's own probe falls, less the mean fall of the other classes' probes
-    SCR              spurious correlation removal: a probe learns a label where an attribute always goes with it; the
-                     codes of the attribute are taken out; (accuracy after - before) / (accuracy of a probe that was
-                     trained without the attribute - before), on texts where the two are independent
+    sparse probing   the accuracy, on the evaluation split, of a logistic regression on the k codes whose mean activity
+                     differs most between the texts of a class and other texts
+    TPP              targeted probe perturbation: the codes of a class are taken out. The score is how much the accuracy
+                     of the class's own probe falls, minus the mean fall of the other classes' probes
+    SCR              spurious correlation removal: a probe learns a label on texts where an attribute always goes with
+                     it. The codes of the attribute are taken out. The score is (accuracy after - before) / (accuracy of
+                     a probe that was trained where the two are independent - before), on texts where they are
+                     independent
 
 Probes read the mean state of a text's words, `m`. Taking the codes A out of a text in which code i is active by `f_i`
 gives `m - sum over A of f_i a_i`, with `a_i` what a code adds to a state (`ConceptSpace.atoms`). The codes of a class
-are those with the largest `(mean f_i of the class - mean f_i of others) (w' a_i)`, with `w` of the class's probe. For
-TPP the first factor counts where it is positive; for SCR the product counts without its sign. Each set of texts is
-balanced.
+are those with the largest `(mean f_i of the class - mean f_i of others) (w' a_i)`, with `w` the weights of the class's
+probe. For TPP a first factor below 0 counts as 0; for SCR the absolute value of the product is used. Each set of texts
+is balanced.
 
-As there, SCR is tried both ways round, and the one counts whose probe is worse before. It is left out where the probe
-that was trained without the attribute is hardly better.
+As in SAEBench, there are two ways to compute SCR: read the label and take the attribute's codes out, or read the
+attribute and take the label's codes out. The way with the lower accuracy before is used. SCR is left out where the
+probe that was trained on independent texts is hardly better.
 """
 
 from __future__ import annotations
@@ -36,21 +38,21 @@ PROBE_CODES = (1, 2, 5)
 TAKEN_OUT = (2, 5, 10, 20, 50)
 """Codes that SCR and TPP take out."""
 MOST = {"train": 4000, "eval": 1000}
-"""Texts of a balanced set."""
+"""Largest number of texts in a balanced set."""
 LEAST = {"train": 10, "eval": 5}
-"""Texts of each side (of SCR each of the four cells) below which nothing is measured."""
+"""Fewest texts of each side (for SCR, of each of the four cells) with which a score is measured."""
 LEAST_GAP = 0.02
-"""SCR is left out where the accuracies that it lies between differ by less."""
+"""SCR is left out where the two accuracies of its denominator differ by less."""
 SPLITS = ("train", "eval")
 
 
 class Score(NamedTuple):
-    """A figure as a sum over texts, so that it can be resampled."""
+    """A figure as a sum over texts, so that texts can be resampled."""
 
     values: np.ndarray
     """[N] what each text adds."""
     texts: np.ndarray
-    """[N] which distinct text of the evaluation split."""
+    """[N] which distinct text of the evaluation split each text is."""
 
 
 Scores = dict[tuple[str, str, int], dict[str, Score]]
@@ -74,31 +76,31 @@ class Probe:
         return cls(weights, float(found.intercept_[0] - weights @ middle))
 
     def right(self, states: np.ndarray, sides: np.ndarray) -> np.ndarray:
-        """Return `[N]` 1 where the probe gives the side of a state."""
+        """Return `[N]`: 1 where the probe gives the right side of a state, else 0."""
         return ((states @ self.weights + self.bias > 0) == sides).astype(float)
 
 
 class Task(NamedTuple):
-    """A class of an attribute against the rest: the texts of either side, balanced."""
+    """A class of an attribute against the rest, with equally many texts of both sides."""
 
     attribute: str
     value: str
     chosen: dict[str, np.ndarray]
-    """By split the indices of texts."""
+    """By split, the indices of the texts."""
     sides: dict[str, np.ndarray]
-    """By split whether each is of the class."""
+    """By split, whether each text is of the class."""
     probe: Probe
 
 
 class Crossing(NamedTuple):
-    """Two classes of the label crossed with two values of an attribute, all four cells of one size."""
+    """Two classes of the label crossed with two values of an attribute; all four cells have the same size."""
 
     attribute: str
     value: str
     """Both values of the attribute."""
     chosen: dict[str, np.ndarray]
     sides: dict[str, tuple[np.ndarray, np.ndarray]]
-    """By split which class, and which value of the attribute, each text has."""
+    """By split, which class and which value of the attribute each text has."""
     clean: tuple[Probe, Probe]
     """Probes of the label and of the attribute, trained where they are independent."""
     biased: Probe
@@ -207,7 +209,7 @@ class CodeProbes:
         return sorted(set(self.texts["train"].attributes[attribute].tolist()) - {""})
 
     def _balanced(self, sides: list[np.ndarray], split: str, key: tuple[str, ...]) -> np.ndarray:
-        """Return as many indices of each side, drawn by the seed and what is asked."""
+        """Return equally many indices of each side; the draw depends only on the seed, the split and `key`."""
         size = min(*(len(side) for side in sides), MOST[split] // len(sides))
         generator = np.random.default_rng([self.seed, *"\0".join((split, *key)).encode()])
         return np.sort(np.concatenate([generator.choice(side, size, replace=False) for side in sides]))
@@ -216,12 +218,12 @@ class CodeProbes:
         return self.texts[split].states[task.chosen[split]]
 
     def _mean(self, task: Task | Crossing, values: np.ndarray) -> Score:
-        """Return the mean over the evaluation texts of a task."""
+        """Return the mean of values over the evaluation texts of a task, as a score."""
         return Score(values / len(values), self.texts["eval"].texts[task.chosen["eval"]])
 
     @staticmethod
     def _sparse(task: Task, codes: Mapping[str, csr_array], k: int) -> np.ndarray:
-        """Return where a probe of k codes is right."""
+        """Return for each evaluation text 1 where a probe of k codes is right, else 0."""
         seen = {split: codes[split][task.chosen[split]] for split in SPLITS}
         gaps = np.abs(_gaps(seen["train"], task.sides["train"]))
         best = np.argsort(-gaps, kind="stable")[:k]
@@ -232,7 +234,7 @@ class CodeProbes:
     def _targeted(
         self, task: Task, others: list[Task], codes: Mapping[str, csr_array], atoms: np.ndarray, n: int
     ) -> Score:
-        """Return the fall of the class's own probe less the mean fall of the other classes' probes."""
+        """Return the fall of the class's own probe minus the mean fall of the other classes' probes."""
         gaps = _gaps(codes["train"][task.chosen["train"]], task.sides["train"]).clip(min=0)
         out = _largest(gaps * (atoms @ task.probe.weights), n)
         values, texts = [], []
@@ -247,11 +249,11 @@ class CodeProbes:
         return Score(np.concatenate(values), np.concatenate(texts))
 
     def _removed(self, crossing: Crossing, codes: Mapping[str, csr_array], atoms: np.ndarray, n: int) -> Score | None:
-        """Return how much of the spurious correlation goes; None where there was hardly any."""
+        """Return the share of the spurious correlation that is removed; None where there was hardly any."""
         states = self._states(crossing, "eval")
         sides = crossing.sides["eval"]
         before = [crossing.biased.right(states, side) for side in sides]
-        # The label's side is read where the attribute's codes are taken out, and the other way round.
+        # Either the label is read and the attribute's codes are taken out, or the other way round.
         read = int(before[0].mean() > before[1].mean())
         taken = 1 - read
         gap = crossing.clean[read].right(states, sides[read]).mean() - before[read].mean()
@@ -264,11 +266,11 @@ class CodeProbes:
 
 
 def _gaps(codes: csr_array, sides: np.ndarray) -> np.ndarray:
-    """Return `[K]` the mean activity in the texts of a side less that in the others."""
+    """Return for each code `[K]` its mean activity in the texts of a side minus that in the other texts."""
     return np.asarray(codes[sides].mean(axis=0) - codes[~sides].mean(axis=0)).ravel()
 
 
 def _largest(effects: np.ndarray, n: int) -> np.ndarray:
-    """Return the n codes with the largest effects, without those that have none."""
+    """Return the n codes with the largest effects; codes without an effect are left out."""
     order = np.argsort(-effects, kind="stable")[:n]
     return order[effects[order] != 0]

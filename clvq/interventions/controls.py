@@ -1,18 +1,18 @@
 """What an edit is compared with: steps at the same tokens, of the same length, along other directions.
 
-A removal is compared with four nulls:
+A removal is compared with four null controls:
 
     random        along a random direction, drawn for each concept
     covariance    along one drawn with the covariance of the training words, for each concept
-    coherent      along one drawn so for the whole sentence, all words the same way, with the sign that removing it from
-                  the sentence would have: concepts of a sentence share directions, such as that of the class, and
-                  steps that are drawn for each concept cancel out
+    coherent      along one drawn with that covariance for the whole sentence, the same for all words. Its sign is that
+                  which removing the direction from the sentence has. The concepts of a sentence share directions, such
+                  as that of the class, whereas steps that are drawn for each concept would cancel out
     own           straight towards the mean, along the word's own deviation
 
-Reported too, but no null: a step along the class direction of the prediction (class_direction), and steps along another
-concept's direction (other, usage, class), which put that concept in.
+Other controls are reported too, but are not nulls: a step along the class direction of the prediction
+(class_direction), and steps along another concept's direction (other, usage, class), which put that concept in.
 
-A draw depends only on the seed, its number, the sentence and the concept. Batches and places do not change it. The
+A draw depends only on the seed, the number of the draw, the sentence and the concept, not on batches and places. The
 words of one concept in a sentence share their direction, as they do under the edit.
 """
 
@@ -34,19 +34,19 @@ INJECTIONS = ("other", "usage", "class")
 CLASS_DIRECTION = "class_direction"
 CONTROLS = (*NULLS, CLASS_DIRECTION, *INJECTIONS)
 UNDRAWN = ("own", CLASS_DIRECTION)
+"""Controls without a random draw."""
 _KEYS = ("random", "covariance", "own", "other", "usage", "class", "coherent")
-"""Draws of a control are keyed by its place here, which stays as it is."""
-"""Controls that are what they are, without a draw."""
+"""The place of a control here is part of the key of its draws, so the order must not change."""
 
 LIKE_USAGE = 10
 """How many concepts count as used about as often as another."""
 
 TOLERANCE = 0.01
-"""Mean distances that differ by more than this share of the edit's are not the same distance."""
+"""Largest difference of a control's mean distance, as a share of the edit's, at which the two count as equal."""
 
 
 WHOLE_SENTENCE = 2**32 - 1
-"""Stands for the code where a draw is for all concepts of a sentence."""
+"""Stands in place of a code where a draw is for all concepts of a sentence."""
 
 
 class Owner(NamedTuple):
@@ -60,14 +60,14 @@ class Owner(NamedTuple):
 
 
 class Pools(NamedTuple):
-    """Which concepts may take another's place."""
+    """The concepts that may be put in for another one."""
 
     edited: np.ndarray
-    """[words] codes of all edited words of the split: one of them at random is a random edited word's."""
+    """[words] codes of all edited words of the split; a random one of them is the code of a random edited word."""
     usage: Mapping[int, np.ndarray]
-    """For each code those that are used about as often."""
+    """For each code, the codes that are used about as often."""
     classes: Mapping[int, np.ndarray]
-    """For each predicted class the concepts that stand for another one."""
+    """For each predicted class, the concepts that stand for another class."""
 
     def of(self, control: str, owner: Owner) -> np.ndarray:
         if control == "other":
@@ -77,7 +77,7 @@ class Pools(NamedTuple):
 
 
 def like_usage(usage: Tensor) -> dict[int, np.ndarray]:
-    """For each code that is used `[K]`, the LIKE_USAGE codes next to it in the order of use."""
+    """Return for each used code the LIKE_USAGE codes that are next to it in the order of usage `[K]`."""
     counts = usage.numpy()
     order = np.argsort(counts, kind="stable")
     order = order[counts[order] > 0]
@@ -98,10 +98,10 @@ def controlled(
     pools: Pools,
     key: tuple[int, int],
 ) -> Tensor:
-    """[N, D] states moved by a control as far as the edit moved them.
+    """Return the states `[N, D]` moved by a control as far as the edit moved them.
 
-    `owner` `[N]` says whose each state is, and `sentence` `[N]` of which sentence of the batch. `key` is the seed and
-    the number of the draw. States for which there is no other concept to put in stay.
+    `owner` `[N]` is the index of each state's owner, and `sentence` `[N]` that of its sentence in the batch. `key` is
+    the seed and the number of the draw. States for which there is no other concept to put in stay.
     """
     if control == "own":
         return step.towards_mean()
@@ -119,7 +119,7 @@ def controlled(
 
 
 def random_basis(control: str, space: ConceptSpace, owners: Sequence[Owner], rank: int, key: tuple[int, int]) -> Tensor:
-    """[G, D, rank] orthonormal columns drawn for each owner: anywhere, or as the training words vary."""
+    """Draw orthonormal columns `[G, D, rank]` for each owner: in any direction, or as the training words vary."""
     shape = (len(space.mean), rank)
     draws = np.stack([one.standard_normal(shape, np.float32) for one in _generators(control, owners, key)])
     columns = torch.from_numpy(draws).to(space.mean.device)
@@ -129,7 +129,7 @@ def random_basis(control: str, space: ConceptSpace, owners: Sequence[Owner], ran
 
 
 def donor_basis(control: str, edit: Edit, owners: Sequence[Owner], pools: Pools, key: tuple[int, int]) -> Tensor:
-    """[G, D, 1] another concept's direction for each owner; zeros where there is none."""
+    """Return another concept's direction `[G, D, 1]` for each owner; zeros where there is none."""
     pairs = zip(owners, _generators(control, owners, key), strict=True)
     donors = [_donor(pools.of(control, owner), generator) for owner, generator in pairs]
     codes = torch.tensor(donors, device=edit.space.mean.device)

@@ -4,10 +4,10 @@ CEBaB (Abraham et al. 2022, arXiv 2205.14140) holds restaurant reviews that peop
 
     description                   the text
     original_id, is_original      the review that an edit was made from, and whether the row is that review
-    edit_type                     of an edit, the aspect that was to change
+    edit_type                     for an edit, the aspect that it was to change
     ASPECT_aspect_majority        for each aspect Positive, Negative or unknown, as most annotators read it
 
-A pair is an original and an edit of it, whose values of the edit's aspect differ.
+A pair is an original and one of its edits, where the two differ in the value of the edit's aspect.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Pair(NamedTuple):
     """A text, and the same text with another value of one concept."""
 
     original: str
-    """Identifies what both come from: pairs with the same original are resampled together."""
+    """Identifies the text that both come from; pairs with the same original are resampled together."""
     kind: str
-    """What the figures are given by, such as "polarity" or "food"."""
+    """The group of pairs for which figures are given, such as "polarity" or "food"."""
     concept: str
-    """What takes another value."""
+    """The concept that takes another value."""
     before: str
     after: str
     text: str
@@ -52,14 +52,14 @@ class Counterfactuals:
     """Pairs, and what is known of each text of the corpus that they belong to."""
 
     name: str
-    """Identifies where they come from, whatever the folder of the file."""
+    """Identifies the source of the pairs; it does not depend on the folder of the file."""
     pairs: list[Pair]
     known: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By text, the value of each attribute, such as `{"domain": "hotel"}`."""
 
 
 def demo_counterfactuals() -> Counterfactuals:
-    """Return the pairs of the demo, and the domain and aspects of its reviews, as the grammar planted them."""
+    """Return the pairs of the demo, and the domain and aspects that the grammar put into each of its reviews."""
     pairs = [
         Pair(str(number), pair.kind, pair.concept, pair.before, pair.after, pair.text, pair.counterfactual)
         for number, pair in enumerate(demo.pairs())

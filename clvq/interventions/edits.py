@@ -1,11 +1,11 @@
-"""Edits of states by what concepts mean, and steps of the same length to compare with: states in, new states out.
+"""Edits of states by their concepts, and steps of the same length to compare with: from states to new states.
 
-    removal       x - Q Q' (x - mu)                the concept's part, taken about the mean
-    projection    x - R R' x                       the published one: the raw code projected out of the raw state
-    mean          mu                               everything that is particular to the word
-    move          removal + s (c_j - mu)           another concept j in its place
-    classless     the removal, with Q made orthogonal to the class direction w_y of the prediction: what is left of a
-                  concept's effect when it does not move along the direction that tells the classes apart
+    removal       x - Q Q' (x - mu)                takes the concept's part out, measured from the mean
+    projection    x - R R' x                       the published edit: projects the raw code out of the raw state
+    mean          mu                               takes out all that is particular to the word
+    move          removal + s (c_j - mu)           puts another concept j in its place
+    classless     the removal, with Q made orthogonal to the class direction w_y of the prediction. Its effect is what
+                  is left of a concept's effect without a move along the direction that separates the classes
 
 States are `[N, D]`, bases `[N, D, r]` with orthonormal columns or zeros, in 32 bits. A basis of zeros moves nothing.
 """
@@ -25,37 +25,39 @@ from clvq.concepts.directions import ConceptSpace, orthonormal
 
 @dataclass(frozen=True)
 class Edit:
-    """The centred removal, and what the other edits have in common with it."""
+    """The centred removal, and the base of the other edits."""
 
     space: ConceptSpace
     targets: Mapping[int, int] = field(default_factory=dict)
-    """For each prediction the concept that `move` puts in."""
+    """For each prediction, the concept that `move` puts in."""
     strength: float = 1.0
     """How many times `move` adds its deviation."""
     rank: int = 1
-    """Directions that are taken out of a word."""
+    """How many directions are taken out of a word."""
     name: ClassVar[str] = "removal"
     raw: ClassVar[bool] = False
-    """Whether concepts are taken as the method holds them, and not about the mean."""
+    """Whether the method's raw codes are used, rather than directions about the mean."""
     has_rank: ClassVar[bool] = True
-    """Whether it takes out as many directions as `rank` says."""
+    """Whether the edit takes out as many directions as `rank` says."""
 
     @property
     def origin(self) -> Tensor:
-        """[D] the point about which a concept's part of a state is taken."""
+        """[D] the point from which a concept's part of a state is measured."""
         return self.space.mean
 
     def basis(self, rows: Tensor) -> Tensor:
-        """Return what spans the concepts of words `[N, D]`: `[N, D, r]`."""
+        """Return columns `[N, D, r]` that span the concepts of words `[N, D]`."""
         return self.space.basis(rows, self.rank)
 
     def free(self, vectors: Tensor, predictions: Tensor) -> Tensor:
-        """Return the part of vectors `[N, D]` along which the edit and its controls may move states, whose sentences
-        are predicted as `predictions` `[N]`."""
+        """Return the part of vectors `[N, D]` along which the edit and its controls may move states.
+
+        `predictions` `[N]` are those of the states' sentences.
+        """
         return vectors
 
     def allowed(self, basis: Tensor, predictions: Tensor) -> Tensor:
-        """Return orthonormal columns that span that part of a basis `[N, D, r]`."""
+        """Return orthonormal columns that span the part of a basis `[N, D, r]` along which states may move (`free`)."""
         return basis
 
     def apply(self, states: Tensor, basis: Tensor, predictions: Tensor) -> Tensor:
@@ -63,7 +65,7 @@ class Edit:
         return states - projected(states - self.origin, basis)
 
     def taken(self, states: Tensor, basis: Tensor) -> Tensor:
-        """[2, N] how many directions are taken out of each state, and the share of its squared length along them."""
+        """Return `[2, N]`: how many directions are taken out of each state, and their share of its squared length."""
         about = states - self.origin
         inside = projected(about, basis).square().sum(dim=1)
         whole = about.square().sum(dim=1).clamp_min(torch.finfo(about.dtype).tiny)
@@ -71,7 +73,7 @@ class Edit:
 
 
 class RawProjection(Edit):
-    """The published projection of raw code out of raw state (arXiv 2506.20040, section 4)."""
+    """The published projection of the raw code out of the raw state (arXiv 2506.20040, section 4)."""
 
     name = "projection"
     raw = True
@@ -105,12 +107,12 @@ class ReplacementByMean(Edit):
         return self.space.mean.expand_as(states)
 
     def taken(self, states: Tensor, basis: Tensor) -> Tensor:
-        """Return zeros: all is taken out, and not by directions."""
+        """Return zeros: the whole state is replaced, so no directions are counted."""
         return states.new_zeros(2, len(states))
 
 
 class Move(Edit):
-    """The removal with another concept put in, `strength` times; at 0 it is the removal."""
+    """The removal, with another concept put in `strength` times. With strength 0 it is the removal alone."""
 
     name = "move"
 
@@ -141,21 +143,28 @@ class Step:
         return torch.linalg.vector_norm(self.after - self.before, dim=1)
 
     def along(self, basis: Tensor) -> Tensor:
-        """Return the states moved as far the way that removing another `basis` would move them: along minus their part
-        in it, taken about the edit's origin. A state that has no such part stays."""
+        """Return the states moved as far as the edit moved them, in the direction of removing another `basis`.
+
+        That direction is minus the state's part in the basis, measured from the edit's origin. A state without such a
+        part stays.
+        """
         allowed = self.edit.allowed(basis, self.predictions)
         away = functional.normalize(projected(self.before - self.edit.origin, allowed), dim=1)
         return self.before - self.distances[:, None] * away
 
     def together(self, directions: Tensor) -> Tensor:
-        """Return the states moved as far along `directions` `[N, D]` of length 1, whatever the states are: those with
-        the same direction move the same way."""
+        """Return the states moved as far as the edit moved them, along `directions` `[N, D]` of length 1.
+
+        The sign does not depend on the states: those with the same direction move the same way.
+        """
         free = functional.normalize(self.edit.free(directions, self.predictions), dim=1)
         return self.before + self.distances[:, None] * free
 
     def away(self, directions: Tensor, group: Tensor) -> Tensor:
-        """Return the states moved as far along `directions` `[N, D]`, with one sign for each `group` `[N]` of states:
-        the way in which removing the direction would move the group as a whole."""
+        """Return the states moved as far as the edit moved them, along `directions` `[N, D]`.
+
+        Each `group` `[N]` of states has one sign: that with which removing the direction would move the whole group.
+        """
         free = functional.normalize(self.edit.free(directions, self.predictions), dim=1)
         inside = ((self.before - self.edit.origin) * free).sum(dim=1)
         totals = inside.new_zeros(int(group.max()) + 1).index_add_(0, group, inside)
@@ -163,7 +172,7 @@ class Step:
         return self.before + (sign * self.distances)[:, None] * free
 
     def towards_mean(self) -> Tensor:
-        """Return the states moved as far straight towards the mean, and not beyond it."""
+        """Return the states moved as far as the edit moved them, straight towards the mean and not beyond it."""
         deviation = self.edit.free(self.before - self.edit.space.mean, self.predictions)
         length = torch.linalg.vector_norm(deviation, dim=1)
         share = (self.distances / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1)

@@ -1,7 +1,7 @@
 """What edits inside the language model do to each sentence, kept on disk while they are measured.
 
-effects.safetensors beside a checkpoint holds `figures` `[C, F, S]` of every change, `done` `[S]`, and what they were
-made of. It is what an interrupted measurement continues from, and what comparisons of the same checkpoint read.
+effects.safetensors in a checkpoint's folder holds `figures` `[C, F, S]` of every change, `done` `[S]`, and what they
+were made of. An interrupted measurement continues from it, and comparisons of the same checkpoint read it.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ class Effects(NamedTuple):
     kl: np.ndarray
     """KL(clean || changed) in nats."""
     probability: np.ndarray
-    """How much the probability of what was predicted falls."""
+    """How much the probability of the prediction falls."""
     correct: np.ndarray
-    """1 where the label is predicted; NaN without one."""
+    """1 where the label is predicted; NaN without a label."""
     distance: np.ndarray
     """Sum over the changed tokens of how far each moved."""
     tokens: np.ndarray
-    """How many tokens change; 0: the sentence has nothing to edit here."""
+    """How many tokens change; 0 where the sentence has nothing to edit at this place."""
     rank: np.ndarray
-    """Sum over the changed tokens of how many directions the edit takes out; 0 of controls."""
+    """Sum over the changed tokens of how many directions the edit takes out; 0 for controls."""
     energy: np.ndarray
-    """Sum over the changed tokens of the share of the squared length that lies along them; 0 of controls."""
+    """Sum over the changed tokens of the share of the squared length along these directions; 0 for controls."""
 
     @classmethod
     def zeros(cls, sentences: int) -> Effects:
@@ -50,17 +50,17 @@ class Effects(NamedTuple):
 
     @classmethod
     def mean(cls, several: Sequence[Effects]) -> Effects:
-        """Of checkpoints of the same sentences, sentence by sentence."""
+        """Return the means over checkpoints of the same sentences, sentence by sentence."""
         return cls(*(np.mean(values, axis=0) for values in zip(*several, strict=True)))
 
 
 class Change(NamedTuple):
-    """An edit at a place, or what it is compared with."""
+    """An edit at a place, or one of its controls."""
 
     edit: str
     place: Place
     control: str | None
-    """None is the edit itself."""
+    """None for the edit itself."""
 
 
 class Record:
@@ -68,7 +68,7 @@ class Record:
 
     def __init__(self, changes: Sequence[Change], sentences: int) -> None:
         self.changes = list(changes)
-        # 32 bits, so that what is read back is what was measured.
+        # In 32 bits, as in the file, so that what is read back is what was measured.
         self._figures = torch.zeros(len(self.changes), len(Effects._fields), sentences)
         self._done = torch.zeros(sentences, dtype=torch.bool)
         self._folder: Path | None = None
@@ -87,8 +87,11 @@ class Record:
         *,
         overwrite: bool = False,
     ) -> Self:
-        """Return what `folder` holds, finished or not, where it was made of `identity` for the same changes and
-        sentences; else an empty record that will replace it. ArtifactError where the file is damaged."""
+        """Return the record in `folder`, finished or not, if it is of `identity` and the same changes and sentences.
+
+        Otherwise, and with `overwrite`, return an empty record that will replace it. ArtifactError where the file is
+        damaged.
+        """
         record = cls(changes, sentences)
         described = [[change.edit, _described(change.place), change.control] for change in changes]
         made_of = fingerprint([identity, described, sentences, Effects._fields])
@@ -113,7 +116,7 @@ class Record:
         return [int(number) for number in torch.nonzero(~self._done).flatten()]
 
     def add(self, numbers: Sequence[int], figures: torch.Tensor) -> None:
-        """Figures `[C, F, B]` of some sentences `[B]`; writes the file when it is time."""
+        """Add figures `[C, F, B]` of sentences `[B]`; write the file after SAVE_SECONDS, and when all are done."""
         self._figures[:, :, list(numbers)] = figures.float().cpu()
         self._done[list(numbers)] = True
         if self._folder is not None and (self._done.all() or time.monotonic() - self._saved > SAVE_SECONDS):
@@ -126,5 +129,8 @@ class Record:
 
 
 def _described(place: Place) -> dict[str, Any]:
-    """What tells a place apart; its rank on the curve over ranks alone, so that effects of the rest stay valid."""
+    """Return the fields that distinguish a place.
+
+    Its rank is one of them only on the curve over ranks, so that effects that were stored without it stay valid.
+    """
     return {name: value for name, value in asdict(place).items() if name != "rank" or value is not None}

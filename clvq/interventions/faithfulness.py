@@ -1,8 +1,8 @@
-"""Whether the model's own answer depends on the concepts: they are edited inside it, beside matched controls.
+"""Whether the model's answer depends on the concepts: they are edited inside it, and compared with matched controls.
 
 faithfulness.json     settings, figures, selectivities with intervals; by class; along a curve; of several
-                      checkpoints side by side, and of seeds together. In the folder of the first one. Of the
-                      other modes than `model` see clvq.interventions.modes.
+                      checkpoints side by side, and of seeds together. In the folder of the first one. For
+                      modes other than `model`, see clvq.interventions.modes.
 effects.safetensors   what each edit and control does to each sentence, beside each checkpoint
 """
 
@@ -54,21 +54,21 @@ class Faithfulness(Measured):
 
     @property
     def rows(self) -> list[SelectivityRow]:
-        """Selectivities: a line a checkpoint, edit, place, control and figure. ClvqError in another `mode`
-        than model."""
+        """Selectivities: one row for each checkpoint, edit, place, control and figure. ClvqError in a `mode` other than
+        model."""
         return self._edits.tables.rows
 
     @property
     def figures(self) -> list[EffectRow]:
-        """What each edit and control does: a line a checkpoint, edit, place and control. ClvqError in another `mode`
-        than model."""
+        """What each edit and control does: one row for each checkpoint, edit, place and control. ClvqError in a `mode`
+        other than model."""
         return self._edits.tables.figures
 
     def _html(self, caption: str) -> str:
         return faithfulness_html(caption, self.results)
 
     def to_pandas(self) -> DataFrame:
-        """Return a table with a row a selectivity; of mode splice a row a stand-in, of the probes a row an edit."""
+        """Return a table with a row for each selectivity, concept, stand-in (mode splice), or edit of the probes."""
         return data_frame(lines(self.results))
 
     @property
@@ -90,11 +90,11 @@ def faithfulness(
 
         result = clvq.faithfulness("run/L4-L8", edit="removal,projection", draws=3)
 
-    The evaluation split is measured, and explanations that are missing are made first. A finished result with the
-    same settings is read. Where other checkpoints are compared with the first one than before, the tables are made
-    again from what was measured. Settings that the mode has no use for are ignored, with a note. The modes splice,
+    The evaluation split is measured. Missing explanations are made first. A finished result with the same settings is
+    read, not measured again. If the first checkpoint is now compared with other checkpoints, the tables are made again
+    from the stored measurements. Settings that the mode has no use for are ignored, with a note. The modes splice,
     probe and paper measure one checkpoint. ClvqError where the model predicts nothing, and where there is nothing to
-    edit; MismatchError where labels, checkpoints or model do not belong together, and where the result was made with
+    edit. MismatchError where labels, checkpoints or model do not belong together, and where the result was made with
     other settings, unless `overwrite`.
 
     Args:
@@ -123,7 +123,7 @@ def faithfulness(
         "checkpoint": read[0].fingerprint,
         "store": store.fingerprint,
         "explanations": [one.summary.explanations_checksum for one in explained],
-        # Not a setting: beside others the same effects are read, so that nothing is lost where they are other ones.
+        # Not a setting: with other checkpoints, the stored effects are read again, so that no measurement is lost.
         "beside": [{"name": other.path.name, "checkpoint": other.fingerprint} for other in read[1:]],
     }
 
@@ -136,7 +136,7 @@ def faithfulness(
 
 
 def refuse_unlike(checkpoints: list[Checkpoint]) -> None:
-    """MismatchError where checkpoints are not of one model, corpus and input layer."""
+    """Raise MismatchError where checkpoints are not of one model, corpus and input layer; ClvqError for equal names."""
     if not checkpoints:
         raise ClvqError("No checkpoint is given.")
     first = checkpoints[0]
@@ -160,8 +160,8 @@ def refuse_unlike(checkpoints: list[Checkpoint]) -> None:
 
 
 def _checked_label(store: ActivationStore, text: SplitText, label: str | None) -> int | None:
-    """The number of the class that is asked for; MismatchError where labels are not the head's, ClvqError where no
-    sentence is of that class."""
+    """Return the number of the class that is asked for; None where none is. MismatchError where labels are not those of
+    the model's head, ClvqError where there is no such class or no sentence of it."""
     names = store.label_names
     if names is not None and store.has_predictions and int(text.labels.max(initial=-1)) >= len(names):
         raise MismatchError(
@@ -176,7 +176,7 @@ def _checked_label(store: ActivationStore, text: SplitText, label: str | None) -
     if not 0 <= number < len(names):
         raise ClvqError(f"There is no class {label!r}: the classes are {', '.join(names)}.")
     if (store.target or {}).get("kind") in (LABEL, TAG):
-        return number  # labels are of parts, which explanations have
+        return number  # a label is that of a part of the sentence, and explanations have the parts
     if not (text.labels == number).any():
         raise ClvqError(f"No sentence of the evaluation split is of class {names[number]}: there is nothing to edit.")
     return number

@@ -41,9 +41,9 @@ def artifact_of(measurement: str) -> Artifact:
 
 
 def explained_by(checkpoints: Sequence[Checkpoint], config: FaithfulnessConfig, progress: Report) -> list[Explanations]:
-    """Return the explanations of the evaluation split, with whatever settings they were made.
+    """Return the explanations of the evaluation split, whatever settings they were made with.
 
-    Those that are missing are made with the settings of the first that are not.
+    Missing explanations are made with the settings of the first checkpoint that has some.
     """
     settings = [_explained_with(checkpoint) for checkpoint in checkpoints]
     first = next((one for one in settings if one is not None), {})
@@ -58,7 +58,7 @@ def explained_by(checkpoints: Sequence[Checkpoint], config: FaithfulnessConfig, 
 
 
 def _explained_with(checkpoint: Checkpoint) -> dict[str, Any] | None:
-    """Return the settings of finished explanations; None where there are none of these weights."""
+    """Return the settings of finished explanations; None where there are none for the checkpoint's weights."""
     body = EXPLANATIONS.inspect(checkpoint.path, {"checkpoint": checkpoint.fingerprint}).usable()
     return None if body is None else dict(body["settings"])
 
@@ -73,8 +73,10 @@ def kept(
     overwrite: bool,
     progress: Report,
 ) -> dict[str, Any]:
-    """Return what the checkpoint's folder holds of `artifact`; it is measured and written where it is missing, was made
-    of something else than `made_of` or by an earlier clvq, and with `overwrite`.
+    """Return what the checkpoint's folder holds of `artifact`.
+
+    It is measured and written first where it is missing, where it was made of something else than `made_of` or by an
+    earlier clvq, and with `overwrite`.
 
     MismatchError where it was made of the same weights and rows with other `settings`.
     """

@@ -1,6 +1,6 @@
-"""Edits of words inside the language model: the layers below once, those above for every edit and control.
+"""Edits of words inside the language model: the layers below run once, those above for every edit and control.
 
-All sub-words of an edited word are edited, each by its own state, with the word's concept.
+All sub-words of an edited word are edited: each sub-word's own state, with the concept of the word.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Plan:
 
     edits: tuple[str, ...]
     places: dict[Place, tuple[str, ...]]
-    """With the controls of each."""
+    """The places, each with its controls."""
     pools: dict[Place, Pools]
     targets: dict[int, int]
-    """For each predicted class the concept that `move` puts in."""
+    """For each predicted class, the concept that `move` puts in."""
     strength: float
     draws: int
     seed: int
@@ -50,7 +50,7 @@ class Plan:
         ]
 
     def edits_at(self, place: Place, space: ConceptSpace) -> list[Edit]:
-        """Return the edits of a place, at its rank on the curve over ranks."""
+        """Return the edits at a place, with the rank of the place if it is on the curve over ranks."""
         rank = self.rank if place.rank is None else place.rank
         return [
             EDITS[name](space, self.targets, self.strength, rank)
@@ -59,12 +59,12 @@ class Plan:
         ]
 
     def controls(self, edit: str, place: Place) -> list[str]:
-        """The controls of an edit at a place: one that moves nothing along the class direction has no such control."""
+        """Return the controls of an edit at a place; `classless` has no control along the class direction."""
         return [name for name in self.places[place] if (edit, name) != ("classless", CLASS_DIRECTION)]
 
 
 class _Tokens(NamedTuple):
-    """The tokens `[N]` that are changed at a place in a batch, and the words that they are of."""
+    """The tokens `[N]` that are changed at a place in a batch, and their words."""
 
     sentence: Tensor
     position: Tensor
@@ -76,7 +76,7 @@ class _Tokens(NamedTuple):
 
     @property
     def whose(self) -> tuple[list[Owner], Tensor, Tensor]:
-        """The concepts that are edited, and of each token which of them and which sentence it is of."""
+        """The concepts that are edited, and for each token the indices of its concept and of its sentence."""
         return self.owners, self.owner, self.sentence
 
     @property
@@ -89,7 +89,7 @@ class _Batch(NamedTuple):
     """Some sentences on their way through the model."""
 
     numbers: list[int]
-    """Of the subjects."""
+    """Indices of the subjects."""
     subjects: list[Subject]
     inputs: Inputs
     states: Tensor
@@ -100,14 +100,16 @@ class Interventions:
     """A language model above a layer, with the concepts of its words there."""
 
     def __init__(self, upper: UpperLayers, space: ConceptSpace, *, pooling: str, dtype: str, batch_tokens: int) -> None:
-        """`pooling` and `dtype` are those of the stored rows; a batch is at most `batch_tokens` tokens."""
+        """Take the `pooling` and `dtype` of the stored rows; a batch has at most `batch_tokens` tokens."""
         self.upper, self.space = upper, space
         self.pooling, self.dtype, self.batch_tokens = pooling, dtype, batch_tokens
 
     @torch.no_grad()
     def effects(self, subjects: Sequence[Subject], plan: Plan, record: Record, progress: Report = silent) -> None:
-        """Puts into `record`, made for the plan's changes, what each edit and each control does to each sentence that
-        is not there yet."""
+        """Measure what each edit and each control does to each sentence that `record` lacks, and add it there.
+
+        `record` was made for the plan's changes.
+        """
         edits_at = {place: plan.edits_at(place, self.space) for place in plan.places}
         batches = self._batches(subjects, record.left)
 
@@ -149,8 +151,8 @@ class Interventions:
 
     @torch.no_grad()
     def answers(self, subjects: Sequence[Subject], place: Place, rank: int = 1) -> tuple[Tensor, Tensor]:
-        """Return what the model answers `[S, C]`, as the target compares answers: as it is, and with the concepts at a
-        place removed."""
+        """Return the model's answers `[S, C]` without an edit, and with the concepts at a place removed; both as the
+        target compares answers."""
         edit = EDITS["removal"](self.space, rank=rank)
         found: list[tuple[Tensor, Tensor] | None] = [None] * len(subjects)
 
@@ -183,25 +185,25 @@ class Interventions:
         return _Batch(numbers, chosen, inputs, self.upper.states(inputs))
 
     def _answers(self, states: Tensor, inputs: Inputs) -> Tensor:
-        """[B, C] as the target compares them."""
+        """Return the answers `[B, C]` as the target compares them."""
         return self.upper.target.compared(self.upper.scores(states, inputs))
 
     def _rows(self, batch: _Batch) -> tuple[Tensor, dict[tuple[int, int], int]]:
-        """Rows `[W, D]` of the words and the sentence rows, as they are stored; and which (place in the batch, word)
-        is which."""
+        """Return the rows `[W, D]` of the words and the sentence rows, as they are stored; and the index of the row of
+        each (place in the batch, word)."""
         rows = BatchRows.of([subject.sentence for subject in batch.subjects], self.pooling, batch.states.device)
         words = [(index, word) for index, layout in enumerate(rows.layouts) for word in layout.words]
         row_of = {word: row for row, word in enumerate(words)}
         for row, ((index, _), flag) in enumerate(zip(words, rows.flags, strict=True)):
-            if flag & SENTENCE:  # a decoder's may be the row of its last word too
+            if flag & SENTENCE:  # in a decoder, it may also be the row of the last word
                 row_of[index, SENTENCE_ROW] = row
         return as_stored(rows.gather(batch.states), self.dtype), row_of
 
     def _outcomes(
         self, batch: _Batch, clean: Tensor, tokens: _Tokens, draws: Iterable[Tensor], taken: Tensor | None = None
     ) -> Tensor:
-        """[F, B] what the model run on with each of the new states `[N, D]` does, as means over the draws; `taken`
-        `[2, N]` is what the edit takes out of each token."""
+        """Return the figures `[F, B]` of `Effects` where each of the new states `[N, D]` is put in, as means over the
+        draws; `taken` `[2, N]` is what the edit takes out of each token."""
         outcome = torch.stack([self._outcome(batch, clean, tokens, after) for after in draws]).mean(dim=0)
         of_edit = outcome.new_zeros(2, len(batch.numbers))
         if taken is not None:
@@ -209,7 +211,7 @@ class Interventions:
         return torch.cat([outcome, of_edit])
 
     def _outcome(self, batch: _Batch, clean: Tensor, tokens: _Tokens, after: Tensor) -> Tensor:
-        """[F - 2, B] the figures of `Effects`, but for what an edit takes out."""
+        """Return the figures `[F - 2, B]` of `Effects`, without those of what an edit takes out."""
         before = batch.states[tokens.sentence, tokens.position]
         after = after.to(before.dtype)
         states = batch.states.clone()
@@ -233,7 +235,7 @@ class Interventions:
 def interventions_of(
     store: ActivationStore, upper: UpperLayers, space: ConceptSpace, config: FaithfulnessConfig
 ) -> Interventions:
-    """Return a language model above a layer, with concepts of words whose rows are in a store."""
+    """Return the language model above a layer, with the concepts of words whose rows are in a store."""
     return Interventions(
         upper, space, pooling=store.settings["pooling"], dtype=store.settings["dtype"],
         batch_tokens=Runtime.of_settings(config).batch_tokens,
@@ -241,7 +243,7 @@ def interventions_of(
 
 
 def _tokens(batch: _Batch, place: Place, number_of: dict[tuple[int, int], int]) -> _Tokens | None:
-    """What is changed at a place; None where that is nothing."""
+    """Return the tokens that are changed at a place; None where there are none."""
     entries: list[tuple[int, int, int, int]] = []
     owners: dict[Owner, int] = {}
     for at, subject in enumerate(batch.subjects):

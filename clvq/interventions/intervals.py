@@ -1,9 +1,10 @@
 """Paired bootstrap intervals over distinct texts and over seeds.
 
-Texts are drawn with replacement, each with all of its sentences, and the mean over the sentences drawn is taken; the
-interval is of percentiles of it. Where a method was trained with M seeds, the mean is over them, and each resample also
-gets an error of that mean: the standard error over seeds times a draw from Student's distribution with M - 1 degrees of
-freedom. A handful of seeds is too few to draw seeds again, and such draws would mix in what seeds do to single texts.
+Texts are drawn with replacement, each with all of its sentences. The ends of the interval are percentiles of the mean
+over the drawn sentences. Where a method was trained with M seeds, the mean is over the seeds too, and an error of that
+mean is added to each resample: the standard error over seeds times a draw from Student's distribution with M - 1
+degrees of freedom. Seeds themselves are not drawn again: a handful of them is too few for that, and such draws would
+mix in what seeds do to single texts.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ _CELLS_AT_ONCE = 1 << 24
 
 
 def resampled_means(several: Sequence[np.ndarray], texts: np.ndarray, seed: int, resamples: int) -> list[np.ndarray]:
-    """Each `[M, S, F]`, of M seeds, S sentences and F figures, with `[S]` which text each sentence is -> `[R, F]` means
-    of resamples. All share the texts that are drawn, so that what is paired stays so; each draws seeds of its own."""
+    """Return for each of `several` the means `[R, F]` of resamples.
+
+    Each is `[M, S, F]`, of M seeds, S sentences and F figures. `texts` `[S]` says which text each sentence is. All
+    share the texts that are drawn, so that pairs stay pairs. The errors over seeds are drawn for each by itself.
+    """
     _, groups = np.unique(texts, return_inverse=True)
     counts = np.bincount(groups).astype(float)
     sums = [np.stack([[np.bincount(groups, column) for column in one.T] for one in values]) for values in several]
@@ -42,8 +46,10 @@ def resampled_means(several: Sequence[np.ndarray], texts: np.ndarray, seed: int,
 def _seed_errors(
     sums: Sequence[np.ndarray], sentences: float, resamples: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """Sums `[F, T]` of each of M seeds by text -> `[R, F]` draws of how far the mean over M seeds may be off; zeros of
-    one seed."""
+    """Return `[R, F]` draws of how far the mean over M seeds may be off; zeros for one seed.
+
+    `sums` holds the sums by text `[F, T]` of each seed.
+    """
     count = len(sums)
     if count == 1:
         return np.zeros((resamples, len(sums[0])))
@@ -55,8 +61,10 @@ def _seed_errors(
 def paired_intervals(
     differences: np.ndarray, texts: np.ndarray, seed: int, resamples: int = RESAMPLES
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`[S, F]` differences, one a sentence, or `[M, S, F]` of M seeds, and `[S]` which text each sentence is -> mean,
-    low and high `[F]`. All columns share the draws."""
+    """Return the mean, low and high `[F]` of differences `[S, F]` of S sentences, or `[M, S, F]` of M seeds.
+
+    `texts` `[S]` says which text each sentence is. All columns share the draws.
+    """
     of_seeds = differences if differences.ndim == 3 else differences[None]
     (means,) = resampled_means([of_seeds], texts, seed, resamples)
     return of_seeds.mean(axis=(0, 1)), *_percentiles(means)
@@ -65,9 +73,9 @@ def paired_intervals(
 def difference_intervals(
     first: np.ndarray, second: np.ndarray, texts: np.ndarray, seed: int, resamples: int = RESAMPLES
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Two `[M, S, F]` over the same sentences -> mean, low, high and p `[F]` of the first minus the second.
+    """Return the mean, low, high and p `[F]` of the first `[M, S, F]` minus the second, over the same sentences.
 
-    p is that of both sides, with the smallest value that so many resamples can give.
+    p is two-sided. It is never below the smallest value that so many resamples can give.
     """
     one, other = resampled_means([first, second], texts, seed, resamples)
     means = one - other
@@ -83,7 +91,7 @@ def _percentiles(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Return p values adjusted for so many comparisons (Holm's step-down procedure)."""
+    """Return the p values adjusted for the number of comparisons (Holm's step-down procedure)."""
     adjusted = [0.0] * len(p)
     largest = 0.0
     for rank, number in enumerate(sorted(range(len(p)), key=lambda number: p[number])):
@@ -93,6 +101,6 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def interval_of(values: np.ndarray, texts: np.ndarray, seed: int) -> Interval:
-    """`[S]` values, one a sentence, and `[S]` which text each is -> their mean with its interval."""
+    """Return the mean of values `[S]` of sentences, with its interval; `texts` `[S]` says which text each is."""
     value, low, high = paired_intervals(values[:, None], texts, seed)
     return Interval(float(value[0]), float(low[0]), float(high[0]))

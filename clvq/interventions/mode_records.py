@@ -1,4 +1,4 @@
-"""What the measurements beside edits inside the model give: splice, probes, single concepts; a class a JSON object."""
+"""Results of splice, probes and single concepts as values: one class for each kind of JSON object."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clvq.interventions.records import Interval
 
 @dataclass(frozen=True)
 class Answer(Record):
-    """What the model answers with other states, beside what it answers as it is."""
+    """What the model answers with other states, compared with its answers without a change."""
 
     agreement: Interval
     kl: Interval
@@ -29,7 +29,7 @@ class Spliced(Record):
     """Figures with one stand-in at the tokens without a row."""
 
     share_recovered: Interval | None
-    """None where the ablation does not surely cost anything."""
+    """None where it is not sure that the ablation costs any loss."""
     share_recovered_labels: Interval | None
     loss_clean: float
     spliced: Answer
@@ -61,19 +61,19 @@ class SpliceResult(Record):
     left_out: int
     """Sentences without a row."""
     only_sentence_row: bool
-    """Whether the answer depends on the sentence rows alone, by trial."""
+    """Whether the answer was found to depend only on the sentence rows."""
     distinct_texts: int
     tokens: int
     tokens_of_rows: int
     """How many of the tokens have a row."""
     accuracy: Interval | None
-    """Of the model as it is; None without labels of its classes."""
+    """Accuracy of the unchanged model; None without labels of its classes."""
     unit: float | None
     """Standard deviation of the clean scores, where the answer is a number."""
     positions: int | None
-    """Tokens of the text at which the next one is asked for; None where each text is asked one answer, or its parts."""
+    """Number of tokens at which the next one is asked for; None where a text has one answer, or one for each part."""
     others: dict[str, Spliced]
-    """By what stands at tokens without a row: `clean` (as they are) and `ablated` (the mean)."""
+    """Figures by what is put at tokens without a row: `clean` (as they are) and `ablated` (the mean)."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
@@ -106,7 +106,7 @@ class ProbeRow(Record):
 
     edit: str
     control: str | None
-    """None is the edit itself."""
+    """None for the edit itself."""
     figures: ProbeFigures
     drop: Interval
     """Accuracy before minus accuracy after."""
@@ -115,7 +115,7 @@ class ProbeRow(Record):
     selectivity: Interval | None
     """Accuracy under the control minus that under the edit; None for the edit, and where the distances differ."""
     protocol: str | None = None
-    """Of the published protocol: "published", or "check" for a line that checks it."""
+    """In the published protocol: "published", or "check" for a line that checks it."""
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
@@ -148,9 +148,9 @@ class ProbeResult(Record):
     distinct_texts: int
     chance: float
     sentences: dict[str, int]
-    """Of each part: `training`, `selection` (of the sound protocol alone) and `evaluation`."""
+    """How many each part has: `training`, `selection` (only in the sound protocol) and `evaluation`."""
     C: float | None
-    """Selected inverse strength of the regularisation; None of the published protocol."""
+    """Selected inverse strength of the regularisation; None for the published protocol."""
     before: ProbeFigures
     table: list[ProbeRow]
 
@@ -168,12 +168,12 @@ class ProbeResult(Record):
 
 @dataclass(frozen=True)
 class ControlledEffect(Interval):
-    """A mean with its interval, and a test of its being above 0."""
+    """A mean with its interval, and a test of whether it is above 0."""
 
     p: float | None
     """None for too few texts, or where the control could not be matched."""
     q: float | None
-    """The same as a share of false discoveries among the concepts with so small a p."""
+    """Share of false discoveries among the concepts with a p as small; None where there is no p."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ class ClassEffect(Record):
     probability: float
     """How much the probability of the class falls."""
     coherent: Interval
-    """The same less the fall under the coherent random step. It is not tested: the test is of all classes together."""
+    """The same minus the fall under the coherent random step. It is not tested: the test is of all classes together."""
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
@@ -208,13 +208,13 @@ class ConceptEffect(Record):
     kl: float
     """KL(clean || changed) in nats."""
     probability: float
-    """How much the probability of what was predicted falls."""
+    """How much the probability of the prediction falls."""
     coherent: ControlledEffect
-    """The same less the fall under the coherent random step: the concept's effect."""
+    """The same minus the fall under the coherent random step: the concept's effect."""
     own: ControlledEffect
-    """The same less the fall under the words' own deviations."""
+    """The same minus the fall under the words' own deviations."""
     classes: list[ClassEffect]
-    """By predicted class, those with sentences; empty where the model names no classes."""
+    """Effects by predicted class, for classes with sentences; empty where the model has no named classes."""
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
@@ -233,7 +233,7 @@ class ConceptEffects(Record):
     unit: float | None
     """Standard deviation of the clean scores, where the answer is a number."""
     sentences: int
-    """With at least one concept."""
+    """Sentences with at least one concept."""
     concepts: list[ConceptEffect]
     """Those with the largest effect first; those that are not tested last."""
 

@@ -1,8 +1,8 @@
-"""The measurements beside edits inside the model, each kept in a file beside the checkpoint.
+"""The measurements other than edits inside the model. Each is kept in a file in the checkpoint's folder.
 
-faithfulness-splice.json    its reconstruction inside the model     (`clvq.interventions.splice.splice`)
-faithfulness-every-token.json  the same, the next token at every token of the texts
-faithfulness-probe.json     edited sentence rows, read by a probe   (`clvq.interventions.probe.probe`)
+faithfulness-splice.json    the reconstruction inside the model     (`clvq.interventions.splice.splice`)
+faithfulness-every-token.json  the same, for the next token at every token of the texts
+faithfulness-probe.json     a probe on edited sentence rows         (`clvq.interventions.probe.probe`)
 faithfulness-paper.json     the published probe, and its checks     (`clvq.interventions.probe.published_probe`)
 faithfulness-concepts.json  single concepts, removed everywhere     (`clvq.interventions.by_concept.concept_effects`)
 
@@ -29,7 +29,7 @@ from clvq.training.checkpoint import Checkpoint
 def measured(
     checkpoint: Checkpoint, config: FaithfulnessConfig, *, overwrite: bool, progress: Report
 ) -> dict[str, Any]:
-    """Return what the file of the measurement says, measured where it is missing or stale.
+    """Return what the file of the measurement says; where it is missing or stale, measure and write it first.
 
     MismatchError where it was measured with other settings and `overwrite` is not given; errors of the measurements.
     """

@@ -1,4 +1,4 @@
-"""What edits, places, controls and figures are called where people read of them: screen, report and files."""
+"""The names of edits, places, controls and figures on the screen, in the report and in files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _OF_SCORES = {
     "loss": "squared error, SD²",
     "agreement": "within 1 SD",
 }
-"""Where the answer is a number. SD is the standard deviation of the clean scores of the evaluation split."""
+"""Names where the answer is a number. SD is the standard deviation of the clean scores of the evaluation split."""
 CONCEPT = "the concept"
 CONTROL_NAMES = {
     "random": "random",
@@ -54,17 +54,17 @@ PROBE_CONTROL_NAMES = {
     "opposite": "concept, other prediction",
 }
 STAND_INS = {"clean": "other tokens left clean", "ablated": "other tokens the mean"}
-"""What stands at tokens without a row while a reconstruction is spliced in."""
+"""What is put at tokens without a row while a reconstruction is spliced in."""
 SPLICED = {"spliced": "spliced", "ablated": "all rows the mean"}
 
 
 def figure_names(target: str) -> dict[str, str]:
-    """Return what figures of answers of a kind (`Target.kind`) are called."""
+    """Return the names of figures, for answers of the kind `target` (`Target.kind`)."""
     return FIGURE_NAMES | (_OF_SCORES if target in SCORES else {})
 
 
 def note_on_target(kind: str, unit: float | None) -> str | None:
-    """Return what figures of answers of a kind (`Target.kind`) stand for; None where their names say all."""
+    """Return what figures mean for answers of a kind (`Target.kind`); None where their names say enough."""
     if kind == LABEL:
         return (
             "The model is asked for each label by itself, yes or no, so a sentence counts once for each label. In a "
@@ -90,8 +90,8 @@ def note_on_target(kind: str, unit: float | None) -> str | None:
 
 
 def names_of(config: FaithfulnessConfig, target: str) -> dict[str, str]:
-    """Return what the edits, places, controls and figures of a measurement inside the model are called, where answers
-    are of the kind `target`."""
+    """Return the names of the edits, places, controls and figures of a measurement inside the model, for answers of the
+    kind `target`."""
     salient = (
         f"words with {config.mass:.0%} of the attribution"
         if config.mass is not None
@@ -111,5 +111,5 @@ def names_of(config: FaithfulnessConfig, target: str) -> dict[str, str]:
 
 
 def control_name(control: str | None) -> str:
-    """Return what a control of the probe is called; None is the edit itself."""
+    """Return the name of a control of the probe; None is the edit itself."""
     return CONCEPT if control is None else PROBE_CONTROL_NAMES[control]

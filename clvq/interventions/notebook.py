@@ -14,7 +14,7 @@ MOST_ROWS = 50
 
 
 def lines(results: Results) -> list[dict[str, Any]]:
-    """Return a line a selectivity, a concept, a stand-in of the splice, or an edit of the probes.
+    """Return one line for each selectivity, concept, stand-in of the splice, or edit of the probes.
 
     A mean with its interval becomes three columns, as in `drop`, `drop_low`, `drop_high`.
     """
@@ -28,14 +28,14 @@ def lines(results: Results) -> list[dict[str, Any]]:
 
 
 def _concept_line(row: ConceptEffect) -> dict[str, Any]:
-    """Return the effects of a concept, with a column a class: what is beyond the coherent random step."""
+    """Return the effects of a concept, with a column for each class: the fall beyond the coherent random step."""
     body = row.as_json()
     del body["classes"]
     return {**_flat(body), **{f"coherent_{line.name}": line.coherent.value for line in row.classes}}
 
 
 def faithfulness_html(caption: str, results: Results) -> str:
-    """Return a table of the first lines, edits and controls by the names that people read."""
+    """Return a table of the first lines, with readable names of edits and controls."""
     every = lines(results)
     shown = every[:MOST_ROWS]
     if len(shown) < len(every):
@@ -46,7 +46,7 @@ def faithfulness_html(caption: str, results: Results) -> str:
 
 
 def _flat(body: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Return the values of nested objects under one level of names; `value` is named as what holds it."""
+    """Return the values of nested objects under flat names; `value` takes the name of the object that holds it."""
     flat: dict[str, Any] = {}
     for name, value in body.items():
         path = before if before and name == "value" else f"{before}_{name}" if before else name
@@ -61,7 +61,7 @@ def _cell(value: Any, names: Mapping[str, str]) -> str:
 
 
 def bench_lines(results: BenchResults) -> list[dict[str, Any]]:
-    """Return a line a method, measure and part, with the figure in the columns `value`, `low` and `high`."""
+    """Return one line for each method, measure and part, with the figure in the columns `value`, `low` and `high`."""
     nothing = dict.fromkeys(("value", "low", "high"))
     bodies = [row.as_json() for row in results.rows]
     return [{**body, **(body.pop("figure") or nothing)} for body in bodies]

@@ -1,4 +1,4 @@
-"""What a change of one concept does to the model's scores, and what the codes of a method say that it does.
+"""How a change of one concept changes the model's probabilities, and how the codes of a method estimate this.
 
 For a text, its counterfactual, and the model's probabilities `p` and `p'` `[C]` of the two
 
@@ -6,10 +6,10 @@ For a text, its counterfactual, and the model's probabilities `p` and `p'` `[C]`
     estimate    p~ - p, where in p~ the words that the counterfactual replaces are edited at the input layer:
                 the concept of each is taken out (removal), and a code that stands for the new value is put in
 
-Which codes stand for a value is learned from the words of other pairs: the pairs are split in two by their originals,
-and each half is estimated with what the other half shows. The estimate sees which words of the text are replaced, and
-never by what. A word stays as it is where its code says as much of the new value as of the old one, and where no code
-stands for the new value.
+Which codes stand for a value is learned from the words of other pairs: the pairs are split into two halves by their
+originals, and each half is estimated with the codes that the other half shows. The estimate uses which words of the
+text are replaced, but never the words that replace them. A word stays as it is where its code is not clearly more
+frequent with the old value than with the new one (OFTEN), and where no code stands for the new value.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from clvq.language_model.upper_layers import Inputs, UpperLayers
 from clvq.progress import Progress, Report, silent
 
 LEAST_SPANS = 2
-"""A code stands for a value that so many texts show."""
+"""Fewest texts of a value that must hold a code for the code to stand for the value."""
 OFTEN = 2.0
-"""A code stands for a value where the share of its texts that hold the code is so many times that of the others."""
+"""How many times as frequent a code must be in the texts of a value as in other texts to stand for the value."""
 
 
 class _Replaced(NamedTuple):
@@ -54,7 +54,7 @@ class _Side(NamedTuple):
 
     sentence: TokenizedSentence
     words: list[int]
-    """Words that the other text does not have, without attention sinks."""
+    """Words that the other text does not have; attention sinks are left out."""
     rows: Tensor
     """[N, D] of these words at the input layer."""
 
@@ -70,11 +70,11 @@ class Clean:
     after: np.ndarray
     """[P, C] of the counterfactuals."""
     halves: np.ndarray
-    """[P] 0 or 1: pairs of one original are in one half."""
+    """[P] which half each pair is in, 0 or 1; pairs of one original are in the same half."""
 
     @property
     def effects(self) -> np.ndarray:
-        """[P, C] what the change really does."""
+        """[P, C] the true effect of the change on the probabilities."""
         return self.after - self.before
 
     @property
@@ -84,7 +84,7 @@ class Clean:
         return np.array([numbers.setdefault(pair.original, len(numbers)) for pair in self.pairs])
 
     def mean_effects(self) -> np.ndarray:
-        """Return [P, C]: for each pair the mean effect of the same change in the other half; 0 where it has none."""
+        """Return for each pair the mean effect `[P, C]` of the same change in the other half; 0 where that has none."""
         estimates = np.zeros_like(self.before)
         for half in (0, 1):
             seen: dict[tuple[str, str, str], list[np.ndarray]] = {}
@@ -97,7 +97,7 @@ class Clean:
 
 
 class Estimates(NamedTuple):
-    """What the codes of one checkpoint say."""
+    """The effects that the codes of one checkpoint estimate."""
 
     effects: np.ndarray
     """[P, C] estimated changes of the probabilities."""
@@ -113,9 +113,9 @@ class PairReader:
 
     @torch.no_grad()
     def read(self, pairs: Sequence[Pair], progress: Report = silent) -> Clean:
-        """Return the pairs that the model reads, with its probabilities. ClvqError where it reads none.
+        """Return the pairs that the model can read, with its probabilities. ClvqError where it can read none.
 
-        Pairs of which the model would read a part, or no word, are left out.
+        Pairs with a text that has no words, or of which the model would read only a part, are left out.
         """
         joined = self.upper.model.input_format.joined
         texts = [joined({TEXT: text}) for pair in pairs for text in (pair.text, pair.counterfactual)]
@@ -134,7 +134,7 @@ class PairReader:
         return Clean([pair for pair, _ in kept], both, chances[::2], chances[1::2], halves)
 
     def _sides(self, texts: Sequence[_Replaced], progress: Report) -> tuple[Tensor, list[_Side]]:
-        """Return the probabilities `[T, C]` of texts, and the rows of the words that are replaced in them."""
+        """Return the probabilities `[T, C]` of texts, and for each the rows of the words that are replaced."""
         sides: dict[int, _Side] = {}
         probabilities: dict[int, Tensor] = {}
         for numbers in self.upper.model.batches([text.sentence for text in texts], self.batch_tokens):
@@ -153,7 +153,7 @@ class PairReader:
 
     @torch.no_grad()
     def estimates(self, clean: Clean, space: ConceptSpace, rank: int = 1, progress: Report = silent) -> Estimates:
-        """Return what the edits of a checkpoint's concepts do to the texts of the pairs."""
+        """Return the effects on the pairs that edits with a checkpoint's concepts estimate."""
         codes = _codes([side.rows for sides in clean.sides for side in sides], space)
         targets: dict[int, dict[int, int]] = {}
         for half in (0, 1):
@@ -206,7 +206,7 @@ class PairReader:
         ]
         if entries:
             at, token, row, codes = torch.tensor(entries, device=states.device).T
-            # Each token is a case of its own for `Move`, which looks its target up by number.
+            # `Move` looks its targets up by prediction. Each token gets a number here, to have a target of its own.
             edit = Move(space, dict(enumerate(codes.tolist())), rank=rank)
             before = states[at, token].float()
             after = edit.apply(before, edit.basis(rows[row]), torch.arange(len(entries)))
@@ -215,7 +215,7 @@ class PairReader:
 
 
 class _Shown(NamedTuple):
-    """How many texts show each value of a concept, and by which codes."""
+    """How many texts have each value of a concept, and how many of these hold each code."""
 
     texts: dict[str, int]
     codes: dict[str, dict[int, int]]
@@ -225,7 +225,7 @@ class _Shown(NamedTuple):
         return self.codes[value].get(code, 0) / self.texts[value] if value in self.texts else 0.0
 
     def standing(self, value: str) -> list[int]:
-        """Return the codes that stand for a value, in order."""
+        """Return the codes that stand for a value, in ascending order."""
         others = [other for other in self.texts if other != value]
         rest = sum(self.texts[other] for other in others)
         found = []
@@ -250,14 +250,14 @@ def _replaced(pair: Pair, old: TokenizedSentence, new: TokenizedSentence) -> tup
 
 
 def _codes(rows: Sequence[Tensor], space: ConceptSpace) -> list[list[int]]:
-    """Return the codes of each of several `[N, D]`."""
+    """Return the codes of each of several tensors of rows `[N, D]`."""
     joined = torch.cat(list(rows))
     codes = space.codes(joined) if len(joined) else torch.zeros(0, dtype=torch.long)
     return [part.tolist() for part in codes.split([len(part) for part in rows])]
 
 
 def _shown(pairs: Sequence[Pair], codes: Sequence[list[int]], fit: Sequence[int]) -> dict[str, _Shown]:
-    """Return what the texts of the pairs `fit` show of each concept's values."""
+    """Count for each concept the texts of the pairs `fit` by value, and the codes that they hold."""
     shown: dict[str, _Shown] = {}
     for number in fit:
         pair = pairs[number]
@@ -273,8 +273,8 @@ def _shown(pairs: Sequence[Pair], codes: Sequence[list[int]], fit: Sequence[int]
 def _targets(
     pair: Pair, side: _Side, codes: Sequence[int], shown: Mapping[str, _Shown], space: ConceptSpace
 ) -> dict[int, int]:
-    """Return for each word of the text that is edited the code that is put in: of those that stand for the new value
-    the one whose direction is nearest to the word's own."""
+    """Return the code that is put in at each edited word of the text: of the codes that stand for the new value, the
+    one whose direction is nearest to the word's deviation from the mean."""
     of_concept = shown.get(pair.concept, _Shown({}, {}))
     standing = torch.tensor(of_concept.standing(pair.after), dtype=torch.long, device=side.rows.device)
     if not len(standing) or not side.words:

@@ -2,16 +2,17 @@
 
 For a pair with the true effect `d` `[C]` and its estimate `e` `[C]`, both changes of the model's probabilities
 
-    error     |d - e|, individual causal effect error with the Euclidean distance
+    error     |d - e|, the individual causal effect error with the Euclidean distance
     norm      | |d| - |e| |
     cosine    1 - cos(d, e); 1 where one of the two is zero, 0 where both are
 
 and over the changes `a`, `b` (concept, old value, new value) of several pairs, with mean true effects `t` and mean
-estimates `s` of a class
+estimates `s` for a class
 
     order     sum (t_a - t_b) sign(s_a - s_b) / sum |t_a - t_b|, mean over classes: 1 where the estimates rank the
-              changes as their true effects do, -1 where the other way round. Kendall's tau, in which two changes count
-              as much as they differ, so that the order of changes without an effect does not matter
+              changes as their true effects do, -1 where they rank them the other way round. This is Kendall's tau with
+              each two changes weighted by how much their true effects differ, so that the order of changes without an
+              effect does not matter
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from clvq.interventions.records import Interval
 
 DISTANCES = ("error", "norm", "cosine")
 LEAST_PAIRS = 2
-"""A change counts towards the order from so many pairs."""
+"""Fewest pairs with which a change counts towards the order."""
 ORDER_RESAMPLES = 300
 
 
 def distances(true: np.ndarray, estimated: np.ndarray) -> np.ndarray:
-    """Return `[P, 3]` DISTANCES of effects `[P, C]`."""
+    """Return the DISTANCES `[P, 3]` between true and estimated effects `[P, C]`."""
     sizes = [np.linalg.norm(effects, axis=1) for effects in (true, estimated)]
     product = sizes[0] * sizes[1]
     cosine = np.divide((true * estimated).sum(axis=1), product, out=np.zeros(len(true)), where=product > 0)
@@ -42,8 +43,11 @@ def distances(true: np.ndarray, estimated: np.ndarray) -> np.ndarray:
 
 
 def order(true: np.ndarray, estimated: np.ndarray, changes: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Return how the mean effects `[P, C]` of changes `[P]`, numbered from 0, agree in order; each pair counts
-    `weights` `[P]` times (once). 0 where no two true effects differ."""
+    """Return how well the mean true and estimated effects of changes agree in order, from effects `[P, C]` of pairs.
+
+    `changes` `[P]` are numbered from 0. Each pair counts `weights` `[P]` times (default: once). The result is 0 where
+    no two true effects differ.
+    """
     weights = np.ones(len(changes)) if weights is None else weights
     counts = np.bincount(changes, weights)
     kept = counts > 0
@@ -78,8 +82,8 @@ def _order_row(
 ) -> BenchRow:
     """Return the order with its interval over resampled originals; None where fewer than two changes have enough pairs.
 
-    Resampled means are noisier than the means, so that resampled orders agree less: the percentiles are moved by how
-    much their median is below the figure.
+    Resampled means are noisier than the means themselves, so that resampled orders agree less. The percentiles are
+    therefore moved up by how much their median is below the figure.
     """
     _, changes = np.unique([" > ".join(pair.change) for pair in pairs], return_inverse=True)
     enough = np.bincount(changes)[changes] >= LEAST_PAIRS
@@ -106,7 +110,7 @@ def _order_row(
 def pair_differences(
     true: np.ndarray, estimates: dict[str, np.ndarray], pairs: Sequence[Pair], originals: np.ndarray, seed: int
 ) -> list[BenchDifference]:
-    """Return the error of the first method less that of each other, by kind of pair, from estimates `[M, P, C]`."""
+    """Return the error of the first method minus that of each other, by kind of pair, from estimates `[M, P, C]`."""
     (first, of_first), *others = estimates.items()
     kinds = np.array([pair.kind for pair in pairs])
     found = []

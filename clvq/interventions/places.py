@@ -10,7 +10,7 @@ from clvq.explanations.explainer import salient_words
 from clvq.language_model.tokenization import TokenizedSentence
 
 SENTENCE_ROW = -1
-"""Stands for the sentence row where places name words."""
+"""Stands for the sentence row among the indices of words."""
 
 
 class Subject(NamedTuple):
@@ -20,11 +20,11 @@ class Subject(NamedTuple):
     """Its index in the split."""
     sentence: TokenizedSentence
     attributions: list[float]
-    """Of its words, in favour of the prediction."""
+    """Attributions of its words; positive ones are in favour of the prediction."""
     codes: list[int | None]
-    """Of its words; None for an attention sink, which is never edited."""
+    """Codes of its words; None for an attention sink, which is never edited."""
     sentence_code: int | None
-    """Of its sentence row."""
+    """Code of its sentence row."""
     prediction: int
     label: int | None
     part: int = 0
@@ -36,7 +36,7 @@ class Subject(NamedTuple):
         return code
 
     def tokens(self, word: int) -> list[int]:
-        """Positions of a word's sub-words, but for a decoder's first token, an attention sink."""
+        """Return the positions of a word's sub-words, except a decoder's first token, which is an attention sink."""
         sentence = self.sentence
         own = [sentence.sentence_token] if word == SENTENCE_ROW else sentence.word_tokens[word]
         return [token for token in own if token != sentence.first_token]
@@ -49,16 +49,16 @@ class Place:
     kind: str
     """salient, concept, sentence or all."""
     top: int = 1
-    """So many salient words, where `mass` is None."""
+    """How many salient words are edited, where `mass` is None."""
     mass: float | None = None
-    """The fewest words with this share of what speaks for the prediction."""
+    """Salient words are the smallest set that holds this share of all positive attribution."""
     on_curve: bool = False
-    """Whether it is a point of the curve over masses, or over ranks."""
+    """Whether the place is a point of the curve over masses, or over ranks."""
     rank: int | None = None
     """On the curve over ranks, how many directions are taken out of a word; None elsewhere."""
 
     def words(self, subject: Subject) -> list[int]:
-        """Indices of words, or SENTENCE_ROW; none where the sentence has nothing to edit here."""
+        """Return the indices of words, or SENTENCE_ROW; empty where the sentence has nothing to edit here."""
         if self.kind == "sentence":
             return [] if subject.sentence_code is None or not subject.tokens(SENTENCE_ROW) else [SENTENCE_ROW]
         able = [word for word, code in enumerate(subject.codes) if code is not None and subject.tokens(word)]
@@ -73,6 +73,7 @@ class Place:
 
 
 def _top(values: Sequence[float], count: int) -> set[int]:
-    """The `count` words that speak most for the prediction; where none does, the one of largest size."""
+    """Return the `count` words with the largest positive attribution; where none is positive, the one with the largest
+    absolute attribution."""
     above = sorted((place for place, value in enumerate(values) if value > 0), key=lambda place: -values[place])
     return set(above[:count]) or salient_words(values, None)

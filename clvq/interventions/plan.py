@@ -1,4 +1,4 @@
-"""Which words of which sentences are edited, by what, and beside which controls."""
+"""Which words of which sentences are edited, with which edits and which controls."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from clvq.language_model.rows import SENTENCE
 from clvq.language_model.tokenization import TokenizedSentence
 
 CURVE = tuple(round(0.1 * step, 1) for step in range(1, 11))
-"""Masses of the curve."""
+"""Masses at which the curve over masses is measured."""
 
 
 def subjects_of(
     explained: Explanations, model: LanguageModel, config: FaithfulnessConfig, label: int | None
 ) -> list[Subject]:
-    """The explained sentences, as the model reads them; of one class where `label` is given.
+    """Return the explained sentences, as the model reads them; those of one class where `label` is given.
 
-    MismatchError where the explanations are of other words.
+    ClvqError where no sentence is of that class; MismatchError where the explanations are of other words.
     """
     store = explained.codebook.checkpoint.store()
     first = explained.first(config.limit)
@@ -73,7 +73,7 @@ def subjects_of(
 
 
 def _with_own_row(tokens: TokenizedSentence, part: int | None, model: LanguageModel) -> TokenizedSentence:
-    """Return a sentence in which the token where a word's tag is read is that of the sentence row."""
+    """Return the sentence with its sentence row at the token where the tag of word `part` is read."""
     if part is None or not isinstance(model.target, TagTarget):
         return tokens
     return tokens._replace(sentence_token=model.target.place(tokens, part))
@@ -82,7 +82,7 @@ def _with_own_row(tokens: TokenizedSentence, part: int | None, model: LanguageMo
 def plan_of(
     config: FaithfulnessConfig, subjects: Sequence[Subject], found: Codebook, space: ConceptSpace, classes: int
 ) -> Plan:
-    """What is done to `subjects`; ClvqError where a place or a target does not exist."""
+    """Return what is done to `subjects`; ClvqError where a place has no words, or there is no concept to put in."""
     others = _of_another_class(found, classes)
     main, curve = places_of(config)
     has_classes = bool(space.class_directions.any())
@@ -111,9 +111,9 @@ def plan_of(
 
 
 def _edits(config: FaithfulnessConfig, has_classes: bool) -> tuple[str, ...]:
-    """The edits that are asked for; beside the removal that without the class, where there are classes.
+    """Return the edits that are asked for. Where there are classes, the removal comes with `classless`.
 
-    ClvqError where there are none and it is asked for.
+    ClvqError where `classless` is asked for and there are no classes.
     """
     if has_classes and "removal" in config.edits and "classless" not in config.edits:
         number = config.edits.index("removal") + 1
@@ -124,7 +124,7 @@ def _edits(config: FaithfulnessConfig, has_classes: bool) -> tuple[str, ...]:
 
 
 def places_of(config: FaithfulnessConfig) -> tuple[list[Place], list[Place]]:
-    """The places that are asked for, and those of the curves over masses and over ranks."""
+    """Return the places that are asked for, and those of the curves over masses and over ranks."""
     main = [Place(kind, config.top, config.mass) if kind == "salient" else Place(kind) for kind in config.places]
     masses = [Place("salient", mass=mass, on_curve=True) for mass in CURVE] if config.curve else []
     ranks = [Place("salient", config.top, config.mass, on_curve=True, rank=rank) for rank in RANKS]
@@ -132,7 +132,7 @@ def places_of(config: FaithfulnessConfig) -> tuple[list[Place], list[Place]]:
 
 
 def _of_another_class(found: Codebook, classes: int) -> dict[int, np.ndarray]:
-    """For each class the concepts that are over-represented in another one, the surest first; empty without any."""
+    """Return for each class the concepts over-represented in another one, the surest first; no entry without any."""
     told: list[tuple[Association, int]] = []
     for concept in found.concepts:
         stands_for = concept.predictions or concept.labels
@@ -149,7 +149,10 @@ def _of_another_class(found: Codebook, classes: int) -> dict[int, np.ndarray]:
 def _targets(
     config: FaithfulnessConfig, subjects: Sequence[Subject], found: Codebook, others: dict[int, np.ndarray]
 ) -> dict[int, int]:
-    """For each predicted class, or next token, the concept that `move` puts in."""
+    """Return for each predicted class, or next token, the concept that `move` puts in.
+
+    ClvqError where no concept stands for another class, and none is named.
+    """
     predicted = sorted({subject.prediction for subject in subjects})
     if config.to is not None:
         found.concept(config.to)

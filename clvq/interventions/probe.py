@@ -1,8 +1,8 @@
-"""A probe's view of the concepts: can a linear map still read the label off an edited sentence row?
+"""Tests of the concepts with a probe: can a linear map still read the label from an edited sentence row?
 
-`probe` is the sound protocol, `published_probe` that of arXiv 2506.20040, with what shows it to be an artefact.
-Neither runs the language model. A probe reads what a row contains, not what the model uses of it, so a loss of the
-probe says little about the model. `clvq.faithfulness` measures the model itself.
+`probe` is the sound protocol. `published_probe` is that of arXiv 2506.20040, with lines that show its result to be an
+artefact. Neither runs the language model. A probe reads what a row contains, not what the model uses of it, so a fall
+of the probe's accuracy says little about the model. `clvq.faithfulness` measures the model itself.
 
     before            accuracy of a logistic regression from the sentence row x at the input layer to the label
     concept           the same after x lost the concept of its sentence's most salient word (`clvq.interventions.edits`)
@@ -10,17 +10,18 @@ probe says little about the model. `clvq.faithfulness` measures the model itself
       random            along a random direction                             (`clvq.interventions.controls`)
       covariance        along one drawn with the covariance of the training words
       own               straight towards the mean of the training words
-      other             along another concept, that of another sentence
-      same, opposite    the same, of a sentence that is predicted alike, or otherwise
+      other             along the concept of another sentence
+      same, opposite    the same, of a sentence with the same prediction, or with another one
     selectivity       accuracy under the control minus accuracy under the concept
     chance distance   |accuracy - chance|, chance being the accuracy of always saying the most frequent class of the
-                      training sentences: far below chance the label is not gone but turned over
+                      training sentences. Far below chance, the label is not lost but reversed
     refitted          accuracy of probes fitted again to edited rows: what can still be decoded
 
-What is salient is chosen by the prediction, so the choice of a concept tells the predicted class. `same` has that
-too, and nothing else of the sentence: a fall that `same` shares is the class's, not the concept's.
+The most salient word is chosen by the prediction, so the choice of its concept gives away the predicted class. The
+concept of `same` gives away the class too, but nothing else of the sentence. If accuracy also falls under `same`, that
+fall comes from the class, not from the concept.
 
-Where no sentence has a row of its own, the mean of its words' rows stands for it. Attention sinks are left out.
+Where sentences have no row of their own, the mean of their words' rows is used. Attention sinks are left out.
 """
 
 from __future__ import annotations
@@ -49,11 +50,11 @@ from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint
 
 PROBED = ("removal", "projection", "mean")
-"""Edits that a probe can be shown: those that put nothing in."""
+"""Edits that can be probed: those that put no concept in."""
 DONORS = ("other", "same", "opposite")
 CONTROLS = ("random", "covariance", "own", *DONORS)
 CHECKS = ("same", "opposite", "other", "random")
-"""What the published protocol is compared with."""
+"""The controls that check the published protocol."""
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Tried inverse strengths C of the regularisation, on rows whose columns have variance 1."""
 FOLDS = 5
@@ -69,14 +70,16 @@ def probe(
     seed: int = 0,
     progress: Report = silent,
 ) -> ProbeResult:
-    """The sound protocol; `sentences` say what is salient.
+    """Run the sound protocol; the explanations `sentences` give the most salient words.
 
-    The probe (logistic regression on standardized columns) is fitted to the training texts, its regularisation is
-    selected by log loss on the selection slice of the training split, and it is reported on the evaluation split; no
-    text is in two of the three. *Refitted* probes see edited rows alone: the evaluation split in 5 folds by text, one
-    reported, one for selection, three for fitting, in turn; the same is done with the rows as they are.
+    The probe (logistic regression on standardized columns) is fitted to the training texts. Its regularisation is
+    selected by log loss on the selection slice of the training split. Its accuracy is reported on the evaluation split.
+    No text is in two of the three. *Refitted* probes see only edited rows: the evaluation split is divided by text into
+    5 folds, and in turn one is reported, one is for selection and three are for fitting. The same is done with the
+    unedited rows.
 
-    ClvqError where there are no labels, or of one class; MismatchError where the explanations are of other sentences.
+    ClvqError where there are no labels, or only those of one class; MismatchError where the explanations are of other
+    sentences.
     """
     unknown = sorted(set(edit) - set(PROBED))
     if unknown or not edit:
@@ -111,16 +114,19 @@ def published_probe(
     seed: int = 0,
     progress: Report = silent,
 ) -> ProbeResult:
-    """The published protocol, and why not to believe it; arguments and errors as of `probe`.
+    """Run the published protocol, with lines that show why its result is not to be believed.
 
-    A logistic regression with scikit-learn's defaults on all training sentences. From the sentence row the raw code
-    of the most salient word is projected out, `x - (x . e) e` with `e` of length 1; beside it, one random Gaussian
-    direction for all sentences, `x - (x . g) g`, which moves x by another distance (`distance`), and mostly a smaller
-    one. These two lines of `table` have `protocol` "published", those that check them "check": steps as long as the
-    concept's along the raw code of another concept, that of a sentence predicted alike (`same`), otherwise
-    (`opposite`) or of any (`other`), and along random directions. A fall under the concept that `same` shares and
-    `opposite` does not is told by the class of the prediction, with which the concept was chosen. `refitted` says
-    what a probe still decodes where the fitted one fails.
+    Arguments and errors are those of `probe`. A logistic regression with scikit-learn's defaults is fitted to all
+    training sentences. The raw code of the most salient word is projected out of the sentence row: `x - (x . e) e`,
+    with `e` of length 1. The published control is one random Gaussian direction for all sentences: `x - (x . g) g`. It
+    moves x by another distance (`distance`), mostly a smaller one. These two lines of `table` have `protocol`
+    "published".
+
+    The lines that check them have `protocol` "check". They are steps as long as the concept's, along random directions
+    and along the raw code of another concept: that of a sentence with the same prediction (`same`), with another one
+    (`opposite`), or of any sentence (`other`). A fall that is there under `same` too, but not under `opposite`, comes
+    from the predicted class, by which the concept was chosen. `refitted` says what a probe can still decode where the
+    fitted one fails.
     """
     data = ProbeData.read(checkpoint, sentences, progress)
     fitted = LogisticRegression(max_iter=_ITERATIONS).fit(data.train.numpy(), data.train_labels)
@@ -148,7 +154,7 @@ def published_probe(
 
 
 def _step(name: str, data: ProbeData) -> Step:
-    """The sentence rows before and after they lose the concept of the most salient word."""
+    """Return the sentence rows before and after the concept of the most salient word is taken out."""
     edit = EDITS[name](data.space)
     basis = edit.basis(data.words)
     predictions = torch.from_numpy(data.classes)
@@ -156,14 +162,14 @@ def _step(name: str, data: ProbeData) -> Step:
 
 
 def _controlled(control: str, step: Step, data: ProbeData, draws: int, seed: int) -> list[Tensor]:
-    """[S, D] for each draw: sentence rows moved as far as the edit moved them."""
+    """Return for each draw the sentence rows `[S, D]`, moved as far as the edit moved them."""
     if control in UNDRAWN:
         return [step.towards_mean()]
     return [step.along(_other_basis(control, step, data, (seed, draw))) for draw in range(draws)]
 
 
 def _other_basis(control: str, step: Step, data: ProbeData, key: tuple[int, int]) -> Tensor:
-    """[S, D, r] another sentence's concept, or random columns, as many as the sentence's own concept has."""
+    """Return `[S, D, r]`: another sentence's concept, or as many random columns as the sentence's own concept has."""
     if control in DONORS:
         donors = torch.from_numpy(_donors(control, data, key)).to(step.basis.device)
         return step.basis[donors.clamp_min(0)] * (donors >= 0)[:, None, None]
@@ -172,7 +178,7 @@ def _other_basis(control: str, step: Step, data: ProbeData, key: tuple[int, int]
 
 
 def _donors(control: str, data: ProbeData, key: tuple[int, int]) -> np.ndarray:
-    """[S] for each sentence another one, with another concept, at random; -1 where there is none."""
+    """Return for each sentence `[S]` a random other one that has another concept; -1 where there is none."""
     codes = np.array([owner.code for owner in data.owners])
     found = np.full(len(codes), -1)
     for place, owner in enumerate(data.owners):
@@ -199,7 +205,7 @@ class _Table:
         return self._figures(self._right, [self.data.states])
 
     def line(self, edit: str, control: str | None, moved: list[Tensor], protocol: str | None = None) -> ProbeRow:
-        """A line of the table from the edited rows of each draw; those of the edit itself come before its controls."""
+        """Return a line of the table from the edited rows of each draw; call it for an edit before its controls."""
         right = np.mean([self._correct(states) for states in moved], axis=0)
         lengths = [torch.linalg.vector_norm(states - self.data.states, dim=1).mean() for states in moved]
         distance = float(torch.stack(lengths).mean())
@@ -234,7 +240,7 @@ class _Table:
 
 
 def refitted(states: Tensor, labels: np.ndarray, texts: np.ndarray, seed: int) -> np.ndarray | None:
-    """[S] 1 where a probe that was fitted and selected on other texts' rows gives the label; None for too few texts."""
+    """Return `[S]`: 1 where a probe fitted and selected on other texts gives the label; None for too few texts."""
     if min(np.unique(texts[labels == label]).size for label in np.unique(labels)) < FOLDS or len(np.unique(labels)) < 2:
         return None
     rows = states.cpu()
@@ -256,7 +262,7 @@ def refitted(states: Tensor, labels: np.ndarray, texts: np.ndarray, seed: int) -
 def _selected(
     rows: Tensor, labels: np.ndarray, selection: Tensor, selection_labels: np.ndarray
 ) -> tuple[Pipeline, float]:
-    """The logistic regression whose regularisation does best on the selection rows, and its C."""
+    """Return the logistic regression whose regularisation does best on the selection rows, and its C."""
     known = np.isin(selection_labels, labels)
     best: tuple[float, float, Pipeline] | None = None
     for strength in PENALTIES:

@@ -23,12 +23,12 @@ from clvq.training.checkpoint import Checkpoint
 from clvq.training.rows import split_by_text
 
 MOST_TRAINING = 50_000
-"""Sentences that a probe is fitted to; beyond that it learns nothing new."""
+"""Largest number of sentences that a probe is fitted to; it learns nothing new from more."""
 
 
 @dataclass(frozen=True)
 class ProbeData:
-    """Rows that a probe reads; the sentences `[S]` of the evaluation split with what is salient in them."""
+    """Rows that a probe reads, and the sentences `[S]` of the evaluation split with their most salient words."""
 
     layer: int
     kind: str
@@ -38,18 +38,18 @@ class ProbeData:
     train_numbers: np.ndarray
     """[T] indices in the training split."""
     slices: tuple[np.ndarray, np.ndarray]
-    """Indices in the training split: for fitting, for selection; distinct texts."""
+    """Indices in the training split, for fitting and for selection; no text is in both."""
     states: Tensor
     """[S, D]"""
     words: Tensor
     """[S, D] rows of the most salient words."""
     labels: np.ndarray
     texts: np.ndarray
-    """[S] which distinct text."""
+    """[S] which distinct text each sentence is."""
     owners: list[Owner]
-    """[S] the salient concept of each."""
+    """[S] the concept of each sentence's most salient word."""
     classes: np.ndarray
-    """[S] what is predicted; the labels, where the model has no classes."""
+    """[S] the predicted class; the label, where the model predicts no classes."""
     space: ConceptSpace
 
     @classmethod
@@ -101,7 +101,7 @@ class ProbeData:
         )
 
     def parts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Places in `train`: for fitting, for selection. Distinct texts, none in both."""
+        """Return the places in `train` for fitting and for selection; no text is in both. ClvqError for too few."""
         fitting, selection = (np.flatnonzero(np.isin(self.train_numbers, part)) for part in self.slices)
         if not len(selection) or len(np.unique(self.train_labels[fitting])) < 2:
             raise ClvqError(
@@ -127,7 +127,8 @@ class ProbeData:
 def _rows(
     store: ActivationStore, split: str, layers: tuple[int, int], sentence_rows: bool, progress: Report
 ) -> tuple[Tensor, np.ndarray]:
-    """([S, D] the sentence row, or the mean of the words' rows, of each sentence that has any; [S] their indices)."""
+    """Return `[S, D]` and `[S]`: the sentence row, or the mean of the words' rows, of each sentence that has any, and
+    the index of the sentence."""
     flag = SENTENCE if sentence_rows else WORD
     chosen = torch.from_numpy(~store.sinks(split, layers) & (store.flags(split) & flag != 0))
     counts = store.row_counts(split)
@@ -145,7 +146,10 @@ def _rows(
 def _salient_rows(
     store: ActivationStore, text: SplitText, layers: tuple[int, int], sentences: Sequence[Explanation]
 ) -> dict[int, int]:
-    """For each explained sentence with a word that is no sink, the row in the split of its most salient word."""
+    """Return by sentence the row of its most salient word in the split, for explained sentences.
+
+    Sentences whose words are all attention sinks are left out. MismatchError where an explanation has other words.
+    """
     able = ~store.sinks("eval", layers)
     ends = np.cumsum(store.row_counts("eval"))
     of_words = np.flatnonzero(text.types >= 0)

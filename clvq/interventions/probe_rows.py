@@ -1,4 +1,4 @@
-"""From the scores of tasks to the lines of bench.json: means over tasks, with intervals over texts and seeds."""
+"""Rows of bench.json, made from the scores of tasks: means over tasks, with intervals over texts and seeds."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from clvq.interventions.records import Interval
 
 
 def probe_rows(method: str, of_seeds: Sequence[Scores], seed: int) -> list[BenchRow]:
-    """Return a line a measure, number of codes and attribute, and one for all attributes: the mean over tasks, from the
-    scores of each seed."""
+    """Return a row for each measure, number of codes and attribute, and one for all attributes together.
+
+    Each row is the mean over tasks, from the scores of each seed.
+    """
     rows = []
     for measure, k in dict.fromkeys((measure, k) for measure, _, k in of_seeds[0]):
         attributes = [name for kind, name, number in of_seeds[0] if (kind, number) == (measure, k)]
@@ -27,7 +29,7 @@ def probe_rows(method: str, of_seeds: Sequence[Scores], seed: int) -> list[Bench
 
 def _mean_over_tasks(of_seeds: Sequence[Sequence[Score]], seed: int) -> Interval:
     texts = np.concatenate([score.texts for score in of_seeds[0]])
-    # A task's score is the sum over its texts, so that the mean over all texts of this is the mean over tasks.
+    # A task's score is the sum over its texts. With this factor, the mean over all texts is the mean over tasks.
     scale = len(texts) / len(of_seeds[0])
     values = np.stack([np.concatenate([score.values for score in tasks]) * scale for tasks in of_seeds])
     middle, low, high = paired_intervals(values[:, :, None], texts, seed)

@@ -31,9 +31,9 @@ class EffectRow(Record):
     edit: str
     place: str
     mass: float | None
-    """Share of the attribution that the edited words hold; None where so many words are edited."""
+    """Share of the attribution that the edited words hold; None where words are not chosen by it."""
     control: str | None
-    """None is the edit itself."""
+    """None for the edit itself."""
     sentences: int
     tokens: int
     accuracy: float | None
@@ -44,13 +44,13 @@ class EffectRow(Record):
     kl: float
     """KL(clean || changed) in nats."""
     probability: float
-    """How much the probability of what was predicted falls."""
+    """How much the probability of the prediction falls."""
     distance: float
     """How far a token moves, on average, in the language model's units."""
     rank: float | None
-    """Directions that the edit takes out of a token; None of controls and of the replacement by the mean."""
+    """Directions that the edit takes out of a token; None for controls and for the replacement by the mean."""
     energy: float | None
-    """Share of a token's squared distance from the edit's origin along these."""
+    """Share of a token's squared distance from the edit's origin that lies along these directions."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,14 @@ class SelectivityRow(Record):
     concept: float
     control_value: float
     selectivity: float | None
-    """`concept - control_value`; None where the control is not comparable, for `reason`."""
+    """`concept - control_value`; None where the control is not comparable (`reason` says why)."""
     low: float | None
     high: float | None
     reason: str | None
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What tells the rows of a checkpoint apart."""
+        """The fields that distinguish the rows of a checkpoint."""
         return self.edit, self.place, self.mass, self.rank, self.control, self.figure
 
 
@@ -106,15 +106,15 @@ SPECIFICITY = ("cause", "isolation", "both", "targeted", "spillover")
 
 @dataclass(frozen=True)
 class SpecificityRow(Record):
-    """Whether concepts of the predicted class move that class alone; see `clvq.interventions.specificity`."""
+    """Whether concepts of the predicted class change that class alone; see `clvq.interventions.specificity`."""
 
     checkpoint: str
     label: str | None
     """The predicted class; None for all of them."""
     sentences: int
-    """Those with words of concepts of the predicted class, and of another class."""
+    """Sentences that have words of concepts of the predicted class, and words of concepts of other classes."""
     words: float
-    """Words of the predicted class's concepts in a sentence, on average."""
+    """Mean number of words of a sentence that have a concept of the predicted class."""
     other_words: float
     cause: Interval
     isolation: Interval
@@ -132,7 +132,7 @@ class SpecificityRow(Record):
 class DifferenceRow(Record):
     """Selectivity of `checkpoint` minus that of `other`, over the sentences that both edit.
 
-    Of several seeds the interval is over texts and seeds.
+    With several seeds, the interval is over texts and seeds.
     """
 
     checkpoint: str
@@ -148,9 +148,9 @@ class DifferenceRow(Record):
     other_distance: float
     sentences: int
     p: float
-    """Of both sides, by the same resamples."""
+    """Two-sided, from the same resamples as the interval."""
     p_holm: float | None
-    """The same, corrected for all differences of flips and KL against the hard controls; None of others."""
+    """`p` corrected for all differences of flips and KL against the hard controls; None for other rows."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class Seeds(Record):
     """Checkpoints of one setting, which differ in the seed alone."""
 
     name: str
-    """Of the first one."""
+    """Name of the first checkpoint."""
     method: str
     checkpoints: list[str]
     seeds: list[int]

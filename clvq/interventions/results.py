@@ -1,4 +1,4 @@
-"""faithfulness.json as a value, and its lines as people read them: by checkpoint or group of seeds, edit and place."""
+"""faithfulness.json as a value, with its rows in reading order: by checkpoint or group of seeds, edit and place."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LINES: dict[str, type[Record]] = {
 
 
 _LAST = ("seeds", "by_class", "specificity", "without_specificity", "differences")
-"""Keys that stand behind the lines of all checkpoints."""
+"""Keys that come after the tables of all checkpoints in the file."""
 
 
 class Part(NamedTuple):
@@ -45,12 +45,12 @@ class Part(NamedTuple):
 
 
 class Over(NamedTuple):
-    """What a curve is over."""
+    """The axis of a curve."""
 
     table: str
-    """Of `Tables`."""
+    """The field of `Tables` that holds the curve."""
     field: str
-    """Of its rows."""
+    """The field of its rows that is the axis."""
     title: str
     axis: str
 
@@ -81,7 +81,7 @@ class Curve(NamedTuple):
 
     @property
     def lines(self) -> dict[tuple[str, str], dict[float, dict[str, SelectivityRow]]]:
-        """By group and edit, then by where on the axis and control."""
+        """Rows by group and edit, then by the point on the axis, then by control."""
         lines: dict[tuple[str, str], dict[float, dict[str, SelectivityRow]]] = {}
         for row in self.rows:
             points = lines.setdefault((row.checkpoint, row.edit), {})
@@ -104,14 +104,14 @@ class EditResults(Record):
     names: dict[str, str]
     """What edits, places, controls and figures are called."""
     tables: Tables
-    """Of each checkpoint by itself."""
+    """The rows of each checkpoint by itself."""
     seeds: Tables
-    """Of groups of several seeds, the mean over them."""
+    """For groups of several seeds, the rows of the mean over seeds."""
     by_class: list[ClassRow]
     specificity: list[SpecificityRow]
-    """Whether concepts of the predicted class move it alone: a line a group, and one for each class of it."""
+    """Whether concepts of the predicted class change that class alone: rows of each group, and of its classes."""
     without_specificity: str | None
-    """Why there are no such lines for this model."""
+    """Why there are no such rows for this model."""
     differences: list[DifferenceRow]
     """Between the first group and each other."""
 
@@ -148,7 +148,7 @@ class EditResults(Record):
 
     @cached_property
     def shown(self) -> Tables:
-        """The lines of all groups: the mean over the seeds where a group has several, else of its only checkpoint."""
+        """The rows of all groups: of the mean over seeds where a group has several, else of its only checkpoint."""
         order = [group.name for group in self.groups]
         several = {group.name for group in self.groups if len(group.checkpoints) > 1}
 
@@ -161,12 +161,12 @@ class EditResults(Record):
 
     @cached_property
     def parts(self) -> dict[Part, list[EffectRow]]:
-        """The edit, which comes first, and its controls, by group, edit and place."""
+        """By group, edit and place, the row of the edit, which comes first, and those of its controls."""
         return {part: list(lines) for part, lines in groupby(self.shown.figures, key=_part)}
 
     @property
     def blocks(self) -> list[tuple[str, str]]:
-        """Edits and their places."""
+        """All pairs of an edit and its place."""
         return list(dict.fromkeys((part.edit, part.place) for part in self.parts))
 
     @cached_property
@@ -197,7 +197,7 @@ class EditResults(Record):
 
     @property
     def curves(self) -> list[Curve]:
-        """Flips beyond the hard controls over mass, and over rank; none where that was not asked for."""
+        """Flips beyond the hard controls over mass, and over rank; empty where no curve was asked for."""
         return [
             curve
             for over in CURVES

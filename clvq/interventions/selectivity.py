@@ -1,4 +1,4 @@
-"""From what changes do to sentences to the figures: means, and the differences between edit and control."""
+"""Figures made from what changes do to sentences: means, and the differences between edit and control."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def table(
     seed: int,
     checkpoint: str = "",
 ) -> tuple[list[EffectRow], list[SelectivityRow]]:
-    """Return (figures, rows) of a checkpoint, or of several that differ in their seed, over those of the sentences
-    `among` `[S]` that each place has something to edit in.
+    """Return (figures, rows) of a checkpoint, or of several that differ in their seed.
 
-    Figures have a line for each edit, place and control. Rows have one for each figure of these, with its selectivity.
+    Each place is measured over those of the sentences `among` `[S]` that have something to edit there. Figures have a
+    line for each edit, place and control. Rows have a line for each figure of a control, with its selectivity.
     """
     effects = mean_effects(of_seeds)
     figures: list[EffectRow] = []
@@ -59,13 +59,13 @@ def table(
 
 
 def mean_effects(of_seeds: Sequence[Mapping[Change, Effects]]) -> dict[Change, Effects]:
-    """Return the means over seeds, sentence by sentence, of the changes that all have."""
+    """Return the means over seeds, sentence by sentence, of the changes that all seeds have."""
     shared = [change for change in of_seeds[0] if all(change in effects for effects in of_seeds)]
     return {change: Effects.mean([effects[change] for effects in of_seeds]) for change in shared}
 
 
 def over_seeds(of_seeds: Sequence[list[SelectivityRow]], mean: list[SelectivityRow]) -> list[SelectivityRow]:
-    """Return the rows of the mean over seeds, each with how the seeds' own selectivities spread."""
+    """Return the rows of the mean over seeds, each with the spread of the seeds' own selectivities."""
     selectivities = [{row.key: row.selectivity for row in rows} for rows in of_seeds]
     rows: list[SelectivityRow] = []
     for row in mean:
@@ -76,7 +76,7 @@ def over_seeds(of_seeds: Sequence[list[SelectivityRow]], mean: list[SelectivityR
 
 
 def differences(of_seeds: Sequence[Mapping[Change, Effects]], compared: Sequence[Change]) -> np.ndarray:
-    """`[M, S, F]` concept minus control, of each seed and sentence: for each control, each of FIGURES."""
+    """Return `[M, S, F]`: concept minus control for each seed and sentence, a column for each control and figure."""
     return np.stack(
         [
             np.stack(
@@ -93,7 +93,7 @@ def differences(of_seeds: Sequence[Mapping[Change, Effects]], compared: Sequence
 
 
 def unmatched(effects: Mapping[Change, Effects], change: Change, mask: np.ndarray) -> str | None:
-    """Say why there is no selectivity against a control; None where there is."""
+    """Say why there is no selectivity against a control; None where there is one."""
     if change.control in INJECTIONS:
         return "another concept put in is no null"
     if change.control == CLASS_DIRECTION:
@@ -111,10 +111,10 @@ def paired(
     seed: int,
     names: tuple[str, str] = ("", ""),
 ) -> list[DifferenceRow]:
-    """Return the selectivity of `first` minus that of `second`, each of one seed or several, over the sentences that
-    both edit, where both have one.
+    """Return the selectivity of `first` minus that of `second`, each of one seed or several.
 
-    `names` are what the two are called. `p_holm` is filled in by `corrected`.
+    It is taken over the sentences that both edit; there is no row where one of the two has no selectivity. `names` are
+    the names of the two. `p_holm` is filled in by `corrected`.
     """
     rows = []
     means = [mean_effects(of_seeds) for of_seeds in (first, second)]
@@ -140,7 +140,7 @@ def paired(
 
 
 def corrected(rows: Sequence[DifferenceRow]) -> list[DifferenceRow]:
-    """Return the rows, those of flips and KL against the hard controls with their p corrected for being so many."""
+    """Return the rows, with p of flips and KL against the hard controls corrected for their number (Holm)."""
     claimed = [row for row in rows if row.control in HARD and row.figure in FIGURES[:2]]
     adjusted = dict(zip(map(id, claimed), holm([row.p for row in claimed]), strict=True))
     return [replace(row, p_holm=adjusted.get(id(row))) for row in rows]
@@ -161,12 +161,12 @@ def _means(effects: Effects, mask: np.ndarray, chance: float | None) -> dict[str
 
 
 def _taken(effects: Effects, mask: np.ndarray) -> dict[str, Any]:
-    """Means over the changed tokens of what the edit takes out; None of what takes nothing out by directions."""
+    """Return means over the changed tokens of what the edit takes out; None where it takes out no directions."""
     tokens, rank = effects.tokens[mask].sum(), effects.rank[mask].sum()
     energy = effects.energy[mask].sum()
     return {"rank": float(rank / tokens) if rank else None, "energy": float(energy / tokens) if rank else None}
 
 
 def _distance(effects: Effects, mask: np.ndarray) -> float:
-    """Mean over the changed tokens of how far each moved, in the language model's units."""
+    """Return how far a changed token moved on average, in the language model's units."""
     return float(effects.distance[mask].sum() / effects.tokens[mask].sum())

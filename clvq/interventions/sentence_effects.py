@@ -41,7 +41,7 @@ class Group:
 
     @property
     def name(self) -> str:
-        """That of the first one."""
+        """The name of the first checkpoint."""
         return self.checkpoints[0].path.name
 
     @property
@@ -50,7 +50,7 @@ class Group:
 
 
 def groups_of(checkpoints: Sequence[Checkpoint]) -> list[Group]:
-    """Return the checkpoints by their settings, in the order given."""
+    """Return the checkpoints grouped by their settings without the seed, in the order given."""
     found: dict[str, list[int]] = {}
     for number, checkpoint in enumerate(checkpoints):
         settings = {name: value for name, value in checkpoint.settings.deciding().items() if name != "seed"}
@@ -64,7 +64,7 @@ class SentenceEffects:
 
     checkpoints: list[Checkpoint]
     effects: list[Mapping[Change, Effects]]
-    """Of each checkpoint."""
+    """Of each checkpoint, what each change does."""
     specific: list[Specific]
     """Of each checkpoint; none where the target has no specificity."""
     texts: np.ndarray
@@ -72,13 +72,13 @@ class SentenceEffects:
     labels: np.ndarray
     """[S] class of each sentence; -1 for none."""
     predicted: np.ndarray
-    """[S] what the model predicts as it is."""
+    """[S] what the model predicts without an edit."""
     label_names: list[str]
     without_specificity: str | None
-    """Why the target has none."""
+    """Why the target has no specificity; None where it has."""
     groups_of: np.ndarray
-    """[S] which of `label_names` each sentence is counted to where figures are by class: its label, or the label that
-    the model is asked for; -1 for none."""
+    """[S] the index in `label_names` under which figures by class count each sentence: that of its label, or of the
+    label that the model is asked for; -1 for none."""
     model: LanguageModel
     target: dict[str, Any]
     """`kind` of the target, and `unit`, the standard deviation of its clean scores; None where there are choices."""
@@ -88,25 +88,25 @@ class SentenceEffects:
         return groups_of(self.checkpoints)
 
     def of(self, group: Group) -> list[Mapping[Change, Effects]]:
-        """Of each checkpoint of a group, the changes that all of them have."""
+        """Return for each checkpoint of a group the effects of the changes that all of them have."""
         several = [self.effects[number] for number in group.members]
         shared = [change for change in several[0] if all(change in effects for effects in several)]
         return [{change: effects[change] for change in shared} for effects in several]
 
 
 def _labels(subjects: Sequence[Subject], model: LanguageModel) -> np.ndarray:
-    """[S] class of each sentence; -1 for none, as next tokens have."""
+    """Return the class `[S]` of each sentence; -1 for none, as where next tokens are predicted."""
     labels = [-1 if subject.label is None else subject.label for subject in subjects]
     return np.array(labels if model.label_names is not None else [-1] * len(labels))
 
 
 def _class_count(model: LanguageModel) -> int:
-    """Return how many classes one is predicted of; none where each label is asked for by itself."""
+    """Return how many classes the model chooses from; 0 where it is asked for each label by itself."""
     return 0 if isinstance(model.target, LabelTarget) else len(model.label_names or ())
 
 
 def _groups(subjects: Sequence[Subject], model: LanguageModel) -> np.ndarray:
-    """[S] which class, or which label of several, a figure by class counts each sentence to; -1 for none."""
+    """Return the class or label `[S]` under which figures by class count each sentence; -1 for none."""
     if isinstance(model.target, LabelTarget):
         return np.array([subject.part for subject in subjects])
     return _labels(subjects, model)
@@ -143,11 +143,11 @@ def sentence_effects(
     overwrite: bool = False,
     progress: Report = silent,
 ) -> SentenceEffects:
-    """Edits the explained sentences of a split whose `text` is given (those of class `label`, where there is one) with
-    the concepts of each checkpoint.
+    """Edit the explained sentences of the split `text` with the concepts of each checkpoint, and return what this does.
 
-    What was measured before with the same settings is read, an interrupted measurement continues, unless `overwrite`.
-    MismatchError where the checkpoints explain other sentences; errors of `plan_of`.
+    With `label`, only the sentences of that class are edited. An earlier measurement with the same settings is read,
+    and an interrupted one continues, unless `overwrite`. MismatchError where the checkpoints explain different
+    sentences; errors of `plan_of`.
     """
     processes = Processes.current()
     checkpoints = [found.codebook.checkpoint for found in explained]

@@ -1,18 +1,18 @@
-"""Whether a concept of one class moves that class alone, where the model has more than two classes.
+"""Whether a concept of one class changes that class alone, where the model has more than two classes.
 
-A code stands for the class that is over-represented among its training sentences. In a sentence that is predicted as A,
-and that has words of A's codes and of another class's, two removals are made (centred, everywhere in the sentence):
-of all concepts of A, and of all concepts of other classes. With s the log-probabilities `[C]`, and
-`m(s) = s_A - mean of the other s_c`
+A code stands for the class that is over-represented among its training sentences. The sentences measured are those
+with words of codes of the predicted class A, and words of codes of other classes. Two removals are made in each
+(centred, everywhere in the sentence): of all concepts of A, and of all concepts of other classes. With s the
+log-probabilities `[C]`, and `m(s) = s_A - mean of the other s_c`
 
-    cause        whether the prediction changes when A's concepts are removed       (1 is best)
-    isolation    whether it stays when the other classes' concepts are removed      (1 is best)
+    cause        whether the prediction changes when A's concepts are removed           (1 is best)
+    isolation    whether it stays the same when the other classes' concepts are removed (1 is best)
     both         the mean of the two, as RAVEL's score is (Huang et al. 2024, arXiv 2402.17700)
-    targeted     m before - m after A's concepts are removed: how much A falls, less the mean fall of the other classes,
-                 as targeted probe perturbation has it (arXiv 2503.09532), in nats
+    targeted     m before - m after A's concepts are removed: how much A falls, minus the mean fall of the other
+                 classes, as in targeted probe perturbation (arXiv 2503.09532), in nats
     spillover    the same when the other classes' concepts are removed; 0 or below is best
 
-With two classes what lowers one raises the other, so that there is none that could be left alone.
+With two classes, what lowers one raises the other, so that no removal can change one class alone.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class Specific(NamedTuple):
     """What the two removals do to each sentence `[S]`."""
 
     figures: np.ndarray
-    """[S, F] SPECIFICITY; NaN of a sentence that lacks either kind of word."""
+    """[S, F] the figures SPECIFICITY; NaN for a sentence that lacks either kind of word."""
     words: np.ndarray
-    """[S, 2] how many words are edited: of the predicted class, and of others."""
+    """[S, 2] how many words are edited: of the predicted class, and of other classes."""
 
 
 def lacking(target: Target) -> str | None:
-    """Say why a target has no specificity; None where it has."""
+    """Say why specificity cannot be measured for a target; None where it can."""
     if not target.is_choice or target.names is None or target.has_parts:
         return f"specificity is of classes, and the model is asked for the {target.kind}"
     if target.count <= 2:
@@ -52,8 +52,8 @@ def lacking(target: Target) -> str | None:
 
 
 def classes_of(concepts: Codebook) -> dict[int, int]:
-    """Return the class that each code stands for, by predictions on the training split, or by labels without them;
-    those that stand for none are left out."""
+    """Return the class that each code stands for, by predictions on the training split, or by labels where there are no
+    predictions. Codes that stand for no class are left out."""
     stands_for = {concept.code: concept.predictions or concept.labels for concept in concepts.concepts}
     fdr = concepts.summary.fdr
     return {code: one.label for code, one in stands_for.items() if one is not None and one.is_significant(fdr)}
@@ -85,8 +85,10 @@ def specific(
 def specificity_rows(
     name: str, of_seeds: Sequence[Specific], predicted: np.ndarray, names: Sequence[str], texts: np.ndarray, seed: int
 ) -> list[SpecificityRow]:
-    """Return a line for all classes and one for each predicted class `[S]`, over the sentences that have both kinds of
-    words with all seeds; no line where there is no such sentence."""
+    """Return a row for all classes, and one for each of the predicted classes `[S]`.
+
+    They are over the sentences that have both kinds of words with all seeds; there is no row without such a sentence.
+    """
     able = np.all([~np.isnan(one.figures).any(axis=1) for one in of_seeds], axis=0)
     rows = []
     for number in (None, *np.unique(predicted[able]).tolist()):
@@ -105,13 +107,13 @@ def specificity_rows(
 
 
 def _kept(subject: Subject, classes: Mapping[int, int], own: bool) -> Subject:
-    """Return the subject with the codes alone that stand for its prediction, or for another class."""
+    """Return the subject with only the codes of its predicted class (`own`), or only those of other classes."""
     stands_for = [None if code is None else classes.get(code) for code in subject.codes]
     kept = [one is not None and (one == subject.prediction) == own for one in stands_for]
     return subject._replace(codes=[code if keep else None for code, keep in zip(subject.codes, kept, strict=True)])
 
 
 def _margin(answers: torch.Tensor, predicted: torch.Tensor) -> torch.Tensor:
-    """Return `[S]` the answer to `predicted` `[S]` less the mean of the others, from `[S, C]`."""
+    """Return `[S]`: the answer for class `predicted` `[S]` minus the mean of the others, from answers `[S, C]`."""
     own = answers.gather(1, predicted[:, None])[:, 0]
     return own - (answers.sum(dim=1) - own) / (answers.shape[1] - 1)

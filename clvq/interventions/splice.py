@@ -1,27 +1,29 @@
-"""The decoder put to the test inside the language model: its reconstruction in place of the states it reconstructs.
+"""A test of the decoder inside the language model: its reconstruction replaces the states that it reconstructs.
 
-With p what the model answers as it is, q what it answers with other states at the output layer, and y the answer
-that p holds most likely (or the label)
+With p the model's answer without a change, q its answer with other states at the output layer, and y the likeliest
+answer of p (or the label)
 
-    agreement     share of the sentences in which q's likeliest answer is p's
+    agreement     share of the sentences in which p and q have the same likeliest answer
     KL            KL(p || q) in nats
-    loss          L = -log q(y), for p itself L_clean
+    loss          L = -log q(y); for p itself it is L_clean
     share of the loss recovered    (L_ablated - L_spliced) / (L_ablated - L_clean), means over the sentences
 
-*Spliced* are the rows that the decoder makes of the input layer's rows; *ablated* all rows replaced by the training
-mean of the output layer: words by the mean of the words, sentence rows by that of the sentence rows, which is what
-can be said of a row without looking at it. Recovered is 1 for a perfect decoder and 0 for one that says the mean.
+*Spliced*: each row is replaced by what the decoder makes of the input layer's rows. *Ablated*: each row is replaced by
+the training mean of the output layer, words by the mean of the words, sentence rows by that of the sentence rows. The
+mean is the best guess at a row without looking at it. The share recovered is 1 for a perfect decoder, and 0 for a
+decoder that always gives the mean.
 
 Some tokens have no row: special tokens, sub-words that are not in their word's row, attention sinks. They carry
-what the decoder never saw, so every figure is there twice: with these tokens left as they are (`clean`), and with
-the words' mean in their place (`ablated`), spliced and ablated alike. The first lets them help, the second counts
-their loss against the decoder.
+what the decoder never saw, so every figure is given twice: with these tokens left as they are (`clean`), and with
+the words' mean in their place (`ablated`), both where rows are spliced and where they are ablated. In the first case
+these tokens help the decoder; in the second, what is lost at them counts against it.
 
-A method that reconstructs its input layer (vqvae, sae) is spliced there.
+A method that reconstructs its input layer (vqvae, sae) is spliced at that layer.
 
-With `every_token` p and q are what a causal language model gives for the next token at every token of the texts, and y
-is the token that follows in the text: the figure by which sparse autoencoders are judged. A row is then reconstructed
-from the rows up to it alone, because a decoder that sees the whole sentence sees the token that is to be predicted.
+With `every_token`, p and q are what a causal language model predicts for the next token at every token of the texts,
+and y is the token that follows in the text. Sparse autoencoders are usually judged by this figure. A row is then
+reconstructed only from the rows up to it, because a decoder that sees the whole sentence sees the token that is to be
+predicted.
 """
 
 from __future__ import annotations
@@ -51,11 +53,11 @@ def splice(
     runtime: Runtime | None = None,
     progress: Report = silent,
 ) -> SpliceResult:
-    """Splice the reconstruction of a checkpoint into its language model, over the first `limit` sentences of the
-    evaluation split (all), and compare its answers, or with `every_token` its next token at every token.
+    """Splice the reconstruction of a checkpoint into its language model, and compare the model's answers.
 
-    The interval of a share of the loss is that of its linearization about the means, `r + (n - r d) / mean d`, over
-    distinct texts.
+    This is done over the first `limit` sentences of the evaluation split (default: all). With `every_token` the next
+    token at every token is compared. The interval of a share `r = mean n / mean d` of the loss is that of its
+    linearization about the means, `r + (n - r d) / mean d`, over distinct texts.
 
     ClvqError where the model predicts nothing, or no next token, or no sentence has a row; ArtifactError and
     MismatchError where activations or model are missing or changed.
@@ -73,7 +75,7 @@ def splice(
     if not len(numbers):
         raise ClvqError(f"No sentence of the evaluation split of {store.path} has a row whose state could be replaced.")
     figures = Figures(columns, [sentences[number].text for number in numbers], seed)
-    _, first = np.unique(numbers, return_index=True)  # of each sentence an answer
+    _, first = np.unique(numbers, return_index=True)  # one answer of each sentence
     return SpliceResult(
         input_layer=checkpoint.input_layer,
         layer=splicer.upper.layer,
@@ -92,7 +94,10 @@ def splice(
 
 
 def _text_target(model: LanguageModel, pooling: str) -> TextTarget:
-    """What is asked at every token. ClvqError where the model gives no next token, or rows hold what follows."""
+    """Return the target that asks for the next token at every token.
+
+    ClvqError where the model predicts no next token, or where rows hold what follows their token.
+    """
     if not (model.predicts_next_token and model.is_decoder):
         raise ClvqError(f"--every-token is for causal language models, and {model.model_id} gives no next token.")
     if pooling == "mean":

@@ -1,4 +1,4 @@
-"""Figures of spliced answers beside clean ones, sentence by sentence and over all."""
+"""Figures of spliced answers compared with clean ones, sentence by sentence and over all."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from clvq.interventions.records import Interval
 from clvq.language_model.answers import Target
 
 OTHERS = ("clean", "ablated")
-"""What stands where no row is."""
+"""What is put at tokens without a row."""
 
 
 def outcome(prefix: str, scores: Tensor, clean: Tensor, truth: Tensor, target: Target) -> dict[str, Tensor]:
-    """Figures `[B]` of an answer beside the clean one; NaN for those of labels where there is none (`Target.truth`)."""
+    """Return figures `[B]` of an answer compared with the clean one.
+
+    Figures that need a label are NaN where there is none (`Target.truth`).
+    """
     changed, expected = target.compared(scores.double()), target.compared(clean.double())
     return {
         f"{prefix}agreement": ~target.flipped(expected, changed),
@@ -32,7 +35,7 @@ class Figures:
     """Means over answers, with intervals over distinct texts."""
 
     def __init__(self, columns: dict[str, np.ndarray], texts: Sequence[str], seed: int) -> None:
-        """`columns` `[S]` are what `outcome` gave for each answer, `texts` `[S]` those that were answered."""
+        """Take what `outcome` gave for each answer (`columns` `[S]`), and the `texts` `[S]` that were answered."""
         self.seed = seed
         self.columns = columns
         numbers: dict[str, int] = {}
@@ -42,12 +45,12 @@ class Figures:
         self.everything = np.ones(len(self.texts), bool)
 
     def mean(self, name: str) -> Interval | None:
-        """Over all answers, or those with a label; None without any."""
+        """Return the mean over all answers, or over those with a label; None where there are none."""
         among = self.labelled if name.endswith("accuracy") else self.everything
         return interval_of(self.columns[name][among], self.texts[among], self.seed) if among.any() else None
 
     def of(self, others: str) -> Spliced:
-        """With `others` of OTHERS at the tokens without a row."""
+        """Return the figures with `others`, one of OTHERS, at the tokens without a row."""
         spliced, ablated = (
             Answer(*(self.mean(f"{others} {state} {name}") for name in ("agreement", "kl", "loss", "accuracy")))  # type: ignore[arg-type]
             for state in ("spliced", "ablated")
@@ -63,7 +66,10 @@ class Figures:
         )
 
     def _share(self, others: str, loss: str, among: np.ndarray) -> Interval | None:
-        """The share of the loss recovered; its interval is that of its linearization about the means."""
+        """Return the share of the loss recovered; None where it is not sure that the ablation costs any loss.
+
+        Its interval is that of its linearization about the means.
+        """
         clean, spliced, ablated = (
             self.columns[name][among] for name in (loss, f"{others} spliced {loss}", f"{others} ablated {loss}")
         )

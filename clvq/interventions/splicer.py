@@ -1,4 +1,4 @@
-"""A language model above the layer that a checkpoint reconstructs, with the reconstruction in place of its states."""
+"""A language model above the layer that a checkpoint reconstructs, with the reconstruction in place of the states."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from clvq.progress import Progress, Report
 from clvq.training.checkpoint import Checkpoint
 
 _LOGITS_AT_ONCE = 1 << 26
-"""Of a batch, where the model's next token is asked for at every token."""
+"""Largest number of logits in a batch, where the next token is asked for at every token."""
 _COMPARED_AT_ONCE = 1 << 24
 
 
 class Outcomes(NamedTuple):
-    """Figures of answers, a line an answer."""
+    """Figures of answers."""
 
     sentences: np.ndarray
-    """`[S]` the index of the sentence that each answer is of."""
+    """`[S]` the index of the sentence of each answer."""
     columns: dict[str, np.ndarray]
-    """`[S]` each: what `outcome` gives, and the `tokens` of the sentence and its `tokens_of_rows`."""
+    """`[S]` each: what `outcome` gives, and the number of the sentence's `tokens` and `tokens_of_rows`."""
 
 
 class Splicer:
@@ -50,8 +50,8 @@ class Splicer:
         self._progress = progress
 
     def outcomes(self, sentences: Sequence[SentenceRows], batch_tokens: int) -> Outcomes:
-        """Return the figures of all answers: for each sentence with tokens those to the parts that are asked, or those
-        at its tokens where the target is the text itself."""
+        """Return the figures of all answers of sentences with tokens: one for each part that is asked, or one at each
+        token where the target is the text itself."""
         tokenized = tokenize(self.model, self.store, [row.text for row in sentences])
         whole = isinstance(self.upper.target, TextTarget)
         found = list((self._of_text if whole else self._of_answers)(sentences, tokenized, batch_tokens))
@@ -86,7 +86,7 @@ class Splicer:
     def _answers(
         self, sentences: Sequence[TokenizedSentence], labels: Sequence[float], parts: Sequence[int]
     ) -> dict[str, Tensor]:
-        """Figures `[B]` of the answer of each sentence to the part that it is asked."""
+        """Return figures `[B]` of the answer to the part that is asked of each sentence."""
         upper = self.upper
         inputs = upper.inputs(sentences, parts)
         states = self._states(inputs)
@@ -116,7 +116,7 @@ class Splicer:
 
     @torch.no_grad()
     def _tokens(self, sentences: Sequence[TokenizedSentence]) -> dict[str, Tensor]:
-        """Figures `[P]` of the next token, wherever one of the text follows; tokens of a prompt are not asked for.
+        """Return figures `[P]` of the next token, wherever a token of the text follows; a prompt's are not asked for.
 
         The loss is that of the token that follows in the text.
         """
@@ -137,7 +137,7 @@ class Splicer:
         return {"sentence": sentence, **figures, **{name: counts[sentence] for name, counts in of_sentence.items()}}
 
     def _compared(self, prefix: str, scores: Tensor, clean: Tensor, truth: Tensor) -> dict[str, Tensor]:
-        """`outcome` of `[P, V]`, of a few tokens at a time, with one loss, in which the text is right."""
+        """Return `outcome` of `[P, V]`, a few tokens at a time, with only the loss of the token in the text."""
         size = max(1, _COMPARED_AT_ONCE // scores.shape[1])
         parts = [
             outcome(prefix, *chunk, self.upper.target)
@@ -150,8 +150,8 @@ class Splicer:
     def _replaced(
         self, sentences: Sequence[TokenizedSentence], inputs: Inputs, states: dict[int, Tensor]
     ) -> tuple[Tensor, Iterator[tuple[str, Tensor]]]:
-        """Return which tokens have a row `[B, T]`, and what stands in place of the clean states `[B, T, D]`, with the
-        prefix of its figures: spliced and ablated, with each of OTHERS at the tokens without a row."""
+        """Return which tokens have a row `[B, T]`, and the states `[B, T, D]` that replace the clean ones, with the
+        prefix of their figures: spliced and ablated, with each of OTHERS at the tokens without a row."""
         clean = states[self.upper.layer]
         rows = BatchRows.of(sentences, self.store.settings["pooling"], clean.device)
         kept, values = self._reconstruction(states, rows)
@@ -168,7 +168,7 @@ class Splicer:
         return with_row, _stand_ins(spliced, ablated, without_row, word_mean)
 
     def _states(self, inputs: Inputs) -> dict[int, Tensor]:
-        """The model's own states at both layers [B, T, D]."""
+        """Return the model's own states `[B, T, D]` at both layers."""
         captured: dict[int, Tensor] = {}
         base = self.model.base
         layers, device = sorted(set(self.layers)), self.model.device
@@ -177,7 +177,7 @@ class Splicer:
         return captured
 
     def _reconstruction(self, states: dict[int, Tensor], rows: BatchRows) -> tuple[Tensor, Tensor]:
-        """([R] bool the rows that are no sinks, [R, E] their reconstruction, 0 elsewhere)."""
+        """Return which rows `[R]` are no sinks, and `[R, E]`: the reconstruction of these rows, 0 elsewhere."""
         stored = self.store.as_stored({layer: rows.gather(states[layer]) for layer in set(self.layers)})
         kept = torch.from_numpy(~self.store.sinks_among(rows.flags, stored)).to(rows.row.device)
         inputs = stored[self.input_layer][kept]
@@ -192,7 +192,10 @@ class Splicer:
     def _see_what_counts(
         self, sentences: Sequence[TokenizedSentence], inputs: Inputs, clean: Tensor, scores: Tensor
     ) -> None:
-        """Puts the mean everywhere but at the sentence rows, batch by batch until that changes the scores."""
+        """Test whether the answer depends only on the sentence rows: put the mean everywhere else.
+
+        This is done batch by batch, until it changes the scores.
+        """
         if not self.only_sentence_row:
             return
         alone = self._means[0].expand_as(clean).clone()
@@ -204,9 +207,9 @@ class Splicer:
 
 @torch.no_grad()
 def reconstruct(model: ClvqVae | TopKSae, rows: Tensor, lengths: Tensor) -> Tensor:
-    """Packed input rows `[N, D]` of sentences with `lengths` `[B]` rows each -> what the model makes of them `[N, E]`.
+    """Return what the model makes of packed input rows `[N, D]` of sentences with `lengths` `[B]` rows each: `[N, E]`.
 
-    With the nearest codes, and in the language model's own units.
+    The nearest codes are used. The result is in the language model's own units.
     """
     if isinstance(model, TopKSae):
         return model.reconstruct(rows)
@@ -217,7 +220,7 @@ def reconstruct(model: ClvqVae | TopKSae, rows: Tensor, lengths: Tensor) -> Tens
 
 
 def reconstruct_as_read(model: ClvqVae | TopKSae, rows: Tensor, lengths: Tensor) -> Tensor:
-    """Return what `reconstruct` makes of each row `[N, E]` where the rows behind it in its sentence are not there yet.
+    """Return what `reconstruct` makes of each row `[N, E]` without the rows that follow it in its sentence.
 
     A decoder that attends to the whole sentence would put what follows a token into the state that is to predict it.
     """
@@ -232,7 +235,7 @@ def reconstruct_as_read(model: ClvqVae | TopKSae, rows: Tensor, lengths: Tensor)
 
 
 def _stand_ins(spliced: Tensor, ablated: Tensor, without_row: Tensor, mean: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """Yield both with each of OTHERS at the tokens without a row, which are clean at first."""
+    """Yield both states with each of OTHERS at the tokens without a row. These tokens are clean at first."""
     for others in OTHERS:
         for name, states in (("spliced", spliced), ("ablated", ablated)):
             if others == "ablated":
@@ -245,7 +248,10 @@ def _columns(figures: dict[str, Tensor]) -> dict[str, np.ndarray]:
 
 
 def _training_means(store: ActivationStore, layers: tuple[int, int], progress: Report) -> tuple[Tensor, Tensor]:
-    """Means `[E]` of the last of the layers over the training rows without sinks: (words, sentence rows alone)."""
+    """Return the means `[E]` of the last layer over words, and over sentence rows that are no words.
+
+    They are over the training rows without sinks. Where one kind has no rows, the mean of the other kind is used.
+    """
     kept = torch.from_numpy(~store.sinks("train", layers))
     is_word = torch.from_numpy((store.flags("train") & WORD) != 0)
     width = store.layer(layers[1]).width

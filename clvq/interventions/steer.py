@@ -1,4 +1,4 @@
-"""`steer`: what a text's prediction and continuation are before and after steering, beside steps of the same length."""
+"""`steer`: a text's prediction and continuation before and after steering, compared with steps of the same length."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from clvq.training.checkpoint import Checkpoint, read_checkpoint
 from clvq.training.source import language_model_of
 
 ANSWERS = 5
-"""Answers that are shown, where a model has more."""
+"""How many answers are shown, where a model has more."""
 _NO_POOLS = Pools(np.zeros(0, np.int64), {}, {})
 
 
 @dataclass(frozen=True)
 class Answer(Record):
-    """An answer of the model: its probability, or its score, in the text as it is and as it is steered."""
+    """An answer of the model, with its probability or its score before and after steering."""
 
     name: str
     before: float
@@ -65,14 +65,14 @@ class Steered(Record):
     prediction_after: str
     flipped: bool
     divergence: float
-    """KL of the answers before and after, in nats; of a score its squared change in standard deviations."""
+    """KL of the answers before and after, in nats; for a score, its squared change in standard deviations."""
     control_flips: float
     """Share of the random steps that flip the prediction."""
     control_divergence: float
     answers: list[Answer]
     continuation_before: str | None
     continuation_after: str | None
-    """What a causal language model goes on with; None where nothing was generated."""
+    """What a causal language model writes after the text; None where nothing was generated."""
 
 
 @takes(SteerConfig)
@@ -90,9 +90,9 @@ def steer(
         steered = clvq.steer("run/L4-L8", "a slow , lifeless film", remove=[12], add=[40], strength=2)
         print(steered.prediction_before, "->", steered.prediction_after)
 
-    Beside it are steps of the same length at the same tokens along random directions that are distributed as the
-    training words are, one direction a step for the whole text. ClvqError for a code that is dead or does not exist,
-    for a text without words, and for a model that predicts nothing; MismatchError for another model.
+    The result is compared with steps of the same length at the same tokens, along random directions distributed as the
+    training words are. Each step has one direction for the whole text. ClvqError for a code that is dead or does not
+    exist, for a text without words, and for a model that predicts nothing; MismatchError for another model.
 
     Args:
         checkpoint: A checkpoint, or its folder.
@@ -122,7 +122,7 @@ class SteeredText:
     """Tokens whose states are edited."""
     edited_words: int
     part: int
-    """The label that is asked, of a model that gives several; else 0."""
+    """Number of the label that is asked for, where the model gives several labels; else 0."""
 
     @classmethod
     @torch.no_grad()
@@ -135,7 +135,7 @@ class SteeredText:
         add: tuple[int, ...],
         progress: Report = silent,
     ) -> SteeredText:
-        """Run the model below the input layer. ClvqError where nothing in the text is to be edited."""
+        """Run the model below the input layer. ClvqError where nothing in the text would be edited."""
         described = checkpoint.description()
         runtime = Runtime(config.device, trust_remote_code=config.trust_remote_code, model=config.model)
         model = language_model_of(checkpoint, described, runtime, progress)
@@ -170,7 +170,7 @@ class SteeredText:
 
     @torch.no_grad()
     def at(self, strength: float) -> Steered:
-        """Return what the model says when it is steered at a strength."""
+        """Return the model's answers when the text is steered at a strength."""
         steering, target = self.steering.with_strength(strength), self.upper.target
         before = self.states[0, self.positions].float()
         after = steering.apply(before)
@@ -200,22 +200,22 @@ class SteeredText:
 
     @cached_property
     def _clean(self) -> Tensor:
-        """[1, C] the scores of the text as it is, which are the same at every strength."""
+        """[1, C] the scores of the text without steering, which are the same at every strength."""
         return self.upper.scores(self.states, self.inputs)
 
     @cached_property
     def _unsteered(self) -> str | None:
-        """What the model goes on with behind the text as it is."""
+        """The continuation of the text without steering."""
         return self._continuation(None)
 
     def _scores(self, after: Tensor) -> Tensor:
-        """Return the scores `[1, C]` with the states `[N, D]` in place of those at the edited tokens."""
+        """Return the scores `[1, C]` with the states `[N, D]` at the edited tokens."""
         states = self.states.clone()
         states[0, self.positions] = after.to(states.dtype)
         return self.upper.scores(states, self.inputs)
 
     def _controls(self, steering: Steering, before: Tensor, after: Tensor, answer: int) -> list[Tensor]:
-        """Return states `[N, D]` moved as far along random directions, one of them a draw."""
+        """Return for each draw the states `[N, D]` moved as far along one random direction."""
         count = len(before)
         zeros = torch.zeros(count, dtype=torch.long, device=before.device)
         step = Step(Edit(steering.space), before, steering.basis(count), after, zeros + answer)
@@ -226,7 +226,7 @@ class SteeredText:
         ]
 
     def _compared(self, clean: Tensor, changed: Tensor) -> tuple[list[bool], list[float]]:
-        """Return whether each of changed scores `[M, C]` is another answer, and how far it is from the clean one."""
+        """Return whether each of the changed scores `[M, C]` gives another answer, and its divergence."""
         target = self.upper.target
         own = target.compared(clean).expand(len(changed), -1)
         others = target.compared(changed)
@@ -234,7 +234,7 @@ class SteeredText:
 
     def _answers(self, clean: Tensor, changed: Tensor, controls: Tensor) -> list[Answer]:
         target = self.upper.target
-        # What is stored of labels is one number each; here it is the yes and the no of one.
+        # `stored` gives one number for each label; here the yes and the no of one label are shown.
         shares = (lambda scores: target.compared(scores).exp()) if target.kind == LABEL else target.stored
         before, after, others = (shares(scores).double().cpu() for scores in (clean, changed, controls))
         shown = list(range(target.count))
@@ -253,8 +253,8 @@ class SteeredText:
         ]
 
     def _continuation(self, steering: Steering | None) -> str | None:
-        """Return what the model goes on with, greedily; with the text's states steered, or, where all are to be, the
-        generated ones too."""
+        """Return the model's greedy continuation; None where no tokens are asked for. With `steering` the text's states
+        are steered, and with `at` "all" the states of generated tokens too."""
         if not self.config.tokens:
             return None
         model, prompt = self.upper.model, self.inputs.input_ids
@@ -282,8 +282,10 @@ class SteeredText:
 
 
 def _asked_label(upper: UpperLayers, label: str | None) -> int | None:
-    """The number of the label that is asked; None for a model that gives one answer. ClvqError where `label` is none of
-    its labels, or is missing."""
+    """Return the number of the label that is asked for; None for a model that gives one answer.
+
+    ClvqError where `label` is missing or none of the model's labels, and where a model without labels gets one.
+    """
     if upper.target.kind != LABEL:
         if label is not None:
             raise ClvqError(f"--label is for models that give several labels, and {upper.model.model_id} does not.")

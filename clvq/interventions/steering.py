@@ -1,10 +1,10 @@
-"""Steering: concepts are taken out of states and others put in, at every word of a text, or in any model's forward.
+"""Steering: take concepts out of states and put others in, at every word of a text or in any model's forward pass.
 
     x' = x - s Q Q' (x - mu)                     without concepts to add
     x' = x - Q Q' (x - mu) + s sum_j (c_j - mu)  with some
 
 Q spans the directions of the concepts that are removed, mu and c_j are those of `clvq.concepts.directions`, and s is
-the strength. At strength 1 the first is the removal of `clvq faithfulness`, and the second its move.
+the strength. At strength 1 the first equation is the removal of `clvq faithfulness`, and the second is its move.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from clvq.training.checkpoint import Checkpoint, read_checkpoint
 
 @dataclass(frozen=True)
 class Steering:
-    """Which concepts go out of states, and which come in."""
+    """The concepts that are taken out of states, and those that are put in."""
 
     space: ConceptSpace
     remove: tuple[int, ...] = ()
@@ -74,14 +74,14 @@ def steering(
     add: Sequence[int] = (),
     strength: float = 1.0,
 ) -> Iterator[Any]:
-    """Steer a plain transformers model for a while: every token's state at the checkpoint's input layer is edited.
+    """Steer a plain transformers model in a `with` block: each token's state at the checkpoint's input layer is edited.
 
         model = AutoModelForCausalLM.from_pretrained("gpt2")
         with clvq.steering("run/L4-L8", model, remove=[12], add=[40], strength=2):
             model.generate(**tokenizer("The film was", return_tensors="pt"))
 
-    Padding is edited too, which no other token sees. ClvqError for a code that is dead or does not exist, for a model
-    whose layer has another width than the checkpoint's, and for one that is no stack of blocks.
+    Padding is edited too, but no other token sees it. ClvqError for a code that is dead or does not exist, for a model
+    whose layer has another width than the checkpoint's, and for a model that is no stack of blocks.
 
     Args:
         checkpoint: A checkpoint, or its folder.
@@ -105,7 +105,7 @@ def steering(
 
 @contextmanager
 def editing(site: Site, edit: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Let `edit` change all states `[N, D]` that pass a site, in 32 bits, while the block runs."""
+    """Apply `edit` to all states `[N, D]` that pass a site, in 32 bits, while the `with` block runs."""
 
     handle = change(site, lambda states: edit(states.flatten(0, -2).float()).view_as(states).to(states.dtype))
     try:

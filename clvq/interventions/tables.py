@@ -1,5 +1,5 @@
-"""From what edits do to each sentence to the figures of faithfulness.json: a checkpoint, a class, a mass, a seed at a
-time, and checkpoints beside one another."""
+"""The figures of faithfulness.json, made from what edits do to each sentence: for each checkpoint, class, mass and
+group of seeds, and of checkpoints compared with one another."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def results_of(measured: SentenceEffects, config: FaithfulnessConfig) -> EditRes
 
 
 def _specificity(measured: SentenceEffects, seed: int) -> list[SpecificityRow]:
-    """Return the lines of all groups; none where the target has no specificity."""
+    """Return the rows of all groups; none where the target has no specificity."""
     if not measured.specific:
         return []
     return [
@@ -71,12 +71,12 @@ def _specificity(measured: SentenceEffects, seed: int) -> list[SpecificityRow]:
 
 
 class _Tables:
-    """Lines of a checkpoint, or of a group."""
+    """Tables of a checkpoint, or of a group."""
 
     def __init__(self, measured: SentenceEffects, seed: int) -> None:
         self.measured, self.seed = measured, seed
         self.labels = measured.labels[measured.labels >= 0]
-        """Of the sentences that have one."""
+        """The labels of the sentences that have one."""
 
     @property
     def clean(self) -> Clean:
@@ -89,7 +89,7 @@ class _Tables:
         return float(np.bincount(self.labels).max() / len(self.labels)) if len(self.labels) else None
 
     def of(self, name: str, of_seeds: OfSeeds, among: np.ndarray | None = None) -> Tables:
-        """Over the sentences `among` `[S]`, or all."""
+        """Return the tables over the sentences `among` `[S]`, or over all."""
         mask = np.ones(len(self.measured.texts), bool) if among is None else among
         main, curve = (
             table(
@@ -102,7 +102,7 @@ class _Tables:
         return Tables(main[0], main[1], by_mass, [row for row in curve[1] if row.rank is not None])
 
     def of_class(self, name: str, of_seeds: OfSeeds, number: int) -> list[ClassRow]:
-        """Over the sentences of a class."""
+        """Return the rows over the sentences of class `number`."""
         among = self.measured.groups_of == number
         label, sentences = self.measured.label_names[number], int(among.sum())
         return [
@@ -111,7 +111,7 @@ class _Tables:
 
 
 def _on_curve(effects: Mapping[Change, Effects], on_curve: bool) -> dict[Change, Effects]:
-    """Return the changes of the curves, or the others."""
+    """Return the effects of the changes that are on a curve, or of the others."""
     return {change: value for change, value in effects.items() if change.place.on_curve == on_curve}
 
 
@@ -122,7 +122,7 @@ def seeds_of(group: Group) -> Seeds:
 
 
 def _over_seeds(single: list[Tables], mean: Tables) -> Tables:
-    """Return the mean over a group's seeds, with their spread."""
+    """Return the tables of the mean over a group's seeds, with the spread of the seeds."""
     rows, curve, rank_curve = (
         over_seeds([getattr(one, kind) for one in single], getattr(mean, kind))
         for kind in ("rows", "curve", "rank_curve")

@@ -1,4 +1,4 @@
-"""Texts as probes see them: means over their words of the states, and of how active each concept is."""
+"""Texts as probes read them: the mean over their words of the states, and of the activity of each concept."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ LABEL = "label"
 
 @dataclass(frozen=True)
 class TextStates:
-    """The texts `[S]` of a split, those without a word left out."""
+    """The texts `[S]` of a split that have a word."""
 
     states: np.ndarray
     """[S, D] mean state of the words at the input layer, scaled as for training."""
     attributes: Mapping[str, np.ndarray]
-    """By name the value of each text `[S]`, "" where it is not known."""
+    """By name, the value of each text `[S]`; "" where it is not known."""
     texts: np.ndarray
     """[S] which distinct text each is."""
     rows: np.ndarray
-    """[R] which of the texts each row of the split is a word of; -1 of rows that are no words, or attention sinks."""
+    """[R] index of the text that each row of the split is a word of; -1 for attention sinks and for other rows."""
 
 
 def text_states(
@@ -41,7 +41,7 @@ def text_states(
     known: Mapping[str, Mapping[str, str]],
     progress: Report = silent,
 ) -> TextStates:
-    """Return the mean states of the texts of a split, with their labels and what else is `known` of them."""
+    """Return the mean states of the texts of a split, with their labels and their `known` attributes."""
     is_word = (store.flags(split) & WORD != 0) & ~store.sinks(split, (layer,))
     counts = np.bincount(text.sentences[is_word], minlength=store.sentence_count(split))
     kept = np.flatnonzero(counts)
@@ -67,7 +67,7 @@ def text_states(
 def text_codes(
     store: ActivationStore, split: str, layer: int, space: ConceptSpace, texts: TextStates, progress: Report = silent
 ) -> csr_array:
-    """Return `[S, K]` how active each concept is in each text, as the mean over its words."""
+    """Return the activity `[S, K]` of each concept in each text, as the mean over its words."""
     size, device = len(space.atoms), space.mean.device
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for first, shard in store.rows(split, layer, progress).shards():

@@ -1,6 +1,6 @@
-"""What faithfulness figures mean, in one to three sentences, and what speaks against believing them.
+"""What faithfulness figures mean, in one to three sentences, and reasons to doubt them.
 
-The figures alone decide what is said, so that screen, report and `--json` say the same. An effect is said to be shown
+The sentences depend only on the figures, so that screen, report and `--json` say the same. An effect counts as shown
 where the 95% interval of its selectivity against each hard control lies above 0.
 """
 
@@ -18,11 +18,11 @@ from clvq.interventions.results import EditResults, Part, Results
 from clvq.training.verdict import Verdict, joined
 
 FEW_EDITED = 0.5
-"""Share of the sentences below which a place is said to edit few."""
+"""Share of sentences with something to edit at a place, below which a warning is given."""
 SURE = 0.05
-"""Largest p or q, corrected for the number of comparisons, of what is said to be shown."""
+"""Largest p or q, corrected for the number of comparisons, at which an effect counts as shown."""
 MOST_NAMED = 4
-"""Edits and places in a sentence; of more the first are named, and the others counted."""
+"""How many edits and places a sentence names; further ones are counted."""
 
 
 PUBLISHED = (
@@ -41,9 +41,9 @@ def verdict(results: Results) -> Verdict:
 
 
 def _of_edits(results: EditResults) -> Verdict:
-    """Sort edits and places by what is shown of their flips against the hard controls.
+    """Say for which edits and places an effect on flips is shown against the hard controls.
 
-    Of checkpoints side by side the first edit and place stands for all of each.
+    Where checkpoints are compared, only the first edit and place of each is judged.
     """
     parts = [part for part in results.parts if len(results.groups) == 1 or (part.edit, part.place) == results.blocks[0]]
     shown: list[str] = []
@@ -71,7 +71,7 @@ def _of_edits(results: EditResults) -> Verdict:
 
 
 def _outcome(results: EditResults, part: Part, row: SelectivityRow) -> str:
-    """Say what the edit does, and what of it is beyond the control that it is least beyond."""
+    """Say what an edit does, and by how much it exceeds the control of `row`."""
     moved = "flipped" if results.has_choices else "moved"
     value, low, high = (100 * (end or 0.0) for end in (row.selectivity, row.low, row.high))
     beyond = f"{value:+.1f} points [{low:+.1f}, {high:+.1f}] beyond {results.names[row.control]}"
@@ -96,7 +96,7 @@ def _differences(results: EditResults) -> list[str]:
 
 
 def _doubts(results: EditResults, parts: Sequence[Part]) -> Iterable[str]:
-    """Warn of controls that could not be matched, and of places where little or nothing was edited."""
+    """Yield warnings: of unmatched controls, of the class direction, of places where little or nothing was edited."""
     unmatched = [
         f"{_called(results, part)}, against {results.names[row.control]} (which {row.reason})"
         for part in parts
@@ -168,7 +168,7 @@ def _of_concepts(results: ConceptEffects) -> Verdict:
 
 
 def is_sure(effect: ControlledEffect) -> bool:
-    """Return whether an effect is shown: above 0 with at most SURE of false discoveries."""
+    """Return whether an effect is shown: above 0, with a share of false discoveries of at most SURE."""
     return effect.q is not None and effect.q <= SURE
 
 
@@ -216,7 +216,7 @@ def _of_probe(result: ProbeResult) -> Verdict:
 
 
 def _probed(controls: Sequence[ProbeRow]) -> str:
-    """Say which controls an edit's fall is beyond."""
+    """Say which controls the edit's fall in accuracy exceeds."""
     compared = [(line, line.selectivity) for line in controls if line.selectivity is not None]
     beyond = [control_name(line.control) for line, interval in compared if interval.low > 0]
     others = [control_name(line.control) for line, interval in compared if interval.low <= 0]

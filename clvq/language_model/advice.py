@@ -1,4 +1,5 @@
-"""What went wrong with a language model, and what to do: what transformers, the hub and a model's own code raise."""
+"""Advice for errors of language models: what went wrong and what to do, where transformers, the hub or a model's own
+code raised one."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ _ADVICE: list[tuple[type[BaseException] | tuple[type[BaseException], ...], str]]
         "was not found, neither as a local folder nor on the Hugging Face hub: check the spelling; "
         "a private model needs HF_TOKEN",
     ),
-    # Also an EntryNotFoundError, so it comes first.
+    # LocalEntryNotFoundError is also an EntryNotFoundError, so this entry comes first.
     (
         (hub_errors.LocalEntryNotFoundError, hub_errors.OfflineModeIsEnabled, ConnectionError, TimeoutError),
         "is not in the local cache and the hub cannot be reached: go online once, unset HF_HUB_OFFLINE, "
@@ -72,7 +73,7 @@ def advice(error: BaseException, name: str) -> str:
 
 @contextmanager
 def model_code(name: str) -> Iterator[None]:
-    """Run the model `name`: an error of its own code is a ClvqError that says where it was raised."""
+    """Run the model `name`; turn an error of its own code into a ClvqError that says where the error was raised."""
     try:
         yield
     except (ClvqError, *_OUT_OF_MEMORY):
@@ -95,12 +96,13 @@ def _failure(error: BaseException, place: traceback.FrameSummary) -> str:
 
 
 def _place_in_model_code(error: BaseException) -> traceback.FrameSummary | None:
-    """The innermost line of a model's class that led to the error: in transformers, or in code beside the weights."""
+    """Return the innermost line of a model's class that led to the error; None where no such line did. The class is in
+    transformers, or in code beside the weights."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if _is_model_code(frame.filename):
             return frame
         if PurePath(frame.filename).is_relative_to(_CLVQ):
-            return None  # an error of a hook
+            return None  # clvq's own error, in a hook
     return None
 
 

@@ -1,7 +1,7 @@
-"""What an answer of a language model is, and what a change of it is called: one of several, or a number.
+"""The two kinds of answers of a language model, a choice and a number, and how a change of an answer is measured.
 
-Answers before and after a change are compared in `compared(scores)`: log-probabilities of a choice; of a score, the
-score in units of the standard deviation of the clean scores.
+Clean scores are those of the unchanged model. Answers before and after a change are compared as `compared(scores)`
+gives them: as log-probabilities for a choice; for a score, in units of the standard deviation of the clean scores.
 """
 
 from __future__ import annotations
@@ -22,59 +22,63 @@ from clvq.language_model.tokenization import TokenizedSentence
 
 
 class Target(ABC):
-    """What is asked of a model. Scores are `[B, C]`, answers `[B]` whole numbers below C."""
+    """What is asked of a model. Scores are `[B, C]`; answers are whole numbers `[B]` below C.
+
+    In methods that compare answers, `clean` and `changed` are what `compared` returns before and after a change.
+    """
 
     kind: ClassVar[str]
     """What the answer is, in words: "class", "next token" and so on."""
     reads_next_token: ClassVar[bool] = False
-    """Whether the model's output that counts is that of the next token after the last one, over the vocabulary."""
+    """Whether scores are taken from the logits over the vocabulary for the token after the last one."""
     reads_mask: ClassVar[bool] = False
-    """Whether the model's output that counts is that at the mask of the prompt, over the vocabulary."""
+    """Whether scores are taken from the logits over the vocabulary at the mask of the prompt."""
     reads_place: ClassVar[bool] = False
     """Whether the answer is read at one token of the text, whose position is the `place`."""
     continuations: tuple[Continuation, ...] = ALONE
-    """What stands behind a text when the model is asked, where that takes more than its next token."""
+    """Tokens to append to a text when the model is asked, where the next token alone does not suffice."""
     label_form: ClassVar[LabelForm] = "class"
-    """What a label of a corpus is, for this target."""
+    """The form that the labels of a corpus have for this target."""
     reads_padding: ClassVar[bool] = False
     """Whether the model's head may find the end of a text by the padding behind it."""
     has_parts: ClassVar[bool] = False
     """Whether a text is asked several questions: one for each label, or for each word."""
     unit: float | None = None
-    """Standard deviation of the clean scores of the evaluation split; None of a choice, and before these are known."""
+    """Standard deviation of the clean scores of the evaluation split; None for a choice, and before these are known."""
     is_choice: ClassVar[bool]
     """Whether the answer is one of several, rather than a number."""
 
     @property
     @abstractmethod
     def count(self) -> int:
-        """C."""
+        """The number of answers, C."""
 
     @property
     @abstractmethod
     def names(self) -> list[str] | None:
-        """Names of the C answers that labels and predictions number; None where there are no such numbers."""
+        """Names of the C answers; labels and predictions are indices into this list. None where there is no such
+        list."""
 
     @abstractmethod
     def name(self, answer: int, part: int = 0) -> str:
-        """Return the name of an answer to a part."""
+        """Return the name of an answer to the question about a part of a text."""
 
     @property
     def has_places(self) -> bool:
-        """Whether a `place` must be known of each text to take its scores."""
+        """Whether the `place` of each text is needed to take its scores."""
         return self.has_parts or self.reads_mask
 
     @property
     def stored_width(self) -> int:
-        """How many numbers of a text activations keep; 0 where nothing is predicted when they are extracted."""
+        """How many numbers activations keep for each text; 0 where nothing is predicted during their extraction."""
         return self.count
 
     def parts(self, sentence: TokenizedSentence) -> list[int]:
-        """Return the numbers of the questions that a text is asked: 0 alone, except where it `has_parts`."""
+        """Return the numbers of the questions that are asked about a text: only 0, unless the target `has_parts`."""
         return [0]
 
     def asked(self, sentence: TokenizedSentence, answers: Sequence[float] | None) -> list[int]:
-        """Return the parts of a text over which figures are taken, where `answers` (see `aligned`) are right for it."""
+        """Return the parts of a text that figures are computed over; `answers` are the right ones (see `aligned`)."""
         return self.parts(sentence)
 
     def part_name(self, part: int, text: str, sentence: TokenizedSentence) -> str | None:
@@ -84,34 +88,34 @@ class Target(ABC):
     def aligned(
         self, text: str, sentence: TokenizedSentence, answers: Sequence[float] | None
     ) -> Sequence[float] | None:
-        """Return what is right for each part of a text, from what the corpus says is right for it."""
+        """Return the right answer to each part of a text, from the right answers that the corpus has for the text."""
         return answers
 
     def truth(self, label: int | None, answers: Sequence[float] | None, part: int) -> float:
-        """Return what is right for a part of a text, from its class or its labels of another form: the number of an
-        answer, -1 for none; of a score the number itself, NaN for none."""
+        """Return the right answer to a part of a text, from the text's class or its labels of another form. For a
+        choice this is the number of an answer, -1 for none; for a score the number itself, NaN for none."""
         if not self.has_parts:
             return -1 if label is None or label >= self.count else label
         return -1 if answers is None else int(answers[part])
 
     def place(self, sentence: TokenizedSentence, part: int) -> int:
-        """Return what is needed to take the scores of a part of a text, where the target `has_places`."""
+        """Return the index that `scores` needs for a part of a text: the number of the part, or a token's position."""
         return part
 
     def overview(self, output: Tensor) -> Tensor:
-        """Return the scores of all parts of a text together, `[B, stored_width]`, of which `stored` keeps something."""
+        """Return the scores of all parts of each text, `[B, stored_width]`; `stored` makes of them what is kept."""
         return self.scores(output)
 
     def scores(self, output: Tensor, places: Tensor | None = None) -> Tensor:
-        """Return scores `[B, C]` from what the model gives: logits of its head, or of the next token, in 32 bits.
+        """Return scores `[B, C]` from the model's output: the logits of its head, or of the next token, in 32 bits.
 
-        `places` `[B]` are those of the parts (see `place`), for a target that has places.
+        For a target that has places, `places` `[B]` holds the `place` of the part that each text is asked.
         """
         return output
 
     @abstractmethod
     def answers(self, scores: Tensor) -> Tensor:
-        """Return the answer `[B]` to each question."""
+        """Return the answers `[B]`."""
 
     @abstractmethod
     def explained(self, scores: Tensor, answers: Tensor) -> Tensor:
@@ -119,7 +123,7 @@ class Target(ABC):
 
     @abstractmethod
     def compared(self, scores: Tensor) -> Tensor:
-        """Return `[B, C]` in which answers are compared, in the type of the scores."""
+        """Return the values `[B, C]` in which answers are compared, in the dtype of the scores."""
 
     @abstractmethod
     def confidence(self, scores: Tensor, answers: Tensor) -> Tensor:
@@ -131,39 +135,39 @@ class Target(ABC):
 
     @abstractmethod
     def flipped(self, clean: Tensor, changed: Tensor) -> Tensor:
-        """Return whether the answer is another one, from both as `compared`."""
+        """Return whether the change gives another answer."""
 
     @abstractmethod
     def divergence(self, clean: Tensor, changed: Tensor) -> Tensor:
-        """Return how far the changed answer is from the clean one, from both as `compared`."""
+        """Return how far the changed answer is from the clean one."""
 
     @abstractmethod
     def fall(self, clean: Tensor, changed: Tensor) -> Tensor:
-        """Return how much less the clean answer holds after the change, from both as `compared`."""
+        """Return by how much the change lowers the probability, or the score, of the clean answer."""
 
     @abstractmethod
     def loss(self, clean: Tensor, changed: Tensor) -> Tensor:
-        """Return the loss of the changed answer where the clean one is the truth, from both as `compared`."""
+        """Return the loss of the changed answer when the clean one is taken as the truth."""
 
     @abstractmethod
     def label_loss(self, changed: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of an answer, as `compared`, where `labels` `[B]` are the truth; NaN without one (-1)."""
+        """Return the loss of an answer when `labels` `[B]` are taken as the truth; NaN without a label (-1)."""
 
     @abstractmethod
     def correct(self, changed: Tensor, labels: Tensor) -> Tensor:
-        """Return 1 where an answer, as `compared`, is the label, else 0; NaN without a label (-1)."""
+        """Return 1 where an answer is the label, else 0; NaN without a label (-1)."""
 
     def scaled(self, unit: float | None) -> Target:
-        """Return the target with the standard deviation of the clean scores, which a choice has no use for."""
+        """Return the target with `unit`, the standard deviation of the clean scores; a choice does not need it."""
         return self
 
     @abstractmethod
     def as_json(self) -> dict[str, Any]:
-        """Return what identifies the target, in which no two targets of a model are alike."""
+        """Return what identifies the target; it differs between any two targets of a model."""
 
 
 class Choice(Target):
-    """The answer is the one with the highest score, and has a probability: that of the softmax over the scores."""
+    """The answer is the one with the highest score. Its probability is that of the softmax over the scores."""
 
     is_choice = True
 
@@ -194,13 +198,13 @@ class Choice(Target):
         return scores.softmax(dim=1)
 
     def flipped(self, clean: Tensor, changed: Tensor) -> Tensor:
-        """Return whether another answer is the likeliest."""
+        """Return whether the likeliest answer is another one."""
         return clean.argmax(dim=1) != changed.argmax(dim=1)
 
     def divergence(self, clean: Tensor, changed: Tensor) -> Tensor:
         """Return KL(clean || changed) in nats."""
         chances = clean.exp()
-        # Where a chance is 0 its logarithm has no weight.
+        # Where a probability is 0, the term is 0 although the logarithm is not finite.
         return torch.where(chances > 0, chances * (clean - changed), 0).sum(dim=1)
 
     def fall(self, clean: Tensor, changed: Tensor) -> Tensor:
@@ -225,8 +229,9 @@ class Choice(Target):
 class Score(Target):
     """The answer is a number.
 
-    A flip is a change of more than one standard deviation of the clean scores, up or down. In place of KL stands the
-    squared change in those units. A score has no probability and no class; its label is the number that is right.
+    A flip is a change of more than one standard deviation of the clean scores, up or down. The divergence is the
+    squared change in units of this deviation, instead of KL. A score has no probability and no class. Its label is the
+    right number.
     """
 
     is_choice = False
@@ -251,7 +256,7 @@ class Score(Target):
         return scores[:, 0]
 
     def compared(self, scores: Tensor) -> Tensor:
-        """Return scores in units of their standard deviation. ClvqError where that is not known, or 0."""
+        """Return scores in units of the clean scores' standard deviation. ClvqError where that is unknown, or 0."""
         if not self.unit:
             raise ClvqError(
                 f"The clean scores of {self.name(0)} do not differ between the sentences of the evaluation split, so "

@@ -1,4 +1,4 @@
-"""Which sentences go through a model together, decided by a trial of the model and by their lengths alone."""
+"""Batches: which sentences go through a model together. Only a trial of the model and their lengths decide this."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from clvq.language_model.tokenization import TokenizedSentence
 
 _TRIAL_TOKENS = 24
 _TOLERANCE, _ROUNDINGS = 1e-4, 16
-"""Relative difference of two states that is rounding, at least, and in roundings of the model's type: another shape of
-a batch means another order of sums. Models that read padding differ by a fifth and more in the trial."""
+"""Two states are equal but for rounding where they differ, relatively, by at most _TOLERANCE, or by _ROUNDINGS times
+the epsilon of the model's dtype if that is more. Another shape of a batch means another order of sums, and so other
+rounding. In the trial, models that read padding differ by a fifth or more."""
 
 
 class Sharing(Enum):
@@ -29,7 +30,7 @@ class Sharing(Enum):
         return self is Sharing.ANY or (self is Sharing.EQUAL and length == other)
 
     def note(self, model: str) -> str | None:
-        """Return what a user should know of the model called `model`; None where there is nothing to know."""
+        """Return a note for users on how the model called `model` is batched; None where nothing is special."""
         notes = {
             Sharing.EQUAL: f"{model} does not ignore padding. Only sentences of equal length are run together.",
             Sharing.ALONE: f"A sentence's results in {model} depend on the batch. Sentences are run one by one.",
@@ -40,11 +41,11 @@ class Sharing(Enum):
 def try_sharing(
     values: Callable[[list[TokenizedSentence]], list[Tensor]], token_ids: Sequence[int], max_length: int
 ) -> Sharing:
-    """Return which sentences may share a forward of the model that `values` runs, by a trial.
+    """Return which sentences may share a forward of the model that `values` runs, found by a trial.
 
-    `values` gives, of some sentences, tensors whose lines stand in the sentences' order, the first one in the model's
-    type. The trial's sentences are
-    drawn from `token_ids`, always the same ones, and have at most `max_length` tokens.
+    `values` runs the model over sentences, and returns tensors whose rows are in the order of the sentences; the first
+    tensor has the model's dtype. The sentences of the trial are drawn from `token_ids`, are the same each time, and
+    have at most `max_length` tokens.
     """
     generator = torch.Generator().manual_seed(0)
 
@@ -71,21 +72,22 @@ def try_sharing(
 
 
 def rounding_of(dtype: torch.dtype) -> float:
-    """Return the relative difference up to which two states of a model in this type are the same but for rounding."""
+    """Return the relative difference up to which two states of a model in this dtype are equal but for rounding."""
     return max(_TOLERANCE, _ROUNDINGS * torch.finfo(dtype).eps)
 
 
 def same_lines(ours: Tensor, alone: Tensor, tolerance: float) -> bool:
-    """Return whether lines `[R, D]` are the same but for rounding; a line that is NaN by itself has no say."""
+    """Return whether rows `[R, D]` are equal but for rounding; a row that has a NaN in `alone` is ignored."""
     ours, alone = ours.float(), alone.float()
     same = (ours - alone).norm(dim=1) <= tolerance * alone.norm(dim=1)
     return bool((same | alone.isnan().any(dim=1)).all())
 
 
 def batches_by_length(lengths: Sequence[int], batch_tokens: int, sharing: Sharing = Sharing.ANY) -> Iterator[list[int]]:
-    """Yield indices in batches of like length, padding included at most `batch_tokens` (one sentence may be more).
+    """Yield batches of the indices of sentences of similar length, the longest first.
 
-    The longest come first, so that what does not fit into memory shows at once.
+    With padding, a batch has at most `batch_tokens` tokens, unless it is a single longer sentence. The longest
+    sentences come first, so that too little memory shows at once.
     """
     left = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     while left:

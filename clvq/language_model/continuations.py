@@ -1,9 +1,10 @@
-"""Tokens behind a text: how a model is asked for words of several tokens, all of them in one forward.
+"""Tokens appended to a text, by which a model is asked for words of several tokens, all of them in one forward.
 
 The probability of a word of tokens `w1 ... wk` is the product of `P(wi | text, w1 ... wi-1)`. So the model reads each
-text once for every beginning of a word that is no beginning of a longer one: these are the continuations. Of `B` texts
-`[B, T]` and `M` continuations of at most `K` tokens it reads `[M * B, T + K]`, the first continuation of all texts
-first.
+text followed by the beginning `w1 ... wk-1` of a word, once for each beginning. A beginning that also begins a longer
+one is left out, because the longer one gives its probabilities too. Those that are left are the continuations. For `B`
+texts `[B, T]` and `M` continuations of at most `K` tokens, the model reads `[M * B, T + K]`: all texts with the first
+continuation, then all texts with the second, and so on.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor
 Continuation = tuple[int, ...]
 
 ALONE: tuple[Continuation, ...] = ((),)
-"""Nothing stands behind the text."""
+"""No token is appended to the text."""
 
 
 class Place(NamedTuple):
@@ -30,7 +31,7 @@ class Place(NamedTuple):
 
 
 def continuations_of(words: Sequence[Continuation]) -> tuple[Continuation, ...]:
-    """Return what must stand behind a text so that every token of every word is predicted once at least.
+    """Return the continuations of a text by which every token of every word is predicted at least once.
 
     continuations_of([(5,), (7, 8), (7, 9, 4)])     # ((7, 9),)
     """
@@ -49,12 +50,12 @@ def places_of(word: Continuation, continuations: Sequence[Continuation]) -> list
 
 
 def longest(continuations: Sequence[Continuation]) -> int:
-    """Return K, the most tokens that stand behind a text."""
+    """Return K, the number of tokens of the longest continuation."""
     return max(map(len, continuations))
 
 
 def extended(inputs: Mapping[str, Tensor], continuations: Sequence[Continuation], pad: int) -> dict[str, Tensor]:
-    """Return what the model reads `[M * B, T + K]`, padded on the right: `inputs` `[B, T]` with each continuation."""
+    """Return inputs `[M * B, T + K]` of the model, padded on the right: `inputs` `[B, T]` with each continuation."""
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     rows, extra = len(ids), longest(continuations)
     lengths = mask.sum(dim=1)
@@ -71,7 +72,8 @@ def extended(inputs: Mapping[str, Tensor], continuations: Sequence[Continuation]
 
 
 def states_behind(states: Tensor, attention_mask: Tensor, continuations: Sequence[Continuation]) -> Tensor:
-    """Return the states `[B, M, K, D]` behind each text, from those `[M * B, T + K, D]` of what `extended` gives."""
+    """Return the states `[B, M, K, D]` of the tokens behind each text, from `states` `[M * B, T + K, D]` of `extended`
+    inputs."""
     rows, lengths = len(attention_mask), attention_mask.sum(dim=1)
     steps = lengths[:, None] + torch.arange(longest(continuations), device=states.device)  # [B, K]
     by_text = states.reshape(len(continuations), rows, *states.shape[1:]).transpose(0, 1)  # [B, M, T + K, D]
@@ -80,9 +82,10 @@ def states_behind(states: Tensor, attention_mask: Tensor, continuations: Sequenc
 
 
 def extended_states(states: Tensor, behind: Tensor, attention_mask: Tensor) -> Tensor:
-    """Return states `[M * B, T + K, D]` for what `extended` gives: `states` `[B, T, D]` of the texts, and those behind.
+    """Return states `[M * B, T + K, D]` for `extended` inputs: `states` `[B, T, D]` of the texts, and `behind` after
+    them.
 
-    Differentiable in `states`. What stands at padding has no influence.
+    The result is differentiable in `states`. States at padding have no influence.
     """
     rows, count, extra, width = behind.shape
     lengths = attention_mask.sum(dim=1)

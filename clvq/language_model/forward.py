@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 
 
 class BatchResult(NamedTuple):
-    """What `LanguageModel.run` gives, on the model's device; R: rows of all sentences, C: answers."""
+    """What `LanguageModel.run` returns, on the model's device. R is the number of rows of all sentences, C that of
+    answers."""
 
     hidden: dict[int, Tensor]
-    """For each layer `[R, D]`, the sentences' rows one after another, in the model's type."""
+    """For each layer `[R, D]`, the rows of one sentence after another, in the model's dtype."""
     row_counts: list[int]
-    """Rows of each sentence; 0 for a sentence without tokens."""
+    """Number of rows of each sentence; 0 for a sentence without tokens."""
     scores: Tensor | None
-    """`[B, C]` of the model's target in 32 bits (`Target.overview`), NaN for a sentence without tokens; None when none
-    were asked for."""
+    """`[B, C]` of the model's target in 32 bits (`Target.overview`), NaN for a sentence without tokens; None when no
+    scores were asked for."""
 
 
 def run_together(
@@ -39,7 +40,7 @@ def run_together(
     predict: bool,
     pad: int,
 ) -> BatchResult:
-    """Return what `LanguageModel.run` does, of sentences that share a forward; `pad` is the id of the padding."""
+    """Return what `LanguageModel.run` returns, for sentences that share a forward; `pad` is the id to pad with."""
     target = model.target if predict else None
     layouts = [row_layout(sentence, pooling) for sentence in sentences]
     place: dict[str, Any] = {"dtype": model.dtype, "device": model.device}
@@ -53,7 +54,7 @@ def run_together(
         inputs = model.tensors.of(chosen, pad)
         rows = BatchRows([layouts[index] for index in present], model.device)
         captured: dict[int, Tensor] = {}
-        # What stands behind the texts makes another batch of them; states are always those of the texts alone.
+        # States are always those of the texts alone. Texts with continuations are another batch, so they run apart.
         apart = target is not None and target.continuations != ALONE
         stop = apart or target is None
         watching = capturing(model.sites, layers, rows.gather, captured, device=model.device, stop=stop)

@@ -1,4 +1,4 @@
-"""The head of a model: what it gives for a batch, at the places that a target reads."""
+"""The head of a model: its logits for a batch, at the positions that a target reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clvq.language_model.tensors import Tensors
 
 
 class Head:
-    """What a model with a head gives for the tensors of a batch."""
+    """The logits of a model with a head for the tensors of a batch."""
 
     def __init__(self, model: Any, model_id: str, tensors: Tensors, predicts_next_token: bool) -> None:
         self._model, self._model_id, self._tensors = model, model_id, tensors
@@ -26,12 +26,12 @@ class Head:
     def output(
         self, target: Target, inputs: Mapping[str, Tensor], pad: int | None, masks: Tensor | None = None
     ) -> Tensor:
-        """Return the logits of the head, of the next token or at the mask, from which `target` takes scores, in 32
-        bits.
+        """Return the logits that `target` takes scores from, in 32 bits: of a classification head, of the next token,
+        or at the mask.
 
-        `inputs` are what `Tensors.of` gives, padded on the right. `pad` is what stands at padding, for a head that
-        looks for it where no config names it. `masks` `[B]` are where the mask of the prompt is, for a target that
-        reads it.
+        `inputs` are what `Tensors.of` gives, padded on the right. `pad` is the id at padding, for a head that looks for
+        it although the config names none. `masks` `[B]` are the positions of the prompt's mask, for a target that reads
+        it.
         """
         arguments: dict[str, Any] = no_cache(self._model)
         last = inputs["attention_mask"].sum(dim=1) - 1
@@ -41,7 +41,7 @@ class Head:
             assert masks is not None, "where the masks are must be said"
             return self._logits_at(inputs, masks)
         if self._keeps_last:
-            places, last = last.unique(return_inverse=True)  # [P]: batches are of like length, so these are few
+            places, last = last.unique(return_inverse=True)  # [P]: few, as lengths in a batch are similar
             arguments["logits_to_keep"] = places
         with model_code(self._model_id), self._tensors.named(pad if target.reads_padding else None):
             output: Tensor = self._model(**inputs, **arguments).logits
@@ -56,8 +56,8 @@ class Head:
         return output.float()
 
     def _logits_behind(self, target: Target, inputs: Mapping[str, Tensor], last: Tensor) -> Tensor:
-        """Logits `[B, M, K + 1, V]` at the last tokens `[B]` of texts and behind them, of `extended` inputs, in 32
-        bits."""
+        """Return the logits `[B, M, K + 1, V]` of `extended` inputs, in 32 bits, at the last token `[B]` of each text
+        and at the tokens behind it."""
         arguments: dict[str, Any] = no_cache(self._model)
         steps = last[:, None] + torch.arange(longest(target.continuations) + 1, device=last.device)  # [B, K + 1]
         if self._keeps_last:
@@ -69,10 +69,10 @@ class Head:
         return by_text.transpose(1, 2)[text[:, None], steps].transpose(1, 2).float()
 
     def _logits_at(self, inputs: Mapping[str, Tensor], tokens: Tensor) -> Tensor:
-        """Logits `[B, V]` over the vocabulary at one token `[B]` of each text, in 32 bits.
+        """Return the logits `[B, V]` over the vocabulary at one token `[B]` of each text, in 32 bits.
 
-        The step to the vocabulary takes most of a small model's time, so it is made at these tokens alone, where the
-        model has a module for it.
+        The step to the vocabulary takes most of a small model's time. Where the model has a module for this step, it is
+        computed at these tokens alone.
         """
         text = torch.arange(len(tokens), device=tokens.device)
 

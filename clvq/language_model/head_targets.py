@@ -17,7 +17,7 @@ from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.words import find_words
 
 OUTSIDE = "O"
-"""The tag of a word that has none, as named entity recognition writes it."""
+"""The tag of a word that belongs to no entity, as named entity recognition writes it."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,11 @@ class ClassTarget(Choice):
 
 @dataclass(frozen=True)
 class LabelTarget(Choice):
-    """Each label of a head that gives any number of them, asked by itself: whether the text has it, by a sigmoid.
+    """The labels of a multi-label head, each asked separately: whether the text has the label, by a sigmoid.
 
     A text has a part for each label. With `z` the logit of the label, scores are `[0, z]` for no and yes, so that the
-    softmax over them is the sigmoid, and what is explained is `z` towards the answer: `z` of a yes, `-z` of a no.
+    softmax over them is the sigmoid of `z`. The explained number is `z` where the answer is yes, and `-z` where it is
+    no.
     """
 
     kind = LABEL
@@ -80,7 +81,7 @@ class LabelTarget(Choice):
         return functional.pad(output.gather(1, places[:, None]), (1, 0))
 
     def explained(self, scores: Tensor, answers: Tensor) -> Tensor:
-        """Return the logit of the label, towards the answer."""
+        """Return the logit `z` of the label where the answer is yes, and `-z` where it is no."""
         return torch.where(answers == 1, scores[:, 1], -scores[:, 1])
 
     def confidence(self, scores: Tensor, answers: Tensor) -> Tensor:
@@ -98,8 +99,8 @@ class LabelTarget(Choice):
 class TagTarget(Choice):
     """The tag that a token classification head gives a word, read at the word's first token.
 
-    A text has a part for each word. The word's own row stands in the place of the sentence row. Figures are taken over
-    tagged words: those whose label is a tag other than `O`; where nothing is labelled, over all words.
+    A text has a part for each word. The row of the word is used in place of the sentence row. Figures are computed over
+    the words whose label is a tag other than `O`, or over all words where nothing is labelled.
     """
 
     kind = TAG
@@ -127,7 +128,7 @@ class TagTarget(Choice):
         return words if answers is None else [word for word in words if self.is_tag(int(answers[word]))]
 
     def is_tag(self, number: int) -> bool:
-        """Return whether a number is that of a tag, rather than of none or of `O`."""
+        """Return whether a number stands for a tag other than `O`; a negative number stands for no tag."""
         return number >= 0 and self.tags[number] != OUTSIDE
 
     def part_name(self, part: int, text: str, sentence: TokenizedSentence) -> str:
@@ -137,7 +138,7 @@ class TagTarget(Choice):
     def aligned(
         self, text: str, sentence: TokenizedSentence, answers: Sequence[float] | None
     ) -> Sequence[float] | None:
-        """Return the label of each word that has a row; a corpus has one for whatever white space sets apart."""
+        """Return the label of each word that has a row. The corpus has a label for each word between white space."""
         if answers is None:
             return None
         starts = [start for start, _ in find_words(text, "whitespace")]
@@ -167,7 +168,7 @@ class ScoreTarget(Score):
         return self.called
 
     def label_loss(self, changed: Tensor, labels: Tensor) -> Tensor:
-        """Return the squared error in units of the clean scores' deviation; `labels` are numbers, NaN for none."""
+        """Return the squared error, in units of the clean scores' standard deviation; `labels` are numbers or NaN."""
         assert self.unit, "compared scores have a unit"
         return (changed[:, 0] - labels / self.unit).square()
 
@@ -176,7 +177,8 @@ class ScoreTarget(Score):
 
 
 def head_target(config: Any, architecture: str) -> Target:
-    """Return what a classification head is asked, from the `config` of its model and the name of its class."""
+    """Return the target of a classification head, from the `config` and the class name (`architecture`) of its
+    model."""
     names = tuple(str(config.id2label.get(number, f"LABEL_{number}")) for number in range(config.num_labels))
     if architecture.endswith("ForTokenClassification"):
         return TagTarget(names)

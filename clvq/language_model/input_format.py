@@ -1,8 +1,8 @@
-"""How texts are put before a model: alone, in pairs, or in a prompt, with or without a chat template.
+"""How texts are given to a model: alone, in pairs, or in a prompt, with or without a chat template.
 
-An `InputFormat` cuts what the model reads into segments: parts of the text, whose words have rows, and literals of the
-prompt, which stay when a long text is cut. Literals are found once, on the chat template filled with markers, and kept
-with what is made of them, because a template may ask for today's date.
+An `InputFormat` cuts the model's input into segments: parts of the text, whose words have rows, and literals. Literals
+are the fixed pieces of the prompt, which stay whole when a long text is cut. They are found once, by filling the chat
+template with markers, and are stored with the activations, because a template may insert today's date.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class Segment(NamedTuple):
     sequence: int
     """0, or 1 for the second text that a tokenizer takes."""
     start: int
-    """Where it begins in its sequence, in characters."""
+    """Where the segment begins in its sequence, in characters."""
     shown_at: int
-    """Where its words stand in the text that is stored and shown."""
+    """Where the segment begins in the text that is stored and shown, in characters."""
     has_rows: bool
-    """Whether its words have rows."""
+    """Whether the segment's words have rows."""
     is_fixed: bool
-    """Whether it is a literal of the prompt, which is never cut."""
+    """Whether the segment is a literal of the prompt, which is never cut."""
 
 
 class Layout(NamedTuple):
@@ -54,20 +54,20 @@ class InputFormat:
     parts: tuple[str, ...] = (TEXT,)
     """The columns that make up a text, in the order in which the model reads them."""
     rows_from: tuple[str, ...] = (TEXT,)
-    """Those whose words have rows."""
+    """The parts whose words have rows."""
     literals: tuple[str, ...] | None = None
-    """What stands before, between and behind the parts in one sequence, chat template included; None: no prompt."""
+    """What is before, between and behind the parts in one sequence, chat template included; None: no prompt."""
     adds_special: bool = True
     """Whether the tokenizer adds its special tokens; a chat template brings its own."""
     stripped: tuple[tuple[bool, bool], ...] = ((False, False),)
-    """For each part whether the chat template takes white space away before and behind it. Of a blank part, white space
-    of a literal beside it stays."""
+    """For each part, whether the chat template removes white space before and behind it. Where a part is blank, the
+    white space of the literals beside it stays."""
     keep_prompt: bool = False
     """Whether words of the literals have rows too."""
 
     @classmethod
     def of(cls, config: ExtractConfig, tokenizer: Any, model: str) -> Self:
-        """Return the format that an extraction asks for. ClvqError where `model`'s chat template does not do it."""
+        """Return the format that an extraction asks for. ClvqError where `model`'s chat template cannot give it."""
         plain = ((False, False),) * len(config.parts)
         if config.prompt is None:
             return cls(config.parts, config.parts_with_rows, stripped=plain)
@@ -86,7 +86,7 @@ class InputFormat:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any] | None) -> Self:
-        """Return the format that `as_json` gave; of activations that name none, the default."""
+        """Return the format that `as_json` described; the default one for activations that name none."""
         if values is None:
             return cls()
         named: dict[str, Any] = {
@@ -95,9 +95,9 @@ class InputFormat:
         return cls(**{**named, "stripped": tuple((bool(before), bool(behind)) for before, behind in named["stripped"])})
 
     def with_mask(self, tokenizer: Any, model: str) -> Self:
-        """Return the format in which `<mask>` or `[MASK]` of the prompt is the mask token of `model`'s tokenizer.
+        """Return the format with `<mask>` or `[MASK]` in the prompt replaced by the mask token of `model`'s tokenizer.
 
-        ClvqError: no mask, or several.
+        ClvqError where the tokenizer has no mask token, or the prompt has no mask or several.
         """
         own = tokenizer.mask_token
         if own is None:
@@ -123,7 +123,7 @@ class InputFormat:
         return self.literals is None and len(self.parts) == 1
 
     def shown(self, text: str) -> str:
-        """Return a text of the corpus as it is stored: with the prompt where that has rows."""
+        """Return a text of the corpus as it is stored: with the prompt where the prompt's words have rows."""
         if not self.keep_prompt or self.literals is None:
             return text
         parts = split_parts(text, len(self.parts))
@@ -133,7 +133,8 @@ class InputFormat:
         return join_parts(pieces)
 
     def joined(self, values: Mapping[str, str]) -> str:
-        """Return the text of a value for each part, as it is stored. ClvqError where one is missing or unknown."""
+        """Return one text, as it is stored, from a value for each part. ClvqError where a part is missing or
+        unknown."""
         for name in self.parts:
             if name not in values:
                 raise ClvqError(f"The texts of these activations have the parts {', '.join(self.parts)}: give {name}.")
@@ -142,7 +143,7 @@ class InputFormat:
         return self.shown(join_parts([values[name] for name in self.parts]))
 
     def layout(self, text: str) -> Layout:
-        """Return what the tokenizer gets for a text as `shown` or `joined` gives it, cut into segments."""
+        """Return the tokenizer's input, cut into segments, for a text that `shown` or `joined` returned."""
         if self.is_plain:
             return Layout([text], [Segment(text, 0, 0, 0, True, False)])
         segments: list[Segment] = []
@@ -168,7 +169,7 @@ class InputFormat:
         return Layout(sequences if self.literals is None else sequences[:1], segments)
 
     def _pieces(self, text: str) -> list[tuple[str, int | None]]:
-        """The stretches of a text with the number of their part; literals have None."""
+        """Return the pieces of a text in order, each with the number of its part, or None for a literal."""
         count = len(self.parts)
         if self.literals is None:
             return list(zip(split_parts(text, count), range(count), strict=True))
@@ -222,7 +223,7 @@ class _Chat:
         messages = [{"role": role, "content": content} for role, content in zip(roles, contents, strict=True)]
         try:
             return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-        except Exception as error:  # a template is a program, which raises what it likes
+        except Exception as error:  # a template is a program, and may raise any error
             system = " Some templates take no system message." if len(contents) > 1 else ""
             raise ClvqError(
                 f"The chat template of {self.model} refuses the prompt: {first_line(error).rstrip('.')}.{system}"

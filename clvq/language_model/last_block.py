@@ -1,11 +1,11 @@
-"""The last block for the one token that is read: keys and values of all tokens, everything else of that token alone.
+"""The last block, run for the one token that is read: only keys and values are computed for all tokens.
 
-A classifier's head reads one position, and so does the prediction of a next token. What the last block computes of the
-other tokens is read by nobody, but for the keys and values that the read token attends to. They are got as generation
-gets them: a block hands them to its cache. So a cache that keeps them and ends the run gives those of all tokens, and
-one that gives them back lets the block run on with the read token as if the others had come before.
+A classifier's head reads one position, and so does the prediction of a next token. Of the other tokens, the last block
+is needed only for the keys and values that the read token attends to. A block hands these to its cache, as in
+generation. So one cache keeps those of all tokens and ends the run. A second cache gives them back, so that the block
+runs on with the read token as if the others had come before it.
 
-Nothing here knows an architecture. `LastBlock.tried` has the model prove that its answers do not depend on the other
+Nothing here depends on an architecture. `LastBlock.tried` tests that the model's answers do not depend on the other
 positions, and that the block gives the same state both ways.
 """
 
@@ -23,17 +23,17 @@ from clvq.language_model.batching import rounding_of, same_lines
 from clvq.language_model.sites import Site, change, replaced, watch
 
 _ATTENTION = ("sdpa", "eager")
-"""Implementations whose masks have a line for each token that attends."""
+"""Attention implementations whose masks have a row for each token that attends."""
 
 Run = Callable[[], Any]
 
 
 class _KeptError(Exception):
-    """Raised by a cache that has what it was for."""
+    """Raised by a cache to end the run once it has the keys and values."""
 
 
 class _Keeping:
-    """A cache that keeps the keys and values `[B, H, T, d]` that it is given first, and ends the run."""
+    """A cache that keeps the first keys and values `[B, H, T, d]` that it is given, and ends the run."""
 
     def __init__(self) -> None:
         self.states: tuple[Tensor, Tensor] | None = None
@@ -44,7 +44,7 @@ class _Keeping:
 
 
 class _Giving:
-    """A cache that gives back what another one kept, whatever is added."""
+    """A cache that gives back the keys and values that another cache kept, and ignores what is added."""
 
     def __init__(self, states: tuple[Tensor, Tensor]) -> None:
         self.states = states
@@ -65,15 +65,16 @@ class LastBlock:
         self._forward: Callable[..., Any] = block.forward
         self._parameters = inspect.signature(block.forward).parameters
         self._queries: list[nn.Linear] = []
-        """Linear layers that keys and values do not depend on: that of queries, and those that come later."""
+        """Linear layers that keys and values do not depend on: that of queries, and later ones in the block."""
 
     @classmethod
     def tried(cls, block: nn.Module, attention: str | None, trials: Sequence[tuple[Run, Tensor]]) -> LastBlock | None:
         """Return the block where trials prove that it may run for one position only; else None.
 
-        `attention` is the implementation that the model uses. Each trial runs the model, and says for each of its
-        texts `[B]` the position. What is proved: answers stay the same to the last bit when the states of other
-        positions behind the block are other ones, and the state at the position is the same but for rounding.
+        `attention` is the implementation that the model uses. Each trial is a function that runs the model, and the
+        position `[B]` in each of its texts. Two things are proved. Answers stay the same to the last bit when the
+        block's output is changed at all other positions. The state at the position is the same, but for rounding, when
+        the block runs for this position only.
         """
         last = cls(block)
         if attention not in _ATTENTION or "past_key_values" not in last._parameters:
@@ -85,13 +86,13 @@ class LastBlock:
             if proved:
                 last._queries = last._without_use(*trials[0])
                 proved = all(last._is_same(*trial) for trial in trials)
-        except Exception:  # code of any architecture, called in a way that it need not be made for
+        except Exception:  # the code of some architecture may not support this call
             proved = False
         return last if proved else None
 
     @contextmanager
     def only(self, positions: Tensor) -> Iterator[None]:
-        """Run the block for these positions `[B]` alone, for a while."""
+        """Run the block for these positions `[B]` alone while the context lasts."""
         with replaced({self.block: lambda *args, **kwargs: self._narrow(positions, *args, **kwargs)}):
             yield
 
@@ -112,7 +113,7 @@ class LastBlock:
         return _everywhere(output, tokens)
 
     def _kept(self, bound: inspect.BoundArguments) -> tuple[Tensor, Tensor] | None:
-        """Return keys and values of all tokens; None of a block that has none for a cache."""
+        """Return keys and values of all tokens; None for a block that hands none to a cache."""
         keeping = _Keeping()
         own = bound.arguments.get("past_key_values")
         bound.arguments["past_key_values"] = keeping
@@ -125,7 +126,7 @@ class LastBlock:
         return keeping.states
 
     def _reads_only(self, run: Run, positions: Tensor) -> bool:
-        """Whether answers stay the same with other states behind the block at all other positions."""
+        """Return whether answers stay the same when the block's output is changed at all other positions."""
 
         def disturbed(states: Tensor) -> Tensor:
             texts = torch.arange(len(states), device=states.device)
@@ -141,14 +142,14 @@ class LastBlock:
             handle.remove()
 
     def _is_same(self, run: Run, positions: Tensor) -> bool:
-        """Whether the block gives the same states at the positions both ways, but for rounding."""
+        """Return whether the block gives the same states at the positions both ways, but for rounding."""
         plain = self._states(run, positions)
         with self.only(positions):
             ours = self._states(run, positions)
         return same_lines(ours, plain, rounding_of(plain.dtype))
 
     def _states(self, run: Run, positions: Tensor) -> Tensor:
-        """`[B, D]` behind the block at the positions."""
+        """Return the block's output `[B, D]` at the positions."""
         found: list[Tensor] = []
 
         def take(states: Tensor) -> None:
@@ -163,8 +164,8 @@ class LastBlock:
         return states
 
     def _without_use(self, run: Run, positions: Tensor) -> list[nn.Linear]:
-        """Return the linear layers without which keys and values are the same: that of queries, where they have their
-        own, and those that come later."""
+        """Return the linear layers that keys and values do not depend on: that of queries, where queries have their
+        own, and later ones in the block."""
         found: list[inspect.BoundArguments] = []
 
         def take(*args: Any, **kwargs: Any) -> Any:
@@ -188,8 +189,9 @@ class LastBlock:
 
 
 def _at(value: Any, positions: Tensor, tokens: int) -> Any:
-    """Return what a block is given, for one position `[B]` of each text: states `[B, T, D]`, position ids `[1, T]`,
-    rotations `([1, T, d], [1, T, d])`, masks `[B, 1, T, T]`. What has no place for each token stays."""
+    """Return an argument of a block cut to one position `[B]` of each text. Arguments are states `[B, T, D]`, position
+    ids `[1, T]`, rotations `([1, T, d], [1, T, d])`, and masks `[B, 1, T, T]`. One without an entry for each token
+    stays as it is."""
     if isinstance(value, tuple | list):
         return type(value)(_at(entry, positions, tokens) for entry in value)
     if isinstance(value, dict):
@@ -205,10 +207,10 @@ def _at(value: Any, positions: Tensor, tokens: int) -> Any:
 
 
 def _everywhere(states: Tensor, tokens: int) -> Tensor:
-    """States `[B, 1, D]` -> `[B, T, D]`, without a copy."""
+    """Return states `[B, 1, D]` expanded to `[B, T, D]`, without a copy."""
     return states.expand(-1, tokens, -1)
 
 
 def _nothing(layer: nn.Linear) -> Callable[[Tensor], Tensor]:
-    """Return a forward that gives zeros in the form that the layer's output has, without a product."""
+    """Return a forward that gives zeros in the shape of the layer's output, without a matrix product."""
     return lambda states: states.new_zeros(()).expand(*states.shape[:-1], layer.out_features)

@@ -1,6 +1,6 @@
-"""From a model's name to its config, tokenizer and weights: what is checked, identified, loaded, and advised.
+"""Loading of a model by its name: config, tokenizer and weights are checked, identified and loaded.
 
-The one place that knows how transformers loads models.
+Only this module knows how transformers loads models.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ MASKED = "ForMaskedLM"
 
 
 class LoadedFiles(NamedTuple):
-    """What a model's files hold, loaded."""
+    """The loaded contents of a model's files."""
 
     model: Any
-    """With its classification head, with a head for the next token or for masks where that was asked for, or the base
-    model alone; on the device asked for."""
+    """The model, on the device asked for: with its classification head, with a head for the next token or for masks
+    where that was asked for, or the base model alone."""
     tokenizer: Any
     commit: str | None = None
     """The hub's commit; None for a local folder."""
@@ -53,21 +53,22 @@ class LoadedFiles(NamedTuple):
 
 @contextmanager
 def explained(name: str) -> Iterator[None]:
-    """Loading model `name` without chatter; whatever goes wrong is a ClvqError that says what to do."""
+    """Run code that loads model `name`, without messages of libraries; turn any error into a ClvqError that says what
+    to do."""
     try:
         with _quiet():
             yield
     except ClvqError:
         raise
-    except Exception as error:  # transformers raises nearly every type there is
+    except Exception as error:  # transformers raises errors of nearly every type
         raise ClvqError(advice(error, name)) from error
 
 
 def load_files(name: str, revision: str | None, device: torch.device, options: ModelOptions) -> LoadedFiles:
-    """Load the model in the local folder or of the hub id `name`; call it inside `explained`."""
+    """Load the model of the local folder or hub id `name`; call this function inside `explained`."""
     weights = options.placement.options(device)
     local = _check_folder(Path(name)) if Path(name).exists() else None
-    # One snapshot for every file, even if the branch moves between two downloads.
+    # One commit for every file, even if the branch moves between two downloads.
     commit = None if local else _commit(name, revision)
     source = {"revision": commit, "trust_remote_code": options.trust_remote_code}
     config = AutoConfig.from_pretrained(name, **source)
@@ -98,24 +99,24 @@ def _architecture(config: Any) -> str:
 
 
 def _is_text_encoder(config: Any) -> bool:
-    """Whether the files hold the encoder of an encoder-decoder model alone, such as T5EncoderModel."""
+    """Return whether the files hold only the encoder of an encoder-decoder model, such as T5EncoderModel."""
     encoder = MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES.get(config.model_type, "")
     return encoder.endswith("EncoderModel") and _architecture(config).endswith("EncoderModel")
 
 
 def _drop_unusable(config: Any) -> None:
-    """Drop what a config asks for and what states do not depend on, where it may not be there: a padding id that the
-    embeddings lack, and flash attention, a package of its own."""
+    """Remove settings of a config that may not be available and that states do not depend on: a padding id that the
+    embeddings lack, and flash attention, which is a package of its own."""
     text_config = config.get_text_config()
     if (getattr(text_config, "pad_token_id", None) or 0) >= getattr(text_config, "vocab_size", float("inf")):
         text_config.pad_token_id = None
     for part in (config, text_config):
         if "flash" in str(part._attn_implementation):
-            part._attn_implementation = None  # what transformers thinks best
+            part._attn_implementation = None  # transformers then chooses
 
 
 def _auto_class(config: Any, options: ModelOptions) -> Any:
-    """The class of transformers that loads the model with the head that is wanted, where its files have one."""
+    """Return the class of transformers that loads the model, with the wanted head where its files have one."""
     architecture = _architecture(config)
     if architecture.endswith("ForTokenClassification"):
         return AutoModelForTokenClassification
@@ -129,14 +130,14 @@ def _auto_class(config: Any, options: ModelOptions) -> Any:
 
 
 def _load_weights(name: str, config: Any, auto: Any, options: dict[str, Any]) -> tuple[Any, str | None]:
-    """The model that the class `auto` loads with its classification head, or with the head for tokens that the class
-    has; or the base model and why there is no head."""
+    """Return the model that the class `auto` loads, with its classification head or its head for tokens, and None; or
+    the base model, and the reason why there is no head. ClvqError where weights of the base model are missing."""
     model, info = auto.from_pretrained(name, config=config, use_safetensors=True, output_loading_info=True, **options)
     base = model.base_model
     prefix = f"{model.base_model_prefix}." if base is not model else ""
     missing = sorted(info["missing_keys"])
     in_head = [key for key in missing if not key.startswith(prefix)]
-    # A base model's pooler is read by heads alone: no hidden state depends on it.
+    # Only heads read a base model's pooler: no hidden state depends on it.
     in_pooler = [key for key in missing if key.startswith(f"{prefix}pooler.")]
     in_base = [key for key in missing if key not in in_head and key not in in_pooler]
     if in_base:
@@ -161,7 +162,7 @@ def _few(names: list[str]) -> str:
 
 
 def split_revision(model: str, revision: str | None) -> tuple[str, str | None]:
-    """Name and revision of `user/name@revision`; an existing path is taken as it is."""
+    """Return the name and the revision of `user/name@revision`; an existing path is taken as it is."""
     if not model.strip():
         raise ClvqError("the model has no name: give a local folder, user/name, or user/name@revision.")
     if Path(model).expanduser().exists():
@@ -179,13 +180,13 @@ def split_revision(model: str, revision: str | None) -> tuple[str, str | None]:
 
 
 def _commit(name: str, revision: str | None) -> str:
-    """The commit that `revision` of a hub model means now, or meant when it was cached."""
-    # In the hub's cache a file lies in a folder named by its commit.
+    """Return the commit that `revision` of a hub model means now or, offline, meant when it was cached."""
+    # In the hub's cache, a file is in a folder whose name is the commit.
     return Path(hf_hub_download(name, "config.json", revision=revision)).parent.name
 
 
 def _check_folder(folder: Path) -> Path:
-    """Refuse a folder from which a model cannot be read, before transformers looks at it."""
+    """Return the folder. ClvqError where no model can be read from it, raised before transformers looks at it."""
     if not folder.is_dir():
         raise ClvqError(f"{folder} is a file: give the folder that holds the model's config.json.")
     if (folder / "adapter_config.json").is_file():
@@ -217,7 +218,7 @@ def _check_tokenizer(tokenizer: Any, name: str) -> None:
             f"{name} has only a slow tokenizer ({type(tokenizer).__name__}), without character offsets: "
             "add a tokenizer.json, or use another model."
         )
-    # Without its files transformers makes an empty tokenizer of special tokens and says nothing.
+    # Without the tokenizer's files, transformers silently makes a tokenizer that has only special tokens.
     if not set(tokenizer.get_vocab().values()) - special_ids(tokenizer) - {tokenizer.unk_token_id}:
         raise ClvqError(f"{name} holds no tokenizer: add its tokenizer.json, or the vocabulary files it is made from.")
 
@@ -227,7 +228,7 @@ def _digest(text: str) -> str:
 
 
 def folder_fingerprint(folder: Path) -> str:
-    """A hash of the contents of every file that decides what the model computes."""
+    """Return a hash of the contents of every file that decides what the model computes."""
     patterns = (
         "config.json",
         "*.safetensors",
@@ -245,7 +246,7 @@ def folder_fingerprint(folder: Path) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars, load reports or advice of transformers and huggingface_hub; as before afterwards."""
+    """Turn off progress bars, load reports and advice of transformers and huggingface_hub while the context lasts."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled() and not are_progress_bars_disabled()
     transformers_logging.set_verbosity_error()

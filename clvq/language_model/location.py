@@ -1,4 +1,4 @@
-"""Where a model is now that was used before: its fingerprint says which one it is, not the path of its folder."""
+"""Where a model is now that was used before. Its fingerprint identifies the model, not the path of its folder."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ REMEDY = "Say with --model where it is now."
 def locate(made_with: Mapping[str, Any], near: Path) -> str:
     """Return the folder or hub id to load a model from.
 
-    `made_with` is what the provenance of an artifact says of the model. A folder is looked for where it was, then from
-    the working directory and from the folders above `near`, the artifact, if its path was relative. Of several folders
-    the one with the right fingerprint is taken. ClvqError where there is none.
+    `made_with` is what the provenance of an artifact records about the model; `near` is the path of the artifact. A
+    folder is looked for at its recorded path. If the path that was given then was relative, it is also looked for from
+    the working directory and from the folders above `near`. Of several folders, the one with the right fingerprint is
+    taken. ClvqError where no folder is found.
     """
     name = str(made_with["id"])
     if name == DEMO:

@@ -1,7 +1,7 @@
 """A Hugging Face encoder or decoder-only model: hidden states of words at layers, and predictions.
 
-`layers` finds where the states pass, `model_files` loads what is on disk. Layer `i` is index `i` of Hugging Face
-`hidden_states`: 0 the embeddings, `i` the output of block `i`, the last one the state after the final norm.
+The module `sites` finds where the states pass, and `loading` loads what is on disk. Layer `i` is index `i` of Hugging
+Face `hidden_states`: 0 is the embeddings, `i` the output of block `i`, the last one the state after the final norm.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from clvq.progress import Progress, Report, silent
 
 
 class LanguageModel:
-    """A model in evaluation mode with its tokenizer. `load` reads one; `tokenize`, then `run`."""
+    """A model in evaluation mode with its tokenizer. `load` reads one; call `tokenize` on texts, then `run`."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class LanguageModel:
         asked: Asked = NOTHING,
         input_format: InputFormat | None = None,
     ) -> None:
-        """The model of `files`, of which `asked` is asked where its head predicts tokens."""
+        """Take the model of `files`; `asked` says what is asked of it where its head predicts tokens."""
         model, tokenizer, self.revision, self.fingerprint, no_head_reason = files
         self.model_id = model_id
         self.model = model.eval()
@@ -64,10 +64,10 @@ class LanguageModel:
         """Whether `model` is a language model with the head that predicts the next token."""
         self.device: torch.device = device_of(model)
         self.dtype: torch.dtype = model.dtype
-        # Whatever its file says, outputs have names.
+        # Outputs have named fields, whatever the config's file says.
         self.config.return_dict = self.config.get_text_config().return_dict = True
         self.tensors = Tensors(model, tokenizer)
-        """Makes what the model takes of sentences."""
+        """Makes the model's inputs from sentences."""
         self.head = Head(model, model_id, self.tensors, self.predicts_next_token)
         special = special_ids(tokenizer)
         ordinary = [number for number in range(self.tensors.vocabulary_size) if number not in special]
@@ -83,7 +83,7 @@ class LanguageModel:
     def _take_texts(self, max_length: int | None, input_format: InputFormat) -> None:
         """Set how texts become tokens: in which format, and how long they may be."""
         continuations = ALONE if self.target is None else self.target.continuations
-        # What stands behind a text when the model is asked has to fit too.
+        # Tokens that are appended to a text when the model is asked have to fit too.
         self.max_length = length_limit(self.base, self.tokenizer, max_length) - longest(continuations)
         has_mask = self.target is not None and self.target.reads_mask
         self.input_format = input_format.with_mask(self.tokenizer, self.model_id) if has_mask else input_format
@@ -98,7 +98,7 @@ class LanguageModel:
 
     @torch.inference_mode()
     def _look_inside(self, probe: list[int]) -> None:
-        """Finds, with five ordinary tokens, where the states of layers pass, and whether the model is causal."""
+        """Find, with five ordinary tokens, where the states of layers pass, and whether the model is causal."""
         blocks = getattr(self.config.get_text_config(), "num_hidden_layers", 0)
         self.sites, self._widths = find_sites(self.base, blocks, self.tensors.ids([probe]))
         """Where the states of each layer pass."""
@@ -117,9 +117,9 @@ class LanguageModel:
 
             LanguageModel.load("user/name", ModelOptions(device="cpu"))
 
-        Weights come from safetensors only: in 32 bits, on CUDA in the checkpoint's own type, unless the placement says
-        otherwise. `format_of` says what stands around texts, from the tokenizer and the model's name; None: nothing.
-        `progress` is told where not all sentences may share a batch.
+        Weights are read from safetensors only. They are loaded in 32 bits, on CUDA in the dtype of the checkpoint,
+        unless the placement says otherwise. `format_of` makes the input format from the tokenizer and the model's name;
+        None: texts stand alone. `progress` gets a note where not all sentences may share a batch.
         """
         name, revision = split_revision(model, options.revision)
         with explained(name):
@@ -140,8 +140,8 @@ class LanguageModel:
         return loaded
 
     def _target_of(self, asked: Asked) -> Target | None:
-        """Return what is asked of the model: by its head, or by `asked` of the next token or of a mask. ClvqError where
-        it cannot be asked that."""
+        """Return what is asked of the model: what its classification head answers, or what `asked` says about the next
+        token or a mask; None where it has no such head. ClvqError where the model cannot answer `asked`."""
         if self.predicts_masks:
             return asked.cloze(self.tokenizer) if asked.label_words else None
         answers = self.predicts_next_token and self.is_decoder
@@ -157,7 +157,7 @@ class LanguageModel:
 
     @property
     def label_names(self) -> list[str] | None:
-        """Names of the answers that labels and predictions number; None where there are none."""
+        """Names of the answers; labels and predictions are indices into this list. None where there is no such list."""
         return None if self.target is None else self.target.names
 
     @property
@@ -179,7 +179,7 @@ class LanguageModel:
             )
 
     def width(self, layer: int) -> int:
-        """Size of the hidden states at `layer`."""
+        """Return the size of the hidden states at `layer`."""
         self.check_layers([layer])
         return self._widths[layer]
 
@@ -193,14 +193,15 @@ class LanguageModel:
             )
 
     def locate(self, layer: int) -> Site:
-        """The module and side where the states of `layer` pass, for reading, editing and splicing alike."""
+        """Return the module and side where the states of `layer` pass, for reading, editing and splicing alike."""
         self.check_layers([layer])
         return self.sites[layer]
 
     def tokenize(self, texts: Sequence[str], unit: str = "word", words: str = "text") -> list[TokenizedSentence]:
-        """Tokens of each text, joined to words found as `words` says, or with `unit` "token" one by one.
+        """Return the tokens of each text, joined to words that are found as `words` says; with `unit` "token" one by
+        one.
 
-        A token without a visible character (spaces, line ends, a bare "▁") is nobody's and has no row.
+        A token without a visible character (spaces, line ends, a bare "▁") belongs to no word and has no row.
         """
         sentences = self._word_tokenizer(texts, unit, words)
         largest = max((max(sentence.input_ids, default=0) for sentence in sentences), default=0)
@@ -212,9 +213,9 @@ class LanguageModel:
         return sentences
 
     def batches(self, sentences: Sequence[TokenizedSentence], batch_tokens: int) -> Iterator[list[int]]:
-        """Yield indices of sentences that may share a forward, those of like length together, the longest first.
+        """Yield batches of indices of sentences that may share a forward, of similar length, the longest first.
 
-        With padding a batch has at most `batch_tokens` tokens, or one sentence.
+        With padding, a batch has at most `batch_tokens` tokens, unless it is a single longer sentence.
         """
         return batches_by_length([len(sentence.input_ids) for sentence in sentences], batch_tokens, self.sharing)
 
@@ -225,11 +226,11 @@ class LanguageModel:
         pooling: str = "last",
         predict: bool = False,
     ) -> BatchResult:
-        """States of all rows of `sentences` at `layers`, and the target's scores when `predict`, in one forward where
-        they may share it.
+        """Return the states of all rows of `sentences` at `layers`, and with `predict` the target's scores.
 
-        A word's row is the state of its last sub-word, its first, or their mean, as `pooling` says. Without
-        `predict` the blocks above the highest layer do not run.
+        The sentences go through the model in one forward where they may share it. A word's row is the state of its last
+        or first sub-word, or the mean over its sub-words, as `pooling` says. Without `predict`, the blocks above the
+        highest layer do not run. ClvqError where the model has no such layer, or cannot predict.
         """
         self.check_layers(layers)
         if predict and self.target is None:
@@ -246,7 +247,7 @@ class LanguageModel:
         return run_together(self, sentences, layers, pooling, predict, pad)
 
     def _groups(self, sentences: Sequence[TokenizedSentence], pad: int | None) -> list[list[TokenizedSentence]]:
-        """The sentences in their order, cut into those that share a forward."""
+        """Return the sentences in their order, cut into groups that share a forward."""
         if pad is None or self.sharing is Sharing.ALONE:
             return [[sentence] for sentence in sentences]
         if self.sharing is Sharing.EQUAL:
@@ -254,7 +255,7 @@ class LanguageModel:
         return [list(sentences)]
 
     def _trial_values(self, sentences: list[TokenizedSentence]) -> list[Tensor]:
-        """States of all tokens at all layers, and, where there is a classification head, its answers."""
+        """Return the states of all tokens at all layers and, where there is a classification head, its answers."""
         result = self.run(sentences, range(self.num_layers + 1), predict=self.head_reads_padding)
         answers = [] if result.scores is None or self.target is None else [self.target.stored(result.scores)]
         return [*result.hidden.values(), *answers]

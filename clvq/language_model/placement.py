@@ -1,4 +1,4 @@
-"""In which type a model computes, in how many bits its weights are kept, and over which devices they are spread."""
+"""In which dtype a model computes, in how many bits its weights are kept, and over which devices they are spread."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from clvq.errors import ClvqError
 
 
 class Placement(NamedTuple):
-    """How a model's weights are loaded, where that is not onto one device in the usual type."""
+    """How a model's weights are loaded. The default is onto one device, in the usual dtype."""
 
     device_map: str | None = None
-    """`auto`: over all devices, and what does not fit there in the machine's memory, by accelerate."""
+    """`auto`: accelerate spreads the weights over all devices; what does not fit there is kept in the machine's
+    memory."""
     load_in: str | None = None
-    """`8bit` or `4bit`, by bitsandbytes."""
+    """`8bit` or `4bit`: bitsandbytes quantizes the weights to so many bits."""
     dtype: str | None = None
-    """A type of torch."""
+    """The name of a dtype of torch."""
 
     @classmethod
     def of_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """Return what the settings of an extraction say, as an activation store holds them too."""
+        """Return the placement that the settings of an extraction, or of an activation store, ask for."""
         return cls(settings.get("device_map"), settings.get("load_in"), settings.get("model_dtype"))
 
     def options(self, device: torch.device) -> dict[str, Any]:
-        """Return what `from_pretrained` is told. ClvqError where a package or a GPU that it takes is missing."""
+        """Return the arguments for `from_pretrained`. ClvqError where a package or a GPU that they need is missing."""
         options: dict[str, Any] = {"dtype": "auto" if device.type == "cuda" else torch.float32}
         if self.dtype is not None:
             options["dtype"] = getattr(torch, self.dtype)
@@ -47,7 +48,7 @@ class Placement(NamedTuple):
 
 
 USUAL = Placement()
-"""Onto one device, in the usual type."""
+"""Onto one device, in the usual dtype."""
 
 
 def _need(package: str, option: str) -> None:
@@ -56,7 +57,7 @@ def _need(package: str, option: str) -> None:
 
 
 def device_of(model: Any) -> torch.device:
-    """Return where a model takes its inputs and gives its outputs, wherever its weights lie."""
+    """Return the device where a model takes its inputs and gives its outputs, on whichever devices its weights are."""
     for module in model.modules():  # the whole model comes first
         hook = getattr(module, "_hf_hook", None)  # accelerate's
         for one in getattr(hook, "hooks", [hook]):

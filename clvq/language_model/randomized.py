@@ -1,7 +1,7 @@
 """The randomised model: the same architecture, with the values of each weight in a random order.
 
-It knows nothing, and its weights are distributed as those of the model, tensor by tensor. What a method finds in it is
-the method's own (the model randomisation test of Adebayo et al. 2018, arXiv 1810.03292).
+It has lost what the model learned, but each weight tensor still has the same values. So whatever a method finds in it
+comes from the method, not from learning (the model randomisation test of Adebayo et al. 2018, arXiv 1810.03292).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import xxhash
 def randomize(model: Any) -> None:
     """Put the values of each weight tensor into a random order, in place.
 
-    Each order is drawn from the tensor's name within the base model, so that states are the same whichever head the
-    model has. A tensor that two layers share stays shared.
+    The name of a tensor within the base model is the seed of its order, so that states do not depend on the head that
+    the model has. A tensor that two layers share stays shared.
     """
     base = {id(parameter): name for name, parameter in model.base_model.named_parameters()}
     for name, parameter in model.named_parameters():

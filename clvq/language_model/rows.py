@@ -1,7 +1,7 @@
 """Rows: the states of a sentence's words, as an activation store holds them.
 
-This is the one place where the states of tokens become rows. A row is the mean state of some tokens of its sentence,
-in the model's type, rounded to the type of storage. Whoever makes rows of fresh states asks here.
+Only this module makes rows from the states of tokens, also for new texts. A row is the mean state of some tokens of its
+sentence, in the model's dtype, rounded to the dtype of storage.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from clvq.language_model.tokenization import TokenizedSentence
 
 POOLINGS = ("last", "mean", "first")
 
-# Flags of a row; a decoder's last word is WORD | SENTENCE where its row is the last token's.
+# Flags of a row; a decoder's last word is WORD | SENTENCE where its row is that of the last token.
 WORD, SENTENCE, FIRST, PROMPT = 1, 2, 4, 8
 
 SINK_RATIO = 10.0
-"""A row whose norm is over so many times its layer's median is an attention sink."""
+"""A row whose norm is more than this many times the median norm of its layer is an attention sink."""
 
 
 class RowLayout(NamedTuple):
     """The `R` rows of one sentence, in token order; an encoder's sentence row comes first, unless it is a mask's."""
 
     positions: list[list[int]]
-    """For each row, the positions in `input_ids` whose mean state it is."""
+    """For each row, the positions in `input_ids` whose mean state the row is."""
     flags: list[int]
-    """For each row, WORD + SENTENCE + FIRST + PROMPT; FIRST: a decoder's first token is in the row's state; PROMPT: the
-    word is one of the prompt, which has a row only where that was asked for."""
+    """For each row, the sum of the flags that hold: WORD, SENTENCE, FIRST, PROMPT. FIRST: a decoder's first token is in
+    the row's state. PROMPT: the row is of a word of the prompt, which has a row only where that was asked for."""
     words: list[int]
-    """For each row, its word's index in `TokenizedSentence.words`; -1: a sentence row that is no word's."""
+    """For each row, the index of its word in `TokenizedSentence.words`; -1 for a sentence row that is not a word's."""
 
 
 def row_layout(sentence: TokenizedSentence, pooling: str) -> RowLayout:
     """Return which token states make which row; `pooling` takes a word's last, first or mean sub-word state.
 
-    Where a decoder's last word has the last token's state as its row, that is one row with both flags.
+    Where a decoder's last word has the last token's state as its row, word and sentence share one row with both flags.
     """
     if pooling not in POOLINGS:
         raise ClvqError(f"unknown pooling: {pooling!r}. Use one of: {', '.join(POOLINGS)}.")
@@ -59,7 +59,7 @@ def row_layout(sentence: TokenizedSentence, pooling: str) -> RowLayout:
             words.insert(index, -1)
     fixed = set(sentence.fixed_tokens)
     if sentence.first_token < 0:
-        fixed.discard(sentence.sentence_token)  # an encoder's sentence row is no word, though it may be a prompt's mask
+        fixed.discard(sentence.sentence_token)  # an encoder's sentence row is no word, even if it is a prompt's mask
     flags = [flag | PROMPT if fixed.issuperset(row) else flag for flag, row in zip(flags, positions, strict=True)]
     flags = [flag | FIRST if sentence.first_token in row else flag for flag, row in zip(flags, positions, strict=True)]
     return RowLayout(positions, flags, words)
@@ -73,7 +73,7 @@ class BatchRows:
         self.counts = [len(layout.flags) for layout in layouts]
         """Rows of each sentence."""
         self.flags = np.array([flag for layout in layouts for flag in layout.flags], np.uint8)
-        """`[R]` WORD + SENTENCE + FIRST + PROMPT."""
+        """`[R]` the sum of the flags of each row: WORD, SENTENCE, FIRST, PROMPT."""
         positions = [(index, row) for index, layout in enumerate(layouts) for row in layout.positions]
         tokens = [(index, token, row) for row, (index, used) in enumerate(positions) for token in used]
         columns = torch.tensor(tokens, dtype=torch.long, device=device).reshape(-1, 3)
@@ -86,15 +86,16 @@ class BatchRows:
         return cls([row_layout(sentence, pooling) for sentence in sentences], device)
 
     def gather(self, states: Tensor) -> Tensor:
-        """States `[B, T, D]` -> rows `[R, D]` in the same type: means over each row's tokens, taken in 32 bits."""
+        """Return rows `[R, D]` of states `[B, T, D]`, in the same dtype: means over each row's tokens, computed in 32
+        bits."""
         values = states[self.sentence, self.token]  # [P, D]
         if len(values) == len(self._lengths):
             return values
         return torch.segment_reduce(values.float(), "mean", lengths=self._lengths).to(states.dtype)
 
     def gather_gradients(self, gradients: Tensor) -> Tensor:
-        """Gradients of tokens `[B, T, D]` -> of rows `[R, D]`, in 32 bits: what changes as all of a row's tokens move
-        by the same step, which is the sum of their gradients."""
+        """Return the gradients of rows `[R, D]`, in 32 bits, from those of tokens `[B, T, D]`. A row's gradient is the
+        sum over its tokens: the effect of moving all of them by the same step."""
         values = gradients[self.sentence, self.token].float()  # [P, D]
         if len(values) == len(self._lengths):
             return values
@@ -102,13 +103,13 @@ class BatchRows:
 
 
 def as_stored(rows: Tensor, dtype: str) -> Tensor:
-    """Return rows as they are read from a store of this type, in 32 bits."""
+    """Return rows as they are read from a store of this dtype, in 32 bits."""
     return rows.to(getattr(torch, dtype)).float()
 
 
 def sink_rows(flags: np.ndarray, norms: np.ndarray, median_norm: float) -> np.ndarray:
     """Return `[R]` bool: the attention sinks among the rows of a layer.
 
-    A sink has a decoder's first token in it, or a norm over SINK_RATIO times the layer's median norm.
+    A row is a sink where it has a decoder's first token in it, or a norm over SINK_RATIO times the layer's median norm.
     """
     return ((flags & FIRST) != 0) | (norms > SINK_RATIO * median_norm)

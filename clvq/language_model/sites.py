@@ -1,6 +1,6 @@
-"""What only a look into a model tells: where each layer's states pass, if it is causal, how long a text may be.
+"""What is found by looking into a model: where each layer's states pass, if it is causal, how long a text may be.
 
-Layer `i` is index `i` of Hugging Face `hidden_states`: 0 the embeddings, `i` the output of block `i`, the last one
+Layer `i` is index `i` of Hugging Face `hidden_states`: 0 is the embeddings, `i` the output of block `i`, the last one
 the state after the final norm.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from clvq.errors import ClvqError
 from clvq.language_model.advice import model_code
 
-# A model without a limit of its own (relative positions, state space) still gets one: sentences, not books.
+# The limit, in tokens, of a model without one of its own (relative positions, state space): enough for sentences.
 _NO_LIMIT = 4096
 _LENGTH_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length")
 
@@ -47,7 +47,7 @@ def watch(site: Site, take: Callable[[Tensor], None]) -> Any:
 
 
 def change(site: Site, changed: Callable[[Tensor], Tensor]) -> Any:
-    """Let `changed(states)` pass `site` in place of the states `[B, T, D]` there; the handle removes the hook."""
+    """Replace the states `[B, T, D]` that pass `site` by `changed(states)`; the handle removes the hook."""
     if site.side == "input":
 
         def before(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -64,13 +64,13 @@ def change(site: Site, changed: Callable[[Tensor], Tensor]) -> Any:
 
 
 def splice(site: Site, states: Tensor) -> Any:
-    """Let `states` `[B, T, D]` pass `site` in place of what the model made; the handle removes the hook."""
+    """Replace the states that pass `site` by `states` `[B, T, D]`; the handle removes the hook."""
     return change(site, lambda own: states.to(own.device))
 
 
 @contextmanager
 def replaced(forwards: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]:
-    """Give modules other forwards for a while; hooks around them stay."""
+    """Give modules other forwards while the context lasts; hooks around the forwards stay."""
     own = {module: module.__dict__.get("forward") for module in forwards}
     for module, forward in forwards.items():
         module.forward = forward
@@ -85,16 +85,19 @@ def replaced(forwards: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]
 
 
 def no_cache(module: nn.Module) -> dict[str, bool]:
-    """Keys and values of a decoder are of no use after one forward."""
+    """Return the argument that turns off a decoder's cache, which is of no use in a single forward; else no
+    argument."""
     return {"use_cache": False} if "use_cache" in inspect.signature(module.forward).parameters else {}
 
 
 def find_sites(base: Any, blocks: int, inputs: dict[str, Tensor]) -> tuple[list[Site], list[int]]:
-    """Where each of the `blocks + 1` layers passes, and its width, found and proved by one forward.
+    """Return where the states of each of the `blocks + 1` layers pass, and their widths; one forward finds and checks
+    both.
 
-    A layer's site is the first candidate through which exactly the tensor of `hidden_states` goes: the
-    block's output; the next block's input (where something stands between two blocks); for the last layer
-    whatever follows the blocks, which is how the final norm is found.
+    A layer's site is the first candidate through which exactly the tensor of `hidden_states` goes. Candidates are the
+    block's output, and the next block's input (where something lies between two blocks). For the last layer they are
+    the block's output and any module outside the blocks, which is how the final norm is found. ClvqError where a layer
+    has no site.
     """
     modules = dict(base.named_modules())
     stacks = {
@@ -128,7 +131,7 @@ def find_sites(base: Any, blocks: int, inputs: dict[str, Tensor]) -> tuple[list[
 
 
 def _trial(base: Any, inputs: dict[str, Tensor], sites: list[Site]) -> tuple[list[Tensor], dict[Site, Tensor | None]]:
-    """All hidden states of one forward, and what went through each site; None where more than once."""
+    """Return all hidden states of one forward, and what went through each site; None where several states did."""
     passed: dict[Site, Tensor | None] = {}
 
     def recorder(site: Site) -> Callable[[Tensor], None]:
@@ -146,7 +149,7 @@ def _trial(base: Any, inputs: dict[str, Tensor], sites: list[Site]) -> tuple[lis
             handle.remove()
     if getattr(output, "hidden_states", None) is None:
         raise ClvqError(_unsupported(base, "it gives no hidden states"))
-    # Some models of older versions give the last one before the final norm; here it is always after.
+    # Some models of older versions give the last hidden state before the final norm. Here it is always after the norm.
     return [*output.hidden_states[:-1], output.last_hidden_state], passed
 
 
@@ -159,9 +162,10 @@ def _same(one: Any, other: Tensor) -> bool:
 
 
 def is_causal(base: Any, inputs: dict[str, Tensor]) -> bool:
-    """Whether a change of the last token leaves the states before it as they were.
+    """Return whether a change of the last token leaves the states before it as they were.
 
-    Asked of the model itself, because configs do not reliably say it.
+    The model is run to find out, because configs do not reliably say it. `inputs` are two texts that differ in the last
+    token.
     """
     states = base(**inputs, **no_cache(base)).last_hidden_state[:, :-1].float()
     return bool((states[0] - states[1]).norm() <= 1e-4 * states[0].norm())
@@ -175,11 +179,12 @@ def _unsupported(base: Any, problem: str) -> str:
 
 
 def length_limit(base: Any, tokenizer: Any, given: int | None) -> int:
-    """Tokens that a sentence may have: `given`, else the smaller of the model's and the tokenizer's limit."""
+    """Return how many tokens a sentence may have: `given`, or else the smaller of the model's and the tokenizer's
+    limit. ClvqError where `given` is too small, or more than the model takes."""
     config = base.config.get_text_config()
     limits = [value for key in _LENGTH_KEYS if isinstance(value := getattr(config, key, None), int) and value > 0]
     for name, module in base.named_modules():
-        # RoBERTa and its kin count positions from the padding id, so the first ones are never used.
+        # RoBERTa and similar models count positions from the padding id, so the first positions are never used.
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             limits = [module.num_embeddings - module.padding_idx - 1]
     model_limit = min(limits, default=None)
@@ -192,7 +197,7 @@ def length_limit(base: Any, tokenizer: Any, given: int | None) -> int:
                 f"give at least {least} (special tokens and one of the text), {upper}."
             )
         return given
-    # Tokenizers without a limit say 10^30; some files hold nonsense.
+    # Tokenizers without a limit give 10^30; some files hold impossible limits.
     own = tokenizer.model_max_length
     sane = [int(own)] if least <= own < 10**7 else []
     return min([*([model_limit] if model_limit else []), *sane], default=_NO_LIMIT)
@@ -214,7 +219,7 @@ def capturing(
 ) -> Iterator[None]:
     """Fill `captured` with what `gather` makes of each layer's states `[B, T, D]` while the model runs.
 
-    Layers may lie on several devices, and states are brought to `device`. `stop` ends the run at the highest layer.
+    Layers may be on several devices; their states are moved to `device`. `stop` ends the run at the highest layer.
     """
     highest = max(layers, default=-1)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def special_ids(tokenizer: Any) -> set[int]:
-    """Ids that stand for no text wherever they occur. The unknown token does, unless it has a second role."""
+    """Return the ids that never stand for text. The unknown token stands for text, unless it has a second role."""
     tokens = tokenizer.added_tokens_decoder
     special = {number for number, token in tokens.items() if token.special} | set(tokenizer.all_special_ids)
     roles = ("bos", "eos", "sep", "cls", "pad", "mask")
@@ -15,9 +15,10 @@ def special_ids(tokenizer: Any) -> set[int]:
 
 
 def filler_ids(tokenizer: Any, configured: int | None, vocabulary_size: int) -> list[int]:
-    """Return the ids that say least, the best first, all below `vocabulary_size`: padding, or what stands in for it.
+    """Return the ids that may be used as padding, the best first: the padding id, then others that can replace it.
 
-    `configured` is the padding id of the model's config. A tokenizer may have ids that the model's embeddings lack.
+    `configured` is the padding id of the model's config. All ids returned are below `vocabulary_size`, because a
+    tokenizer may have ids that the model's embeddings lack.
     """
     roles = ("pad", "eos", "bos", "unk")
     candidates = [configured, *(getattr(tokenizer, f"{role}_token_id", None) for role in roles)]

@@ -1,9 +1,10 @@
-"""Targets: what is asked of a language model, and what a change of its answer is called.
+"""Targets: what is asked of a language model, and how a change of its answer is measured.
 
-A target turns what the model gives into scores `[B, C]`, names the C answers, and says what attributions explain. It
-says too what a flip, a divergence and a right answer are, so that prediction, attribution, edits, splice and figures
-ask one place. The two families, one of several answers (`Choice`) and a number (`Score`), are in `answers`; the targets
-of classification heads in `head_targets`, and those of heads over a vocabulary in `word_targets`. Here one is chosen.
+A target turns the model's output into scores `[B, C]`, names the C answers, and defines what attributions explain. It
+also defines a flip, a divergence and a right answer. So prediction, attribution, edits, splice and figures all use the
+same definitions. The two families are in `answers`: one of several answers (`Choice`), and a number (`Score`). The
+targets of classification heads are in `head_targets`, those of heads over a vocabulary in `word_targets`. This module
+chooses a target.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from clvq.language_model.word_targets import ClozeTarget, LabelWordTarget, NextT
 
 @dataclass(frozen=True)
 class Asked:
-    """What somebody asks of a causal language model, or of a masked one; nothing: its likeliest next token."""
+    """What a user asks of a causal or masked language model. Where nothing is set, it is the likeliest next token."""
 
     token: str | None = None
     against: str | None = None
@@ -32,13 +33,14 @@ class Asked:
 
     @classmethod
     def of_settings(cls, settings: Mapping[str, Any]) -> Asked:
-        """Return what the settings of an extraction ask, as an activation store holds them too."""
+        """Return what the settings of an extraction, or of an activation store, ask of the model."""
         words = settings.get("label_words")
         label_words = () if words is None else tuple(parse_label_words(words).items())
         return cls(settings.get("target"), settings.get("against"), label_words)
 
     def target(self, tokenizer: Any, vocabulary: int) -> Target:
-        """Return the target of a model with this tokenizer and as many logits. ClvqError: a word is not one token."""
+        """Return the target of a model with this tokenizer and `vocabulary` logits. ClvqError where the token to
+        predict is not one token, or the tokenizer does not know a label word."""
         if self.label_words:
             return LabelWordTarget.of(dict(self.label_words), tokenizer)
         if self.token is not None:
@@ -46,7 +48,7 @@ class Asked:
         return NextTokenTarget(tokenizer, vocabulary)
 
     def cloze(self, tokenizer: Any) -> Target:
-        """Return the target of a masked language model. ClvqError: a word is not one token."""
+        """Return the target of a masked language model. ClvqError where a label word is not one token."""
         return ClozeTarget.of(dict(self.label_words), tokenizer)
 
 
@@ -55,8 +57,8 @@ NOTHING = Asked()
 
 
 def as_stored(target: Target | None, described: Mapping[str, Any] | None) -> Target | None:
-    """Return the target of a model as a store describes it: with the unit of scores, and with the labels of a head
-    asked one by one where those of the corpus are lists."""
+    """Return the target of a model as a store describes it. It has the unit of the scores. A classification head is
+    asked about each label separately where the labels of the corpus are lists."""
     if target is None or described is None:
         return target
     if isinstance(target, ClassTarget) and described["kind"] == LabelTarget.kind:

@@ -16,7 +16,7 @@ from clvq.language_model.tokenization import TokenizedSentence
 
 
 class Tensors:
-    """Makes the tensors of one model, padded on the right."""
+    """Makes the input tensors of one model, padded on the right."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.device: torch.device = device_of(model)
@@ -25,13 +25,13 @@ class Tensors:
         pad = getattr(self._text_config, "pad_token_id", None)
         self._configured_pad = pad if pad is not None and 0 <= pad < self.vocabulary_size else None
         self.filler_ids = filler_ids(tokenizer, self._configured_pad, self.vocabulary_size)
-        """Ids that say least, the best first: padding, or what stands in for it."""
+        """Ids that may be used as padding, the best first."""
 
     def ids(self, rows: list[list[int]], pad: int = 0) -> dict[str, Tensor]:
-        """Input ids and attention mask `[B, T]`, padded on the right.
+        """Return input ids and attention mask `[B, T]`, padded on the right.
 
-        On the right a token's position is the same whether the model counts indices, the mask or ids that are
-        not padding, so no position ids are needed.
+        With padding on the right, a token's position is the same whether the model counts indices, the mask, or ids
+        that are not padding. So no position ids are needed.
         """
         longest = max(map(len, rows))
         ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows])
@@ -39,8 +39,8 @@ class Tensors:
         return {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
 
     def of(self, sentences: Sequence[TokenizedSentence], pad: int = 0) -> dict[str, Tensor]:
-        """What the model takes for sentences `[B, T]`: `ids`, and, where it is told, which of two texts a token is
-        from."""
+        """Return the model's inputs `[B, T]` for sentences: those of `ids` and, if the model is told, which of two
+        texts each token is from."""
         inputs = self.ids([sentence.input_ids for sentence in sentences], pad)
         if any(sentence.token_types for sentence in sentences):
             longest = inputs["input_ids"].shape[1]
@@ -49,11 +49,11 @@ class Tensors:
         return inputs
 
     def padding_id(self, sentences: Sequence[TokenizedSentence], predict: bool) -> int | None:
-        """Id to pad with; None where only one sentence at a time gives the right prediction.
+        """Return the id to pad with; None where predictions are right only for one sentence at a time.
 
-        A decoder's head reads the last token that is not `pad_token_id`. Where the model has that id, padding
-        with it leaves what an unpadded forward reads. Where it has none, the batch gets an id that is in none
-        of its texts.
+        A decoder's head reads the last token that is not `pad_token_id`. If the model has that id, a text padded with
+        it is read at the same token as without padding. If the model has none, the batch is padded with an id that is
+        in none of its texts.
         """
         if self._configured_pad is not None or not predict or len(sentences) == 1:
             return self.filler_ids[0]
@@ -62,7 +62,8 @@ class Tensors:
 
     @contextmanager
     def named(self, pad: int | None) -> Iterator[None]:
-        """A decoder's head refuses a batch when its config names no padding id: name `pad` for a while."""
+        """Set `pad` as the config's padding id while the context lasts, where the config has none. Without a padding
+        id, a decoder's head refuses a batch."""
         configured = getattr(self._text_config, "pad_token_id", None)
         if pad is not None and self._configured_pad is None:
             self._text_config.pad_token_id = pad

@@ -1,6 +1,6 @@
 """Sentences as a model reads them: sub-words joined to words by character offsets.
 
-Knows the tokenizer's outputs only: ids, character offsets, and which tokens are special.
+This module uses only the tokenizer's outputs: ids, character offsets, and which tokens are special.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ class TokenizedSentence(NamedTuple):
     truncated_words: int
     """Words that the length limit cut away or cut through."""
     left_out_tokens: int
-    """Special tokens in `input_ids` other than the sentence row and the prompt's: they have no row."""
+    """How many special tokens in `input_ids` have no row: all but the sentence row and those of the prompt."""
     fixed_tokens: Sequence[int] = ()
-    """Positions of the prompt's tokens, those of a chat template included; also of a token that has characters of the
-    prompt and of the text."""
+    """Positions of the prompt's tokens, those of a chat template included. A token that has characters of both the
+    prompt and the text is among them."""
     token_types: Sequence[int] = ()
-    """For models that are told which of two texts a token is from: 0 or 1 `[T]`; else none."""
+    """For models that are told which of two texts a token is from: 0 or 1 `[T]`; empty for others."""
 
 
 class WordTokenizer:
-    """A fast Hugging Face tokenizer with a length limit, giving tokens joined to words."""
+    """A fast Hugging Face tokenizer with a length limit, whose tokens are joined to words."""
 
     def __init__(
         self,
@@ -57,7 +57,8 @@ class WordTokenizer:
         input_format: InputFormat | None = None,
         has_mask: bool = False,
     ) -> None:
-        """With `has_mask` the prompt of `input_format` has a mask, whose state is the sentence row."""
+        """Take a tokenizer. With `has_mask`, the prompt of `input_format` has a mask, whose state is the sentence
+        row."""
         self.tokenizer = tokenizer
         self.has_mask = has_mask
         self.max_length = max_length
@@ -69,7 +70,7 @@ class WordTokenizer:
         self._blank_ids = {number for token, number in vocabulary.items() if token and not token.strip("▁")}
 
     def __call__(self, texts: Sequence[str], unit: str, words: str) -> list[TokenizedSentence]:
-        """Tokens and words of each text; `words` names how words are found when `unit` is "word"."""
+        """Return tokens and words of each text; `words` names how words are found when `unit` is "word"."""
         if unit not in UNITS:
             raise ClvqError(f"unknown unit: {unit!r}. Use one of: {', '.join(UNITS)}.")
         if not texts:
@@ -107,7 +108,7 @@ class WordTokenizer:
         return two_texts and "token_type_ids" in self.tokenizer.model_input_names
 
     def _sentence(self, layout: Layout, tokens: _Tokens, method: str | None) -> TokenizedSentence:
-        """One text with its tokens joined to words; `method` None makes every token a word."""
+        """Return one text with its tokens joined to words; `method` None makes every token a word."""
         ids, added = tokens.ids, tokens.added
         starts = [self._start(text, token, span) for text, token, span in tokens.read(layout.sequences)]
         segments = _segments_of_tokens(layout, tokens, starts)
@@ -131,7 +132,7 @@ class WordTokenizer:
         elif not self.is_decoder:
             sentence_token = next((new for new, old in enumerate(kept) if added[old]), -1)
         elif fixed and not self.format.keep_prompt:
-            # Behind it stand tokens of the prompt alone.
+            # Only tokens of the prompt follow the last token of the last word.
             sentence_token = max((positions[-1] for positions in word_tokens), default=-1)
         else:
             sentence_token = len(kept) - 1
@@ -151,7 +152,7 @@ class WordTokenizer:
         )
 
     def _mask_of_prompt(self, kept: list[int], tokens: _Tokens, layout: Layout) -> int:
-        """The position of the mask that ends in a literal of the prompt; a text may have masks of its own."""
+        """Return the position of the mask that ends in a literal of the prompt; a text may have masks of its own."""
         for new, old in enumerate(kept):
             if tokens.ids[old] == self.tokenizer.mask_token_id:
                 end = tokens.spans[old][1]
@@ -160,7 +161,7 @@ class WordTokenizer:
         raise AssertionError("the mask of a prompt is never cut")
 
     def _start(self, text: str, token: int, span: tuple[int, int]) -> int | None:
-        """The token's first non-space character; None for a nobody's token: special, blank or of no width."""
+        """Return where a token's first non-space character is; None for a special, blank or zero-width token."""
         if token in self.special_ids or (token in self._blank_ids and "▁" not in text[slice(*span)]):
             return None
         start, end = span
@@ -170,8 +171,9 @@ class WordTokenizer:
         return found.start() if found else None
 
     def _kept(self, added: list[int], segments: list[int], layout: Layout) -> list[int]:
-        """Positions that stay: special tokens that the tokenizer added, tokens of the prompt, and what fits of the
-        text's beginning, or of its end where the tokenizer truncates on the left. Of several parts the longest is cut.
+        """Return the positions that stay: special tokens that the tokenizer added, tokens of the prompt, and what fits
+        of the text. The text's end is cut, or its beginning where the tokenizer truncates on the left. Of several
+        parts, the longest is cut.
         """
         excess = max(0, len(added) - self.max_length)
         if not excess:
@@ -194,11 +196,11 @@ class _Tokens(NamedTuple):
 
     ids: list[int]
     spans: list[tuple[int, int]]
-    """In the token's sequence."""
+    """Characters `[start, end)` in the token's sequence."""
     added: list[int]
     """1 for a special token that is not from the text."""
     sequences: list[int | None] | None
-    """Which of two sequences a token is from; None where there is one."""
+    """Which of two sequences a token is from; None where there is only one."""
     types: list[int] | None
 
     def sequence(self, at: int) -> int:
@@ -211,13 +213,14 @@ class _Tokens(NamedTuple):
 
 
 class _Words:
-    """Where words stand: in the tokenizer's sequences, and in the text that is shown."""
+    """Where words are: in the tokenizer's sequences, and in the text that is shown."""
 
     def __init__(
         self, layout: Layout, tokens: _Tokens, starts: list[int | None], segments: list[int], method: str | None
     ) -> None:
         self.spans: list[tuple[int, int]] = []
-        """`[start, end)` in the text that is shown; with `method` None of every token, (0, 0) for nobody's."""
+        """`[start, end)` in the text that is shown. With `method` None: of every token; (0, 0) for one without a
+        row."""
         self._by_token = method is None
         self._segments = layout.segments
         self._firsts: dict[int, list[int]] = {}
@@ -247,12 +250,12 @@ class _Words:
 
 
 _MIXED = -1
-"""Stands for the segment of a token that has characters of the prompt and of the text: it is the prompt's."""
+"""In place of a segment, for a token with characters of both the prompt and the text; it counts as the prompt's."""
 
 
 def _segments_of_tokens(layout: Layout, tokens: _Tokens, starts: list[int | None]) -> list[int]:
-    """`[T]` which segment each token is of; _MIXED where a literal's visible characters, or, of a token without any,
-    any of its characters are in it beside others."""
+    """Return the segment of each token `[T]`, or _MIXED: for a token with visible characters of a literal besides
+    others, and, if it has no visible character, for one with any character of a literal besides others."""
     if len(layout.segments) == 1:
         return [0] * len(tokens.ids)
     numbers = [[n for n, segment in enumerate(layout.segments) if segment.sequence == s] for s in (0, 1)]
@@ -273,7 +276,7 @@ def _segments_of_tokens(layout: Layout, tokens: _Tokens, starts: list[int | None
                 owner = _MIXED
                 break
         else:
-            # White space that begins in a literal and ends in the text is the literal's, like all of the literal.
+            # White space that begins in a literal and ends in the text counts as the literal's.
             owner = _MIXED if layout.segments[owner].is_fixed and last != owner else owner
         found.append(owner)
     return found
@@ -284,8 +287,8 @@ def _is_fixed(layout: Layout, segment: int) -> bool:
 
 
 def _lengths_cut(lengths: dict[int, int], excess: int) -> dict[int, int]:
-    """Return how many tokens of each part stay: the longest gives first, and of equal ones the one that was shorter,
-    as in the tokenizers library."""
+    """Return how many tokens of each part stay. Each token is taken from the longest part; of equally long parts, from
+    the one that was shorter at first, as in the tokenizers library."""
     left = dict(lengths)
     for _ in range(min(excess, sum(lengths.values()))):
         longest = max(left, key=lambda part: (left[part], -lengths[part], -part))

@@ -1,8 +1,8 @@
-"""Running on from a layer: the blocks below it run once, those above it as often as there are states to try.
+"""Running a model on from a layer: the blocks below it run once, those above it once for each set of states to try.
 
-A hook puts given states where the layer's own would pass (`layers.splice`). The blocks below are then of no use, so
-they are made to hand on what they get, if a trial shows that this changes nothing; else they run, for nothing. The last
-block runs for the one position that the answer is read from, if a trial shows that there is one (`last_block`).
+A hook puts given states in place of the layer's own (`sites.splice`). The blocks below are then not needed. If a trial
+shows that this changes nothing, they only return their input; else they run in vain. The last block runs for the one
+position that the answer is read from, if a trial shows that there is one (`last_block`).
 """
 
 from __future__ import annotations
@@ -35,26 +35,25 @@ class Inputs(NamedTuple):
     attention_mask: Tensor
     """`[B, T]` 1 for a token, 0 for padding."""
     pad: int
-    """What `input_ids` holds at padding; a decoder's classification head finds the last token by it."""
+    """The id in `input_ids` at padding; a decoder's classification head finds the last token by this id."""
     token_type_ids: Tensor | None = None
     """`[B, T]` which of two texts a token is from, for a model that is told."""
     fixed: Tensor | None = None
     """`[B, T]` bool: the prompt's tokens; None where there are none."""
     behind: Tensor | None = None
-    """`[B, M, K, D]` the model's own states at the layer of what stands behind the texts when it is asked for words of
-    several tokens (`continuations`); None where nothing does."""
+    """`[B, M, K, D]` the model's own states, at the layer, of the tokens that are appended to the texts to ask for
+    words of several tokens (`continuations`); None where none are appended."""
     places: Tensor | None = None
-    """`[B]` what the target knows the part of each text by that is asked (`Target.place`); None for a target without
-    places."""
+    """`[B]` the `Target.place` of the part that each text is asked; None for a target without places."""
 
     @property
     def arguments(self) -> dict[str, Tensor]:
-        """What the model is called with."""
+        """The arguments that the model is called with."""
         arguments = {"input_ids": self.input_ids, "attention_mask": self.attention_mask}
         return arguments if self.token_type_ids is None else {**arguments, "token_type_ids": self.token_type_ids}
 
     def at(self, indices: Tensor) -> Inputs:
-        """Return some of the sentences, padded as they are."""
+        """Return the inputs of some of the sentences, with their padding unchanged."""
         others = (self.token_type_ids, self.fixed, self.behind, self.places)
         kept = (None if other is None else other[indices] for other in others)
         return Inputs(self.input_ids[indices], self.attention_mask[indices], self.pad, *kept)
@@ -68,12 +67,13 @@ class UpperLayers:
         scores = upper.scores(states, inputs)     # of these or of any other states, as often as needed
 
     Scores `[B, C]` are those of the model's target (`targets`), in 32 bits. The model's own states give its own scores:
-    to the last bit where all blocks above run in full, but for rounding where the last one runs for the read position
-    alone. The model's parameters no longer take part in gradients.
+    to the last bit where all blocks above run in full, or but for rounding where the last one runs for the read
+    position alone. The model's parameters no longer get gradients.
     """
 
     def __init__(self, model: LanguageModel, layer: int) -> None:
-        """ClvqError where the model has no such layer, no head, or does not run on as it should."""
+        """Prepare the model, and test it. ClvqError where it has no such layer, no head, or does not run on as it
+        should."""
         if model.target is None:
             raise ClvqError(
                 f"{model.model_id} predicts nothing that could be explained: {model.no_head_reason}. "
@@ -96,23 +96,24 @@ class UpperLayers:
 
     @property
     def reads_one_position(self) -> bool:
-        """Whether the last block runs for the position that the model's answer is read from, and no other."""
+        """Whether the last block runs only for the position that the model's answer is read from."""
         return self._last is not None
 
     @property
     def skips_below(self) -> bool:
-        """Whether the blocks below the layer are passed over when the model runs on."""
+        """Whether the blocks below the layer are skipped when the model runs on."""
         return bool(self._below)
 
     def inputs(self, sentences: Sequence[TokenizedSentence], parts: Sequence[int] | None = None) -> Inputs:
-        """The sentences in one batch, as `LanguageModel.batches` gives them; each must have a token.
+        """Return sentences as one batch, such as `LanguageModel.batches` yields; each must have a token.
 
-        Of a target with parts, `parts` says which of them each sentence is asked; ClvqError where it does not.
+        For a target with parts, `parts` says which part each sentence is asked. ClvqError where `parts` is then
+        missing, or the sentences cannot share a batch.
         """
         lengths = [len(sentence.input_ids) for sentence in sentences]
         if len(lengths) > 1 and not all(self.model.sharing.allows(lengths[0], length) for length in lengths):
             raise ClvqError(f"{self.model.model_id} takes {self.model.sharing.value} in one batch: give others apart.")
-        # The choice of a batch: one sentence becomes several when many states of it are tried at a time.
+        # The padding id of a batch: one sentence becomes several when many states of it are tried at a time.
         pad = self.model.tensors.padding_id([*sentences, *sentences], self.model.head_reads_padding)
         if pad is None:
             raise ClvqError(f"{len(sentences)} texts use every token of {self.model.model_id}: give fewer at a time.")
@@ -144,7 +145,7 @@ class UpperLayers:
 
     @torch.no_grad()
     def states(self, inputs: Inputs) -> Tensor:
-        """The model's own states at the layer `[B, T, D]`; the blocks above do not run."""
+        """Return the model's own states at the layer `[B, T, D]`; the blocks above do not run."""
         return self._own(inputs.arguments)
 
     def _own(self, arguments: dict[str, Tensor]) -> Tensor:
@@ -156,9 +157,9 @@ class UpperLayers:
         return captured[self.layer]
 
     def scores(self, states: Tensor, inputs: Inputs) -> Tensor:
-        """The scores when `states` `[B, T, D]` stand at the layer; what stands at padding has no influence.
+        """Return the scores that `states` `[B, T, D]` at the layer give; states at padding have no influence.
 
-        Tokens that stand behind the texts to ask for words of several tokens keep their own states there.
+        Tokens that are appended to the texts, to ask for words of several tokens, keep their own states at the layer.
         """
         if inputs.behind is not None:
             states = extended_states(states, inputs.behind, inputs.attention_mask)
@@ -166,13 +167,13 @@ class UpperLayers:
             return self._run(inputs)
 
     def next_tokens(self, states: Tensor, inputs: Inputs) -> Tensor:
-        """The logits `[B, T, V]` of the next token at every token, when `states` `[B, T, D]` stand at the layer."""
+        """Return the logits `[B, T, V]` of the next token at every token, for `states` `[B, T, D]` at the layer."""
         with self._spliced(states):
             return self.model.head.next_tokens(inputs.arguments)
 
     @contextmanager
     def _spliced(self, states: Tensor) -> Iterator[None]:
-        """The model runs on from `states`, for a while."""
+        """Let the model run on from `states` while the context lasts."""
         handle = splice(self._site, states)
         try:
             with replaced(self._below):
@@ -185,11 +186,12 @@ class UpperLayers:
         return self.target.scores(output, inputs.places)
 
     def _read_out(self, inputs: Inputs) -> AbstractContextManager[None]:
-        """The last block runs for the read position alone, for a while, where the model proved that it may."""
+        """Return a context in which the last block runs for the read position alone, where trials proved that it
+        may."""
         return nullcontext() if self._last is None else self._last.only(_read(inputs, self._reads))
 
     def _trial_texts(self) -> list[TokenizedSentence]:
-        """Two short texts, or one where two cannot share a forward."""
+        """Return two short texts, or one where two cannot share a forward."""
         trial = [self.model.input_format.joined(dict.fromkeys(self.model.input_format.parts, text)) for text in _TRIAL]
         texts = [text for text in self.model.tokenize(trial) if text.input_ids]
         return texts if self.model.sharing is Sharing.ANY else texts[:1]
@@ -199,9 +201,8 @@ class UpperLayers:
 
     @torch.no_grad()
     def _try_out(self, blocks: list[nn.Module], inputs: Inputs) -> None:
-        """Proves on two short texts, or on one where two cannot share a forward, that the model's own states give its
-        own scores, and that other states give the same scores whether the blocks below run or not; only then are they
-        passed over."""
+        """Test on short texts that the model's own states give its own scores; ClvqError where they do not. Skip the
+        blocks below only if other states give the same scores whether these blocks run or not."""
         kinds: dict[nn.Module, Any] = {}
         handles = [block.register_forward_hook(lambda b, _, output: kinds.update({b: output})) for block in blocks]
         try:
@@ -211,7 +212,7 @@ class UpperLayers:
                 handle.remove()
         states = self.states(inputs)
         ours = self.scores(states, inputs)
-        # What stands behind the texts makes another batch of them, and so other roundings.
+        # Appended tokens make another batch, and so other rounding.
         is_same = torch.equal(ours, plain) if inputs.behind is None else torch.allclose(ours, plain, 1e-3, 1e-3)
         if not is_same:
             raise ClvqError(
@@ -225,17 +226,18 @@ class UpperLayers:
             proved = all(
                 torch.equal(self.scores(other, inputs), scores) for other, scores in zip(others, expected, strict=True)
             )
-        except Exception:  # a block whose output is more than a tuple of states, to whoever reads it
+        except Exception:  # some code may need more of a block's output than a tuple with states
             proved = False
         if not proved:
             self._below = {}
 
     @torch.no_grad()
     def _try_last(self, block: nn.Module, trials: list[Inputs]) -> None:
-        """Has the last block run for one position alone, if trials prove of the first or the last token of a text, or
-        of the one that the target names, that the model's answers need no other (`LastBlock.tried`).
+        """Let the last block run for one position alone, if trials prove that the answers need no other
+        (`LastBlock.tried`).
 
-        A decoder may be read at its last token alone: without padding it has no mask that would hide what comes later.
+        The position is the first or the last token of a text, or the one that the target names. For a decoder only the
+        last token is tried: without padding it has no mask that would hide later tokens.
         """
         attention = getattr(self.model.config.get_text_config(), "_attn_implementation", None)
         candidates = ("place",) if self.target.reads_place else ("first", "last")
@@ -252,14 +254,14 @@ class UpperLayers:
 
 
 def _blocks(model: LanguageModel) -> list[nn.Module]:
-    """The blocks of a model, the lowest first; none where they stand in no list."""
+    """Return the blocks of a model, the lowest first; empty where the model holds no list of them."""
     first = model.locate(0).module
     stacks = (list(module) for module in model.base.modules() if isinstance(module, nn.ModuleList))
     return next((stack for stack in stacks if stack and stack[0] is first), [])
 
 
 def _read(inputs: Inputs, reads: str) -> Tensor:
-    """`[B]` the position of each text that is read: its first or its last token, or its place."""
+    """Return the position `[B]` of each text that is read: its first or its last token, or its place."""
     if reads == "place":
         assert inputs.places is not None, "a target that reads a place has one"
         return inputs.places
@@ -268,7 +270,7 @@ def _read(inputs: Inputs, reads: str) -> Tensor:
 
 
 def _passing_like(output: Any) -> Callable[..., Any]:
-    """A block's forward that gives its input back in the form that its output has."""
+    """Return a forward for a block that returns its input in the form of the block's output."""
     others = len(output) - 1 if isinstance(output, tuple) else None
 
     def forward(hidden_states: Tensor, *_: Any, **__: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Targets of language models: the next token, any token, and words for labels, behind a text or at a mask of it."""
+"""Targets of language models: the next token, a given token, and label words, behind a text or at a mask in it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class NextTokenTarget(Choice):
     reads_next_token = True
     tokenizer: Any
     vocabulary: int
-    """Logits of the head, which may be more than the tokenizer has tokens."""
+    """The number of logits of the head, which may be more than the tokenizer has tokens."""
 
     @property
     def count(self) -> int:
@@ -50,7 +50,7 @@ class NextTokenTarget(Choice):
 
 
 class TextTarget(NextTokenTarget):
-    """The next token at every token of a text, of which the one that follows in the text is the right one."""
+    """The next token at every token of a text; the right answer is the token that follows in the text."""
 
     kind = TEXT_TOKEN
 
@@ -65,11 +65,12 @@ class TextTarget(NextTokenTarget):
 
 @dataclass(frozen=True)
 class LabelWordTarget(Choice):
-    """The label whose word is the likeliest next one, of a causal language model.
+    """The label whose word is the likeliest next one, for a causal language model.
 
-    Scores are log-probabilities of the words, over the whole vocabulary; that of a word of several tokens is the sum
-    over its tokens, each behind those before it. The probabilities that are shown and compared are those among the
-    label words. Activations keep those over the whole vocabulary, whose sum is what the label words hold together.
+    Scores are log-probabilities of the words over the whole vocabulary. The score of a word of several tokens is the
+    sum over its tokens, each predicted behind those before it. The probabilities that are shown and compared are taken
+    among the label words. Activations keep the probabilities over the whole vocabulary; their sum is the probability
+    that the next word is one of the label words.
     """
 
     kind = "label word"
@@ -77,13 +78,13 @@ class LabelWordTarget(Choice):
     words: tuple[tuple[str, str], ...]
     """For each label its name and its word."""
     tokens: tuple[Continuation, ...]
-    """The tokens that each word is."""
+    """The tokens of each word."""
     continuations: tuple[Continuation, ...] = ALONE
 
     @classmethod
     def of(cls, words: Mapping[str, str], tokenizer: Any) -> Self:
-        """Return the target for words by label. ClvqError: a word that the tokenizer does not know, or the word of two
-        labels."""
+        """Return the target for words by label. ClvqError where the tokenizer does not know a word, or two labels have
+        the same word."""
         tokens = tuple(tuple(known_tokens(tokenizer, word)) for word in words.values())
         if len(set(tokens)) < len(tokens):
             listed = ", ".join(map(repr, words.values()))
@@ -95,7 +96,8 @@ class LabelWordTarget(Choice):
         return [label for label, _ in self.words]
 
     def scores(self, output: Tensor, places: Tensor | None = None) -> Tensor:
-        """Return `[B, C]` from logits `[B, V]` of the next token, or `[B, M, K + 1, V]` of those at and behind it."""
+        """Return scores `[B, C]` from logits: `[B, V]` behind a text, or `[B, M, K + 1, V]` behind it and each appended
+        token."""
         chances = output.log_softmax(dim=-1)
         if output.dim() == 2:
             chances = chances[:, None, None]
@@ -112,10 +114,10 @@ class LabelWordTarget(Choice):
 
 
 class ClozeTarget(LabelWordTarget):
-    """The label whose word is the likeliest one at the mask of the prompt, of a masked language model.
+    """The label whose word is the likeliest one at the mask of the prompt, for a masked language model.
 
     Scores are log-probabilities of the words there, over the whole vocabulary (Schick and Schütze, arXiv 2001.07676).
-    The state of the mask stands as the sentence row.
+    The state of the mask is the sentence row.
     """
 
     reads_next_token = False
@@ -124,7 +126,8 @@ class ClozeTarget(LabelWordTarget):
 
     @classmethod
     def of(cls, words: Mapping[str, str], tokenizer: Any) -> Self:
-        """Return the target for words by label. ClvqError: a word that is not one token, or the word of two labels."""
+        """Return the target for words by label. ClvqError where a word is not one token, or two labels have the same
+        word."""
         for word in words.values():
             if len(known_tokens(tokenizer, word)) > 1:
                 raise ClvqError(f"--label-words: {not_one_token(tokenizer, word)} A mask stands for one token.")
@@ -136,7 +139,7 @@ class ClozeTarget(LabelWordTarget):
 
 @dataclass(frozen=True)
 class TokenTarget(Score):
-    """The logit of one next token of a causal language model, or how much higher it is than that of another."""
+    """The logit of one next token of a causal language model, or that logit minus the logit of another token."""
 
     kind = "token"
     reads_next_token = True
@@ -147,7 +150,8 @@ class TokenTarget(Score):
 
     @classmethod
     def of(cls, token: str, against: str | None, tokenizer: Any) -> TokenTarget:
-        """Return the target for a token, and another. ClvqError: a text that is not one token; both the same."""
+        """Return the target for a token, or for its difference from the token `against`. ClvqError where either is not
+        one token of the tokenizer, or both are the same."""
         first = token_id(tokenizer, token)
         second = None if against is None else token_id(tokenizer, against)
         if first == second:
@@ -166,12 +170,12 @@ class TokenTarget(Score):
 
 
 def word_tokens(tokenizer: Any, word: str) -> list[int]:
-    """Return the ids of the tokens of `word` behind other text, a leading space kept.
+    """Return the ids of the tokens of `word` as it follows other text; a leading space is kept.
 
         word_tokens(tokenizer, " bad")     # [2089] in GPT-2
 
-    Tokenizers of the SentencePiece kind put a space before the text that they are given. Behind a colon the word is
-    read as it stands. ClvqError: an empty word, and a word that runs together with the colon.
+    Tokenizers like SentencePiece put a space before their input. So the word is tokenized behind a colon, where no
+    space is added. ClvqError where the word is empty, or merges with the colon into one token.
     """
     before, behind = (_ids(tokenizer, text) for text in (":", f":{word}"))
     if not word.strip() or behind[: len(before)] != before or len(behind) == len(before):
@@ -188,7 +192,7 @@ def known_tokens(tokenizer: Any, word: str) -> list[int]:
 
 
 def token_id(tokenizer: Any, word: str) -> int:
-    """Return the token that `word` is. ClvqError where the tokenizer cuts it up, or does not know it."""
+    """Return the id of the one token of `word`. ClvqError where the tokenizer cuts the word up, or does not know it."""
     ids = word_tokens(tokenizer, word)
     if len(ids) > 1 or ids[0] == tokenizer.unk_token_id:
         raise ClvqError(not_one_token(tokenizer, word))
@@ -196,7 +200,7 @@ def token_id(tokenizer: Any, word: str) -> int:
 
 
 def not_one_token(tokenizer: Any, word: str) -> str:
-    """Return the message that `word` is several tokens, and which."""
+    """Return the message that `word` is not one token, with the tokens that the tokenizer gives."""
     parts = " ".join(map(repr, tokenizer.convert_ids_to_tokens(word_tokens(tokenizer, word))))
     spaced = "" if word[:1].isspace() else f" Inside a text words mostly begin with a space: {' ' + word!r}."
     return f"{word!r} is not one token of this model: its tokenizer gives {parts}.{spaced}"

@@ -15,14 +15,14 @@ from clvq.models.quantizer import VectorQuantizer
 
 
 class ClvqOutput(NamedTuple):
-    """Everything one pass makes; positions without a row are 0, and -1 in `indices`."""
+    """The tensors of one forward pass. A position without a row holds 0, and -1 in `indices`."""
 
     prediction: Tensor
     """[B, T, E] the output layer's hidden states."""
     z_e: Tensor
-    """[B, T, D] continuous, before the codebook, divided by the input layer's scale."""
+    """[B, T, D] the encoder's output, before the codebook, in units of the scaled input layer."""
     z_q: Tensor
-    """[B, T, D] after the codebook."""
+    """[B, T, D] the chosen codes, after the codebook."""
     indices: Tensor
     """[B, T] int64."""
 
@@ -30,7 +30,7 @@ class ClvqOutput(NamedTuple):
 class AdaptiveResidualEncoder(nn.Module):
     """`z_e = (1 - m) x + m LN(W x + b)`, `m = 0.5 sigmoid(a)` (arXiv 2506.20040, section 3.1).
 
-    `a` starts at 0.2, `W` as the identity, `b` as 0: a code lives near the input layer's own space.
+    `a` starts at 0.2, `W` as the identity matrix and `b` as 0, so that codes lie near the states of the input layer.
     """
 
     def __init__(self, width: int) -> None:
@@ -47,7 +47,7 @@ class AdaptiveResidualEncoder(nn.Module):
 
 
 class AffineMap(nn.Module):
-    """`z_e = x A + b`, never trained: distances between rows are those that the map makes of them."""
+    """`z_e = x A + b`, never trained. Distances between rows are measured after this map."""
 
     matrix: Tensor
     """[D, W]"""
@@ -64,16 +64,17 @@ class AffineMap(nn.Module):
 
 
 class ClvqVae(HubModel):
-    """Squeezes the hidden states of a lower layer through a codebook and predicts those of a higher layer.
+    """Replaces the hidden states of a lower layer by codes, and predicts those of a higher layer from the codes.
 
         model = clvq.ClvqVae.from_pretrained("run/L4-L8").eval()
         codes = model(hidden_states, mask).indices
 
-    Takes hidden states as the language model makes them: `input_scale` and `output_scale` (multiplied in, divided out)
-    are stored with the weights. `encoder="identity"` leaves the input as it is (frozen k-means codes), "affine" maps it
-    to a space of `code_width` dimensions, in which the codes lie. `metric` "sensitivity" compares rows and codes after
-    the map `quantizer.metric_map`, which is stored with the weights; the codes themselves are like inputs. With
-    `predict="update"` the decoder gives what the layers between add to the input, and the input is added to it.
+    Hidden states are given as the language model makes them. The model multiplies the input by `input_scale` and
+    divides the prediction by `output_scale`; both scales are stored with the weights. `encoder="identity"` leaves the
+    input as it is (frozen k-means codes). `encoder="affine"` maps it to a space of `code_width` dimensions, in which
+    the codes lie. `metric="sensitivity"` compares rows and codes after the map `quantizer.metric_map`, which is stored
+    with the weights; the codes themselves stay in the space of the rows. With `predict="update"` the decoder predicts
+    what the layers between add to the input, and the input is added to its prediction.
     """
 
     def __init__(
@@ -131,7 +132,8 @@ class ClvqVae(HubModel):
 
     @property
     def code_map(self) -> Tensor | None:
-        """[D, W] of an affine encoder, in whose space codes lie; None where codes are like inputs."""
+        """[D, W] matrix of an affine encoder, in whose space the codes lie; None where codes lie in the space of the
+        inputs."""
         return self.encoder.matrix if isinstance(self.encoder, AffineMap) else None
 
     def encode(self, hidden_states: Tensor) -> Tensor:
@@ -139,15 +141,17 @@ class ClvqVae(HubModel):
         return self.encoder(hidden_states.to(self.codebook.dtype) * self.input_scale)
 
     def quantize(self, z_e: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Quantize `z_e [B, T, D]` with a mask `[B, T]` to `(z_q [B, T, D], indices [B, T])`; 0 and -1 where there is
-        no row."""
+        """Quantize `z_e [B, T, D]` with a mask `[B, T]` to `(z_q [B, T, D], indices [B, T])`.
+
+        Where there is no row, `z_q` is 0 and the index is -1.
+        """
         mask = _row_mask(z_e, mask)
         rows = self.quantizer(z_e[mask])
         return _scatter(straight_through(z_e[mask], rows.codes), mask), _scatter(rows.indices, mask, fill=-1)
 
     def decode(self, z_q: Tensor, mask: Tensor | None = None, z_e: Tensor | None = None) -> Tensor:
-        """Predict hidden states of the output layer `[B, T, E]`, or their update, from `z_q [B, T, D]`. A decoder with
-        `decoder_memory="encoder"` needs `z_e` as well."""
+        """Predict hidden states of the output layer `[B, T, E]`, or the update to them, from `z_q [B, T, D]`. A decoder
+        with `decoder_memory="encoder"` needs `z_e` as well."""
         mask = _row_mask(z_q, mask)
         if self.decoder.sees_encoder and z_e is None:
             raise ClvqError("This decoder attends to the encoder's output: decode(z_q, mask, z_e) needs z_e.")
@@ -155,7 +159,7 @@ class ClvqVae(HubModel):
         return _scatter(rows / self.output_scale, mask)
 
     def completed(self, decoded: Tensor, inputs: Tensor) -> Tensor:
-        """Return the scaled output rows `[N, E]` that the decoder's output stands for, given the scaled inputs."""
+        """Return the scaled output rows `[N, E]` from the decoder's output: an update is added to the scaled inputs."""
         return decoded + inputs * (self.output_scale / self.input_scale) if self.predicts_update else decoded
 
     def assign(self, hidden_states: Tensor, mask: Tensor | None = None) -> Tensor:

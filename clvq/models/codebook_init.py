@@ -1,4 +1,4 @@
-"""Rows -> a first codebook `[K, D]`: scaled-spherical k-means++, k-means, or random rows."""
+"""How the first codebook `[K, D]` is made from rows: by scaled-spherical k-means++, by k-means, or as random rows."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ LLOYD_STEPS = 25
 SINGLE_SEEDS = 1024
 """Number of clusters up to which seeds are drawn one by one, as k-means++ does."""
 SEEDS_PER_DRAW = 32
-"""Of the seeds drawn already, for each that is drawn in the next round."""
+"""A round draws one new seed for this many seeds that were drawn before."""
 
 
 def sample_size(codebook_size: int) -> int:
-    """Return how many sampled rows an initialization uses. More rows per code would not change its centroid much."""
+    """Return how many sampled rows an initialization uses. More rows per code would hardly change the code's
+    centroid."""
     return min(MOST_ROWS, ROWS_PER_CODE * codebook_size)
 
 
 def initial_codebook(rows: Tensor, codebook_size: int, initialization: str, generator: torch.Generator) -> Tensor:
-    """Compute first codes `[K, D]` from rows `[N, D]`. `generator` lives on the CPU. Rows may be overwritten.
+    """Compute first codes `[K, D]` from rows `[N, D]`. `generator` lives on the CPU. The rows may be overwritten.
 
-    `spherical` (arXiv 2506.20040, section 3.3): k-means++ and Lloyd on unit vectors, each centroid scaled by its
-    members' mean norm. Raises ClvqError for fewer rows than codes.
+    `spherical` (arXiv 2506.20040, section 3.3): k-means++ and Lloyd's algorithm on unit vectors; each centroid is then
+    multiplied by the mean norm of its members. ClvqError where there are fewer rows than codes.
     """
     if len(rows) < codebook_size:
         raise ClvqError(
@@ -54,7 +55,7 @@ def k_means(rows: Tensor, clusters: int, generator: torch.Generator, spherical: 
     """Run Lloyd's algorithm from k-means++ seeds (Arthur and Vassilvitskii 2007): rows `[N, D]` -> centroids `[K, D]`.
 
     `spherical`: rows are unit vectors, and so are centroids. An empty cluster restarts at the row farthest from its
-    centroid. Stops when no row changes its cluster, or after LLOYD_STEPS.
+    centroid. The algorithm stops when no row changes its cluster, or after LLOYD_STEPS.
     """
     seeding = torch.randperm(len(rows), generator=generator)[: SEEDING_ROWS_PER_CODE * clusters]
     centroids = _plus_plus(rows[seeding.to(rows.device)], clusters, generator)
@@ -78,9 +79,10 @@ def k_means(rows: Tensor, clusters: int, generator: torch.Generator, spherical: 
 def _plus_plus(rows: Tensor, clusters: int, generator: torch.Generator) -> Tensor:
     """Draw k-means++ seeds, each in proportion to the squared distance from the nearest seed drawn before.
 
-    For more than SINGLE_SEEDS clusters they are drawn in rounds, one seed for every SEEDS_PER_DRAW that are there, so
-    that the number of rounds grows with the logarithm of `clusters`. k-means|| does so too (Bahmani et al. 2012); these
-    rounds are small enough to need no second clustering.
+    For more than SINGLE_SEEDS clusters, seeds are drawn in rounds: a round draws one seed for every SEEDS_PER_DRAW
+    seeds drawn before. The number of rounds then grows with the logarithm of `clusters`. k-means|| also draws in
+    rounds, and clusters its seeds a second time (Bahmani et al. 2012). The rounds here are small enough to do without
+    that.
     """
     draws = torch.rand(clusters, generator=generator, dtype=torch.float64)
     squares = rows.square().sum(dim=1)

@@ -3,9 +3,9 @@
     z      = TopK(ReLU(W_enc (x - b)))              k latents of M are active
     y_hat  = W_dec z + c  [+ S (x - b)]             the rows of W_dec' are unit vectors; S is the skip connection
 
-It is a transcoder (Dunefsky et al. 2024, arXiv 2406.11944) between two places of the residual stream; with the skip
-connection it is the one of Paulo et al. 2025 (arXiv 2501.18823). It sees the same two layers as a CLVQ-VAE, without a
-decoder that mixes words.
+It is a transcoder (Dunefsky et al. 2024, arXiv 2406.11944) between two layers of the residual stream. With the skip
+connection it is the transcoder of Paulo et al. 2025 (arXiv 2501.18823). It sees the same two layers as a CLVQ-VAE, but
+has no decoder that mixes words.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from clvq.models.sae import Latents, TopKSae
 class CrosslayerSae(TopKSae):
     """Takes hidden states `[N, D]` of the input layer and predicts those of the output layer `[N, E]`.
 
-    Initialized as `TopKSae`: random directions, and the encoder their transpose where the widths are equal. Latents of
-    layers of different widths read along random directions of their own. The skip connection starts at 0.
+    Initialized as `TopKSae`: the directions are random. Where the widths are equal, the encoder is the transpose of the
+    directions; where they differ, the encoder has random directions of its own. The skip connection starts at 0.
     """
 
     output_scale: Tensor
@@ -37,7 +37,7 @@ class CrosslayerSae(TopKSae):
         self.register_buffer("output_scale", torch.ones(()))
 
     def predict(self, rows: Tensor, latents: Latents) -> Tensor:
-        """Return the scaled output rows `[N, E]` that latents of the scaled input rows `[N, D]` stand for."""
+        """Predict the scaled output rows `[N, E]` from the scaled input rows `[N, D]` and their latents."""
         prediction = self.combine(latents) + self.output_bias
         return prediction if self.skip is None else prediction + (rows - self.bias) @ self.skip.T
 
@@ -47,7 +47,8 @@ class CrosslayerSae(TopKSae):
 
     @property
     def input_directions(self) -> Tensor:
-        """[M, D] unit vectors along which latents read the input layer, where they have no other direction."""
+        """[M, D] unit vectors along which the encoder reads the latents from the input layer. Latents have no other
+        direction there."""
         return functional.normalize(self.weights.detach(), dim=1)
 
     @property
@@ -59,8 +60,8 @@ class CrosslayerSae(TopKSae):
 
     @property
     def codebook(self) -> Tensor:
-        """[M, D] the state nearest to the bias at which each latent has its usual strength, in units of the scaled
-        input layer."""
+        """[M, D] for each latent, the state nearest to the bias at which the latent has its mean strength, in units of
+        the scaled input layer."""
         return self.bias.detach() + self.strength[:, None] * self.atoms * self.input_scale
 
     def reconstruct(self, hidden_states: Tensor) -> Tensor:

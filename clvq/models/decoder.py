@@ -9,7 +9,7 @@ from torch.nn import functional
 
 
 class Layout(NamedTuple):
-    """Where the packed rows of a batch stand in it."""
+    """Where the packed rows of a batch stand in the padded batch."""
 
     mask: Tensor
     """[B, T] bool, true where there is a row."""
@@ -21,18 +21,19 @@ class Layout(NamedTuple):
         return cls(mask, mask.flatten().nonzero().squeeze(1))
 
     def pad(self, rows: Tensor, heads: int) -> Tensor:
-        """[N, D] -> [B, heads, T, D/heads], 0 where there is no row."""
+        """Put packed rows `[N, D]` into `[B, heads, T, D/heads]`, with 0 where there is no row."""
         batch, length = self.mask.shape
         flat = rows.new_zeros(batch * length, rows.shape[1]).index_copy(0, self.positions, rows)
         return flat.view(batch, length, heads, -1).transpose(1, 2)
 
     def unpad(self, padded: Tensor) -> Tensor:
-        """[B, heads, T, D/heads] -> [N, D]."""
+        """Take the packed rows `[N, D]` out of `[B, heads, T, D/heads]`."""
         return padded.transpose(1, 2).reshape(self.mask.numel(), -1).index_select(0, self.positions)
 
 
 class Attention(nn.Module):
-    """Multi-head attention within each sentence, over packed rows: only attention itself ever sees padding."""
+    """Multi-head attention within each sentence, over packed rows. Only the attention itself works on padded
+    tensors."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -42,7 +43,7 @@ class Attention(nn.Module):
         self.output = nn.Linear(width, width)
 
     def forward(self, rows: Tensor, memory: Tensor, layout: Layout) -> Tensor:
-        """rows [N, D] attend to memory [N, D] of their own sentence -> [N, D]."""
+        """Let rows `[N, D]` attend to the memory `[N, D]` of their own sentence, and return `[N, D]`."""
         query = layout.pad(self.query(rows), self.heads)  # [B, H, T, D/H]
         key, value = (layout.pad(half, self.heads) for half in self.key_value(memory).chunk(2, dim=1))
         attended = functional.scaled_dot_product_attention(
@@ -64,7 +65,7 @@ class CodeBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, rows: Tensor, layout: Layout) -> Tensor:
-        """[N, D] -> [N, D]."""
+        """Run the block on rows `[N, D]`, and return `[N, D]`."""
         normed = self.attention_norm(rows)
         rows = rows + self.dropout(self.attention(normed, normed, layout))
         hidden = functional.relu(self.expand(self.feed_forward_norm(rows)))
@@ -86,7 +87,7 @@ class MemoryBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, rows: Tensor, layout: Layout, z_e: Tensor) -> Tensor:
-        """[N, D] and the encoder's output [N, D] -> [N, D]."""
+        """Run the block on rows `[N, D]` and the encoder's output `z_e [N, D]`, and return `[N, D]`."""
         rows = self.attention_norm(rows + self.dropout(self.attention(rows, rows, layout)))
         rows = self.cross_norm(rows + self.dropout(self.cross_attention(rows, z_e, layout)))
         hidden = functional.relu(self.expand(rows))
@@ -94,9 +95,11 @@ class MemoryBlock(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Codes of a sentence -> the output layer's rows: blocks without causal mask or positions, then a linear map.
+    """Predicts the output layer's rows from the codes of a sentence: blocks without causal mask or positions, then a
+    linear map.
 
-    `memory` "quantized" gives blocks that see codes alone; "encoder" gives those that also see the encoder's output.
+    `memory` "quantized" gives blocks that see only the codes; "encoder" gives blocks that also see the encoder's
+    output.
     """
 
     def __init__(
@@ -110,7 +113,8 @@ class Decoder(nn.Module):
         self.output = nn.Linear(width, output_width)
 
     def forward(self, rows: Tensor, layout: Layout, z_e: Tensor | None = None) -> Tensor:
-        """[N, D] -> [N, E]; `z_e` [N, D] is the encoder's output, which a decoder over codes alone never looks at."""
+        """Predict rows `[N, E]` from codes `[N, D]`. A decoder over codes alone ignores the encoder's output
+        `z_e [N, D]`."""
         for block in self.blocks:
             rows = block(rows, layout, z_e) if self.sees_encoder else block(rows, layout)
         return self.output(self.norm(rows))

@@ -38,7 +38,8 @@ class HubModel(
         token: str | bool | None = None,
         **model_kwargs: Any,
     ) -> Self:
-        """Read a checkpoint folder, or a repository on the hub. ArtifactError names a file that does not fit."""
+        """Read a checkpoint folder, or a repository on the hub. ArtifactError where weights and config.json do not
+        fit."""
         if Path(model_id).is_dir():
             weights = Path(model_id) / WEIGHTS_NAME
         else:

@@ -7,19 +7,20 @@ from torch.nn import functional
 
 
 def reconstruction_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """`mean((prediction - target)^2)` over rows `[N, E]` (arXiv 2506.20040, the reconstruction term)."""
+    """Return `mean((prediction - target)^2)` over rows `[N, E]` (arXiv 2506.20040, the reconstruction term)."""
     return functional.mse_loss(prediction, target)
 
 
 def commitment_loss(z_e: Tensor, codes: Tensor) -> Tensor:
-    """`mean((z_e - sg(z_q))^2)` over rows `[N, D]` (arXiv 2506.20040, the commitment term)."""
+    """Return `mean((z_e - sg(z_q))^2)` over rows `[N, D]`, where sg stops the gradient (arXiv 2506.20040, the
+    commitment term)."""
     return functional.mse_loss(z_e, codes.detach())
 
 
 def straight_through(z_e: Tensor, codes: Tensor) -> Tensor:
-    """`z_q = z_e + sg(e - z_e)`: the value of the code, the gradient of `z_e` (Bengio et al. 2013).
+    """Return `z_q = z_e + sg(e - z_e)`: the value of the code `e`, the gradient of `z_e` (Bengio et al. 2013).
 
-    Written as `e + (z_e - sg(z_e))`, whose value is the code exactly: in the usual order rounding lets the last bits
-    of `z_e` past the bottleneck.
+    It is computed as `e + (z_e - sg(z_e))`, whose value is exactly the code. In the usual order of the terms, rounding
+    lets the last bits of `z_e` past the bottleneck.
     """
     return codes.detach() + (z_e - z_e.detach())

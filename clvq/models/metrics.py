@@ -1,4 +1,4 @@
-"""Figures as pure functions, each with its formula; sums are kept in 64 bits and divided once, at the end."""
+"""Measures of quality, each with its formula. Sums are kept in 64 bits and divided once, at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def perplexity(counts: Tensor) -> float:
 
 
 class ExplainedVariance:
-    """Accumulates `FVU = sum |y - y_hat|^2 / sum |y - mean|^2`, the mean being that of the training rows."""
+    """Accumulates the fraction of variance unexplained, `FVU = sum |y - y_hat|^2 / sum |y - mean|^2`. `mean` is that of
+    the training rows."""
 
     def __init__(self, mean: Tensor) -> None:
         self.mean = mean
@@ -26,11 +27,11 @@ class ExplainedVariance:
         self.squares = torch.zeros((), dtype=torch.float64)
 
     def add(self, targets: Tensor, predictions: Tensor) -> None:
-        """Rows `[N, E]`."""
+        """Add the errors and squares of rows `[N, E]`."""
         self.errors += (targets - predictions).square().sum(dtype=torch.float64).cpu()
         self.squares += (targets - self.mean).square().sum(dtype=torch.float64).cpu()
 
     @property
     def fvu(self) -> float | None:
-        """None where there was no row, or no variance."""
+        """The FVU; None where there was no row, or no variance."""
         return float(self.errors / self.squares) if self.squares > 0 else None

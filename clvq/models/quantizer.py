@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from clvq.models.distances import Distances
 
 SMOOTHING = 1e-5
-"""Rows that Laplace smoothing adds to each code where a sum of rows is divided by their number."""
+"""Number of rows that Laplace smoothing adds to each code where a sum of rows is divided by their number."""
 
 
 class Quantized(NamedTuple):
@@ -39,9 +39,9 @@ class VectorQuantizer(nn.Module):
     otherwise the nearest is taken. `unit` is the running mean over rows of `(d_k - d_1) / (k - 1)`, the mean gap
     between successive candidates (`temperature_unit="gap"`), or 1 (`"raw"`, as published).
 
-    With `has_metric` distances are those between rows and codes that the symmetric, invertible buffer `metric_map`
-    `[D, D]` has mapped. Codes stay in the space of the rows: a mean of mapped rows is the map of their mean, so the EMA
-    is the same in both.
+    With `has_metric`, rows and codes are multiplied by the symmetric, invertible buffer `metric_map` `[D, D]` before
+    distances are computed. Codes stay in the space of the rows. The mean of mapped rows is the mapped mean of the rows,
+    so the exponential moving average (EMA) is the same in both spaces.
     """
 
     codebook: Tensor
@@ -76,25 +76,25 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def set_codebook(self, codes: Tensor, count: Tensor | None = None) -> None:
-        """Puts codes `[K, D]` in place, each as if `count` rows (default 1) lay exactly on it."""
+        """Set the codebook to codes `[K, D]`, each as if `count` rows (default 1) lay exactly on it."""
         count = torch.ones(len(codes), device=codes.device) if count is None else count
         self._set_state(codes, count, codes * count[:, None])
         self.batches_unused.zero_()
         self.mean_gap.zero_()
 
     def forward(self, z_e: Tensor) -> Quantized:
-        """Rows `[N, D]` -> their codes: drawn in training mode, the nearest otherwise."""
+        """Return the codes of rows `[N, D]`: drawn in training mode, the nearest otherwise."""
         indices = self.draw(z_e) if self.training else self.assign(z_e)
         return Quantized(self.codebook.index_select(0, indices), indices)
 
     @torch.no_grad()
     def assign(self, z_e: Tensor) -> Tensor:
-        """[N, D] -> [N] index of the nearest code."""
+        """Return the index `[N]` of the nearest code of each row `[N, D]`."""
         return self._distances().nearest(z_e.to(self.codebook.dtype))
 
     @torch.no_grad()
     def draw(self, z_e: Tensor) -> Tensor:
-        """[N, D] -> [N] index drawn among the `top_k` nearest; updates the running mean gap."""
+        """Draw an index `[N]` among the `top_k` nearest codes of each row `[N, D]`, and update the running mean gap."""
         if self.top_k == 1 or not len(z_e):
             return self.assign(z_e)
         candidates = self.candidates(z_e)
@@ -109,34 +109,36 @@ class VectorQuantizer(nn.Module):
         return Candidates(*self._distances().nearest_few(z_e.to(self.codebook.dtype), self.top_k))
 
     def probabilities(self, candidates: Candidates) -> Tensor:
-        """[N, top_k] probability with which each candidate is drawn."""
+        """Return the probability `[N, top_k]` with which each candidate is drawn."""
         unit = 1.0
         if self.temperature_unit == "gap":
             unit = float(self.mean_gap) or float(_mean_gap(candidates.distances)) or 1.0
         return torch.softmax(-(candidates.distances - candidates.distances[:, :1]) / (self.temperature * unit), dim=1)
 
     def relative_distances(self, z_e: Tensor) -> Tensor:
-        """[N, D] -> [N, K] squared distance less the row's own squared norm, which no choice depends on."""
+        """Return the squared distances `[N, K]` of rows `[N, D]`, minus the row's own squared norm, which changes no
+        choice."""
         return self._distances().of(z_e.to(self.codebook.dtype))
 
     def _distances(self) -> Distances:
         return Distances.to_codes(self.codebook, self.metric_map)
 
     def mapped(self, rows: Tensor) -> Tensor:
-        """[N, D] -> [N, D] in the space in which distances are Euclidean; the rows themselves without a metric."""
+        """Return rows `[N, D]` in the space in which distances are Euclidean: without a metric, the rows themselves."""
         return rows if self.metric_map is None else rows @ self.metric_map
 
     def unmapped(self, rows: Tensor) -> Tensor:
-        """Return the rows `[N, D]` that `mapped` makes these of."""
+        """Undo `mapped`: return rows `[N, D]` in their own space."""
         return rows if self.metric_map is None else unmapped(rows, self.metric_map)
 
     @torch.no_grad()
     def update(self, z_e: Tensor, indices: Tensor, reduce: Callable[[Tensor], None] | None = None) -> None:
-        """One EMA step from a batch's rows `[N, D]` and their codes `[N]`.
+        """Run one EMA step with a batch's rows `[N, D]` and their codes `[N]`.
 
-        `N_i <- g N_i + (1-g) n_i`, `M_i <- g M_i + (1-g) s_i`, `e_i = M_i / N_i` with Laplace smoothing of the
-        denominator. The smoothing is not written back: an unused code keeps its place until `revive` moves it.
-        `reduce` sums a tensor in place over processes.
+        `N_i <- g N_i + (1-g) n_i`, `M_i <- g M_i + (1-g) s_i`, `e_i = M_i / N_i`, where `n_i` and `s_i` are the number
+        and the sum of the batch's rows of code i, and `g` is `ema_decay`. The denominator has Laplace smoothing, which
+        is not written back: an unused code keeps its place until `revive` moves it. `reduce` sums a tensor in place
+        over processes.
         """
         rows = z_e.detach().to(self.ema_sum.dtype)
         count = torch.bincount(indices, minlength=len(self.codebook)).to(rows.dtype)
@@ -148,15 +150,18 @@ class VectorQuantizer(nn.Module):
         ema_sum = self.ema_sum.lerp(total, 1 - self.ema_decay)
         smoothed = (ema_count + SMOOTHING) / (ema_count.sum() + len(count) * SMOOTHING) * ema_count.sum()
         used = count > 0
-        # A code without rows keeps its exact place: its two sums decay alike, and smoothing would pull it to 0.
+        # A code without rows keeps its exact place. Its two sums decay alike, but smoothing would pull it towards 0.
         codes = torch.where(used[:, None], ema_sum / smoothed[:, None], self.codebook)
         self._set_state(codes, ema_count, ema_sum)
         self.batches_unused.add_(1).masked_fill_(used, 0)
 
     @torch.no_grad()
     def revive(self, z_e: Tensor, indices: Tensor, after: int) -> int:
-        """Moves every code unused for `after` batches onto a row of `z_e` drawn in proportion to its squared
-        quantization error. Its sums restart as one row at its new place. Returns how many codes moved."""
+        """Move every code unused for `after` batches onto a row of `z_e`, and return how many codes moved.
+
+        The row is drawn in proportion to its squared quantization error. The sums of a moved code restart as one row at
+        its new place.
+        """
         dead = (self.batches_unused >= after).nonzero().squeeze(1)
         if not len(dead):
             return 0
@@ -176,17 +181,17 @@ class VectorQuantizer(nn.Module):
         return count
 
     def _set_state(self, codes: Tensor, count: Tensor, total: Tensor) -> None:
-        """The one place where the codebook and its sums change, so that no one can change half of them."""
+        """Set the codebook and its sums. Nothing else changes them, so that the two always change together."""
         self.codebook.copy_(codes)
         self.ema_count.copy_(count)
         self.ema_sum.copy_(total)
 
 
 def unmapped(rows: Tensor, metric_map: Tensor) -> Tensor:
-    """Return the `[N, D]` that a metric's map `[D, D]` makes these rows of, computed in 64 bits."""
+    """Return the rows `[N, D]` that the map `[D, D]` of a metric turns into these, computed in 64 bits."""
     return torch.linalg.solve(metric_map.double(), rows.double(), left=False).to(rows.dtype)
 
 
 def _mean_gap(distances: Tensor) -> Tensor:
-    """[N, k] distances, nearest first -> mean over rows of `(d_k - d_1) / (k - 1)`."""
+    """Return the mean over rows of `(d_k - d_1) / (k - 1)`, from distances `[N, k]`, nearest first."""
     return ((distances[:, -1] - distances[:, 0]) / max(distances.shape[1] - 1, 1)).mean()

@@ -1,10 +1,11 @@
-"""The TopK sparse autoencoder, what the field compares with (Gao et al. 2024, arXiv 2406.04093).
+"""The TopK sparse autoencoder, the usual method to compare with (Gao et al. 2024, arXiv 2406.04093).
 
     z      = TopK(ReLU(W_enc (x - b)))        k latents of M are active
     x_hat  = W_dec z + b                       the rows of W_dec' are unit vectors, the latents' directions
 
-Rows here are those of the input layer, scaled; hidden states are as the language model makes them. Where a word needs
-one code it is its strongest latent, and that code's place is where the latent alone puts its words.
+In this module, rows are scaled rows of the input layer; hidden states are as the language model makes them. Where a
+word needs one code, the code is its strongest latent. The place of that code is the reconstruction from this latent
+alone, at its mean strength.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 INDEPENDENT = 1e-3
-"""A direction of which no larger part is new beside the stronger ones of its word adds nothing to their span."""
+"""A direction counts as part of the span of its word's stronger directions if the part of it outside that span is no
+longer than this."""
 
 
 class Latents(NamedTuple):
@@ -31,12 +33,12 @@ class Latents(NamedTuple):
 class TopKSae(nn.Module):
     """Takes hidden states as the language model makes them: `input_scale` is stored with the weights.
 
-    Initialized as published: directions at random, the encoder their transpose; the bias is for the caller to set.
+    Initialized as published: the directions are random, and the encoder is their transpose. The caller sets the bias.
     """
 
     input_scale: Tensor
     strength: Tensor
-    """[M] running mean of a latent where it is a row's strongest."""
+    """[M] running mean of each latent over the rows where it is the strongest."""
     batches_unused: Tensor
     code_map: None = None
     """Codes lie at the input layer."""
@@ -47,7 +49,7 @@ class TopKSae(nn.Module):
         self.directions = nn.Parameter(functional.normalize(torch.randn(latents, input_width), dim=1))
         """[M, D] unit vectors."""
         self.weights = nn.Parameter(self.directions.detach().clone())
-        """[M, D] of the encoder."""
+        """[M, D] weights of the encoder."""
         self.bias = nn.Parameter(torch.zeros(input_width))
         """[D]."""
         self.register_buffer("input_scale", torch.ones(()))
@@ -72,7 +74,7 @@ class TopKSae(nn.Module):
 
     @property
     def target_bias(self) -> nn.Parameter:
-        """Of the layer that is reconstructed."""
+        """The bias at the layer that is reconstructed."""
         return self.bias
 
     @property
@@ -95,10 +97,11 @@ class TopKSae(nn.Module):
 
     @torch.no_grad()
     def basis(self, hidden_states: Tensor) -> Tensor:
-        """Input layer's hidden states `[N, D]` -> `[N, D, k]` orthonormal columns that span the directions of each
-        word's active latents; zeros where it has fewer than k, or directions that depend on one another.
+        """Return orthonormal columns `[N, D, k]` that span the directions of each word's active latents.
 
-        The first columns span the strongest latents, so that fewer of them are a smaller concept.
+        `hidden_states` `[N, D]` are those of the input layer. Columns are zero where a word has fewer than k active
+        latents, or directions that depend on one another. The first columns span the strongest latents, so that fewer
+        of them describe a smaller concept.
         """
         latents = self.encode(hidden_states)
         active = latents.values > 0
@@ -130,8 +133,8 @@ class TopKSae(nn.Module):
 
     @torch.no_grad()
     def assign(self, hidden_states: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the strongest latent of each row `[B, T]`, or -1, for hidden states `[B, T, D]` and a mask `[B,
-        T]`."""
+        """Return the strongest latent of each row `[B, T]`, or -1, for hidden states `[B, T, D]` and a mask
+        `[B, T]`."""
         codes = self.nearest((self.encoder(hidden_states) * self.input_scale).flatten(0, 1)).view(
             hidden_states.shape[:2]
         )

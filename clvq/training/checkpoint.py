@@ -64,8 +64,8 @@ class Checkpoint(Shown):
         return table_html(caption, ["figure", "value"], rows)
 
     def to_pandas(self) -> DataFrame:
-        """Return a table with a row a figure: of this model (`part` "evaluation"), or what it is compared with
-        ("yardsticks")."""
+        """Return a table with a row for each figure: of this model (`part` "evaluation"), or of what it is compared
+        with ("yardsticks")."""
         return data_frame(
             {"checkpoint": self.path.name, "part": part, "figure": name, "value": value}
             for part in ("evaluation", "yardsticks")
@@ -82,7 +82,7 @@ class Checkpoint(Shown):
 
     @property
     def fingerprint(self) -> str:
-        """Identifies the weights; what is made from this checkpoint carries it."""
+        """Identifies the weights. Every file that is made from this checkpoint holds it."""
         return str(self.config["weights_checksum"])
 
     @property
@@ -96,7 +96,7 @@ class Checkpoint(Shown):
     def store(self) -> ActivationStore:
         """Return the activations beside this checkpoint, which must be those that it was trained on.
 
-        ArtifactError where there are none, MismatchError where they are others.
+        ArtifactError where there are none, MismatchError where there are other ones.
         """
         folder = self.path.parent / ACTIVATIONS_FOLDER
         if "activations" in self.config and not self.has_activations:
@@ -106,22 +106,23 @@ class Checkpoint(Shown):
         return store
 
     def description(self) -> Description:
-        """Return what the activations that this was trained on say of themselves; they need not be there.
+        """Return the description of the activations that this checkpoint was trained on, which need not be there.
 
-        Where they are there, they are asked: they say where a model is now that was moved since. ArtifactError or
-        MismatchError as `store` then, and for a checkpoint of an earlier clvq, which did not keep what they say.
+        Where the activations are there, the description is read from them, since it then says where a moved model is
+        now. Otherwise the copy in config.json is returned. Errors as `store` where the activations are there, and for a
+        checkpoint of an earlier clvq, which has no copy.
         """
         alone = "activations" in self.config and not self.has_activations
         return Description(self.config["activations"]) if alone else self.store()
 
     @property
     def has_activations(self) -> bool:
-        """Whether activations lie beside this checkpoint, whole or not, its own or not."""
+        """Whether there are activations beside this checkpoint, complete or not, its own or other ones."""
         folder = self.path.parent / ACTIVATIONS_FOLDER
         return ACTIVATIONS.exists(folder) or UNFINISHED_ACTIVATIONS.exists(folder)
 
     def check_store(self, store: ActivationStore) -> None:
-        """Raise MismatchError that names the differences between a store and the one that this was trained on."""
+        """Raise MismatchError, which names the differences, where this was trained on another store than `store`."""
         provenance = self.config["provenance"]
         remedy = "Use another --run or --name, or `clvq train --overwrite` to train again."
         if store.fingerprint != provenance["rows"]:
@@ -133,7 +134,7 @@ class Checkpoint(Shown):
                 )
 
     def _extraction(self) -> str:
-        """Say how the activations that this was trained on are made again."""
+        """Say how to extract again the activations that this was trained on."""
         settings = {**self.config["activations"]["settings"], "layers": [self.input_layer, self.output_layer]}
         options = ExtractConfig.from_json(settings).as_options()
         return f"Make them again: `{shlex.join(['clvq', 'extract', *options, '--run', str(self.path.parent)])}`."
@@ -145,22 +146,23 @@ class Checkpoint(Shown):
 
     @property
     def span(self) -> str:
-        """From which layer to which, in words; one that reconstructs its input layer has that alone."""
+        """The layers in words: from which to which, or the input layer alone where that is reconstructed."""
         return span(self.input_layer, self.settings.target_layer)
 
     @property
     def has_codes(self) -> bool:
-        """Whether a word has one code; a sparse autoencoder's code is the strongest of a word's latents."""
+        """Whether a word has one code. In a sparse autoencoder a word has several latents; the strongest serves as its
+        code."""
         return self.settings.method not in LATENT_METHODS
 
     @property
     def size(self) -> int:
-        """How many codes, or latents."""
+        """Number of codes, or of latents."""
         return int(self.config["codebook_size" if self.has_codes else "latents"])
 
     def load(self) -> ClvqVae | TopKSae:
         """Return the model, after verifying its weights."""
-        from clvq.models.clvq_vae import ClvqVae  # not at the top: a finished catalogue is read without them
+        from clvq.models.clvq_vae import ClvqVae  # not at the top: reading a finished catalogue needs no model
         from clvq.models.crosslayer import CrosslayerSae
         from clvq.models.sae import TopKSae
 
@@ -177,7 +179,7 @@ class Checkpoint(Shown):
 
 
 def architecture(settings: TrainConfig, input_width: int, output_width: int, encoder: str) -> dict[str, Any]:
-    """Return the arguments of ClvqVae for `settings`. Codes are never drawn where the encoder does not learn."""
+    """Return the arguments of ClvqVae for `settings`. Where the encoder does not learn, codes are never drawn."""
     shared = ("codebook_size", "top_k", "temperature", "temperature_unit", "ema_decay", "decoder_layers",
               "decoder_heads", "feed_forward", "dropout", "decoder_memory")  # fmt: skip
     values = {name: getattr(settings, name) for name in shared}
@@ -212,7 +214,7 @@ def write_checkpoint(
 
 
 def add_frozen_kmeans(checkpoint: Checkpoint, fvu: float | None) -> None:
-    """Add a figure that was measured later to a finished checkpoint."""
+    """Add the FVU of frozen k-means codes, which is measured later, to a finished checkpoint."""
     yardsticks = replace(checkpoint.results.yardsticks, frozen_kmeans=fvu)
     config = {**checkpoint.config, "results": replace(checkpoint.results, yardsticks=yardsticks).as_json()}
     _write_described(checkpoint.path, config)
@@ -224,7 +226,7 @@ def _write_described(path: Path, config: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Checkpoint | str | Path) -> Checkpoint:
-    """Return the checkpoint at `path`; one that is read already is given back.
+    """Return the checkpoint at `path`; a `Checkpoint` is returned as it is.
 
         checkpoint = clvq.read_checkpoint("run/L4-L8")
 
@@ -275,7 +277,7 @@ def checkpoint_folders(run: Path) -> list[Path]:
 
 
 def _described(path: Path) -> str:
-    """Describe a checkpoint in a line of the list: name, layers, codes, FVU. A broken one is named too."""
+    """Describe a checkpoint in a line of the list: name, layers, codes, FVU. One that cannot be read is named too."""
     try:
         checkpoint = read_checkpoint(path)
     except ClvqError:

@@ -17,20 +17,21 @@ from clvq.training.results import Evaluation
 from clvq.training.rows import PairBatch, PairRows
 
 HELD_OUT_SENTENCES = 5
-"""A code counts as well attested when it occurs on so many distinct sentences."""
+"""A code counts as well attested when it occurs in at least this many distinct sentences."""
 
 OWN_CODE_DRAWS = 3
-"""How many rows of each sentence take their turn with the mean code."""
+"""Number of draws per sentence. Each draw replaces the code of one random word by the mean code."""
 
 
 @dataclass(frozen=True)
 class TrainingMeans:
-    """Means of the scaled output layer over the training rows, about which variance is measured; each `[E]`."""
+    """Means `[E]` of the scaled output layer over the training rows. Variance is measured about them."""
 
     words: Tensor
     sentences: Tensor
     updates: Tensor | None = None
-    """Of words: the output layer less the input layer; None for layers of different widths, and for the same layer."""
+    """Mean over words of the output layer minus the input layer; None for layers of different widths, and for the same
+    layer."""
 
     @classmethod
     def of_rows(cls, rows: PairRows, progress: Report = silent) -> TrainingMeans:
@@ -58,13 +59,13 @@ class _Assigned(NamedTuple):
     batches: list[tuple[np.ndarray, Tensor, Tensor]]
     """(the sentences' indices in the rows, codes [N], is_word [N]), tensors on the CPU."""
     usage: Tensor
-    """[K] words with each code."""
+    """[K] number of words with each code."""
     candidates_in_use: float
     """exp of the mean entropy of the draw."""
 
 
 class _Reliance(NamedTuple):
-    """FVU over words when codes are spoilt."""
+    """FVU over words when words get wrong codes."""
 
     fvu_codes_shuffled: float | None
     fvu_own_code_mean: float | None
@@ -81,9 +82,10 @@ def evaluate(
     seed: int = 0,
     progress: Report = silent,
 ) -> Evaluation:
-    """Measure a model with its final codebook, nearest codes only.
+    """Measure a model with its final codebook; each row takes its nearest code.
 
-    `reliance` adds the two figures of bottleneck reliance, whose draws `seed` decides.
+    `reliance` adds the two figures of bottleneck reliance: how much predictions depend on the codes. `seed` decides
+    their random draws.
     """
     model.eval()
     size = len(model.codebook)
@@ -168,9 +170,10 @@ def _reliance(
 
 
 def update_factor(rows: PairRows, means: TrainingMeans) -> float | None:
-    """Return by what an FVU over the words of `rows` is multiplied to be that of the update.
+    """Return the factor that turns an FVU over the words of `rows` into the FVU of the update.
 
-    None where there is no update (widths differ, or the input layer itself is predicted), or where it does not vary.
+    None where there is no update (widths differ, or the input layer itself is predicted), or where the update does not
+    vary.
     """
     if means.updates is None:
         return None

@@ -1,4 +1,4 @@
-"""Codes that training never moves: what those that it learns are measured against."""
+"""Frozen codes, which training never moves. Learned codes are compared with them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from clvq.training.sensitivity import symmetric_root
 from clvq.training.yardsticks import ridge_map
 
 AGGLOMERATIVE_ROWS = 10_000
-"""Sample of rows, of which all pairs are compared: 400 MB of distances."""
+"""Number of rows in the sample. All pairs of them are compared, which takes 400 MB for the distances."""
 
 
 class FrozenCodes(NamedTuple):
@@ -31,21 +31,21 @@ class FrozenCodes(NamedTuple):
     offset: Tensor | None = None
     """[W]"""
     metric_map: Tensor | None = None
-    """[D, D] to the space in which rows and codes are compared; None: as they are."""
+    """[D, D] map to the space in which rows and codes are compared; None: they are compared as they are."""
 
 
 def kmeans_codes(train: PairRows, codebook_size: int, seed: int) -> Tensor:
-    """Return spherical k-means codes `[K, D]` of the scaled input layer itself, with no encoder before them."""
+    """Return spherical k-means codes `[K, D]` of the scaled input layer itself, without an encoder before them."""
     generator = torch.Generator().manual_seed(seed)
     rows = train.sample_inputs(sample_size(codebook_size), generator)
     return initial_codebook(rows, codebook_size, "spherical", generator)
 
 
 def shared_kmeans_codes(job: Job) -> Tensor:
-    """Return the `kmeans_codes` of a job, clustered when they are first asked for.
+    """Return the `kmeans_codes` of a job. They are computed at the first call.
 
-    They are a yardstick, and what `--method kmeans` and `--yardsticks full` freeze. The codes that training starts from
-    are other ones: those of what the encoder makes of the rows.
+    They are a yardstick, and the frozen codes of `--method kmeans` and `--yardsticks full`. Training starts from other
+    codes: k-means codes of the encoder's output.
     """
     settings = job.config.codebook_size, job.config.seed
     if settings not in job.rows.kmeans:
@@ -58,9 +58,10 @@ def _kmeans(job: Job) -> FrozenCodes:
 
 
 def _random(job: Job) -> FrozenCodes:
-    """Normal draws with the mean and the covariance of rows of the scaled input layer.
+    """Draw codes from the normal distribution with the mean and the covariance of rows of the scaled input layer.
 
-    Training rows drawn at random would be words of the corpus already, and tell words apart nearly as k-means codes do.
+    Training rows drawn at random would not do. They are words of the corpus, and tell words apart nearly as well as
+    k-means codes.
     """
     generator = torch.Generator().manual_seed(job.config.seed)
     rows = _sample(job, generator).double().cpu()
@@ -71,7 +72,7 @@ def _random(job: Job) -> FrozenCodes:
 
 
 def _ridge_kmeans(job: Job) -> FrozenCodes:
-    """Spherical k-means codes of what the ridge yardstick predicts at the output layer from each row."""
+    """Return spherical k-means codes of the output layer as the ridge yardstick predicts it from each row."""
     rows = job.rows
     weights = ridge_map(rows.training, rows.selection, rows.means, job.progress)
     matrix, offset = weights[:-1], weights[-1]
@@ -81,8 +82,11 @@ def _ridge_kmeans(job: Job) -> FrozenCodes:
 
 
 def _agglomerative(job: Job) -> FrozenCodes:
-    """Means of the clusters that Ward's agglomerative clustering makes of a sample of rows, as ConceptX does
-    (arXiv 2206.13289). It compares all pairs of rows, so it cannot have more."""
+    """Return the means of the clusters that Ward's agglomerative clustering makes of a sample of rows, as ConceptX does
+    (arXiv 2206.13289).
+
+    The clustering compares all pairs of rows, so it cannot take more rows. ClvqError for more codes than rows.
+    """
     from sklearn.cluster import AgglomerativeClustering  # slow to import, and no other method needs it
 
     config = job.config
@@ -104,7 +108,7 @@ def _agglomerative(job: Job) -> FrozenCodes:
 
 
 def _gradient_kmeans(job: Job) -> FrozenCodes:
-    """k-means codes in the metric of the model's own sensitivity, in the space of the rows."""
+    """Return k-means codes in the metric of the language model's sensitivity, as rows of the input layer."""
     assert job.metric_map is not None
     generator = torch.Generator().manual_seed(job.config.seed)
     mapped = _sample(job, generator) @ job.metric_map
@@ -119,9 +123,9 @@ FROZEN_CODES: dict[str, Callable[[Job], FrozenCodes]] = {
     "ridge-kmeans": _ridge_kmeans,
     "gradient-kmeans": _gradient_kmeans,
 }
-"""Of each method that has such codes."""
+"""For each method with frozen codes, the function that makes them."""
 
 
 def _sample(job: Job, generator: torch.Generator) -> Tensor:
-    """[N, D] rows of the scaled input layer, as many as help to place the codes."""
+    """Draw rows `[N, D]` of the scaled input layer, as many as help to place the codes."""
     return job.rows.training.sample_inputs(sample_size(job.config.codebook_size), generator)

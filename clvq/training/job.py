@@ -1,4 +1,5 @@
-"""What a training is given: the rows it sees, at which two layers, in which three parts, and the job as one value."""
+"""What a training is given: its rows at two layers (for training, selection and evaluation), and the job as one
+value."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ class TrainingRows:
     evaluation: PairRows
     means: TrainingMeans
     widths: tuple[int, int]
-    """Of the input and the target layer."""
+    """Widths of the input and the target layer."""
     kmeans: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False, compare=False)
     """k-means codes of the training rows by their number and seed, kept so that they are clustered once."""
 
@@ -36,7 +37,8 @@ class TrainingRows:
     def read(cls, store: ActivationStore, config: TrainConfig, progress: Report) -> TrainingRows:
         """Find the rows of a store that `config` asks for; ClvqError where there are too few.
 
-        Sinks of either layer are left out whatever the target, so that all methods see the same words.
+        Attention sinks of the input or the output layer are left out whatever the target layer is, so that all methods
+        see the same words.
         """
         layers = (config.input_layer, config.target_layer)
         stored = [store.layer(layer) for layer in layers]
@@ -77,26 +79,28 @@ class TrainingRows:
 
 @dataclass(frozen=True)
 class Job:
-    """One training, short or whole: what it sees, how it learns, where its state lies, and whom it tells."""
+    """One training, short or complete: its rows, its settings, the folder of its state, and whom it reports to."""
 
     rows: TrainingRows
     config: TrainConfig
     folder: Path
-    """Of the state from which an interrupted training goes on."""
+    """Folder of the state from which an interrupted training goes on."""
     identity: Any
-    """Everything that decides the result, JSON-ready: a state saved under another one is refused."""
+    """Everything that decides the result, ready for JSON. A state that was saved with another identity is refused."""
     progress: Report
     stage: str = "train"
-    """Its name in the progress."""
+    """Name of the training in the progress."""
     tracker: str = "none"
-    """Experiment tracker that gets its log: that of the checkpoint alone, not of what is trained beside it."""
+    """Experiment tracker for the log. Only the training of the checkpoint itself has one, not the trainings that
+    accompany it."""
     metric_map: Tensor | None = None
-    """[D, D] to the space in which scaled rows of the input layer are compared; None: as they are."""
+    """[D, D] map to the space in which scaled rows of the input layer are compared; None: they are compared as they
+    are."""
 
 
 def _wanted_types(store: ActivationStore, config: TrainConfig, sentences: np.ndarray) -> np.ndarray:
-    """Return the rows of the training split that the caps on word types keep, as bool `[rows]`; all rows without a
-    cap."""
+    """Return as bool `[rows]` the rows of the training split that the limits on the frequency of word types keep.
+    Without limits these are all rows. ClvqError where no word is kept."""
     flags = store.flags("train")
     if not config.max_frequency and not config.min_frequency:
         return np.ones(len(flags), bool)

@@ -1,4 +1,4 @@
-"""What every training shares: shuffled epochs, the best state, and saving, so that it goes on bit for bit."""
+"""What all trainings share: shuffled epochs, the best state, and saving. Resuming changes no bit of the result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from clvq.training.tracking import Tracking
 
 BEST_NAME = "best.safetensors"
 SAVE_SECONDS = 30.0
-"""A state is saved this often, so that a kill costs no more than that (and the rest of a step)."""
+"""A state is saved this often, so that a kill loses no more work than that (and the rest of a step)."""
 LOG_STEPS = 10
 PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.5, 5
 
@@ -35,23 +35,23 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 class Judgement(NamedTuple):
-    """What an epoch comes to on the selection slice."""
+    """The result of an epoch on the selection slice."""
 
     fvu: float | None
     logged: dict[str, Any]
     """Further figures for the log."""
     shown: dict[str, float]
-    """Further figures for the one who waits."""
+    """Further figures for the progress display."""
 
 
 class TrainingLoop(ABC, Generic[Model]):
-    """Trains `model` on a job's training rows with Adam; the best state by FVU on the selection slice is left in it.
+    """Trains `model` on a job's training rows with Adam, and leaves its best state by FVU on the selection slice in it.
 
-    A method says what a step is (`_step`) and how an epoch is judged (`_judge`).
+    A subclass says what a step is (`_step`) and how an epoch is judged (`_judge`).
     """
 
     epsilon: ClassVar[float] = 1e-8
-    """Of Adam."""
+    """Epsilon of Adam."""
     remedy: ClassVar[str] = ""
     """What to do about a loss that is not finite; {rate} is the learning rate."""
 
@@ -80,22 +80,22 @@ class TrainingLoop(ABC, Generic[Model]):
         self.tracking = Tracking(job.tracker, job.folder, job.config.deciding()) if tracked else None
         self._recent: dict[str, float] = {}
         self._shown: dict[str, float] = {}
-        """Figures of a method's own for the one who waits."""
+        """Figures of the subclass for the progress display."""
 
     @abstractmethod
     def _step(self, batch: PairBatch) -> dict[str, float]:
-        """One step: `_begin_step`, losses, `_descend`. Gives `rows` and the losses by name."""
+        """Run one step: `_begin_step`, losses, `_descend`. Return `rows` and the losses by name."""
 
     @abstractmethod
     def _judge(self) -> Judgement:
-        """The model on the selection slice."""
+        """Evaluate the model on the selection slice."""
 
     def _kept(self) -> dict[str, Tensor]:
-        """Tensors of the loop itself that belong to its state; they are read back in place."""
+        """Return tensors of the loop itself that belong to its saved state. They are restored in place."""
         return {}
 
     def _step_figures(self) -> dict[str, float]:
-        """Further figures for the log, of the steps since it was last asked for them."""
+        """Return further figures for the log, about the steps since the last call."""
         return {}
 
     @property
@@ -103,7 +103,7 @@ class TrainingLoop(ABC, Generic[Model]):
         return self.folder.parent / METRICS_NAME
 
     def run(self) -> Position:
-        """Trains to the end, or from the saved state to the end."""
+        """Train to the end, from the saved state where there is one."""
         resumed = self._resume()
         if not resumed and self.processes.is_leader:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -139,13 +139,13 @@ class TrainingLoop(ABC, Generic[Model]):
                 self._save()
 
     def _own_share(self, indices: np.ndarray) -> np.ndarray:
-        """This process's sentences of a batch; all of them where there are fewer sentences than processes."""
+        """Return this process's sentences of a batch; all of them where there are fewer sentences than processes."""
         processes = self.processes
         return indices[processes.rank :: processes.count] if len(indices) >= processes.count else indices
 
     def _begin_step(self) -> None:
-        """Seeds the step's draws by its number, so that a training cut anywhere goes on with the same ones; sets its
-        learning rate."""
+        """Seed the random draws of the step by its number, and set the learning rate. A training that is resumed
+        anywhere thus makes the same draws."""
         draws = np.random.SeedSequence([self.config.seed, self.position.step, self.processes.rank])
         torch.manual_seed(int(draws.generate_state(1)[0]))
         rate = self._learning_rate()
@@ -153,7 +153,7 @@ class TrainingLoop(ABC, Generic[Model]):
             group["lr"] = rate
 
     def _learning_rate(self) -> float:
-        """Linear warm-up, then a cosine to 0; or what the plateau schedule says."""
+        """Return the learning rate: a linear warm-up, then a cosine to 0; or what the plateau schedule has set."""
         if self.plateau is not None:
             return float(self.optimizer.param_groups[0]["lr"])
         step, warmup = self.position.step, max(1, round(self.config.warmup * self.total_steps))
@@ -163,7 +163,7 @@ class TrainingLoop(ABC, Generic[Model]):
         return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
     def _descend(self, loss: Tensor, value: float) -> None:
-        """One optimiser step; ClvqError before it where the loss (`value`, over all processes) is not finite."""
+        """Run one optimiser step; ClvqError before it where the loss (`value`, over all processes) is not finite."""
         self._refuse_not_finite("loss", value)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -190,14 +190,14 @@ class TrainingLoop(ABC, Generic[Model]):
             gradient.copy_(summed.view_as(gradient))
 
     def _shape_gradients(self) -> None:
-        """What a method takes out of the gradients before the step."""
+        """Change the gradients before the step, in a subclass that needs this."""
 
     def _end_epoch(self) -> None:
-        """Judges the epoch on the selection slice, keeps the best state, decides whether to go on."""
+        """Judge the epoch on the selection slice, keep the best state, and decide whether to go on."""
         position = self.position
         result = self._judge()
         judged = torch.tensor([math.inf if result.fvu is None else result.fvu], device=self.rows.device)
-        self.processes.share(judged)  # the same everywhere, or the processes might part ways
+        self.processes.share(judged)  # the same everywhere, so that all processes decide alike
         fvu = float(judged)
         position.epoch, position.batch = position.epoch + 1, 0
         if fvu < position.best_fvu or not position.best_epoch:
@@ -251,7 +251,7 @@ class TrainingLoop(ABC, Generic[Model]):
         self.job.progress(Progress(self.job.stage, position.step, self.total_steps, "steps", details))
 
     def _report(self, losses: dict[str, float]) -> None:
-        """May raise KeyboardInterrupt (a notebook's, a command line's): between two steps the state is whole."""
+        """Report the step. Save at a KeyboardInterrupt (notebook, command line): between steps the state is whole."""
         position = self.position
         details = {
             "epoch": position.epoch + 1,
@@ -278,7 +278,7 @@ class TrainingLoop(ABC, Generic[Model]):
             self.tracking.send()
 
     def _resume(self) -> bool:
-        """Takes up the saved state, where there is one, and cuts the log back to it."""
+        """Load the saved state, where there is one, and cut the log back to it. Return whether there was one."""
         saved = load_state(self.folder, self.identity, self.model, self.optimizer, self._kept())
         if saved is None:
             return False
@@ -288,7 +288,7 @@ class TrainingLoop(ABC, Generic[Model]):
             for group in self.optimizer.param_groups:
                 group["lr"] = values.pop("lr", group["lr"])
             self.plateau.load_state_dict(values)
-        self.processes.wait()  # everyone has read the state before the leader goes on and writes the next
+        self.processes.wait()  # all processes have read the state before the leader writes the next one
         if self.processes.is_leader:
             cut_back(self.metrics_path, self.position.step, self.position.epoch, self.position.seconds)
         note = f"Continuing after step {self.position.step} of {self.total_steps}."

@@ -1,4 +1,4 @@
-"""metrics.jsonl: a log that grows by whole lines, and is cut back to the saved step when a training goes on."""
+"""metrics.jsonl: a log that grows by whole lines, and is cut back to the saved step when a training is resumed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clvq.storage import write_text
 
 def cut_back(path: Path, step: int, epoch: int, seconds: float) -> None:
     """Drop the lines of steps after `step` (and of epochs after `epoch`), which will be repeated. Add a line of kind
-    "resume" with the seconds of work that are lost."""
+    "resume" with the seconds of work that were lost."""
     kept, lost = [], 0.0
     for line in whole_lines(path):
         if line["step"] <= step and not (line["kind"] == "epoch" and line["epoch"] > epoch):
@@ -25,7 +25,7 @@ def cut_back(path: Path, step: int, epoch: int, seconds: float) -> None:
 
 
 def whole_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Return the lines of the log, without a last line that a kill cut short."""
+    """Yield the lines of the log, without a last line that a kill cut short."""
     if not path.exists():
         return
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -22,7 +22,7 @@ TITLES = {
     "sae": "TopK sparse autoencoder",
     "crosslayer-sae": "Cross-layer TopK sparse autoencoder",
 }
-"""Of each method."""
+"""Title of each method."""
 
 _FRONT = """---
 library_name: clvq
@@ -90,7 +90,7 @@ _OF_UPDATE = {
     "fvu": "words of the evaluation split", "frozen_kmeans": "frozen k-means codes", "ridge": "a ridge map",
     "mean_per_code": "the mean output per k-means code", "copy": "a copy of the input layer",
 }  # fmt: skip
-"""Of a figure of `TrainingResults.of_update`, its name."""
+"""Names of the figures of `TrainingResults.of_update`."""
 
 
 def title(method: str, metric: str) -> str:
@@ -173,7 +173,7 @@ def _code_rows(results: TrainingResults, size: int) -> list[tuple[str, Any]]:
 def _sae_rows(results: TrainingResults, sae: SaeChoice) -> list[tuple[str, Any]]:
     figures, standards = results.evaluation, results.yardsticks
     assert isinstance(figures, SaeEvaluation)
-    across = ((standards.copy, "copy of the input layer"), (standards.ridge, "ridge map"))  # of another layer alone
+    across = ((standards.copy, "copy of the input layer"), (standards.ridge, "ridge map"))  # where layers differ
     return [
         ("FVU, words of the evaluation split", figures.fvu),
         ("FVU, sentence rows", figures.fvu_sentence_rows),

@@ -1,7 +1,7 @@
-"""Checkpoints of the hub: fetched into a run folder, and looked at as a stranger's files are.
+"""Checkpoints of the hub, fetched into a run folder. Their files are treated as files from strangers.
 
-Only the files that clvq writes are fetched: safetensors, JSON and the model card. They come into a folder beside the
-place where they belong, are verified there, and are moved when all is well.
+Only the files that clvq writes are fetched: safetensors, JSON and the model card. They are copied into a temporary
+folder of the run, verified there, and moved to their place when all is well.
 """
 
 from __future__ import annotations
@@ -55,9 +55,10 @@ class HubId(NamedTuple):
 
 
 def hub_id(name: str | Path) -> HubId | None:
-    """Return what `user/name` or `user/name@revision` means; None for anything else, and for a path that exists.
+    """Return the checkpoint that `user/name` or `user/name@revision` names; None for anything else, and for a path that
+    exists.
 
-    A path whose first part is a folder is meant as a path, there or not.
+    Text whose first part is a folder is read as a path, whether the path exists or not.
     """
     text = str(name)
     match = _ID.fullmatch(text)
@@ -72,8 +73,9 @@ def pull(repository: str, run: str | Path = "clvq-run", *, overwrite: bool = Fal
         folder = clvq.pull("user/name@main", "run")
         concepts = clvq.codebook(folder).concepts
 
-    What was fetched before is returned as it is, without a look at the hub. ClvqError where there is no such repository
-    or revision, no access or no network; ArtifactError where it is no checkpoint of clvq, or a file of it is damaged.
+    A checkpoint that was fetched before is returned without asking the hub. ClvqError where there is no such repository
+    or revision, no access or no network; ArtifactError where the repository is no checkpoint of clvq, or one of its
+    files is damaged.
 
     Args:
         repository: `user/name`, or `user/name@revision` with a branch, a tag or a commit.
@@ -107,7 +109,7 @@ def pull(repository: str, run: str | Path = "clvq-run", *, overwrite: bool = Fal
 
 
 def _fetch(identity: HubId, folder: Path, progress: Report) -> str:
-    """Copy the published files of a repository into a folder, and return the commit that they are of."""
+    """Copy the published files of a repository into a folder, and return their commit."""
     from huggingface_hub import HfApi, hf_hub_download
 
     with hub_errors(str(identity)):
@@ -131,7 +133,7 @@ def _fetch(identity: HubId, folder: Path, progress: Report) -> str:
 
 
 def _verify(identity: HubId, folder: Path) -> None:
-    """Raise ArtifactError where the files are not those of a checkpoint, whole and as it was written."""
+    """Raise ArtifactError where the files are not a complete checkpoint as it was written."""
     remedy = "Ask its owner to push it again."
     try:
         body = CHECKPOINT.read(folder, remedy)
@@ -147,7 +149,7 @@ def _verify(identity: HubId, folder: Path) -> None:
 
 @contextmanager
 def hub_errors(what: str) -> Iterator[None]:
-    """Turn what huggingface_hub raises into one message."""
+    """Turn the exceptions of huggingface_hub into a ClvqError with one message."""
     from huggingface_hub import errors
 
     login = "Log in with `hf auth login`, or set HF_TOKEN."

@@ -11,12 +11,12 @@ from clvq.artifacts.records import Record
 
 @dataclass(frozen=True)
 class Evaluation(Record):
-    """Figures over the word rows of a split; None where they cannot be had."""
+    """Figures over the word rows of a split. A figure that cannot be computed is None."""
 
     rows: int
     fvu: float | None
     fvu_sentence_rows: float | None
-    """The same over sentence rows alone, about their own training mean."""
+    """FVU over the sentence rows alone, about their own training mean."""
     codebook_perplexity: float
     active_codes: int
     active_codes_5: int
@@ -25,17 +25,18 @@ class Evaluation(Record):
     candidates_in_use: float
     """exp of the mean entropy of the draw among the nearest codes: 1 is greedy, top_k is uniform."""
     fvu_codes_shuffled: float | None = None
-    """Bottleneck reliance: with codes shuffled among the words of the split."""
+    """Bottleneck reliance: FVU with the codes shuffled among the words of the split."""
     fvu_own_code_mean: float | None = None
-    """Bottleneck reliance: of a row whose own code is the mean code while its neighbours keep theirs."""
+    """Bottleneck reliance: FVU of words whose own code is replaced by the mean code while their neighbours keep
+    theirs."""
 
 
 @dataclass(frozen=True)
 class SaeEvaluation(Record):
-    """Figures over the word rows of a split; None where they cannot be had.
+    """Figures over the word rows of a split. A figure that cannot be computed is None.
 
-    FVU is of the layer that is reconstructed: the input layer, or for a cross-layer one the output layer. Codes are the
-    strongest latents.
+    FVU is that of the layer that is reconstructed: the input layer, or the output layer for a cross-layer autoencoder.
+    The code of a word is its strongest latent.
     """
 
     rows: int
@@ -53,24 +54,24 @@ class SaeEvaluation(Record):
     candidates_in_use: None = None
     fvu_codes_shuffled: None = None
     fvu_own_code_mean: None = None
-    """These three are of the draw among codes and of a decoder that sees them; there is none."""
+    """The last three are about the draw among codes and a decoder that sees codes; an autoencoder has neither."""
 
 
 @dataclass(frozen=True)
 class Yardsticks(Record):
-    """FVU over the word rows of the evaluation split; None where there is none."""
+    """FVU over the word rows of the evaluation split; None where there is no such figure."""
 
     copy: float | None
-    """The input layer's rows taken for the output layer's; None where the widths differ."""
+    """The input layer's rows as a prediction of the output layer's; None where the widths differ."""
     ridge: float | None
     """A linear map with intercept, fitted on the training rows."""
     mean_per_code: float | None
-    """Each row predicted as the mean training output of its spherical k-means code: one word, no context."""
+    """Each row predicted as the mean training output of its spherical k-means code: from one word, without context."""
     frozen_kmeans: float | None = None
     """Frozen k-means codes with the same decoder and training; None where they were not trained (yardsticks="full")."""
 
     def as_json(self) -> dict[str, float | None]:
-        """Return the figures by name, without that of the codes that were not trained."""
+        """Return the figures by name, without `frozen_kmeans` where such codes were not trained."""
         return {name: value for name, value in vars(self).items() if name != "frozen_kmeans" or value is not None}
 
 
@@ -109,16 +110,16 @@ class TrainingResults:
     sae: SaeChoice | None
     """None where codes were trained."""
     yardsticks: Yardsticks
-    """Cheaper predictions of the same rows."""
+    """Simpler predictions of the same rows."""
     update_factor: float | None
-    """By what an FVU over words is multiplied to be that of the update; None where there is no update."""
+    """Factor that turns an FVU over words into the FVU of the update; None where there is no update."""
     target_layer: int
     """The layer that is predicted: the output layer, or the input layer where that is reconstructed."""
     training_rows: int
     training_sentences: int
-    """Distinct ones."""
+    """Number of distinct sentences."""
     selection_sentences: int
-    """Training sentences that are held back, on which the kept epoch is chosen."""
+    """Number of training sentences that are held back to choose the epoch that is kept."""
     evaluation_sentences: int
     epochs_run: int
     best_epoch: int
@@ -128,12 +129,12 @@ class TrainingResults:
 
     @property
     def of_update(self) -> dict[str, float | None]:
-        """FVU of the update `y - x`, what the layers between add to a word's state: of the model (`fvu`), and of each
-        yardstick by its name. Empty where there is no update, and for checkpoints of earlier versions.
+        """FVU of the update `u = y - x`, which the layers between add to a word's state: of the model (`fvu`), and of
+        each yardstick by its name. Empty where there is no update, and for checkpoints of earlier versions.
 
-        A residual stream carries most of its state on, so that a copy of the input layer may explain most of the
-        output layer. Who predicts `y_hat` predicts the update `y_hat - x`, with the same errors. So the two figures
-        differ by one factor, with `u = y - x`:
+        A residual stream carries most of its state on, so a copy of the input layer may explain most of the output
+        layer. A prediction `y_hat` of the output layer also predicts the update, as `y_hat - x`, with the same errors.
+        So the two figures differ by one factor:
 
             sum |y - y_hat|^2 / sum |u - mean u|^2  =  FVU * sum |y - mean y|^2 / sum |u - mean u|^2
         """
@@ -151,7 +152,8 @@ class TrainingResults:
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any], output_layer: int) -> Self:
-        """Read what config.json holds. Earlier versions always predicted the output layer, and say nothing of it."""
+        """Read what config.json holds. Earlier versions did not store the target layer, which was always the output
+        layer."""
         chosen = None
         if "sweep" in body:
             tried = [Tried(**point) for point in body["sweep"]]

@@ -18,14 +18,15 @@ from clvq.progress import Report, silent
 
 SELECTION_SHARE = 0.05
 SELECTION_MOST = 1000
-"""The slice of the training split on which choices are made: a twentieth of the distinct texts, at most so many."""
+"""Size of the selection slice, the part of the training split on which choices are made: a twentieth of the distinct
+texts, and at most this many."""
 
 SHUFFLE_BATCHES = 32
-"""Sentences are sorted by length within so many shuffled batches: little padding, and batches still mix."""
+"""Sentences are sorted by length within this many shuffled batches. Padding stays low, and batches still mix."""
 
 
 class PairBatch(NamedTuple):
-    """Rows of some sentences, packed: no row is padding."""
+    """Rows of some sentences, packed without padding."""
 
     inputs: Tensor
     """[N, D] the input layer, scaled."""
@@ -34,20 +35,21 @@ class PairBatch(NamedTuple):
     mask: Tensor
     """[B, T] bool: sentence b has its rows at the first places of line b."""
     is_word: Tensor
-    """[N] bool: a word's row (a decoder's last word is one too), not a sentence row alone."""
+    """[N] bool: whether the row is a word's. A row that is a word's and the sentence's, as in a decoder, counts as a
+    word's."""
 
 
 class LayerPair(NamedTuple):
-    """Two stored layers, and what their rows are multiplied by."""
+    """Two stored layers, and the factors that their rows are multiplied by."""
 
     layers: tuple[int, int]
     """Input and target."""
     scales: tuple[float, float] = (1.0, 1.0)
     device: torch.device = torch.device("cpu")
-    """Where rows are read to."""
+    """Device that rows are read to."""
 
     def updates(self, batch: PairBatch) -> Tensor:
-        """Return `[N, E]` what is between the two layers of equal width, in units of the scaled target layer."""
+        """Return the updates `[N, E]` between two layers of equal width, in units of the scaled target layer."""
         return batch.targets - batch.inputs * (self.scales[1] / self.scales[0])
 
 
@@ -65,18 +67,18 @@ class PairRows:
     sentences: np.ndarray
     """[S] indices of the sentences in the split."""
     lengths: np.ndarray
-    """[S] kept rows of each."""
+    """[S] number of kept rows of each sentence."""
     starts: np.ndarray
-    """[S] first row of each in the split."""
+    """[S] first row of each sentence in the split."""
     ends: np.ndarray
-    """[S] row after its last."""
+    """[S] row after the last row of each sentence."""
 
     @property
     def device(self) -> torch.device:
         return self.pair.device
 
     def __len__(self) -> int:
-        """How many sentences."""
+        """Return the number of sentences."""
         return len(self.sentences)
 
     @property
@@ -89,12 +91,12 @@ class PairRows:
         return replace(self, **{name: getattr(self, name)[indices] for name in names})
 
     def row_numbers(self, indices: np.ndarray) -> np.ndarray:
-        """[N] indices in the split of the kept rows of the sentences at `indices`."""
+        """Return the indices `[N]` in the split of the kept rows of the sentences at `indices`."""
         numbers = np.concatenate([np.arange(self.starts[i], self.ends[i]) for i in indices])
         return numbers if self.keep is None else numbers[self.keep[numbers]]
 
     def read(self, indices: np.ndarray) -> PairBatch:
-        """The rows of the sentences at `indices` (indices into `sentences`)."""
+        """Read the rows of the sentences at `indices` (indices into `sentences`)."""
         numbers = self.row_numbers(indices)
         starts, ends = self.starts[indices], self.ends[indices]
         tensors = []
@@ -111,13 +113,14 @@ class PairRows:
         return PairBatch(inputs, targets, mask.to(self.device), is_word.to(self.device))
 
     def batches(self, batch_sentences: int) -> Iterator[np.ndarray]:
-        """Yield indices in order of length, for passes whose order does not matter."""
+        """Yield batches of indices in order of length, for passes whose order does not matter."""
         order = np.argsort(self.lengths, kind="stable")
         if len(order):
             yield from np.array_split(order, range(batch_sentences, len(order), batch_sentences))
 
     def shuffled_batches(self, batch_sentences: int, seed: int, epoch: int) -> list[np.ndarray]:
-        """Yield indices in an order that `seed` and `epoch` alone decide, sentences of like length in a batch."""
+        """Return batches of indices, in an order that only `seed` and `epoch` decide. Sentences of a batch are of like
+        length."""
         generator = np.random.default_rng([seed, epoch])
         order = generator.permutation(len(self))
         batches: list[np.ndarray] = []
@@ -128,7 +131,8 @@ class PairRows:
         return [batches[i] for i in generator.permutation(len(batches))]
 
     def sample_inputs(self, count: int, generator: torch.Generator) -> Tensor:
-        """`count` rows of the input layer (all, where there are fewer) `[N, D]`, scaled, drawn by sentence."""
+        """Draw `count` scaled rows `[N, D]` of the input layer, sentence by sentence; all rows where there are
+        fewer."""
         order = torch.randperm(len(self), generator=generator).numpy()
         needed = int(np.searchsorted(np.cumsum(self.lengths[order]), count)) + 1
         parts = [self.read(indices).inputs for indices in np.array_split(order[:needed], range(512, needed, 512))]
@@ -172,9 +176,10 @@ def pair_rows(
 
 
 def split_by_text(store: ActivationStore, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return indices of the first sentence with each distinct text, as (for training, the selection slice).
+    """Return the indices of the first sentence with each distinct text, as (for training, the selection slice).
 
-    A text seen twice teaches nothing new, and a copy in both parts would make choices look better than they are.
+    Repeated texts are left out: they teach nothing new, and a copy in both parts would make choices look better than
+    they are. ClvqError where there are fewer than 2 distinct texts.
     """
     digests = np.fromiter(
         (xxhash.xxh3_64_intdigest(row.text.encode()) for row in store.sentences(split)),
@@ -182,7 +187,7 @@ def split_by_text(store: ActivationStore, split: str) -> tuple[np.ndarray, np.nd
         store.sentence_count(split),
     )
     _, first = np.unique(digests, return_index=True)
-    order = first[np.argsort(digests[first], kind="stable")]  # by hash: random, and the same whatever the order
+    order = first[np.argsort(digests[first], kind="stable")]  # by hash: random, whatever the order of sentences
     count = min(SELECTION_MOST, max(1, int(SELECTION_SHARE * len(order))))
     if len(order) < 2:
         raise ClvqError(f"The {split} split has {len(order)} distinct text; training needs at least 2.")
@@ -192,11 +197,11 @@ def split_by_text(store: ActivationStore, split: str) -> tuple[np.ndarray, np.nd
 def frequency_mask(
     store: ActivationStore, sentences: np.ndarray, min_frequency: int, max_frequency: int, order: str, seed: int
 ) -> np.ndarray:
-    """Return as bool `[rows]` of the training split which words have a frequent enough type, at most `max_frequency`
-    rows per type.
+    """Return as bool `[rows]` the rows of the training split to keep: words of `sentences` whose type has at least
+    `min_frequency` rows, and at most `max_frequency` rows of each type.
 
-    A type is a word's text. `order="file"` keeps the first rows, as published; `"random"` draws them, in turn from
-    each class, so that no type is seen in contexts of one class only. Sentence rows always stay.
+    A type is a word's text. `order="file"` keeps the first rows of a type, as published. `"random"` draws them from
+    each class in turn, so that no type is seen in contexts of one class only. Sentence rows are always kept.
     """
     flags = store.flags("train")
     keep = np.zeros(len(flags), bool)

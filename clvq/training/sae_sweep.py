@@ -25,19 +25,20 @@ from clvq.training.sae_trainer import SaeTrainer, evaluate_sae
 from clvq.training.state import Position
 
 LATENTS_PER_CODE = 8
-"""The dictionary has so many latents for each code of the codebook: 3,200 at the default 400. At the usual widths that
-is an expansion of four to eight times, as sparse autoencoders have it, and half the parameters of the CLVQ-VAE that it
-stands beside; sixteen times would be as many."""
+"""Number of latents in the dictionary for each code of the codebook: 3,200 at the default of 400 codes. At the usual
+widths the dictionary is then four to eight times as large as the width, as is common for sparse autoencoders. The
+autoencoder has half the parameters of the CLVQ-VAE that it is compared with; with 16 latents for each code it would
+have as many."""
 LEARNING_RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-"""In order. The first three inner ones are tried, and the outer ones where the best lies at the edge."""
+"""In ascending order. The three inner ones are tried first, and an outer one where the best lies at the edge."""
 ACTIVE = (4, 8, 16, 32, 64)
-"""The values of k, in order; likewise."""
+"""Values of k, in ascending order. They are tried in the same way."""
 NEAR_BEST = 1.1
-"""The smallest k wins whose selection FVU is at most so many times the best one's: FVU alone always asks for the
-largest."""
+"""The smallest k is chosen whose selection FVU is at most this many times the lowest one. By FVU alone, the largest k
+would always be chosen."""
 SWEEP_NAME = "sweep.json"
 BIAS_ROWS = 50_000
-"""Rows of the input layer whose mean the bias of a cross-layer autoencoder starts at."""
+"""Number of rows of the input layer whose mean is the first bias of a cross-layer autoencoder."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ class SaeOutcome:
 def train_sae(job: Job) -> SaeOutcome:
     """Sweep, train and evaluate.
 
-    The nine first points of the sweep share one budget: each sees an equal share of as many sentences as the training
-    proper sees, once. Where the best of them has the smallest or the largest learning rate or k, the next value is
-    tried too, on as many sentences. ClvqError where several processes were launched.
+    The first nine points of the sweep share one budget: as many sentences as the final training sees. Each point sees
+    an equal share of them, once. Where the best point has the smallest or the largest learning rate or k, the next
+    value is tried too, on as many sentences. ClvqError where several processes were launched.
     """
     if Processes.current().count > 1:
         raise ClvqError(f"--method {job.config.method} trains in one process. Start it without torchrun or accelerate.")
@@ -80,12 +81,13 @@ def choose(tried: list[Tried]) -> Tried:
 
 
 def _inner(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the values of a grid that are tried at first: all but the ends."""
+    """Return the values of a grid that are tried first: all but the two ends."""
     return values[1:-1]
 
 
 def _sweep(job: Job, latents: int) -> list[Tried]:
-    """Run one short training for each k and learning rate. Finished ones are kept in sweep.json, without weights."""
+    """Run one short training for each k and learning rate. Finished ones are kept in sweep.json, without their
+    weights."""
     path, identity = job.folder / SWEEP_NAME, fingerprint(job.identity)
     tried: list[Tried] = []
     if path.exists():
@@ -112,7 +114,7 @@ def _sweep(job: Job, latents: int) -> list[Tried]:
 
 
 def _with_neighbours(tried: list[Any], grid: list[Any], best: Any) -> list[Any]:
-    """Return the values tried, with the next of `grid` where `best` is the smallest or the largest of them."""
+    """Return the tried values, and the next value of `grid` where `best` is the smallest or the largest of them."""
     place = grid.index(best)
     return sorted({*tried, *grid[max(place - 1, 0) : place + 2]})
 
@@ -138,7 +140,7 @@ def architecture(config: TrainConfig, widths: tuple[int, int], latents: int, k: 
 
 
 def _train_one(job: Job, latents: int, k: int, learning_rate: float) -> tuple[TopKSae, Position]:
-    """Run one training, short or whole."""
+    """Run one training: a short one of the sweep, or the final one."""
     rows = job.rows
     torch.manual_seed(job.config.seed)
     arguments = architecture(job.config, rows.widths, latents, k)

@@ -14,12 +14,12 @@ from clvq.training.results import SaeEvaluation
 from clvq.training.rows import PairBatch, PairRows
 
 AUXILIARY_WEIGHT = 1 / 32
-"""Of the auxiliary loss, as published."""
+"""Weight of the auxiliary loss, as published."""
 
 
 @torch.no_grad()
 def evaluate_sae(model: TopKSae, rows: PairRows, means: TrainingMeans, progress: Report = silent) -> SaeEvaluation:
-    """Evaluate in one pass over a split whose targets are the rows of the layer that is reconstructed."""
+    """Evaluate in one pass over a split, whose targets are the rows of the layer that is reconstructed."""
     words, sentence_rows = ExplainedVariance(means.words), ExplainedVariance(means.sentences)
     size = len(model.directions)
     usage, codes, attested = (torch.zeros(size, dtype=torch.int64) for _ in range(3))
@@ -56,11 +56,11 @@ def evaluate_sae(model: TopKSae, rows: PairRows, means: TrainingMeans, progress:
 class SaeTrainer(TrainingLoop[TopKSae]):
     """Trains a TopK sparse autoencoder as Gao et al. 2024 do, appendix A.
 
-    The loss is the squared error as a share of the target rows' square about their bias. Latents that no row used in
-    `revive_after` batches are dead: the strongest of them reconstruct what the others leave, and the share of it that
-    they miss is the auxiliary loss, which brings them back. Directions stay unit vectors: of their gradient only the
-    part across them is kept, and each step ends in normalizing them. All rows count, words and sentence rows, as in
-    the training of codes.
+    The loss is the squared error, divided by the squared distance of the target rows from their bias. A latent is dead
+    if no row used it in `revive_after` batches. The strongest dead latents reconstruct the residual, which is what the
+    other latents leave. The auxiliary loss is the share of the residual that they miss; it brings dead latents back.
+    Directions stay unit vectors: only the part of a gradient that is orthogonal to its direction is kept, and each step
+    ends with normalizing the directions. All rows count, words and sentence rows, as in the training of codes.
     """
 
     epsilon = 6.25e-10
@@ -94,7 +94,7 @@ class SaeTrainer(TrainingLoop[TopKSae]):
 
     @torch.no_grad()
     def _count(self, latents: Latents) -> None:
-        """Count which latents were in use, and how strong the strongest were."""
+        """Record which latents were in use, and how large the strongest latents were."""
         model = self.model
         model.batches_unused.add_(1)
         model.batches_unused[latents.indices[latents.values > 0]] = 0
@@ -120,7 +120,7 @@ class SaeTrainer(TrainingLoop[TopKSae]):
 def auxiliary_loss(model: TopKSae, preactivations: Tensor, left: Tensor, dead: Tensor) -> Tensor:
     """Return the share of the residual `[N, D]` that the strongest dead latents miss; 0 where no latent is dead.
 
-    As many of them as half the width, or all: what is published for every width.
+    The number of these latents is half the width, as published, or all dead latents where there are fewer.
     """
     if not len(dead):
         return left.new_zeros(())

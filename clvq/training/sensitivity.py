@@ -1,16 +1,17 @@
-"""How strongly a language model's answer reacts to a step of a word's state, and the metric that follows from it.
+"""The sensitivity of a language model's answer to a small step of a word's state, and the metric made from it.
 
 For a sentence with logits `l` and probabilities `p`, and a word of it whose state at the input layer is `x`:
 
     G = E[ sum_(a<b) w_ab (g_a - g_b)(g_a - g_b)' ],   g_a = d l_a / dx,   w_ab = p_a p_b / sum_(c<d) p_c p_d
 
-`sum_(a<b) p_a p_b (g_a - g_b)(g_a - g_b)'` is the Fisher information `J'(diag p - p p')J`, the second order of the KL
-divergence after a step. Divided by the sum of its weights it does not fade where the model is sure of its answer: for
-two classes `G` is `E[g g']` with `g` the gradient of the difference of the two logits. No label is used.
+`sum_(a<b) p_a p_b (g_a - g_b)(g_a - g_b)'` is the Fisher information `J'(diag p - p p')J`, the second-order term of the
+KL divergence after a step. It is divided by the sum of its weights, so that it does not fade where the model is sure of
+its answer. For two classes `G` is `E[g g']`, where `g` is the gradient of the difference of the two logits. No label is
+used.
 
 The metric of rows is `|x - mu|^2 / s^2 + WEIGHT (x - mu) G (x - mu)' / t^2`, where `s` and `t` give each part a mean of
-1 over the training rows. It is kept as the symmetric matrix `M` for which it is `|(x - mu) M|^2`, but for a factor that
-leaves the rows their mean squared norm.
+1 over the training rows. The metric is stored as a symmetric matrix `M`, such that `|(x - mu) M|^2` is the metric up to
+a factor. This factor keeps the mean squared norm of the rows.
 """
 
 from __future__ import annotations
@@ -34,23 +35,24 @@ from clvq.progress import Progress, Report, silent
 from clvq.training.rows import PairRows, split_by_text
 
 WEIGHT = 4.0
-"""Of the sensitivity, against the rows' own distance."""
+"""Weight of the sensitivity, relative to the rows' own distance."""
 SENTENCES = 1200
-"""So many training sentences are run backwards at most."""
+"""Largest number of training sentences for which gradients are computed."""
 ANSWERS = 16
-"""Of a model that can give more answers (a next token), only the likeliest of each sentence count."""
+"""Where a model can give more answers than this (a next token), only the likeliest ones of each sentence count."""
 _VERSION = "1"
-"""Of how the matrix is estimated."""
+"""Version of how the matrix is estimated."""
 _SEED = 0
 
 
 def sensitivity(store: ActivationStore, layer: int, runtime: Runtime, progress: Report = silent) -> Tensor:
-    """Return `G` `[D, D]` float64 of the words at a stored layer: read beside the activations, or estimated and stored.
+    """Return `G` `[D, D]` float64 of the words at a stored layer.
 
         matrix = sensitivity(ActivationStore("run/activations"), 4, Runtime())
 
-    ClvqError where the model predicts nothing, is not found, or does not react to its words at all; MismatchError where
-    it is another model; ArtifactError where the stored matrix is damaged.
+    It is read from a file beside the activations, or estimated and stored there. ClvqError where the model predicts
+    nothing, is not found, or does not react to its words at all; MismatchError where it is another model; ArtifactError
+    where the stored matrix is damaged.
     """
     artifact = artifacts.sensitivity(layer)
     made_of = {
@@ -68,9 +70,10 @@ def sensitivity(store: ActivationStore, layer: int, runtime: Runtime, progress: 
 
 
 def metric_map(matrix: Tensor, rows: PairRows) -> Tensor:
-    """Return `M` `[D, D]`, symmetric and invertible: distances of scaled rows are those of `rows @ M`.
+    """Return `M` `[D, D]`, symmetric and invertible: distances of scaled rows in the metric are those of `rows @ M`.
 
-    `matrix` `[D, D]` is the sensitivity in any unit, `rows` the training rows over which the parts are balanced.
+    `matrix` `[D, D]` is the sensitivity in any unit. `rows` are the training rows, over which the two parts of the
+    metric are balanced.
     """
     matrix = matrix.to(rows.device)
     total = torch.zeros(len(matrix), dtype=torch.float64, device=rows.device)
@@ -93,12 +96,12 @@ def symmetric_root(square: Tensor) -> Tensor:
 
 
 def _estimated(store: ActivationStore, upper: UpperLayers, batch_tokens: int, progress: Report) -> Tensor:
-    """Estimate `G` over the words of a sample of training sentences, sinks left out."""
+    """Estimate `G` over the words of a sample of training sentences, without attention sinks."""
     sentences = tokenize(upper.model, store, _sample(store))
     sentences = [sentence for sentence in sentences if sentence.words]
     width = upper.model.width(upper.layer)
     total, words, done = torch.zeros(width, width, dtype=torch.float64), 0, 0
-    # Of a target that is asked several questions each sentence has one of them, drawn.
+    # Where a target asks several questions about a sentence, one of them is drawn.
     generator = np.random.default_rng(_SEED)
     parts = [int(generator.choice(upper.target.parts(sentence))) for sentence in sentences]
     for batch in upper.model.batches(sentences, batch_tokens):
@@ -128,7 +131,8 @@ def _sample(store: ActivationStore) -> list[str]:
 def _word_gradients(
     store: ActivationStore, upper: UpperLayers, sentences: Sequence[TokenizedSentence], parts: Sequence[int]
 ) -> Tensor:
-    """Return `[R, N, D]` for the N words of a batch: `G` is the mean over words of the sum over R of outer products."""
+    """Return gradients `[R, N, D]` for the N words of a batch. `G` is the sum over R of their outer products, averaged
+    over words."""
     inputs = upper.inputs(sentences, parts)
     states = upper.states(inputs).requires_grad_()
     answers = scores(upper, states, inputs)
@@ -153,8 +157,8 @@ def scores(upper: UpperLayers, states: Tensor, inputs: Inputs) -> Tensor:
 def pair_factors(logits: Tensor) -> Tensor:
     """Return factors R `[B, C, C - 1]` of logits `[B, C]`: `R R' = sum_(a<b) w_ab (e_a - e_b)(e_a - e_b)'`, float32.
 
-    A single logit is its own difference: R is 1, `[B, 1, 1]`.
-    The weights of pairs are taken from logarithms, so that a probability near 1 leaves their shares exact.
+    For a single logit, R is 1, `[B, 1, 1]`. The weights of pairs are computed from log probabilities, so that they stay
+    exact where a probability is near 1.
     """
     size = logits.shape[1]
     if size == 1:  # a score
@@ -163,7 +167,7 @@ def pair_factors(logits: Tensor) -> Tensor:
     pairs = (chances[:, :, None] + chances[:, None, :]).masked_fill(
         torch.eye(size, dtype=torch.bool, device=logits.device), -torch.inf
     )
-    weights = 2 * pairs.flatten(1).softmax(dim=1).view_as(pairs)  # each pair stands twice
+    weights = 2 * pairs.flatten(1).softmax(dim=1).view_as(pairs)  # each pair is counted twice
     laplacian = torch.diag_embed(weights.sum(dim=2)) - weights
-    values, vectors = torch.linalg.eigh(laplacian)  # the smallest is 0: all logits move alike
+    values, vectors = torch.linalg.eigh(laplacian)  # the smallest is 0, for equal steps of all logits
     return (vectors * values.clamp_min(0).sqrt()[:, None, :])[:, :, 1:].float()

@@ -1,4 +1,4 @@
-"""What a checkpoint was made from: its language model, wherever it is now, and its activations, made again."""
+"""What a checkpoint was made from: its language model, wherever it is now, and its activations, extracted again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def language_model_of(
 ) -> LanguageModel:
     """Return the language model that the checkpoint was made from, wherever it is now.
 
-    ClvqError where it is not found, MismatchError where what is there is another model.
+    ClvqError where the model is not found, MismatchError where another model is there.
     """
     return source_model(store, runtime, progress, made=checkpoint.config["provenance"]["model"], by=checkpoint.path)
 
@@ -28,11 +28,11 @@ def language_model_of(
 def make_activations(
     checkpoint: Checkpoint, config: ExplainConfig | FaithfulnessConfig, progress: Report = silent
 ) -> None:
-    """Extract the activations that the checkpoint was trained on beside it, from the corpus that `config` names, where
-    they are not there; an unfinished extraction continues.
+    """Extract the activations that the checkpoint was trained on, where they are not beside it, from the corpus that
+    `config` names. An unfinished extraction continues.
 
-    ArtifactError for a checkpoint of an earlier clvq, which did not keep how its activations were made. MismatchError
-    where the corpus gives other rows, which are removed again. Errors as `extract`.
+    ArtifactError for a checkpoint of an earlier clvq, which did not store how its activations were made. MismatchError
+    where the corpus gives other rows; they are removed again. Other errors as `extract`.
     """
     folder = checkpoint.path.parent / ACTIVATIONS_FOLDER
     if ACTIVATIONS.exists(folder):

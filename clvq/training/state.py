@@ -1,4 +1,4 @@
-"""A training's state: weights, optimiser and position in one file, from which it goes on bit for bit."""
+"""A training's state: weights, optimiser and position in one file. Resuming from it changes no bit of the result."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ STATE_NAME = "state.safetensors"
 
 @dataclass
 class Position:
-    """Where a training stands, beside its tensors."""
+    """The position of a training: its state without the tensors."""
 
     epoch: int = 0
     batch: int = 0
-    """Next batch of the epoch."""
+    """Number of the next batch of the epoch."""
     step: int = 0
     seconds: float = 0.0
     best_fvu: float = math.inf
     best_epoch: int = 0
     sums: dict[str, float] = field(default_factory=dict)
-    """Of the epoch so far: rows, and losses weighted by rows."""
+    """Sums over the epoch so far: rows, and losses weighted by rows."""
     plateau: dict[str, Any] | None = None
     finished: bool = False
 

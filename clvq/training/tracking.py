@@ -1,8 +1,9 @@
 """`report_to`: the lines of metrics.jsonl, sent to an experiment tracker through the tracker's own package.
 
-A line is sent when the saved state covers it, so that no line is sent that a resumed training would repeat. How many
-lines were sent is kept beside the state. A kill between sending and keeping count leaves lines that are sent again at
-their own step, where TensorBoard and Weights & Biases take the step for the same one.
+A line is sent only after a state was saved that covers it, so that a resumed training repeats no line that was sent.
+The number of sent lines is stored beside the state. If the process is killed between sending lines and storing their
+number, these lines are sent again with the same step. TensorBoard and Weights & Biases then treat them as the same
+step.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from clvq.training.metrics_log import whole_lines
 TRACKING_NAME = "tracking.json"
 """In the folder of a training's state: the tracker, its run, and how many lines it has."""
 PROJECT = "clvq"
-"""Where the tracker's own variable (WANDB_PROJECT, TRACKIO_PROJECT) names no other."""
+"""Name of the project, unless the tracker's own variable (WANDB_PROJECT, TRACKIO_PROJECT) names another one."""
 MODULES = {"tensorboard": "torch.utils.tensorboard", "wandb": "wandb", "trackio": "trackio"}
-"""Module of each tracker; the name of its package on the index is the tracker's own."""
+"""Module of each tracker. Its package in the package index has the tracker's own name."""
 
 
 class Receiver(Protocol):
-    """What a tracker is to clvq: it takes named figures at a step."""
+    """A tracker as clvq uses it: it takes named figures at a step."""
 
     def log(self, figures: dict[str, Any], step: int) -> None: ...
 
@@ -44,12 +45,12 @@ class TrackedRun:
     """A training as a tracker knows it."""
 
     folder: Path
-    """Of the checkpoint; its name is the run's."""
+    """Folder of the checkpoint; its name is the name of the run."""
     id: str
-    """The same after an interruption, another one after --overwrite."""
+    """The same after an interruption, and another one after --overwrite."""
     settings: dict[str, Any]
     last_step: int | None
-    """Step of the last line that was sent before; None where nothing was."""
+    """Step of the last line that was sent before; None where no line was sent."""
 
 
 def require_tracker(name: str) -> None:
@@ -69,7 +70,7 @@ class Tracking:
     """Sends the log of one training to a tracker, each line once."""
 
     def __init__(self, tracker: str, folder: Path, settings: dict[str, Any]) -> None:
-        """`folder` is that of the training's state, which lies in the checkpoint's."""
+        """Prepare to send. `folder` is the folder of the training's state, inside the checkpoint's folder."""
         self.tracker, self.folder, self.settings = tracker, folder, settings
         self.run_id, self.sent = uuid.uuid4().hex[:12], 0
         self.receiver: Receiver | None = None
@@ -80,7 +81,8 @@ class Tracking:
 
     @contextmanager
     def running(self, resumed: bool) -> Iterator[None]:
-        """Keep the tracker's run open; a resumed training takes up its run. At the end it has the whole log."""
+        """Keep the tracker's run open. A resumed training continues its run. At the end the tracker has the whole
+        log."""
         self._open(resumed)
         try:
             yield
@@ -106,7 +108,7 @@ class Tracking:
         self._keep_count()
 
     def send(self) -> None:
-        """Send the lines of the log that were not sent before; the saved state must cover them all."""
+        """Send the lines of the log that were not sent before. The saved state must cover all of them."""
         if self.receiver is None:
             return
         with self._explained():
@@ -126,7 +128,7 @@ class Tracking:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn what another package raises into a message; the training itself has lost nothing."""
+        """Turn an exception of the tracker's package into a ClvqError. The training itself loses nothing."""
         try:
             yield
         except Exception as error:
@@ -138,7 +140,8 @@ class Tracking:
 
 
 def _figures(line: dict[str, Any]) -> list[str]:
-    """Return the names of a line's figures: the kind goes before them, and the step is the tracker's own."""
+    """Return the names of a line's figures. The kind is not one: it precedes the names. The step is passed on
+    separately."""
     return [name for name in line if name not in ("kind", "step")]
 
 
@@ -151,7 +154,8 @@ class _TensorBoard:
         self.writer = module.SummaryWriter(str(run.folder / TENSORBOARD_FOLDER), purge_step=purge)
 
     def log(self, figures: dict[str, Any], step: int) -> None:
-        """What is no number (an FVU that cannot be had) is no point of a curve."""
+        """Write the figures that are finite numbers. Others (an FVU that cannot be computed) are left out of the
+        curves."""
         for name, value in figures.items():
             if isinstance(value, int | float) and math.isfinite(value):
                 self.writer.add_scalar(name, float(value), step)
@@ -162,7 +166,7 @@ class _TensorBoard:
 
 
 class _Wandb:
-    """A run of Weights & Biases: neither the terminal nor the code goes along."""
+    """A run of Weights & Biases. Neither the terminal's output nor the code is uploaded."""
 
     def __init__(self, run: TrackedRun) -> None:
         self.run = import_module(MODULES["wandb"]).init(
@@ -179,7 +183,7 @@ class _Wandb:
 
 
 class _Trackio:
-    """A run of Trackio, which takes a run up by its name."""
+    """A run of Trackio, which continues a run by its name."""
 
     def __init__(self, run: TrackedRun) -> None:
         self.run = import_module(MODULES["trackio"]).init(

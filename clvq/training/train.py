@@ -1,4 +1,4 @@
-"""`train`: an activation store -> a trained checkpoint, with the figures and the yardsticks that make it credible."""
+"""`train`: from an activation store to a trained checkpoint, with its figures and the yardsticks to compare with."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def train(
             refuse_other(checkpoint, config, store)
             if config.yardsticks == "basic" or _has_all_yardsticks(checkpoint.results):
                 if processes.is_leader:
-                    remove_folder(path / TRAINING_FOLDER)  # a kill right after the checkpoint was written left it
+                    remove_folder(path / TRAINING_FOLDER)  # left by a kill after the checkpoint was written
                 progress(Progress("train", note=f"{path} is up to date."))
                 return checkpoint
         with _own_random_state(config.seed, pick_device(config.device)):
@@ -107,7 +107,7 @@ def train(
 
 
 def _with_metric(job: Job, store: ActivationStore, runtime: Runtime, processes: Processes) -> Job:
-    """Return the job with the map of the sensitivity metric, part of its identity. The leader estimates."""
+    """Return the job with the map of the sensitivity metric, also in its identity. The leader estimates the matrix."""
     layer = job.config.input_layer
     if processes.is_leader:
         sensitivity(store, layer, runtime, job.progress)
@@ -120,7 +120,7 @@ def _with_metric(job: Job, store: ActivationStore, runtime: Runtime, processes: 
 
 @dataclass(frozen=True)
 class _Training:
-    """One run of `train`: trains, measures, writes."""
+    """One run of `train`: it trains, measures and writes."""
 
     store: ActivationStore
     path: Path
@@ -136,7 +136,7 @@ class _Training:
         return self.job.config
 
     def run(self) -> Checkpoint:
-        """All processes train; the leader alone measures and writes, while the others wait."""
+        """Train in all processes. The leader alone measures and writes, while the others wait."""
         if not CHECKPOINT.exists(self.path):
             if self.config.method in LATENT_METHODS:
                 self._train_sae()
@@ -192,7 +192,7 @@ class _Training:
         write_checkpoint(self.path, model, arguments, self.config, self._provenance(), described, results)
 
     def _yardsticks(self) -> Yardsticks:
-        """A copy or a linear map of a layer predicts that layer itself: not what its codes are measured against."""
+        """Measure the yardsticks. A target that is the input layer needs no copy or ridge map, which would be exact."""
         config, rows = self.config, self.rows
         codes = shared_kmeans_codes(self.job)
         measured = yardsticks(rows.training, rows.selection, rows.evaluation, rows.means, codes, self.job.progress)
@@ -210,7 +210,7 @@ class _Training:
         return model, arguments
 
     def _frozen_model(self, method: str) -> tuple[ClvqVae, dict[str, Any]]:
-        """Return the codes of a method that never moves them, under the decoder that all methods have."""
+        """Return a model with the frozen codes of `method` and the decoder that all methods have, and its arguments."""
         frozen = FROZEN_CODES[method](self.job)
         torch.manual_seed(self.config.seed)
         if frozen.matrix is None:
@@ -240,8 +240,8 @@ class _Training:
             self.processes.share(buffer)
 
     def _expected_count(self, config: TrainConfig) -> Tensor:
-        """Return the mean number of rows per code in a batch. It is the weight of the first codes against the first
-        batches."""
+        """Return the mean number of rows per code in a batch. It is the weight of the first codes when the first
+        batches update them."""
         rows = self.rows.training.row_count / max(1, len(self.rows.training)) * config.batch_sentences
         return torch.full((config.codebook_size,), rows / config.codebook_size, device=self.rows.training.device)
 
@@ -288,13 +288,13 @@ def refuse_other(checkpoint: Checkpoint, config: TrainConfig, store: ActivationS
 
 
 def _has_all_yardsticks(results: TrainingResults) -> bool:
-    """Whether frozen codes were measured too; they cannot be where the evaluation words do not vary."""
+    """Return whether frozen codes were measured too. They cannot be where the evaluation words do not vary."""
     return results.yardsticks.frozen_kmeans is not None or results.evaluation.fvu is None
 
 
 @contextmanager
 def _own_random_state(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch for the block alone. Afterwards the caller's random state is as before."""
+    """Seed torch for the block alone, and restore the caller's random state afterwards."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

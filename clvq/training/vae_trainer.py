@@ -15,13 +15,13 @@ from clvq.training.loop import Judgement, TrainingLoop
 from clvq.training.rows import PairBatch
 
 REVIVAL_SHARE = 0.9
-"""Codes are revived in this share of the steps only; a code moved at the very end would stay untrained."""
+"""Codes are revived in the first steps only, this share of all. A code moved at the very end would stay untrained."""
 
 
 class Trainer(TrainingLoop[ClvqVae]):
     """Trains a CLVQ-VAE. With `frozen_codes` neither encoder nor codebook learns, and the nearest code is always taken.
 
-    Its commitment loss is then still logged: how far the rows lie from their codes.
+    The commitment loss of frozen codes is still logged: it says how far the rows lie from their codes.
     """
 
     remedy = "Lower --learning-rate (now {rate}) and train again with --overwrite."
@@ -42,7 +42,7 @@ class Trainer(TrainingLoop[ClvqVae]):
         model, config, processes = self.model, self.config, self.processes
         self._begin_step()
         z_e = model.encoder(batch.inputs)
-        # Before a draw among codes, which would fail without saying where.
+        # Checked before the draw among codes, which would fail without saying why.
         self._refuse_not_finite("squared norm of the encoder's output", float(z_e.detach().square().sum()))
         if self.frozen_codes:
             model.quantizer.eval()
@@ -51,7 +51,7 @@ class Trainer(TrainingLoop[ClvqVae]):
             prediction = model.decoder(straight_through(z_e, codes), Layout.of_mask(batch.mask), z_e)
         reconstruction = reconstruction_loss(model.completed(prediction.float(), batch.inputs), batch.targets)
         commitment = commitment_loss(model.quantizer.mapped(z_e), model.quantizer.mapped(codes))
-        # Each process weighs by its rows: the gradients' sum is then that of one process with the whole batch.
+        # Each process weights its loss by its rows: the gradients then sum to those of the whole batch.
         count = torch.tensor(float(len(z_e)), device=z_e.device)
         processes.sum(count)
         share = len(z_e) / count
@@ -64,7 +64,7 @@ class Trainer(TrainingLoop[ClvqVae]):
             model.quantizer.update(z_e, indices, processes.sum)
             if config.revive_after and self.position.step < REVIVAL_SHARE * self.total_steps:
                 model.quantizer.revive(z_e, indices, config.revive_after)
-            for buffer in model.quantizer.buffers():  # rows drawn and gaps seen are the leader's
+            for buffer in model.quantizer.buffers():  # the leader's draws and mean gap hold for all
                 processes.share(buffer)
         self._usage += torch.bincount(indices, minlength=len(self._usage)).cpu()
         return {

@@ -1,6 +1,6 @@
 """What the figures of a training mean, in one to three sentences, and what speaks against believing them.
 
-The figures alone decide what is said, so that screen, report, model card and `--json` say the same.
+The text depends on the figures alone, so that screen, report, model card and `--json` say the same.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ ALIKE = 0.01
 
 
 class Verdict(NamedTuple):
-    """What figures mean, for people."""
+    """The meaning of figures, for people."""
 
     sentences: list[str]
     warnings: list[str]
-    """Each says what to hold against the figures, with the figure that says so."""
+    """Each gives a reason to doubt the figures, with the figure that shows it."""
 
     def as_json(self) -> dict[str, list[str]]:
         return self._asdict()
 
 
 def training_verdict(checkpoint: Checkpoint) -> Verdict:
-    """Return what a checkpoint's results mean: what the codes explain, and whether it is the codes that do."""
+    """Return what a checkpoint's results mean: how much the codes explain, and whether the prediction depends on the
+    codes."""
     figures = checkpoint.results.evaluation
     fvu = figures.fvu
     if fvu is None:
@@ -60,7 +61,7 @@ def training_verdict(checkpoint: Checkpoint) -> Verdict:
 
 
 def _explained(checkpoint: Checkpoint, fvu: float) -> str:
-    """Say what share of the variance is explained, of how many sentences."""
+    """Say what share of the variance is explained, and on how many sentences."""
     settings, results = checkpoint.settings, checkpoint.results
     size = f"{checkpoint.size:,}"
     parts = f"{size} codes" if results.sae is None else f"{results.sae.k} of {size} directions"
@@ -99,5 +100,5 @@ def _above(value: float, fvu: float) -> bool:
 
 
 def joined(names: list[str]) -> str:
-    """Return a list as people read it."""
+    """Return a list in words: `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -15,7 +15,7 @@ from clvq.training.results import Yardsticks
 from clvq.training.rows import PairBatch, PairRows
 
 RIDGE_PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-"""Tried penalties, as shares of the mean variance of an input dimension; chosen on the selection slice."""
+"""Penalties that are tried, as shares of the mean variance of an input dimension. The selection slice decides."""
 
 
 @torch.no_grad()
@@ -53,7 +53,7 @@ def yardsticks(
 
 @torch.no_grad()
 def ridge_map(train: PairRows, selection: PairRows, means: TrainingMeans, progress: Report = silent) -> Tensor:
-    """Return the yardstick's map `[D+1, E]` of scaled inputs, with a 1 behind each, to scaled outputs."""
+    """Return the map `[D+1, E]` of the ridge yardstick, from scaled inputs with a 1 behind each to scaled outputs."""
     products = _Products()
     for batch in _training_batches(train, "ridge map", progress):
         products.add(batch)
@@ -65,7 +65,7 @@ def _with_one(inputs: Tensor) -> Tensor:
 
 
 class _Products:
-    """Sums over training words, in 64 bits: X'X `[D+1, D+1]` and X'Y `[D+1, E]`, X with a column of ones."""
+    """Sums over training words, in 64 bits: X'X `[D+1, D+1]` and X'Y `[D+1, E]`, where X has a column of ones."""
 
     def __init__(self) -> None:
         self.gram, self.cross = torch.zeros(()), torch.zeros(())

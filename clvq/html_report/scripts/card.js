@@ -1,4 +1,4 @@
-/* A card beside the word of an explanation under the pointer or the focus: its attribution and its concept. */
+/* A card beside the word of an explanation that has the pointer or the focus: the word's attribution and concept. */
 const aboutWord = new WeakMap();
 const card = make("div", { id: "word-card", className: "card", role: "tooltip", hidden: true });
 document.body.append(card);
@@ -68,7 +68,7 @@ function startCards(list) {
     if (word?.matches(":focus-visible")) showCard(word);
   });
   list.addEventListener("focusout", leave);
-  /* A finger's first tap shows the card, the second follows the link. */
+  /* On a touch screen, the first tap shows the card, and the second tap follows the link. */
   list.addEventListener("pointerdown", (event) => {
     tapped = event.pointerType === "touch" && wordAt(event.target) !== carded ? wordAt(event.target) : null;
   });
@@ -87,7 +87,7 @@ function startCards(list) {
   addEventListener("keydown", (event) => {
     if (event.key === "Escape") hideCard();
   });
-  /* Tab goes over the words that matter most; the arrow keys over all words of a sentence. */
+  /* The Tab key moves through the salient words; the arrow keys move through all words of a sentence. */
   list.addEventListener("keydown", (event) => {
     const word = wordAt(event.target);
     if (!word || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -1,11 +1,11 @@
-/* What the other scripts share. Text reaches the page through textContent alone. */
+/* What the other scripts share. Text is put into the page only through textContent. */
 const data = JSON.parse(document.getElementById("data").textContent);
 const plots = JSON.parse(document.getElementById("plots").textContent);
 const byId = (id) => document.getElementById(id);
 const byCode = new Map(data.concepts.map((concept) => [concept.code, concept]));
 const PAGE = 25;
 
-/* Controls that turn the writing direction or are invisible are written out, as in U+202E. */
+/* Characters that change the writing direction or are invisible are written out, as in U+202E. */
 const HIDING = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g;
 const plain = (text) =>
   text.replace(HIDING, (c) => "\u27e8U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0") + "\u27e9");

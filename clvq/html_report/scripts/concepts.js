@@ -1,4 +1,4 @@
-/* The catalogue: a row a concept, a page of them at a time, search, order and filters. */
+/* The catalogue: one row per concept, in pages, with search, order and filters. */
 const ROWS = 50;
 
 function labelBar(concept) {
@@ -70,7 +70,7 @@ function startCatalogue() {
     }
     return texts.get(concept);
   }
-  /* Where a row does not show what was found, the first sentence that has it. */
+  /* If a row does not show the match of a search, add the first note or sentence that has the match. */
   function found(concept, row) {
     row.querySelector(".found")?.remove();
     const shown = Array.from(row.querySelectorAll(".words bdi"), (word) => word.textContent).join("\n");
@@ -134,7 +134,7 @@ function startCatalogue() {
   page.addEventListener("change", () => turn(page.value));
   byId("concept-previous").addEventListener("click", () => turn(Number(page.value) - 1));
   byId("concept-next").addEventListener("click", () => turn(Number(page.value) + 1));
-  /* Paper has no pages to turn. */
+  /* When printing, show the rows of all pages, since a reader on paper cannot turn them. */
   addEventListener("beforeprint", () => catalogue.replaceChildren(...fitting.map(row)));
   addEventListener("afterprint", show);
   filter();
@@ -144,7 +144,7 @@ function startCatalogue() {
     renamed(concept) {
       texts.delete(concept);
     },
-    /* The row of a code, on the page that holds it; filters that hide it are taken off. */
+    /* Show the page with the row of a code, and return the row. If filters hide the row, reset them. */
     reveal(code) {
       const concept = byCode.get(code);
       if (!concept) return null;

@@ -1,4 +1,4 @@
-/* Explained sentences: shaded words, filters, a page at a time. */
+/* Explained sentences: shaded words, filters, one page at a time. */
 function explanationCard(explanation) {
   const { id, label, prediction, target, text } = explanation;
   const wrong = data.classes && label !== null && label !== prediction;

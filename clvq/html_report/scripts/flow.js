@@ -12,7 +12,7 @@ function there(code) {
   const [name] = nameThere(code);
   return make("span", {}, make("span", { className: "code", textContent: code }), " ", bdi(name));
 }
-/* The first links of a concept, in its panel. */
+/* The three strongest links of a concept, for its panel. */
 function flowOf(concept) {
   return make("ul", { className: "near" }, ...linksOf.get(concept.code).slice(0, 3).map(([, other, , share]) =>
     make("li", {}, there(other), make("small", { className: "quiet", textContent: " " + percent(share) + " of its words" }))),
@@ -22,7 +22,7 @@ function flowOf(concept) {
 const flowing = byId("flow-links") ? startFlow() : null;
 function startFlow() {
   const [code, status, place] = [byId("flow-code"), byId("flow-status"), byId("flow-links")];
-  /* Each code once, with the words of its links. */
+  /* Each code once, with the number of words of all its links. */
   function column(links, side) {
     const words = new Map();
     for (const link of links) words.set(link[side], (words.get(link[side]) ?? 0) + link[2]);

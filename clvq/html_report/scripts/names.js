@@ -1,5 +1,5 @@
-/* Names and notes that the reader gives: kept in this browser for this training, and as a JSON file for others and for
-   `clvq codebook --names`. */
+/* Names and notes that the reader gives. They are kept in this browser for this training, and can be exported as a JSON
+   file for other people and for `clvq codebook --names`. */
 const LONGEST = { name: 60, note: 2000 };
 const FORMAT = "clvq-names-export";
 const drawer = "clvq-names:" + data.fingerprint;
@@ -13,7 +13,7 @@ function keptEdits() {
     return {};
   }
 }
-/* By code what differs from the report's own names and notes. */
+/* The reader's changes to the names and notes in the report, by code. */
 const edits = keptEdits();
 const cut = (text, limit) => Array.from(text).slice(0, limit).join("");
 const tidy = {
@@ -62,7 +62,7 @@ function tellEdits(more) {
   byId("naming-status").textContent = (number ? plural(number, "concept") + " named or noted in this browser." : "") + more;
 }
 
-/* Fields for one concept, in its panel. */
+/* The fields for the name and note of a concept, in its panel. */
 function namingOf(concept) {
   const fields = [["name", "input", "Name"], ["note", "textarea", "Note"]].map(([kind, tag, title]) => {
     const field = make(tag, { className: "own-" + kind, maxLength: LONGEST[kind], value: concept[kind] ?? "",
@@ -81,7 +81,7 @@ function namingOf(concept) {
 function exported() {
   const body = { format: FORMAT, format_version: 1, checkpoint: data.fingerprint, names: {}, notes: {} };
   for (const concept of data.concepts) {
-    /* A name that was taken away is an empty one: importing the file takes it away there too. */
+    /* A deleted name is exported as an empty one, so that importing the file deletes it there too. */
     if (concept.name !== null || concept.stored.name) body.names[concept.code] = concept.name ?? "";
     if (concept.note !== null || concept.stored.note) body.notes[concept.code] = concept.note ?? "";
   }

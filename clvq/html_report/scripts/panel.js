@@ -1,4 +1,4 @@
-/* What an opened concept shows: its words, labels, distances, effects, neighbours and sentences. */
+/* The panel of an opened concept: its words, labels, distances, effects, neighbours and sentences. */
 function marked(text, start, end) {
   const points = Array.from(text);
   const part = (from, to) => plain(points.slice(from, to).join(""));
@@ -39,7 +39,7 @@ function labelsOf(concept) {
       (significant(concept) ? "." : ", which may be chance."))];
 }
 
-/* What happens when the concept is taken out, beyond a coherent random step; by predicted class. */
+/* The effect of removing the concept, beyond that of a coherent random step; by predicted class. */
 function effectOf({ effect }) {
   const line = (name, sentences, flips, [value, low, high]) => make("tr", {}, make("th", { scope: "row" }, name),
     make("td", {}, signed(value), make("small", { className: "span", textContent: `[${signed(low)}, ${signed(high)}]` })),
@@ -66,7 +66,7 @@ function drawn(tag, properties, ...children) {
   node.append(...children);
   return node;
 }
-/* Bars for the words, and below them a mark for each sentence that is shown. */
+/* A histogram of the distances of the words, and below it a mark for each sentence that is shown. */
 function histogramOf({ distances, examples, range }) {
   const { low, median, high, shares } = distances;
   const most = Math.max(...shares);

@@ -1,4 +1,4 @@
-/* Bokeh draws the figures, here and on paper. */
+/* The plots, drawn by Bokeh, on the screen and for printing. */
 const views = [];
 async function draw(item, id) {
   const place = byId(id);
@@ -6,7 +6,7 @@ async function draw(item, id) {
   views.push([place, view]);
   return view;
 }
-/* On a phone smaller discs and fewer names; names that can be read on a dark page. */
+/* On a phone, draw smaller discs and fewer names. On a dark page, draw names in a light colour. */
 function fitMap(source, names) {
   if (byId("codebook-map").clientWidth < 600) {
     source.data = { ...source.data, size: Array.from(source.data.size, (size) => size * 0.6) };
@@ -33,7 +33,7 @@ async function drawAll() {
   }
   document.documentElement.dataset.drawn = "yes";
 }
-/* On paper a plot is a picture that shrinks with the page. */
+/* For printing, replace each plot by a picture, which can shrink with the page. */
 const unprint = () => document.querySelectorAll("canvas.printed").forEach((picture) => picture.remove());
 addEventListener("beforeprint", () => {
   unprint();

@@ -1,14 +1,14 @@
-/* What a search is, words that must all be there or a regular expression, and the marks on what it finds. */
+/* The search: for texts with all of several words, or for a regular expression. The matches are marked. */
 const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
 function compiled(pattern, flags) {
   try {
     return new RegExp(pattern, flags + "u");
   } catch {
-    return new RegExp(pattern, flags); /* such as a needless backslash, which only the stricter form refuses */
+    return new RegExp(pattern, flags); /* accept e.g. a needless backslash, which the flag u refuses */
   }
 }
-/* A query says whether a text fits and which patterns to mark; `error` where the expression is none. Each word and
-   each sentence is a line of its own, so that ^awful$ is the word. */
+/* A query tells whether a text fits, and which patterns to mark; it has an `error` where the regular expression is
+   invalid. Each word and each sentence is a line of its own, so that ^awful$ finds the word. */
 function asked(field, regex) {
   const written = field.value.trim();
   const query = { empty: !written, patterns: [], error: null, fits: () => true };
@@ -41,7 +41,7 @@ function unmark(root) {
     parentNode.normalize();
   }
 }
-/* Marks in a field, whose words may be elements of their own: a match may go over several. */
+/* Mark the matches in a field. Its words may be separate elements, so a match may span several elements. */
 function markHits(field, patterns) {
   const text = field.textContent;
   const spans = patterns.flatMap((pattern) => Array.from(text.matchAll(pattern), (m) => [m.index, m.index + m[0].length]))
@@ -71,7 +71,7 @@ function mark(root, patterns) {
   if (patterns.length) root.querySelectorAll(SEARCHED).forEach((field) => markHits(field, patterns));
 }
 
-/* The searches in the page's address, after the place in it: #concept-17?search=awful&page=2. */
+/* The searches are kept in the page's address, after the anchor: #concept-17?search=awful&page=2. */
 const KEPT = { search: "concept-search", regex: "concept-regex", order: "concept-sort", label: "concept-label",
   rows: "concept-rows", significant: "concept-significant", page: "concept-page", in: "explanation-search",
   inregex: "explanation-regex", concept: "explanation-code", predicted: "explanation-label", wrong: "explanation-wrong",
@@ -92,7 +92,7 @@ function keepSearch() {
     const hash = place() + (kept.size ? "?" + kept : "");
     try {
       if (location.hash.slice(1) !== hash) history.replaceState(history.state, "", "#" + hash);
-    } catch { /* a browser that lets no page write its address: the search is not kept */ }
+    } catch { /* this browser lets no page change its address: the search is not kept */ }
   }, 200);
 }
 function keptSearch() {

@@ -1,4 +1,4 @@
-/* Ways through the page: #concept-17, #explanation-3, #explanations-of-17. */
+/* Links within the page: #concept-17, #explanation-3, #explanations-of-17, #flow-of-17. */
 function arrive(node) {
   document.querySelectorAll(".arrived").forEach((other) => other.classList.remove("arrived"));
   node.classList.add("arrived");
@@ -7,7 +7,7 @@ function arrive(node) {
 function go() {
   const found = /^(concept|explanation|explanations-of|flow-of)-(\d+)$/.exec(place());
   if (!found) {
-    /* The browser looks for a place that is named like all of the address. */
+    /* The browser itself would look for an element whose id includes the search. */
     if (place() && location.hash.includes("?")) byId(place())?.scrollIntoView({ block: "start" });
     return;
   }
@@ -44,6 +44,6 @@ addEventListener("hashchange", () => {
 });
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[href^='#']");
-  if (link && link.getAttribute("href") === "#" + place()) go(); /* no hashchange, the reader may have moved on */
+  if (link && link.getAttribute("href") === "#" + place()) go(); /* there is no hashchange, but perhaps a scroll */
 });
 go();
