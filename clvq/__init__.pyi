@@ -224,8 +224,8 @@ def estimate(
             standard; none: they are characters like any other [recognised].
         header: Whether the first line of such a file holds the names of the columns [yes, if one is a
             usual name].
-        randomize_model: Put the values of each of the model's weights into a random order, as a control
-            that knows nothing.
+        randomize_model: Put the values of each of the model's weights into a random order: a control, a
+            model that has learned nothing.
         layers: Layers to store, numbered as in hidden_states: 0 is the embeddings.
         max_sentences: Largest number of sentences of each split, drawn at random [all sentences].
         max_length: Largest number of tokens of a sentence [the model's limit].
@@ -305,9 +305,9 @@ def explain(
             to compare with.
         batch_tokens: Number of tokens in a batch of the language model, with padding and all steps.
         dataset: The corpus that the checkpoint was trained on, where its activations are not beside it:
-            they are extracted again [none: the activations are there].
-        eval_dataset: With --dataset: corpus that the evaluation split comes from, where that was
-            another [as it was named then].
+            they are extracted again [none: the activations beside it are used].
+        eval_dataset: With --dataset: corpus of the evaluation split, where it was another one [the one
+            that was named at extraction].
         model: Folder or hub id where the language model is now, if it was moved. It must be the model
             that made the activations [where it was].
         device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].
@@ -405,8 +405,8 @@ def extract(
             standard; none: they are characters like any other [recognised].
         header: Whether the first line of such a file holds the names of the columns [yes, if one is a
             usual name].
-        randomize_model: Put the values of each of the model's weights into a random order, as a control
-            that knows nothing.
+        randomize_model: Put the values of each of the model's weights into a random order: a control, a
+            model that has learned nothing.
         layers: Layers to store, numbered as in hidden_states: 0 is the embeddings.
         max_sentences: Largest number of sentences of each split, drawn at random [all sentences].
         max_length: Largest number of tokens of a sentence [the model's limit].
@@ -515,9 +515,9 @@ def faithfulness(
         batch_tokens: Number of tokens in a batch of the language model, padding included [1024 on a
             CPU, 4096 on a GPU].
         dataset: The corpus that the checkpoint was trained on, where its activations are not beside it:
-            they are extracted again [none: the activations are there].
-        eval_dataset: With --dataset: corpus that the evaluation split comes from, where that was
-            another [as it was named then].
+            they are extracted again [none: the activations beside it are used].
+        eval_dataset: With --dataset: corpus of the evaluation split, where it was another one [the one
+            that was named at extraction].
         model: Folder or hub id where the language model is now, if it was moved. It must be the model
             that made the activations [where it was].
         device: Where to compute: cpu, cuda, cuda:1 and so on [a GPU if there is one].

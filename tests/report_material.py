@@ -152,7 +152,7 @@ def _explanation(number: int, text: str, concepts: int, random: np.random.Genera
 
 FLIPS = {None: 0.136, "random": 0.012, "coherent": 0.057, "own": 0.09, "other": 0.28}
 """What the concept and each control flip, at the salient words."""
-UNMATCHED = "moves 2 on average, not 3 as the edit does"
+UNMATCHED = "moves a word by 2 on average, and the edit by 3"
 NAMES = {
     "removal": "centred removal", "salient": "5 most salient words", "sentence": "sentence row", "random": "random",
     "coherent": "coherent random", "own": "own deviation", "other": "put in: another word's", "flips": "flips",
@@ -259,7 +259,7 @@ def _rows(name: str, fall: float) -> list[dict[str, Any]]:
     for place in ("salient", "sentence"):
         for control in list(FLIPS)[1:]:
             for figure, scale in (("flips", 1), ("kl", 2), ("probability", 0.5)):
-                reason = "another concept put in is no null" if control == "other" else None
+                reason = "putting another concept in is not a null control" if control == "other" else None
                 reason = UNMATCHED if (place, control) == ("sentence", "own") else reason
                 row = {"checkpoint": name, "edit": "removal", "place": place, "mass": None, "rank": None,
                        "figure": figure,

@@ -260,8 +260,8 @@ def _resumed(job: ExtractionJob) -> dict[str, Any] | None:
         job.progress(
             Progress(
                 "extract",
-                note="An earlier clvq wrote these, in batches that followed the clock: they may differ by rounding "
-                "from those of a new extraction. --overwrite starts one.",
+                note="An earlier clvq wrote these activations, in batches whose sizes depended on time. They may "
+                "differ by rounding from those of a new extraction, which --overwrite starts.",
             )
         )
     return record

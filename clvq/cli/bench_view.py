@@ -34,7 +34,7 @@ def shown(results: BenchResults) -> list[RenderableType]:
     ]
     if results.differences:
         lines = [
-            (f"{line.method} less {line.other}, {line.part}", [interval(line.difference, "+"), number(line.p_holm)])
+            (f"{line.method} minus {line.other}, {line.part}", [interval(line.difference, "+"), number(line.p_holm)])
             for line in results.differences
         ]
         blocks += [Intervals("Paired differences of", ["error", "p (Holm)"], lines), ""]

@@ -156,7 +156,7 @@ def _refuse_several(given: list[str], sort: str, label: str | None, limit: int |
     if limit is not None and limit < 1:
         raise UsageError("--limit must be 1 or more.")
     if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)} do not go together: each shows something of its own.")
+        raise UsageError(f"{' and '.join(given)} cannot be used together: each shows another view.")
     view = given[0] if given else ""
     table_options = [name for name, used in (("--sort", sort != "words"), ("--label", label is not None)) if used]
     if view and table_options:
@@ -191,7 +191,7 @@ def _label_number(book: Codebook, label: str) -> int:
     """Return the class with this name or number; ClvqError, with the names that exist, where there is none."""
     totals = book.summary.label_totals
     if totals is None:
-        raise ClvqError(f"The corpus of {book.checkpoint.path} has no labels; --label has nothing to choose by.")
+        raise ClvqError(f"The corpus of {book.checkpoint.path} has no labels, so --label cannot be used.")
     names = [codebook_tables.class_name(book, number) for number in range(len(totals))]
     if label in names:
         return names.index(label)

@@ -55,10 +55,10 @@ def against(codebook: Codebook, other: Codebook, result: Comparison, lines: int)
 
 def flow(codebook: Codebook, other: Codebook, result: Flow, lines: int) -> list[RenderableType]:
     entropy, left = result.entropy, result.conditional_entropy
-    figures = table("bits", title="Of a word's code there")
+    figures = table("bits", title="Code in the other checkpoint")
     figures.add_row("entropy", number(entropy, 2))
-    figures.add_row("entropy when its code here is known", number(left, 2))
-    figures.add_row("share that the code here tells", percent(1 - left / entropy if entropy else None))
+    figures.add_row("entropy when the code in this one is known", number(left, 2))
+    figures.add_row("share that the code in this one explains", percent(1 - left / entropy if entropy else None))
     arrows = [
         (
             arrow.code,

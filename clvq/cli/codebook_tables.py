@@ -198,7 +198,9 @@ def one_concept(codebook: Codebook, concept: Concept) -> list[RenderableType]:
         parts += ["", Beside(*(_classes(codebook, *entry) for entry in tested))]
     for kind, entry, *_ in tested:
         name = _one_line(class_name(codebook, entry.label))
-        says = f"more {name} than" if entry.is_significant(summary.fdr) else "no class more than"
+        says = (
+            f"{name} is more frequent than" if entry.is_significant(summary.fdr) else "no class is more frequent than"
+        )
         likely = f"p {chance(entry.p)}, over all concepts q {chance(entry.q)}"
         parts.append(Text(f"{kind.lower()}: {says} by chance, {likely}", style="dim"))
     return [*parts, "", _examples(codebook, concept), "", _neighbours(codebook, concept)]

@@ -23,8 +23,8 @@ FIRST_SENTENCES = 3
 WORD_BAR = 12
 """Width, in terminal cells, of the bar of the word with the largest absolute attribution."""
 LEGEND = (
-    "attribution: what a word adds to the logit of the prediction, or to the score (+ for it, - against it), the bar "
-    "its size; "
+    "attribution: what a word adds to the logit of the prediction, or to the score (+ for it, - against it); "
+    "the bar shows its size; "
     "* salient; concept: the code of the word and the words that are typical of it"
 )
 
@@ -62,7 +62,7 @@ def _figures(summary: ExplanationsSummary) -> list[RenderableType]:
     listing.add_row("steps, median", number(figures.median_steps, 0))
     listing.add_row("completeness error, median", percent(figures.median_completeness_error))
     bound, most = percent(summary.settings["completeness"]), summary.settings["max_steps"]
-    listing.add_row(f"sentences over {bound} of it at {most} steps", percent(figures.share_over_bound))
+    listing.add_row(f"sentences with an error over {bound} at {most} steps", percent(figures.share_over_bound))
     title = f"Why {model_title(summary.model)} {summary.asked}"
     parts: list[RenderableType] = [heading(title, _baseline(summary)), "", listing, ""]
     return parts if summary.rationales is None else parts + _agreement(summary.rationales)
@@ -73,7 +73,7 @@ def _agreement(rationales: Agreement) -> list[RenderableType]:
     names = {"attribution": "attribution", "frequency": "rarer words first", "random": "at random"}
     for name, meaning in names.items():
         listing.add_row(meaning, number(rationales.auprc[name]), number(rationales.token_f1[name]))
-    over = f"Over {number(rationales.sentences)} distinct texts that are marked in part"
+    over = f"Over {number(rationales.sentences)} distinct texts with marked and unmarked words"
     return [listing, Text(f"{over}; {number(rationales.left_out)} others are left out.", style="dim"), ""]
 
 

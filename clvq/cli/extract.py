@@ -29,10 +29,10 @@ _FATES = {
     "over_limit": "sentences over --max-sentences",
     "duplicates": "repeated texts, kept",
     "blank": "blank sentences, kept",
-    "repaired": "sentences with half a character repaired",
+    "repaired": "sentences with a broken character, repaired",
     "sentences_without_words": "sentences without words",
     "sentences_truncated": "sentences cut at the model's length",
-    "words_truncated": "words cut off there",
+    "words_truncated": "words beyond the model's length",
     "words_dropped_by_tokenizer": "words that the tokenizer drops",
 }
 """What can happen to texts: the counts of the corpus and of the extraction, with what each means."""

@@ -43,7 +43,7 @@ def spliced(result: SpliceResult, model: str) -> list[RenderableType]:
         "",
         Text(
             f"The answer depends on {reads}; {number(result.tokens_of_rows)} of {number(result.tokens)} tokens "
-            "have a row. 1 is a perfect decoder, 0 one that says the mean."
+            "have a row. 1 is a perfect decoder, 0 one that always gives the mean."
         ),
         *_note(result.target, result.unit),
     ]
@@ -75,7 +75,7 @@ def probed(result: ProbeResult, model: str) -> list[RenderableType]:
         parts += [Intervals("Concept beyond", ["accuracy"], beyond)] if beyond else []
         if unlike := [control_name(line.control) for line in lines if line.control and line.selectivity is None]:
             parts.append(
-                Text(f"No selectivity against {', '.join(unlike)}: it moves by another distance.", style="dim")
+                Text(f"No selectivity against {', '.join(unlike)}, whose steps have another length.", style="dim")
             )
         parts.append("")
     return parts

@@ -219,7 +219,7 @@ class _View:
                 name = f"{self.results.title(edit, place)}, beyond {self.names[control]}"
                 p = [number(by_figure[figure].p_holm) for figure in FIGURES[:2]]
                 rows.append((name, [*(_difference(by_figure[figure]) for figure in self.figures), *p]))
-            title = heading(f"{first} less {other}", "paired differences of selectivity")
+            title = heading(f"{first} minus {other}", "paired differences of selectivity")
             heads = [*(self.names[name] for name in self.figures), *(f"p {self.names[name]}" for name in FIGURES[:2])]
             blocks += [title, Intervals("Selectivity of", heads, rows), ""]
         return blocks

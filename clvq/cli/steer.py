@@ -65,7 +65,7 @@ def _codes(given: list[str] | None, option: str) -> tuple[int, ...]:
     """Return the codes that an option lists, without repeats; UsageError where the value is no list of codes."""
     parts = [part.strip() for entry in given or () for part in entry.split(",")]
     if wrong := [part for part in parts if not part.isdecimal() or not part.isascii()]:
-        raise UsageError(f"{option} takes codes, such as 12 or 12,40; {wrong[0]!r} is none.")
+        raise UsageError(f"{option} takes codes, such as 12 or 12,40; {wrong[0]!r} is not a code.")
     return tuple(dict.fromkeys(map(int, parts)))
 
 

@@ -128,8 +128,9 @@ def _shown(swept: Sweep) -> list[RenderableType]:
             into = f"{settings[flow.other]['input_layer']} -> {settings[flow.other]['output_layer']}"
             flows.add_row(Text(plain(flow.name)), into, number(flow.words), percent(flow.told))
         legend = (
-            "into: the next layer pair, with the same settings; told: share of the entropy of a word's code there that "
-            "its code here tells"
+            "into: the next layer pair, with the same settings; told: share of the entropy of a word's code at "
+            "the next "
+            "pair that its code at this pair explains"
         )
         parts += ["", flows, Text(legend, style="dim")]
     return parts

@@ -59,7 +59,10 @@ class Catalogue:
         model = load_model(checkpoint)
         assigned = {split: assign(model, store, split, layers, progress) for split in SPLITS}
         if not (assigned[SPLIT].codes >= 0).any():
-            raise ClvqError(f"The {SPLIT} split of {store.path} has no rows: its texts are empty, or sinks alone.")
+            raise ClvqError(
+                f"The {SPLIT} split of {store.path} has no rows: its texts are empty, or all its words are "
+                "attention sinks."
+            )
         text = read_text(store, SPLIT, progress)
         return cls(checkpoint, store, progress, model.codebook.cpu().numpy(), assigned, text)
 

@@ -93,7 +93,9 @@ class ExtractConfig(Settings):
         None, "Whether the first line of such a file holds the names of the columns [yes, if one is a usual name]."
     )
     randomize_model: bool = stated(
-        False, "Put the values of each of the model's weights into a random order, as a control that knows nothing."
+        False,
+        "Put the values of each of the model's weights into a random order: a control, a model that has learned "
+        "nothing.",
     )
     layers: tuple[int, ...] = stated((), "Layers to store, numbered as in hidden_states: 0 is the embeddings.")
     max_sentences: int | None = stated(

@@ -21,10 +21,10 @@ MODEL = (
 )
 CORPUS = (
     "The corpus that the checkpoint was trained on, where its activations are not beside it: they are extracted again "
-    "[none: the activations are there]."
+    "[none: the activations beside it are used]."
 )
 EVAL_CORPUS = (
-    "With --dataset: corpus that the evaluation split comes from, where that was another [as it was named then]."
+    "With --dataset: corpus of the evaluation split, where it was another one [the one that was named at extraction]."
 )
 EVAL_ALONE = "--eval-dataset can only be used with --dataset."
 BATCH = "Number of tokens in a batch of the language model, padding included."

@@ -216,7 +216,7 @@ def _best(path: Path, suffix: str, options: FileOptions) -> _Reading | None:
     holds = [character for character in DELIMITERS.values() if character in reading.first[0]]
     if len(reading.first) == 1 and holds and options.character is None:
         raise ClvqError(
-            f"{path} would have the one column {reading.first[0][:80]!r}, whose name holds a delimiter. Say how its "
+            f"{path} would have only the column {reading.first[0][:80]!r}, whose name holds a delimiter. Say how its "
             f"lines are split: --delimiter (none: each line is a text)."
         )
     return reading
@@ -273,6 +273,6 @@ def _refuse_table(path: Path) -> None:
     same = next((character for character, count in (counts or {}).items() if count), None)
     if same is not None and lines > 1:
         raise ClvqError(
-            f"{path} seems to be a table: every line has {(counts or {})[same]} times {same!r}. Give --delimiter: that "
+            f"{path} seems to be a table: every line has {same!r} {(counts or {})[same]} times. Give --delimiter: that "
             "character, or none, which takes each line as a text."
         )

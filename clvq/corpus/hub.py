@@ -57,7 +57,7 @@ def datasets_errors(origin: str) -> Iterator[None]:
 
 def _advice(error: Exception, reason: str) -> str:
     if "script" in reason or "trust_remote_code" in reason:
-        return "clvq runs no dataset scripts; the hub may have converted it: user/name@refs/convert/parquet."
+        return "clvq runs no dataset scripts. The hub may hold a converted copy: try user/name@refs/convert/parquet."
     if "gated" in reason:
         return "Ask for access on its page, then log in with `hf auth login` or set HF_TOKEN."
     if isinstance(error, ConnectionError) or "offline" in reason.lower():

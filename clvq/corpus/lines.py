@@ -95,7 +95,7 @@ def _not_utf8(path: Path, number: int, byte: int, head: bytes) -> ClvqError:
     undecoded = len(_UNDECODED.findall(decoded))
     letters = sum(character.isalpha() for character in decoded)
     if sum(not character.isascii() for character in decoded) - undecoded > undecoded:
-        advice = "Other characters of the file are UTF-8, so only this line needs mending."
+        advice = "Other characters of the file are UTF-8, so only this line has to be corrected."
     elif undecoded > 0.3 * (letters + undecoded):
         advice = (
             f"Convert it with: {_iconv(path, 'ENCODING')} where ENCODING is cp1251 (Cyrillic), gb18030 (Chinese), "

@@ -224,7 +224,7 @@ def _dataset_table(dataset: Any, origin: str, owner: Any = None) -> Table:
         columns = Columns(list(kinds), strings, classes, nested)
     if len(columns.names) == 1 and any(character in columns.names[0] for character in DELIMITERS.values()):
         raise ClvqError(
-            f"{origin} has the one column {columns.names[0]!r}, whose name holds a delimiter. Say in the card of its "
+            f"{origin} has only the column {columns.names[0]!r}, whose name holds a delimiter. Say in the card of its "
             "folder how its files are split (sep), or give one file, with --delimiter."
         )
     if not isinstance(dataset, IterableDataset):

@@ -96,7 +96,7 @@ class TakenColumns:
         if self.label_map:
             meanings = [f"{value!r} is {meaning}" for value, meaning in islice(self.label_map.items(), 12)]
             more = f", and {len(self.label_map) - 12} more" if len(self.label_map) > 12 else ""
-            lines.append(f"Of the labels, {', '.join(meanings)}{more}.")
+            lines.append(f"Labels: {', '.join(meanings)}{more}.")
         return lines
 
 

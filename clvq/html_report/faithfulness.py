@@ -183,5 +183,5 @@ class Section:
                 for (edit, place, control), by_figure in chosen.items()
             ]
             if shown:
-                parts.append({"title": f"{first} less {other}", "lines": shown})
+                parts.append({"title": f"{first} minus {other}", "lines": shown})
         return parts

@@ -139,7 +139,7 @@ def ladders(results: TrainingResults) -> list[Ladder]:
             [(name, meaning, getattr(standards, key)) for key, (name, meaning) in _STANDARDS.items()],
         ),
         (
-            "What it must not survive",
+            "FVU with wrong codes",
             [
                 (
                     "Own code hidden",

@@ -53,8 +53,8 @@ def flow_figures(sweep: Sweep) -> list[Figure]:
         steps = [flows[step] for step in pairwise(chain)]
         told = ", ".join("none" if step.told is None else f"{step.told:.0%}" for step in steps)
         caption = (
-            f"The {ARROWS} groups of words that say the most from one pair to the next; thickness by words. Of the "
-            f"entropy of a word's code at the next pair its code here tells {told}."
+            f"The {ARROWS} groups of words that say the most from one pair to the next; thickness by words. A "
+            f"word's code at one pair explains this share of the entropy of its code at the next pair: {told}."
         )
         made.append(Figure(" → ".join(chain), caption, json_item(_flow(sweep, chain, steps))))
     return made

@@ -25,8 +25,8 @@ MEASURES = {
     "cosine": "cosine distance of the two effects",
     "order": "agreement of the order of true and estimated effects",
     "probing": "accuracy of a probe that reads k codes",
-    "scr": "share of a spurious correlation that goes with k codes",
-    "tpp": "fall of the class's own probe without k codes, less that of others",
+    "scr": "share of a spurious correlation that is removed with k codes",
+    "tpp": "fall of the class's own probe without k codes, minus that of other classes' probes",
 }
 
 

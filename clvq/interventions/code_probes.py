@@ -152,9 +152,12 @@ class CodeProbes:
                 "many others."
             )
         if not any(self._several()):
-            yield "No TPP: no attribute of the texts has three values or more, so that no probe is beside the own one."
+            yield (
+                "No TPP: no attribute of the texts has three values or more, so there are no other probes to "
+                "compare with."
+            )
         if not self.crossings:
-            yield "No SCR: nothing but the label is known of enough texts."
+            yield "No SCR: no attribute except the label is known for enough texts."
 
     def _tasks(self) -> Iterator[Task]:
         for attribute in self.texts["train"].attributes:

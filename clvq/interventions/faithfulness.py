@@ -104,7 +104,7 @@ def faithfulness(
     config = FaithfulnessConfig.resolve(**settings)
     asked = f"--mode {config.mode}" if config.by == "edit" else "--by concept"
     if aside := [flag(name) for name in FaithfulnessConfig.unused(**settings)]:
-        progress(Progress("faithfulness", note=f"{asked} has no use for {', '.join(aside)}."))
+        progress(Progress("faithfulness", note=f"{asked} ignores {', '.join(aside)}."))
     read = read_checkpoints(checkpoints)
     refuse_unlike(read)
     if config.dataset is not None:
@@ -171,7 +171,7 @@ def _checked_label(store: ActivationStore, text: SplitText, label: str | None) -
     if label is None:
         return None
     if names is None:
-        raise ClvqError(f"{store.path} has no classes, so --label has nothing to choose by.")
+        raise ClvqError(f"{store.path} has no classes, so --label cannot be used.")
     number = names.index(label) if label in names else int(label) if label.isdecimal() else -1
     if not 0 <= number < len(names):
         raise ClvqError(f"There is no class {label!r}: the classes are {', '.join(names)}.")

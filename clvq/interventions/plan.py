@@ -50,8 +50,8 @@ def subjects_of(
     for sentence, tokens in zip(sentences, tokenized, strict=True):
         if [(word.start, word.end) for word in sentence.words] != [tuple(span) for span in tokens.words]:
             raise MismatchError(
-                f"The explanations in {explained.codebook.checkpoint.path} are of other words than the tokenizer of "
-                f"{model.model_id} gives now. Make them again with `clvq explain --overwrite`."
+                f"The explanations in {explained.codebook.checkpoint.path} have other words than the tokenizer of "
+                f"{model.model_id} finds now. Make them again with `clvq explain --overwrite`."
             )
         found.append(
             Subject(

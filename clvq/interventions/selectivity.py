@@ -95,13 +95,13 @@ def differences(of_seeds: Sequence[Mapping[Change, Effects]], compared: Sequence
 def unmatched(effects: Mapping[Change, Effects], change: Change, mask: np.ndarray) -> str | None:
     """Say why there is no selectivity against a control; None where there is one."""
     if change.control in INJECTIONS:
-        return "another concept put in is no null"
+        return "putting another concept in is not a null control"
     if change.control == CLASS_DIRECTION:
-        return "a step along the class direction is no null"
+        return "a step along the class direction is not a null control"
     edit, control = (_distance(effects[which], mask) for which in (change._replace(control=None), change))
     if abs(edit - control) <= TOLERANCE * edit:
         return None
-    return f"moves {control:.3g} on average, not {edit:.3g} as the edit does"
+    return f"moves a word by {control:.3g} on average, and the edit by {edit:.3g}"
 
 
 def paired(

@@ -45,9 +45,9 @@ class Specific(NamedTuple):
 def lacking(target: Target) -> str | None:
     """Say why specificity cannot be measured for a target; None where it can."""
     if not target.is_choice or target.names is None or target.has_parts:
-        return f"specificity is of classes, and the model is asked for the {target.kind}"
+        return f"specificity is defined for classes, and the model is asked for the {target.kind}"
     if target.count <= 2:
-        return f"specificity needs three classes or more: of {target.count}, what lowers one raises the other"
+        return f"specificity needs three classes or more: with {target.count} classes, what lowers one raises the other"
     return None
 
 

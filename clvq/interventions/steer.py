@@ -141,7 +141,7 @@ class SteeredText:
         model = language_model_of(checkpoint, described, runtime, progress)
         upper = UpperLayers(model, checkpoint.input_layer)
         if config.tokens and not upper.target.reads_next_token:
-            raise ClvqError(f"--tokens is for causal language models, and {model.model_id} is none.")
+            raise ClvqError(f"--tokens needs a causal language model, and {model.model_id} is not one.")
         steering = Steering(concept_space(checkpoint, device=model.device, progress=progress), remove, add)
         joined = model.input_format.joined({TEXT: text})
         (sentence,) = tokenize(model, described, [joined])

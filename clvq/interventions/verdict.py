@@ -27,7 +27,7 @@ MOST_NAMED = 4
 
 PUBLISHED = (
     "This is the published protocol (arXiv 2506.20040), and its number is an artefact: the concept is chosen with the "
-    "predicted class, so what is projected out tells the class, and a probe that stays as it was follows that."
+    "predicted class, so the direction that is projected out depends on the class, and a fixed probe reacts to that."
 )
 
 
@@ -62,7 +62,7 @@ def _of_edits(results: EditResults) -> Verdict:
         for start, outcomes in (
             (f"Concepts {verb} more {what} than their controls", shown),
             (f"Concepts {verb} more {what} than the one control that could be matched", half),
-            ("No effect shown, the interval holds 0", unshown),
+            ("No effect shown, the interval contains 0", unshown),
             (f"Concepts {verb} fewer {what} than a control", fewer),
         )
         if outcomes
@@ -110,8 +110,9 @@ def _doubts(results: EditResults, parts: Sequence[Part]) -> Iterable[str]:
         along = next((line for line in controls if line.control == CLASS_DIRECTION), None)
         if along is not None and along.flips > concept.flips:
             yield (
-                f"As long a step along the class direction flips {along.flips:.1%}, {_called(results, part)} "
-                f"{concept.flips:.1%}: see what is left in the removal without the class."
+                f"A step of the same length along the class direction flips {along.flips:.1%}, "
+                f"{_called(results, part)} {concept.flips:.1%}. "
+                "The removal without the class shows what does not depend on that direction."
             )
         share = concept.sentences / results.clean.sentences
         if concept.distance == 0:
@@ -149,8 +150,8 @@ def _of_concepts(results: ConceptEffects) -> Verdict:
     what = "the score" if is_score else "what is predicted" if results.class_ is None else results.class_
     warnings = []
     if few := len(results.concepts) - len(tested):
-        are_not_tested = "concept is not tested: it stands" if few == 1 else "concepts are not tested: they stand"
-        warnings.append(f"{few:,} {are_not_tested} on too few texts, or the control has no match.")
+        are_not_tested = "concept is not tested: it occurs" if few == 1 else "concepts are not tested: they occur"
+        warnings.append(f"{few:,} {are_not_tested} in too few texts, or the control could not be matched.")
     if not driving:
         sentence = f"No effect shown: none of {len(tested):,} concepts drives {what} beyond a coherent random step."
         return Verdict([sentence, _TO_SHOW_ONE], warnings)
@@ -162,7 +163,7 @@ def _of_concepts(results: ConceptEffects) -> Verdict:
     sentences = [
         f"{len(driving):,} of {len(tested):,} concepts {drive} {what}: without {them} {falling} falls more than "
         f"under a coherent random step (q <= {SURE:g}). The largest effects: {named}.",
-        f"For {also:,} of them the fall is also beyond that under the words' own deviations.",
+        f"For {also:,} of them the fall is also larger than under the words' own deviations.",
     ]
     return Verdict(sentences, warnings)
 
@@ -187,7 +188,9 @@ def _of_splice(result: SpliceResult) -> Verdict:
     warnings = []
     share = clean.share_recovered
     if share is None:
-        warnings.append("The mean in place of every row does not surely cost any loss, so that none can be recovered.")
+        warnings.append(
+            "It is not shown that the mean in place of every row costs any loss, so no share of it can be recovered."
+        )
     elif share.low <= 0:
         warnings.append(f"No recovery shown: of the loss that the mean costs, {_percent(share)} is recovered.")
     else:
@@ -208,7 +211,7 @@ def _of_probe(result: ProbeResult) -> Verdict:
         concept, *controls = list(group)
         sentences.append(
             f"{EDIT_NAMES[edit].capitalize()}: a probe gives the label of {concept.figures.accuracy.value:.1%} of the "
-            f"sentences, of {before:.1%} before; {_probed(controls)}."
+            f"sentences ({before:.1%} before the edit); {_probed(controls)}."
         )
     if before - result.chance < 0.02:
         warnings.append(f"The probe is hardly better than chance ({result.chance:.1%}) before any edit.")
@@ -223,7 +226,7 @@ def _probed(controls: Sequence[ProbeRow]) -> str:
     if not compared:
         return "no control could be matched"
     if not others:
-        return "its fall is beyond that of every control"
+        return "its accuracy falls more than under every control"
     return f"no effect shown beyond {joined(others) if beyond else 'any control'}"
 
 

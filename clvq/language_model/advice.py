@@ -65,7 +65,7 @@ def advice(error: BaseException, name: str) -> str:
     if "trust_remote_code" in str(error):
         return f"{name} runs Python code of its own: read that code, then allow it with --trust-remote-code."
     if isinstance(error, OSError) and "safetensors" in str(error):
-        return f"{name} has no safetensors weights, and clvq unpickles nothing: use a revision that has them."
+        return f"{name} has no safetensors weights, and clvq loads no pickled ones: use a revision that has them."
     if (place := _place_in_model_code(error)) is not None:
         return f"{name} cannot be loaded. {_failure(error, place)}"
     return f"{name} cannot be loaded: {line} ({type(error).__name__}). Check its files."

@@ -260,7 +260,7 @@ class Score(Target):
         if not self.unit:
             raise ClvqError(
                 f"The clean scores of {self.name(0)} do not differ between the sentences of the evaluation split, so "
-                "that no change can be called large. Use more sentences, or other ones."
+                "that there is no unit to measure a change in. Use more sentences, or other ones."
             )
         return scores / self.unit
 

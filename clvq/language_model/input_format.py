@@ -196,7 +196,10 @@ class _Chat:
         filled = [message.filled([_MARKER.format(next(numbers)) for _ in message.fields]) for message in messages]
         pieces = _MARKERS.split(self._render(filled))
         if pieces[1::2] != [str(number) for number in range(count)]:
-            raise ClvqError(f"The chat template of {self.model} does not hold each part of the prompt once, in order.")
+            raise ClvqError(
+                f"The chat template of {self.model} must hold each part of the prompt exactly once, in order, and "
+                "does not."
+            )
         return tuple(pieces[::2])
 
     def stripped(self, system: Prompt | None, user: Prompt) -> tuple[tuple[bool, bool], ...]:

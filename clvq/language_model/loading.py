@@ -153,7 +153,7 @@ def _load_weights(name: str, config: Any, auto: Any, options: dict[str, Any]) ->
     if in_head or in_pooler:
         return base, f"the head's weights are not in its files ({_few(in_head + in_pooler)} missing)"
     if config.problem_type == "regression" and config.num_labels > 1:
-        return base, f"its head gives {config.num_labels} numbers at once, of which none is the answer"
+        return base, f"its head gives {config.num_labels} numbers at once, none of which is the answer by itself"
     return model, None
 
 
@@ -196,7 +196,8 @@ def _check_folder(folder: Path) -> Path:
     if not any(folder.glob("*.safetensors")):
         found = "only pickled weights" if any(folder.glob("*.bin")) else "no weights"
         raise ClvqError(
-            f"{folder} holds {found}: clvq reads safetensors and unpickles nothing. Convert it once, with "
+            f"{folder} holds {found}: clvq reads safetensors files, and loads no pickled weights. Convert it "
+            "once, with "
             "AutoModel.from_pretrained(...).save_pretrained(...) from a source that you trust."
         )
     return folder

@@ -30,7 +30,7 @@ def locate(made_with: Mapping[str, Any], near: Path) -> str:
         return name.partition("@")[0]
     folders = list(dict.fromkeys(path.resolve() for path in _candidates(made_with, near) if path.is_dir()))
     if not folders:
-        raise ClvqError(f"The model {name} is not where it was, {made_with.get('folder') or name}. {REMEDY}")
+        raise ClvqError(f"The model {name} is no longer at {made_with.get('folder') or name}. {REMEDY}")
     fingerprint = str(made_with["fingerprint"]).removeprefix(RANDOMIZED)
     matching = (path for path in folders if folder_fingerprint(path) == fingerprint)
     return str(folders[0] if len(folders) == 1 else next(matching, folders[0]))

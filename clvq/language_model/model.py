@@ -148,8 +148,8 @@ class LanguageModel:
         if asked and not answers:
             reason = "it has a classification head" if self.no_head_reason is None else self.no_head_reason
             raise ClvqError(
-                f"{self.model_id} gives no next token ({reason}): --target is for causal language models, and label "
-                "words are for these and for masked ones. Leave them out, or use such a model."
+                f"{self.model_id} gives no next token ({reason}): --target needs a causal language model, and "
+                "--label-words a causal or a masked one. Leave them out, or use such a model."
             )
         if self.no_head_reason is None:
             return head_target(self.config, self.architecture)

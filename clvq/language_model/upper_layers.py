@@ -112,11 +112,17 @@ class UpperLayers:
         """
         lengths = [len(sentence.input_ids) for sentence in sentences]
         if len(lengths) > 1 and not all(self.model.sharing.allows(lengths[0], length) for length in lengths):
-            raise ClvqError(f"{self.model.model_id} takes {self.model.sharing.value} in one batch: give others apart.")
+            raise ClvqError(
+                f"{self.model.model_id} takes {self.model.sharing.value} in one batch. Give other texts in "
+                "another call."
+            )
         # The padding id of a batch: one sentence becomes several when many states of it are tried at a time.
         pad = self.model.tensors.padding_id([*sentences, *sentences], self.model.head_reads_padding)
         if pad is None:
-            raise ClvqError(f"{len(sentences)} texts use every token of {self.model.model_id}: give fewer at a time.")
+            raise ClvqError(
+                f"{len(sentences)} texts use every token of {self.model.model_id}, so none is left to pad with. "
+                "Give fewer at a time."
+            )
         inputs = self.model.tensors.of(sentences, pad)
         fixed = None
         if any(sentence.fixed_tokens for sentence in sentences):
@@ -129,8 +135,8 @@ class UpperLayers:
     def _places(self, sentences: Sequence[TokenizedSentence], parts: Sequence[int] | None) -> Tensor:
         if self.target.has_parts and parts is None:
             raise ClvqError(
-                f"{self.model.model_id} answers with a {self.target.kind} more than once a text, and this takes "
-                "one answer a text. `clvq explain` and `clvq faithfulness` ask for each."
+                f"{self.model.model_id} gives several answers ({self.target.kind}) for each text, and this takes "
+                "one answer for each text. `clvq explain` and `clvq faithfulness` ask for all of them."
             )
         asked = zip(sentences, parts or [0] * len(sentences), strict=True)
         return torch.tensor([self.target.place(*one) for one in asked], device=self.model.device)

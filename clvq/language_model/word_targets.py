@@ -179,7 +179,7 @@ def word_tokens(tokenizer: Any, word: str) -> list[int]:
     """
     before, behind = (_ids(tokenizer, text) for text in (":", f":{word}"))
     if not word.strip() or behind[: len(before)] != before or len(behind) == len(before):
-        raise ClvqError(f"{word!r} is no word that this model's tokenizer could give next.")
+        raise ClvqError(f"{word!r} is not a word that this model can predict: its tokenizer makes no token of it.")
     return behind[len(before) :]
 
 

@@ -46,7 +46,8 @@ def note_on_script(texts: Iterable[str]) -> str | None:
     if example is None or 2 * in_phrases <= letters:
         return None
     return (
-        f"Warning: the texts are in a script without spaces: {example!r} is one word. --unit token gives tokens a row."
+        f"Warning: the texts are in a script without spaces: {example!r} is one word. --unit token gives each "
+        "token its own row."
     )
 
 

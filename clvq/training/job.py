@@ -56,7 +56,10 @@ class TrainingRows:
         selection_rows = pair_rows(store, "train", pair, sentences=selection, keep=no_sinks, progress=progress)
         evaluation_rows = pair_rows(store, "eval", pair, keep=eval_no_sinks, progress=progress)
         if not len(evaluation_rows):
-            raise ClvqError(f"The evaluation split of {store.path} has no rows: its texts are empty, or sinks alone.")
+            raise ClvqError(
+                f"The evaluation split of {store.path} has no rows: its texts are empty, or all its words are "
+                "attention sinks."
+            )
         keep = no_sinks & _wanted_types(store, config, training)
         training_rows = pair_rows(store, "train", pair, sentences=training, keep=keep, progress=progress)
         if training_rows.row_count < config.codebook_size:

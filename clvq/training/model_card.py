@@ -40,36 +40,34 @@ _ABOUT = {
     + " are encoded, replaced by the nearest code, and decoded to those of layer\n{output_layer} "
     + _METHOD
     + ".",
-    "kmeans": "What a CLVQ-VAE is measured against: "
+    "kmeans": "A baseline for the CLVQ-VAE: "
     + _HIDDEN
     + " are replaced by the nearest of {codes} spherical k-means codes, which are never\ntrained, and decoded to those "
     "of layer {output_layer} by the same decoder " + _METHOD + ".",
-    "random": "What any codebook must do better than: "
+    "random": "A control without learned codes: "
     + _HIDDEN
     + " are replaced by the nearest of {codes} random codes, drawn with the mean\nand covariance of the rows and never "
     "trained, and decoded to those of layer {output_layer} by the same decoder " + _METHOD + ".",
-    "agglomerative": "What a CLVQ-VAE is measured against: "
+    "agglomerative": "A baseline for the CLVQ-VAE: "
     + _HIDDEN
     + " are replaced by the nearest of {codes} cluster means, found\nby Ward's agglomerative clustering of a sample "
     "(method: [arXiv 2206.13289](https://arxiv.org/abs/2206.13289)) and never trained, and decoded to those\nof layer "
     "{output_layer} by the same decoder " + _METHOD + ".",
-    "ridge-kmeans": "What a CLVQ-VAE is measured against: "
+    "ridge-kmeans": "A baseline for the CLVQ-VAE: "
     + _HIDDEN
     + " are mapped to those of layer {output_layer} by ridge\nregression, replaced by the nearest of {codes} spherical "
     "k-means codes there, which are never trained, and decoded to those of layer {output_layer} by the same\ndecoder "
     + _METHOD
     + ".",
-    "gradient-kmeans": "What a CLVQ-VAE is measured against: "
+    "gradient-kmeans": "A baseline for the CLVQ-VAE: "
     + _HIDDEN
     + " are replaced by the nearest of {codes} k-means codes, which are never\ntrained, and decoded to those of layer "
     "{output_layer} by the same decoder " + _METHOD + ".",
-    "vqvae": "What a CLVQ-VAE is measured against: the same model " + _METHOD + ", trained to\nreconstruct its own "
+    "vqvae": "A baseline for the CLVQ-VAE: the same model " + _METHOD + ", trained to\nreconstruct its own "
     "input. " + _HIDDEN.capitalize() + " are encoded, replaced by the nearest of {codes} codes, and decoded again.",
-    "sae": "What a CLVQ-VAE is measured against: " + _HIDDEN + " are written as {k} of {latents} directions "
+    "sae": "A baseline for the CLVQ-VAE: " + _HIDDEN + " are written as {k} of {latents} directions "
     "(method: [arXiv 2406.04093](https://arxiv.org/abs/2406.04093)).",
-    "crosslayer-sae": "What a CLVQ-VAE is measured against: "
-    + _HIDDEN
-    + " are read by {k} of {latents} latents, whose "
+    "crosslayer-sae": "A baseline for the CLVQ-VAE: " + _HIDDEN + " are read by {k} of {latents} latents, whose "
     "directions\npredict those of layer {output_layer} (method: [arXiv 2406.11944](https://arxiv.org/abs/2406.11944)).",
 }
 _USE = {

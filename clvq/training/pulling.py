@@ -116,13 +116,13 @@ def _fetch(identity: HubId, folder: Path, progress: Report) -> str:
         info = HfApi().model_info(identity.repository, revision=identity.revision, files_metadata=True)
     sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or []}
     if CHECKPOINT.name not in sizes or WEIGHTS_NAME not in sizes:
-        raise ArtifactError(
-            f"{identity} is no checkpoint of clvq: it holds no {CHECKPOINT.name} and {WEIGHTS_NAME} of one."
-        )
+        raise ArtifactError(f"{identity} is not a checkpoint of clvq: {CHECKPOINT.name} or {WEIGHTS_NAME} is missing.")
     wanted = [name for name in PUBLISHED if name in sizes]
     free, needed = free_bytes(folder), sum(sizes[name] for name in wanted)
     if needed > free:
-        raise ClvqError(f"{identity} has {size_text(needed)}, and {folder.parent.parent} has {size_text(free)} left.")
+        raise ClvqError(
+            f"{identity} needs {size_text(needed)}, and {folder.parent.parent} has {size_text(free)} of free space."
+        )
     for done, name in enumerate(wanted):
         progress(Progress("pull", done, len(wanted), "files"))
         with hub_errors(str(identity)):
@@ -143,7 +143,11 @@ def _verify(identity: HubId, folder: Path) -> None:
             check_file(CODEBOOK.records_path(folder), concepts["concepts_checksum"], remedy)
             check_file(folder / ASSIGNMENTS_NAME, concepts["assignments_checksum"], remedy)
     except (ArtifactError, KeyError, TypeError) as error:
-        reason = str(error).replace(f"{folder}/", "") if isinstance(error, ArtifactError) else f"it lacks {error}"
+        reason = (
+            str(error).replace(f"{folder}/", "")
+            if isinstance(error, ArtifactError)
+            else f"{CHECKPOINT.name} lacks {error}"
+        )
         raise ArtifactError(f"{identity} on the hub: {reason}") from error
 
 

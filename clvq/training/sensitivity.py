@@ -114,7 +114,7 @@ def _estimated(store: ActivationStore, upper: UpperLayers, batch_tokens: int, pr
         progress(Progress("sensitivity", done, len(sentences), "sentences"))
     if not total.trace() > 0:
         raise ClvqError(
-            f"What {upper.model.model_id} answers does not change with its words at layer {upper.layer}, so there is "
+            f"The answers of {upper.model.model_id} do not change with words at layer {upper.layer}, so there is "
             "no sensitivity to measure distances by. Use --metric euclidean, or another --input-layer."
         )
     return total / words

@@ -74,7 +74,7 @@ def train(
     """
     config = TrainConfig.resolve(**settings)
     if aside := [f"--{name.replace('_', '-')}" for name in UNUSED[config.method] if name in settings]:
-        progress(Progress("train", note=f"--method {config.method} has no use for {', '.join(aside)}."))
+        progress(Progress("train", note=f"--method {config.method} ignores {', '.join(aside)}."))
     require_tracker(config.report_to)
     store = store if isinstance(store, ActivationStore) else ActivationStore(store)
     path = Path(path)

@@ -33,21 +33,23 @@ def training_verdict(checkpoint: Checkpoint) -> Verdict:
     figures = checkpoint.results.evaluation
     fvu = figures.fvu
     if fvu is None:
-        return Verdict([], ["FVU cannot be had: the words of the evaluation split do not vary, or there are none."])
+        return Verdict(
+            [], ["FVU cannot be computed: the words of the evaluation split do not vary, or there are none."]
+        )
     sentences, warnings = [_explained(checkpoint, fvu)], []
     shuffled, alone = figures.fvu_codes_shuffled, figures.fvu_own_code_mean
     if shuffled is not None and not _above(shuffled, fvu):
         warnings.append(
-            f"With the codes shuffled among words, FVU is {shuffled:.3f}: the prediction does not go through the codes."
+            f"With the codes shuffled among words, FVU is {shuffled:.3f}: the prediction does not depend on the codes."
         )
     elif alone is not None and not _above(alone, fvu):
         warnings.append(
-            f"A word is predicted as well without its own code (FVU {alone:.3f}): the codes of its neighbours tell as "
-            "much of it. Read a code as what its sentence is about, not as what the word is."
+            f"A word is predicted as well without its own code (FVU {alone:.3f}): the codes of its neighbours say as "
+            "much about it. Read a code as what its sentence is about, not as what the word is."
         )
     elif shuffled is not None and alone is not None:
         sentences.append(
-            f"The prediction goes through the codes: without a word's own code FVU is {alone:.3f}, and with the codes "
+            f"The prediction depends on the codes: without a word's own code FVU is {alone:.3f}, and with the codes "
             f"shuffled among words it is {shuffled:.3f}."
         )
     better, alike, worse = _compared(fvu, checkpoint.results.yardsticks)

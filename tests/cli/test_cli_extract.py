@@ -129,8 +129,8 @@ def test_odd_text_is_handled_and_counted(clvq: Clvq, bert: Path, tmp_path: Path)
     for meaning in (
         "rows of the corpus without a text",
         "blank sentences",
-        "words cut off",
-        "half a character repaired",
+        "words beyond the model's length",
+        "a broken character, repaired",
     ):
         assert meaning in ended.out
     store = ActivationStore(tmp_path / "run" / "activations")

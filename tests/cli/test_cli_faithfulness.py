@@ -39,7 +39,7 @@ def refused(ended: Outcome) -> str:
 
 def test_two_classes_have_no_specificity(clvq: Clvq, run: Path) -> None:
     shown = clvq("faithfulness", "--run", run, *QUICK)
-    reason = "specificity needs three classes or more: of 2, what lowers one raises the other"
+    reason = "specificity needs three classes or more: with 2 classes, what lowers one raises the other"
     assert reason in " ".join(shown.out.split())
     document = clvq("faithfulness", "--run", run, *QUICK, "--json").document
     assert (document["specificity"], document["without_specificity"]) == ([], reason)
@@ -79,7 +79,7 @@ def test_two_checkpoints_side_by_side(clvq: Clvq, run: Path) -> None:
     train(clvq, run, "other", "--method", "kmeans")
     ended = clvq("faithfulness", "L1-L3", "other", "--run", run, *QUICK, "--edit", "removal", "--at", "all")
     assert ended.code == 0, ended.err
-    assert re.search(r"^L1-L3 less other", ended.out, re.M)
+    assert re.search(r"^L1-L3 minus other", ended.out, re.M)
     assert "centred removal, all words (other)" in ended.out
     side_by_side = r"^other +0\.\d{3} +\d+\.\d\d +1\.0 +[+-]0\.\d{3} \[[+-]0\.\d{3}, [+-]0\.\d{3}\]"
     assert re.search(side_by_side, ended.out, re.M)
@@ -100,7 +100,7 @@ def test_seeds_of_one_setting_are_shown_as_their_mean(clvq: Clvq, run: Path) -> 
     titles = re.findall(r"^centred removal, all words \((.*?)\) ", ended.out, re.M)
     assert titles == ["seed0, mean of 2 seeds", "L1-L3"]
     assert re.search("^Standard deviation over 2 seeds", ended.out, re.M)
-    assert re.search(r"^seed0, mean of 2 seeds less L1-L3", ended.out, re.M)
+    assert re.search(r"^seed0, mean of 2 seeds minus L1-L3", ended.out, re.M)
     assert max(map(len, ended.out.splitlines())) <= 100
     assert (run / "seed0" / "faithfulness.json").exists()
 

@@ -47,7 +47,7 @@ def test_a_mode_is_measured_stored_and_read_again(
     command = ("faithfulness", "--run", run, "--mode", mode)
     first = clvq(*command, *OPTIONS[mode], "--top", 3, "--curve")
     assert first.code == 0, first.err
-    assert f"--mode {mode} has no use for --top, --curve." in first.message
+    assert f"--mode {mode} ignores --top, --curve." in first.message
     assert re.search(SHOWS[mode], first.out, re.M), first.out
     assert first.out.startswith("This is the published protocol") == (mode == "paper")
     before = files_of(run)

@@ -132,7 +132,7 @@ def test_a_strangers_files_are_looked_at(call: Call, hub: Hub, own: Path, tmp_pa
         ({**good, "config.json": json.dumps(config).encode()}, "config.json"),
         ({**good, "config.json": b'{"model_type": "bert"}'}, "config.json"),
         ({**good, "concepts.jsonl": good["concepts.jsonl"] + b"{}"}, "concepts.jsonl"),
-        ({"pytorch_model.bin": b"pickle"}, "is no checkpoint of clvq"),
+        ({"pytorch_model.bin": b"pickle"}, "is not a checkpoint of clvq"),
     ]):  # fmt: skip
         name = f"me/bad{number}"
         hub.make(name, private=False)
@@ -152,7 +152,7 @@ def test_what_is_not_there_is_one_message(call: Call, hub: Hub, own: Path) -> No
     for arguments, environment, says in (
         (("codebook", "--checkpoint", "me/none"), {}, "There is no me/none here, nor a repository"),
         (("pull", "me/empty@v9"), {}, "no such revision"),
-        (("pull", "me/empty"), {}, "is no checkpoint of clvq"),
+        (("pull", "me/empty"), {}, "is not a checkpoint of clvq"),
         (("pull", "me"), {}, "give user/name"),
         (("pull", "../../etc/passwd"), {}, "give user/name"),
         (("pull", "me/none"), {"offline": True}, "the hub cannot be reached"),

@@ -60,8 +60,8 @@ def test_a_method_trains_through_the_command_line(clvq: Clvq, own: Path, method:
     ended = clvq("train", "--run", own, "--method", method, *PAIR)
     assert ended.code == 0, ended.err
     assert (own / f"L1-L3-{method}" / "model.safetensors").read_bytes() == made
-    assert (f"--method {method} has no use for --top-k." in ended.err) == (method in FROZEN)
-    assert (f"--method {method} has no use for --top-k, --decoder-layers." in ended.err) == ("sae" in method)
+    assert (f"--method {method} ignores --top-k." in ended.err) == (method in FROZEN)
+    assert (f"--method {method} ignores --top-k, --decoder-layers." in ended.err) == ("sae" in method)
     of = "layers 1 -> 3" if method in ACROSS else "layer 1"
     assert re.search(rf"[\w -]+ of [\w/-]+, {of} ", " ".join(ended.out.split()))  # a long path wraps
     assert f"Reconstruction of {'layer 1 in ' if of == 'layer 1' else ''}13 evaluation sentences" in ended.out

@@ -62,7 +62,7 @@ def test_a_moved_model_is_named_and_found_again(clvq: Clvq, here: Path, tmp_path
     for command in (("explain", "good film"), ("faithfulness", *QUICK), ("extract", "--layers", 3)):
         ended = clvq(*command, "--run", here)
         assert ended.code == 1
-        assert f"The model ./my-model is not where it was, {tmp_path / 'my-model'}. Say with --model" in ended.message
+        assert f"The model ./my-model is no longer at {tmp_path / 'my-model'}. Say with --model" in ended.message
     for command in (("explain", "good film"), ("faithfulness", *QUICK), ("faithfulness", "--mode", "splice")):
         ended = clvq(*command, "--run", here, "--model", "moved")
         assert ended.code == 0, ended.err

@@ -159,4 +159,4 @@ def test_what_does_not_go_together_is_refused(checkpoint: clvq.Checkpoint, tmp_p
         clvq.faithfulness(checkpoint, by="concept", mode="splice")
     notes: list[Progress] = []
     clvq.faithfulness(checkpoint, by="concept", draws=1, top=3, overwrite=True, progress=notes.append)
-    assert any(note.note == "--by concept has no use for --top." for note in notes)
+    assert any(note.note == "--by concept ignores --top." for note in notes)

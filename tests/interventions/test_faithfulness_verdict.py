@@ -72,7 +72,7 @@ def test_edits_are_sorted_by_what_is_shown() -> None:
     assert said.sentences == [
         "Concepts flip more predictions than their controls: centred removal, most salient word (25.0% flipped, "
         "+3.0 points [+1.0, +5.0] beyond own deviation).",
-        "No effect shown, the interval holds 0: centred removal, sentence row (25.0% flipped, "
+        "No effect shown, the interval contains 0: centred removal, sentence row (25.0% flipped, "
         "+2.0 points [-1.0, +5.0] beyond own deviation).",
     ]
     assert said.warnings == []
@@ -90,14 +90,14 @@ def test_an_interval_that_ends_at_0_shows_no_effect() -> None:
 
 
 def test_controls_that_could_not_be_matched_and_places_with_nothing_to_edit() -> None:
-    said = verdict(results({"salient": ((0.02, 0.10), "moves 1 on average, not 3 as the edit does")}))
+    said = verdict(results({"salient": ((0.02, 0.10), "moves a word by 1 on average, and the edit by 3")}))
     assert said.sentences == [
         "Concepts flip more predictions than the one control that could be matched: centred removal, most salient word "
         "(25.0% flipped, +6.0 points [+2.0, +10.0] beyond coherent random)."
     ]
     assert said.warnings == [
         "Not compared, because the control could not be matched: centred removal, most salient word, against own "
-        "deviation (which moves 1 on average, not 3 as the edit does)."
+        "deviation (which moves a word by 1 on average, and the edit by 3)."
     ]
     few = verdict(results({"salient": ((0.02, 0.10), (0.01, 0.05))}, sentences=12))
     assert few.warnings == ["centred removal, most salient word has something to edit in only 12% of the sentences."]
@@ -115,7 +115,8 @@ def test_a_step_along_the_class_that_does_more_is_a_warning() -> None:
         tables = Tables([*plain.tables.figures, along], plain.tables.rows, [], [])
         said = verdict(replace(plain, tables=tables))
         assert [
-            warning.startswith("As long a step along the class direction flips 50.0%") for warning in said.warnings
+            warning.startswith("A step of the same length along the class direction flips 50.0%")
+            for warning in said.warnings
         ] == ([True] if warned else [])
 
 
@@ -156,7 +157,10 @@ def test_a_spliced_reconstruction() -> None:
         "Of the loss that the mean costs, 80.0% [70.0%, 90.0%] is recovered.",
     ]
     assert said.warnings == []
-    for share, warning in ((Interval(0.1, -0.1, 0.3), "No recovery shown"), (None, "The mean in place of every row")):
+    for share, warning in (
+        (Interval(0.1, -0.1, 0.3), "No recovery shown"),
+        (None, "It is not shown that the mean in place of every row costs"),
+    ):
         without = verdict(spliced(share))
         assert len(without.sentences) == 1
         assert without.warnings[0].startswith(warning)
@@ -179,9 +183,9 @@ def probed(mode: str, *selectivities: Bounds | None, before: float = 0.9) -> Pro
 
 
 def test_a_probe() -> None:
-    start = "Centred removal: a probe gives the label of 80.0% of the sentences, of 90.0% before; "
+    start = "Centred removal: a probe gives the label of 80.0% of the sentences (90.0% before the edit); "
     ends = {
-        ((0.01, 0.1), (0.01, 0.1)): "its fall is beyond that of every control.",
+        ((0.01, 0.1), (0.01, 0.1)): "its accuracy falls more than under every control.",
         ((0.01, 0.1), (-0.01, 0.1)): "no effect shown beyond concept, same prediction.",
         ((-0.01, 0.1), (-0.01, 0.1)): "no effect shown beyond any control.",
         (None, None): "no control could be matched.",
@@ -208,7 +212,7 @@ def test_concepts_that_drive_a_class() -> None:
     assert said.sentences == [
         "2 of 3 concepts drive toxic: without them its probability falls more than under a coherent random step "
         "(q <= 0.05). The largest effects: 7 (+0.200); 3 (+0.100).",
-        "For 1 of them the fall is also beyond that under the words' own deviations.",
+        "For 1 of them the fall is also larger than under the words' own deviations.",
     ]
     assert said.warnings == []
     none = verdict(ConceptEffects(None, "class", None, 80, [concept(1, 0.1, 0.06), concept(2, 0.3, None)]))
@@ -218,4 +222,6 @@ def test_concepts_that_drive_a_class() -> None:
     ]
     one = verdict(ConceptEffects("toxic", "class", None, 80, [concept(7, 0.2, 0.01), concept(3, 0.1, 0.5)]))
     assert one.sentences[0].startswith("1 of 2 concepts drives toxic: without it its probability falls more than")
-    assert none.warnings == ["1 concept is not tested: it stands on too few texts, or the control has no match."]
+    assert none.warnings == [
+        "1 concept is not tested: it occurs in too few texts, or the control could not be matched."
+    ]

@@ -33,7 +33,7 @@ def test_a_codebook_that_does_all_that_it_should() -> None:
     assert said.warnings == []
     assert said.sentences == [
         "On 1,234 evaluation sentences, 400 codes explain 70% of the variance of layer 8 (FVU 0.300).",
-        "The prediction goes through the codes: without a word's own code FVU is 0.500, and with the codes shuffled "
+        "The prediction depends on the codes: without a word's own code FVU is 0.500, and with the codes shuffled "
         "among words it is 1.200.",
         "It does better than frozen k-means codes with the same decoder (FVU 0.350), a ridge map of the states, "
         "without codes (FVU 0.400), the mean output of a k-means code (FVU 0.450) and a copy of the input layer "
@@ -81,4 +81,6 @@ def test_codes_that_explain_nothing() -> None:
     assert len(said.warnings) == 1
     without = training_verdict(trained({"fvu": None}))
     assert without.sentences == []
-    assert without.warnings == ["FVU cannot be had: the words of the evaluation split do not vary, or there are none."]
+    assert without.warnings == [
+        "FVU cannot be computed: the words of the evaluation split do not vary, or there are none."
+    ]
