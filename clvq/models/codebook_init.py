@@ -15,7 +15,7 @@ SEEDING_ROWS_PER_CODE = 32
 LLOYD_STEPS = 25
 SINGLE_SEEDS = 1024
 """Number of clusters up to which seeds are drawn one by one, as k-means++ does."""
-SEEDS_PER_DRAW = 32
+SEEDS_PER_DRAW = 64
 """A round draws one new seed for this many seeds that were drawn before."""
 
 

@@ -76,8 +76,8 @@ def test_a_word_has_the_tokens_that_it_has_inside_a_text(folder: Path) -> None:
     [
         (Asked(" notvery"), "' notvery' is not one token of this model: its tokenizer gives .*'"),
         (Asked("Qz"), r"'Qz' is not one token of this model.* mostly begin with a space: ' Qz'\."),
-        (Asked(" "), "' ' is no word"),
-        (Asked(""), "'' is no word"),
+        (Asked(" "), "' ' is not a word"),
+        (Asked(""), "'' is not a word"),
         (Asked(" not", " not"), "--target and --against are the same token"),
         (Asked(label_words=(("bad", " not"), ("good", " not"))), "Two labels have the same label word"),
     ],
@@ -91,7 +91,7 @@ def test_what_is_no_token_is_refused(asked: Asked, says: str, tmp_path: Path) ->
 @pytest.mark.parametrize("head", [True, False])
 def test_a_model_without_a_next_token_is_not_asked_for_it(head: bool, tmp_path: Path) -> None:
     folder = tiny_models.tiny_bert(tmp_path, layers=1, head=head)
-    with pytest.raises(ClvqError, match=r"gives no next token .*: --target is for causal language"):
+    with pytest.raises(ClvqError, match=r"gives no next token .*: --target needs a causal language"):
         LanguageModel.load(str(folder), ModelOptions(device="cpu", asked=Asked(" not")))
 
 

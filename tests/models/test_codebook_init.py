@@ -67,16 +67,18 @@ def test_more_codes_than_rows_are_refused() -> None:
         initial_codebook(torch.randn(9, 3), 10, "spherical", torch.Generator())
 
 
-def test_seeds_of_many_clusters_are_as_good_as_those_that_are_drawn_one_by_one() -> None:
-    """Above 1,024 clusters seeds are drawn in rounds."""
+def test_seeds_of_many_clusters_are_nearly_as_good_as_those_that_are_drawn_one_by_one() -> None:
+    """Above 1,024 clusters seeds are drawn in rounds. The rows are the hardest ones: nearly as many tight groups as
+    clusters, so that two seeds in one group cost much."""
     rows = clustered(9000, centres=1400, deviation=0.1)
-    ours = k_means(rows, 1500, torch.Generator().manual_seed(0))
-    assert len(ours.unique(dim=0)) == 1500
-    seeds, _ = kmeans_plusplus(rows.numpy(), 1500, n_local_trials=1, random_state=0)
-    theirs, at_random = (
-        KMeans(1500, init=init, n_init=1, random_state=0, max_iter=25).fit(rows.numpy()).inertia_
-        for init in (seeds, "random")
-    )
-    assert inertia(rows, ours) == pytest.approx(theirs, rel=0.1)
-    assert inertia(rows, ours) < 0.5 * at_random
+    ours = [k_means(rows, 1500, torch.Generator().manual_seed(seed)) for seed in range(3)]
+    assert all(len(codes.unique(dim=0)) == 1500 for codes in ours)
+    one_by_one = []
+    for seed in range(3):
+        seeds, _ = kmeans_plusplus(rows.numpy(), 1500, n_local_trials=1, random_state=seed)
+        one_by_one.append(KMeans(1500, init=seeds, n_init=1, max_iter=25).fit(rows.numpy()).inertia_)
+    at_random = KMeans(1500, init="random", n_init=1, random_state=0, max_iter=25).fit(rows.numpy()).inertia_
+    mean = sum(inertia(rows, codes) for codes in ours) / 3
+    assert mean < 1.2 * sum(one_by_one) / 3
+    assert mean < 0.3 * at_random
     assert torch.isfinite(k_means(torch.ones(3000, 4), 1200, torch.Generator().manual_seed(0))).all()
