@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor, distributed
 
 from clvq.config import AssignConfig, BenchConfig, ExplainConfig, FaithfulnessConfig
 from clvq.errors import ClvqError, first_line
+from clvq.storage import locked
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -112,6 +115,11 @@ class Processes:
         """
         if self.count > 1 and values.numel():
             distributed.reduce(values.view(torch.int32), 0)
+
+    def locked(self, folder: Path) -> AbstractContextManager[None]:
+        """Return the lock of a folder for the leader, who alone writes there; for the others a context that does
+        nothing."""
+        return locked(folder) if self.is_leader else nullcontext()
 
     def by_turns(self, items: Iterable[Item], work: Callable[[Item], T]) -> Iterator[T]:
         """Yield what `work` makes of each item, in their order and in every process. Each process works on one of

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from clvq.language_model.options import ModelOptions
 from clvq.language_model.placement import Placement
 from clvq.language_model.targets import Asked
 from clvq.progress import Progress, Report, silent
-from clvq.storage import locked
 
 
 @takes(ExtractConfig)
@@ -50,7 +48,7 @@ def extract(
     config, path = _with_layers(settings), Path(path)
     processes = Processes.current()
     progress = progress if processes.is_leader else silent
-    with locked(path) if processes.is_leader else nullcontext():
+    with processes.locked(path):
         store = _store_to_extend(path, config, overwrite)
         is_done = processes.told(store is not None and set(config.layers) <= set(store.layers))
         if store is not None and is_done:

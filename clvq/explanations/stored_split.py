@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple
@@ -84,7 +83,7 @@ class StoredSplit:
         done = {} if overwrite else self._unfinished()
         explainer = Explainer(self.checkpoint, self.store, self.config, self.progress)
         concepts = self._concepts()
-        with locked(self.folder) if self.processes.is_leader else nullcontext():
+        with self.processes.locked(self.folder):
             rows = islice(self.store.sentences(SPLIT), self.config.limit)
             texts = [_Text(row.text, Labels(row.label, row.answers)) for row in rows]
             tokenized = explainer.tokenize([text.text for text in texts])

@@ -11,7 +11,6 @@ else that is particular to its words. Where only one word has a code, the two ca
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -40,7 +39,6 @@ from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import WORD
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Report
-from clvq.storage import locked
 from clvq.training.checkpoint import Checkpoint
 from clvq.training.source import language_model_of
 
@@ -67,7 +65,7 @@ def concept_effects(
     """
     store = checkpoint.store()
     model = language_model_of(checkpoint, store, Runtime.of_settings(config), progress)
-    concepts = Processes.current().leader_first(lambda: codebook(checkpoint, progress=progress))
+    concepts = codebook(checkpoint, progress=progress)
     upper = UpperLayers(model, checkpoint.input_layer)
     occurrences = _occurrences(concepts, upper.target, model, config, _class_number(model, config))
     plan = Plan(
@@ -82,7 +80,7 @@ def concept_effects(
     processes = Processes.current()
     space = processes.leader_first(lambda: concept_space(checkpoint, device=model.device, progress=progress))
     interventions = interventions_of(store, upper, space, config)
-    with locked(checkpoint.path) if processes.is_leader else nullcontext():
+    with processes.locked(checkpoint.path):
         record = Record.at(
             checkpoint.path, identity, plan.changes(), len(occurrences), CONCEPT_EFFECTS, overwrite=overwrite
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,7 +25,6 @@ from clvq.language_model.head_targets import LabelTarget
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Progress, Report, silent
-from clvq.storage import locked
 from clvq.training.checkpoint import Checkpoint
 from clvq.training.source import language_model_of
 
@@ -168,7 +166,7 @@ def sentence_effects(
         space = processes.leader_first(partial(concept_space, checkpoint, device=model.device, progress=progress))
         plan = plan_of(config, subjects, found.codebook, space, _class_count(model))
         interventions = interventions_of(store, upper, space, config)
-        with locked(checkpoint.path) if processes.is_leader else nullcontext():
+        with processes.locked(checkpoint.path):
             identity = _identity(found, store, config)
             record = Record.at(checkpoint.path, identity, plan.changes(), len(subjects), overwrite=overwrite)
             interventions.effects(subjects, plan, record, progress)

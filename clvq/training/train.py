@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from clvq.models.clvq_vae import ClvqVae
 from clvq.models.codebook_init import initial_codebook, sample_size
 from clvq.models.sae import TopKSae
 from clvq.progress import Progress, Report, silent
-from clvq.storage import locked, remove_folder
+from clvq.storage import remove_folder
 from clvq.training.checkpoint import Checkpoint, add_frozen_kmeans, architecture, read_checkpoint, write_checkpoint
 from clvq.training.evaluation import evaluate, update_factor
 from clvq.training.frozen_codes import FROZEN_CODES, shared_kmeans_codes
@@ -81,7 +81,7 @@ def train(
     for layer in (config.input_layer, config.output_layer):
         store.layer(layer)
     processes = Processes.current()
-    with locked(path) if processes.is_leader else nullcontext():
+    with processes.locked(path):
         if overwrite and processes.is_leader:
             CHECKPOINT.path(path).unlink(missing_ok=True)
             remove_folder(path / TRAINING_FOLDER)
