@@ -26,6 +26,7 @@ from clvq.concepts.assignments import load_model
 from clvq.concepts.codebook import Codebook, codebook
 from clvq.language_model.rows import WORD
 from clvq.models.clvq_vae import ClvqVae
+from clvq.models.distances import smallest
 from clvq.models.sae import TopKSae
 from clvq.progress import Progress, Report, silent
 from clvq.storage import locked
@@ -128,7 +129,7 @@ class CodeSpace(ConceptSpace):
         """Return the `count` nearest codes of each word `[N, count]`, the nearest first."""
         assert isinstance(self._model, ClvqVae)
         distances = self._model.quantizer.relative_distances(self._model.encode(rows))
-        return distances.topk(min(count, distances.shape[1]), largest=False).indices
+        return smallest(distances, min(count, distances.shape[1]))[1]
 
     def deviations(self, codes: Tensor) -> Tensor:
         return self._deviations[codes]

@@ -170,7 +170,7 @@ class ClvqVae(HubModel):
 
     def nearest(self, z_e: Tensor) -> Tensor:
         """Return the nearest code `[N]` of each row of `z_e [N, D]`."""
-        return self.quantizer.relative_distances(z_e).argmin(dim=1)
+        return self.quantizer.assign(z_e)
 
     def forward(self, hidden_states: Tensor, mask: Tensor | None = None) -> ClvqOutput:
         """Run the model on hidden states of the input layer `[B, T, D]`, with a mask `[B, T]` that is true at rows."""

@@ -86,20 +86,20 @@ def _plus_plus(rows: Tensor, clusters: int, generator: torch.Generator) -> Tenso
     """
     draws = torch.rand(clusters, generator=generator, dtype=torch.float64)
     squares = rows.square().sum(dim=1)
-    seeds = newest = torch.tensor([int(draws[0] * len(rows))])
+    seeds = newest = torch.tensor([int(draws[0] * len(rows))], device=rows.device)
     distance = torch.full_like(squares, torch.inf)
     while len(seeds) < clusters:
-        distance = torch.minimum(distance, _squared_distance(rows, squares, rows[newest.to(rows.device)]))
-        distance[newest.to(rows.device)] = 0
+        distance = torch.minimum(distance, _squared_distance(rows, squares, rows[newest]))
+        distance[newest] = 0
         cumulative = distance.double().cumsum(0)
         chances = draws[len(seeds) : len(seeds) + 1]
         if clusters > SINGLE_SEEDS and len(seeds) >= 2 * SEEDS_PER_DRAW:
             count = min(len(seeds) // SEEDS_PER_DRAW, clusters - len(seeds))
             chances = torch.rand(count, generator=generator, dtype=torch.float64)
         found = torch.searchsorted(cumulative, chances.to(cumulative.device) * cumulative[-1], right=True)
-        newest = found.clamp_max(len(rows) - 1).unique().cpu()
+        newest = found.clamp_max(len(rows) - 1).unique()
         seeds = torch.cat([seeds, newest])
-    return rows[seeds.to(rows.device)]
+    return rows[seeds]
 
 
 def _squared_distance(rows: Tensor, squares: Tensor, seeds: Tensor) -> Tensor:

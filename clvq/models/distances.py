@@ -36,11 +36,6 @@ class Distances(NamedTuple):
         """Return the distances `[N, K]` of rows `[N, D]`."""
         return torch.addmm(self.squares, rows, self.codes, alpha=-2)
 
-    def nearest_few(self, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Return the distances `[N, count]` of rows `[N, D]` to their nearest codes, nearest first, and the codes'
-        indices."""
-        return smallest(self.of(rows), count)
-
     def nearest(self, rows: Tensor) -> Tensor:
         """Return the index `[N]` of the nearest code of each row `[N, D]`."""
         if not len(rows):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from clvq.models.distances import Distances
+from clvq.models.distances import Distances, smallest
 
 SMOOTHING = 1e-5
 """Number of rows that Laplace smoothing adds to each code where a sum of rows is divided by their number."""
@@ -106,7 +106,7 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def candidates(self, z_e: Tensor) -> Candidates:
-        return Candidates(*self._distances().nearest_few(z_e.to(self.codebook.dtype), self.top_k))
+        return Candidates(*smallest(self.relative_distances(z_e), self.top_k))
 
     def probabilities(self, candidates: Candidates) -> Tensor:
         """Return the probability `[N, top_k]` with which each candidate is drawn."""

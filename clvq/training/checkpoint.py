@@ -69,7 +69,7 @@ class Checkpoint(Shown):
         return data_frame(
             {"checkpoint": self.path.name, "part": part, "figure": name, "value": value}
             for part in ("evaluation", "yardsticks")
-            for name, value in self.config["results"][part].items()
+            for name, value in getattr(self.results, part).as_json().items()
         )
 
     @property

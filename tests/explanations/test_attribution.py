@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import tiny_models
 import torch
+from attributions import by_index
 from captum.attr import IntegratedGradients, LayerIntegratedGradients
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
@@ -35,9 +36,7 @@ EVERY_MODEL = pytest.mark.parametrize("name", sorted(tiny_models.BUILDERS))
 def attributed(upper: UpperLayers, texts: list[str], **settings: Any) -> list[Attribution]:
     given = {"baseline": "padding", "steps": 8, "max_steps": 512, "completeness": 0.05, "batch_tokens": 4096}
     attribution = IntegratedAttribution(upper, **{**given, **settings})
-    sentences, found = upper.model.tokenize(texts), {}
-    for batch in attribution.batches(sentences):
-        found.update(zip(batch, attribution.of_batch(sentences, batch), strict=True))
+    found = by_index(attribution, upper.model.tokenize(texts))
     return [found[index] for index in range(len(texts))]
 
 

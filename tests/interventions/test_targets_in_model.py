@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
+from attributions import by_index
 from captum.attr import IntegratedGradients
 from scipy.stats import spearmanr
 from test_faithfulness import Planted, effects_of, plan_of
@@ -200,11 +201,7 @@ def test_attributions_add_up_and_rank_words_as_captum_does(kind: str, tmp_path: 
         upper, baseline="padding", steps=8, max_steps=512, completeness=0.05, batch_tokens=4096
     )
     texts, parts = [sentence for sentence, _ in sentences], [part for _, part in sentences]
-    found = {
-        number: one
-        for batch in ours.batches(texts)
-        for number, one in zip(batch, ours.of_batch(texts, batch, parts), strict=True)
-    }
+    found = by_index(ours, texts, parts)
     words = sum(len(sentence.words) for sentence in model.tokenize(TEXTS))
     assert len(found) == {"label": 3 * len(TEXTS), "tag": words}.get(kind, len(TEXTS))
     assert all(one.completeness_error < 0.05 for one in found.values())

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import tiny_models
 import torch
+from attributions import by_index
 from captum.attr import IntegratedGradients
 from scipy.stats import spearmanr
 from torch import Tensor
@@ -147,11 +148,7 @@ def test_attributions_add_up_and_rank_tokens_as_captum_does(name: str, folder: F
         upper, baseline="padding", steps=8, max_steps=512, completeness=0.05, batch_tokens=4096
     )
     sentences = model.tokenize([text for text in TEXTS if text])
-    found = {
-        number: one
-        for batch in ours.batches(sentences)
-        for number, one in zip(batch, ours.of_batch(sentences, batch), strict=True)
-    }
+    found = by_index(ours, sentences)
     assert len(found) == len(sentences)
     for number, one in found.items():
         inputs = upper.inputs([sentences[number]])

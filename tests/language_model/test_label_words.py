@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import tiny_models
 import torch
+from attributions import by_index
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -116,11 +117,10 @@ def test_attributions_sum_to_the_difference(kind: str, folder: Folder) -> None:
         UpperLayers(model, 1), baseline="padding", steps=8, max_steps=512, completeness=0.02, batch_tokens=4096
     )
     sentences = model.tokenize([text for text in TEXTS if text])
-    for batch in attribution.batches(sentences):
-        for number, one in zip(batch, attribution.of_batch(sentences, batch), strict=True):
-            assert sum(one.tokens) == pytest.approx(one.difference, rel=0.05, abs=1e-3)
-            # The prompt before the text is the same in the baseline, and the padding text differs from the text.
-            assert len(one.tokens) == len(sentences[number].input_ids)
+    for number, one in by_index(attribution, sentences).items():
+        assert sum(one.tokens) == pytest.approx(one.difference, rel=0.05, abs=1e-3)
+        # The prompt before the text is the same in the baseline, and the padding text differs from the text.
+        assert len(one.tokens) == len(sentences[number].input_ids)
 
 
 def test_a_text_leaves_room_for_what_stands_behind_it(folder: Folder) -> None:
