@@ -19,7 +19,7 @@ from clvq.activations.store import ActivationStore
 from clvq.artifacts import CODEBOOK
 from clvq.concepts.examples import over_range
 from clvq.concepts.label_tests import associate, first_classes
-from clvq.concepts.map import EXACT_CODES, directions, layout
+from clvq.concepts.map import directions, layout, neighbours
 from clvq.concepts.words import count_words, rank_words
 from clvq.language_model.rows import WORD
 from clvq.storage import write_signed
@@ -283,10 +283,10 @@ def test_a_map_of_any_number_of_codes_is_always_the_same(count: int) -> None:
     assert np.array_equal(places, layout(units))
 
 
-@pytest.mark.parametrize("exact_codes", [800, 20])
-def test_near_codes_are_near_on_the_map(exact_codes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exact, and by the method for more codes than that is quick for."""
-    monkeypatch.setattr("clvq.concepts.map.EXACT_CODES", exact_codes)
+@pytest.mark.parametrize("laid_out", [45, 20])
+def test_near_codes_are_near_on_the_map(laid_out: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All codes are laid out, or some of them, with the others placed among their neighbours."""
+    monkeypatch.setattr("clvq.concepts.map.LAID_OUT", laid_out)
     centres = np.repeat(np.eye(8)[:3], 15, axis=0)
     places = layout(directions(centres + 0.1 * np.random.default_rng(0).normal(size=centres.shape)))
     distances = np.linalg.norm(places[:, None] - places[None], axis=2)
@@ -296,7 +296,7 @@ def test_near_codes_are_near_on_the_map(exact_codes: int, monkeypatch: pytest.Mo
 
 def test_a_map_of_many_codes_is_the_same_again_and_keeps_neighbours() -> None:
     random = np.random.default_rng(0)
-    units = directions(random.normal(size=(EXACT_CODES + 50, 12)) + 3 * np.eye(12)[random.integers(12, size=850)])
+    units = directions(random.normal(size=(850, 12)) + 3 * np.eye(12)[random.integers(12, size=850)])
     places = layout(units)
     assert np.array_equal(places, layout(units))
     cosines, distances = units @ units.T, np.linalg.norm(places[:, None] - places[None], axis=2)
@@ -304,6 +304,20 @@ def test_a_map_of_many_codes_is_the_same_again_and_keeps_neighbours() -> None:
     on_map = np.argsort(distances, axis=1)[:, 1:11]
     kept = np.mean([len(set(one) & set(other)) / 10 for one, other in zip(nearest, on_map, strict=True)])
     assert kept > 0.3
+
+
+def test_neighbours_are_those_of_all_cosines_also_where_some_are_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clvq.concepts.map.ROWS_AT_ONCE", 7)
+    corners = np.random.default_rng(0).choice([-1.0, 1.0], size=(40, 4)) / 2  # cosines are -1, -0.5, 0, 0.5 or 1
+    cosines = corners @ corners.T
+    for most in (0, 1, 5, 100):
+        expected = [
+            [(other, cosines[code, other]) for other in np.argsort(-cosines[code], kind="stable") if other != code][
+                :most
+            ]
+            for code in range(40)
+        ]
+        assert neighbours(corners, most) == expected
 
 
 def test_sinks_have_no_code_and_no_labels_no_figures(model_folder: Any, tmp_path: Path) -> None:
