@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from clvq.errors import ClvqError
 from clvq.models.distances import ROWS_AT_ONCE, Distances, nearest
+from clvq.progress import Progress, Report, silent
 
 ROWS_PER_CODE = 256
 MOST_ROWS = 200_000
@@ -25,7 +26,9 @@ def sample_size(codebook_size: int) -> int:
     return min(MOST_ROWS, ROWS_PER_CODE * codebook_size)
 
 
-def initial_codebook(rows: Tensor, codebook_size: int, initialization: str, generator: torch.Generator) -> Tensor:
+def initial_codebook(
+    rows: Tensor, codebook_size: int, initialization: str, generator: torch.Generator, progress: Report = silent
+) -> Tensor:
     """Compute first codes `[K, D]` from rows `[N, D]`. `generator` lives on the CPU. The rows may be overwritten.
 
     `spherical` (arXiv 2506.20040, section 3.3): k-means++ and Lloyd's algorithm on unit vectors; each centroid is then
@@ -40,10 +43,10 @@ def initial_codebook(rows: Tensor, codebook_size: int, initialization: str, gene
         indices = torch.randperm(len(rows), generator=generator)[:codebook_size]
         return rows[indices.to(rows.device)].clone()
     if initialization == "kmeans":
-        return k_means(rows, codebook_size, generator)
+        return k_means(rows, codebook_size, generator, progress=progress)
     norms = rows.norm(dim=1)
     unit = functional.normalize(rows, dim=1)
-    codes = k_means(unit, codebook_size, generator, spherical=True)
+    codes = k_means(unit, codebook_size, generator, spherical=True, progress=progress)
     members = nearest(unit, codes)
     total = torch.zeros(codebook_size, device=rows.device).index_add_(0, members, norms)
     count = torch.bincount(members, minlength=codebook_size)
@@ -51,7 +54,9 @@ def initial_codebook(rows: Tensor, codebook_size: int, initialization: str, gene
     return codes * mean_norm[:, None]
 
 
-def k_means(rows: Tensor, clusters: int, generator: torch.Generator, spherical: bool = False) -> Tensor:
+def k_means(
+    rows: Tensor, clusters: int, generator: torch.Generator, spherical: bool = False, progress: Report = silent
+) -> Tensor:
     """Run Lloyd's algorithm from k-means++ seeds (Arthur and Vassilvitskii 2007): rows `[N, D]` -> centroids `[K, D]`.
 
     `spherical`: rows are unit vectors, and so are centroids. An empty cluster restarts at the row farthest from its
@@ -60,7 +65,8 @@ def k_means(rows: Tensor, clusters: int, generator: torch.Generator, spherical: 
     seeding = torch.randperm(len(rows), generator=generator)[: SEEDING_ROWS_PER_CODE * clusters]
     centroids = _plus_plus(rows[seeding.to(rows.device)], clusters, generator)
     members = None
-    for _ in range(LLOYD_STEPS):
+    for step in range(LLOYD_STEPS):
+        progress(Progress("k-means", step, LLOYD_STEPS, "steps"))
         previous, members = members, nearest(rows, centroids)
         if previous is not None and torch.equal(previous, members):
             break
@@ -73,6 +79,7 @@ def k_means(rows: Tensor, clusters: int, generator: torch.Generator, spherical: 
             centroids[empty] = rows[distance.topk(len(empty)).indices]
         if spherical:
             centroids = functional.normalize(centroids, dim=1)
+    progress(Progress("k-means", LLOYD_STEPS, LLOYD_STEPS, "steps"))
     return centroids
 
 

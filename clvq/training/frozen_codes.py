@@ -11,7 +11,7 @@ from torch import Tensor
 from clvq.errors import ClvqError
 from clvq.models.codebook_init import initial_codebook, sample_size
 from clvq.models.quantizer import unmapped
-from clvq.progress import Progress
+from clvq.progress import Progress, Report, silent
 from clvq.training.job import Job
 from clvq.training.rows import PairRows
 from clvq.training.sensitivity import symmetric_root
@@ -34,11 +34,11 @@ class FrozenCodes(NamedTuple):
     """[D, D] map to the space in which rows and codes are compared; None: they are compared as they are."""
 
 
-def kmeans_codes(train: PairRows, codebook_size: int, seed: int) -> Tensor:
+def kmeans_codes(train: PairRows, codebook_size: int, seed: int, progress: Report = silent) -> Tensor:
     """Return spherical k-means codes `[K, D]` of the scaled input layer itself, without an encoder before them."""
     generator = torch.Generator().manual_seed(seed)
     rows = train.sample_inputs(sample_size(codebook_size), generator)
-    return initial_codebook(rows, codebook_size, "spherical", generator)
+    return initial_codebook(rows, codebook_size, "spherical", generator, progress)
 
 
 def shared_kmeans_codes(job: Job) -> Tensor:
@@ -49,7 +49,7 @@ def shared_kmeans_codes(job: Job) -> Tensor:
     """
     settings = job.config.codebook_size, job.config.seed
     if settings not in job.rows.kmeans:
-        job.rows.kmeans[settings] = kmeans_codes(job.rows.training, *settings)
+        job.rows.kmeans[settings] = kmeans_codes(job.rows.training, *settings, job.progress)
     return job.rows.kmeans[settings]
 
 
@@ -78,7 +78,9 @@ def _ridge_kmeans(job: Job) -> FrozenCodes:
     matrix, offset = weights[:-1], weights[-1]
     generator = torch.Generator().manual_seed(job.config.seed)
     mapped = _sample(job, generator) @ matrix + offset
-    return FrozenCodes(initial_codebook(mapped, job.config.codebook_size, "spherical", generator), matrix, offset)
+    return FrozenCodes(
+        initial_codebook(mapped, job.config.codebook_size, "spherical", generator, job.progress), matrix, offset
+    )
 
 
 def _agglomerative(job: Job) -> FrozenCodes:
@@ -112,7 +114,7 @@ def _gradient_kmeans(job: Job) -> FrozenCodes:
     assert job.metric_map is not None
     generator = torch.Generator().manual_seed(job.config.seed)
     mapped = _sample(job, generator) @ job.metric_map
-    codes = initial_codebook(mapped, job.config.codebook_size, "kmeans", generator)
+    codes = initial_codebook(mapped, job.config.codebook_size, "kmeans", generator, job.progress)
     return FrozenCodes(unmapped(codes, job.metric_map), metric_map=job.metric_map)
 
 

@@ -234,7 +234,7 @@ class _Training:
         with torch.no_grad():
             for part in inputs.split(ROWS_AT_ONCE):
                 part.copy_(model.quantizer.mapped(model.encoder(part)))
-        codes = initial_codebook(inputs, config.codebook_size, config.initialization, generator)
+        codes = initial_codebook(inputs, config.codebook_size, config.initialization, generator, self.job.progress)
         model.quantizer.set_codebook(model.quantizer.unmapped(codes), self._expected_count(config))
         for buffer in model.quantizer.buffers():
             self.processes.share(buffer)

@@ -10,6 +10,7 @@ from torch.nn import functional
 from clvq.errors import ClvqError
 from clvq.models.codebook_init import initial_codebook, k_means
 from clvq.models.distances import nearest
+from clvq.progress import Progress
 
 
 def clustered(count: int = 1500, width: int = 8, centres: int = 20, deviation: float = 1.0) -> torch.Tensor:
@@ -82,3 +83,13 @@ def test_seeds_of_many_clusters_are_nearly_as_good_as_those_that_are_drawn_one_b
     assert mean < 1.2 * sum(one_by_one) / 3
     assert mean < 0.3 * at_random
     assert torch.isfinite(k_means(torch.ones(3000, 4), 1200, torch.Generator().manual_seed(0))).all()
+
+
+def test_the_steps_are_reported_as_they_are_done() -> None:
+    rows, reports = torch.randn(500, 8, generator=torch.Generator().manual_seed(0)), list[Progress]()
+    told = k_means(rows, 20, torch.Generator().manual_seed(0), progress=reports.append)
+    assert torch.equal(told, k_means(rows, 20, torch.Generator().manual_seed(0)))
+    assert [report.done for report in reports[:-1]] == list(range(len(reports) - 1))
+    assert len(reports) > 3
+    assert reports[-1].done == reports[-1].total
+    assert {(report.stage, report.unit) for report in reports} == {("k-means", "steps")}
