@@ -680,6 +680,7 @@ def sweep(
     max_frequency: int | Sequence[int] = 0,
     min_frequency: int | Sequence[int] = 0,
     frequency_order: Literal["random", "file"] | Sequence[Literal["random", "file"]] = "random",
+    precision: Literal["float32", "bfloat16"] | Sequence[Literal["float32", "bfloat16"]] = "float32",
     skip: bool | Sequence[bool] = False,
     seed: int | Sequence[int] = 0,
     yardsticks: Literal["basic", "full"] = "basic",
@@ -749,6 +750,8 @@ def sweep(
             types.
         frequency_order: Which rows of a frequent word type are kept: random ones, or the first in the
             file.
+        precision: Number type in which the decoder multiplies in training. bfloat16 is for GPUs and for
+            CPUs that have it in hardware; weights, distances and the updates of codes stay in float32.
         skip: Give a cross-layer sparse autoencoder a linear skip connection.
         seed: Seed of the initialization, the draws of codes and the order of sentences.
         yardsticks: Baselines of the result. basic: those that are quick to compute; full: also frozen
@@ -800,6 +803,7 @@ def train(
     max_frequency: int = 0,
     min_frequency: int = 0,
     frequency_order: Literal["random", "file"] = "random",
+    precision: Literal["float32", "bfloat16"] = "float32",
     skip: bool = False,
     seed: int = 0,
     yardsticks: Literal["basic", "full"] = "basic",
@@ -871,6 +875,8 @@ def train(
             types.
         frequency_order: Which rows of a frequent word type are kept: random ones, or the first in the
             file.
+        precision: Number type in which the decoder multiplies in training. bfloat16 is for GPUs and for
+            CPUs that have it in hardware; weights, distances and the updates of codes stay in float32.
         skip: Give a cross-layer sparse autoencoder a linear skip connection.
         seed: Seed of the initialization, the draws of codes and the order of sentences.
         yardsticks: Baselines of the result. basic: those that are quick to compute; full: also frozen

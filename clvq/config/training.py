@@ -15,6 +15,7 @@ Initialization = Literal["spherical", "kmeans", "random"]
 DecoderMemory = Literal["quantized", "encoder"]
 Predicted = Literal["state", "update"]
 Preset = Literal["default", "paper"]
+Precision = Literal["float32", "bfloat16"]
 Yardsticks = Literal["basic", "full"]
 Tracker = Literal["none", "tensorboard", "wandb", "trackio"]
 
@@ -102,6 +103,11 @@ class TrainConfig(Settings):
     frequency_order: Literal["random", "file"] = stated(
         "random", "Which rows of a frequent word type are kept: random ones, or the first in the file.", option=False
     )
+    precision: Precision = stated(
+        "float32",
+        "Number type in which the decoder multiplies in training. bfloat16 is for GPUs and for CPUs that have it in "
+        "hardware; weights, distances and the updates of codes stay in float32.",
+    )
     skip: bool = stated(False, "Give a cross-layer sparse autoencoder a linear skip connection.")
     seed: int = stated(0, "Seed of the initialization, the draws of codes and the order of sentences.", NOT_NEGATIVE)
     yardsticks: Yardsticks = stated(
@@ -172,7 +178,7 @@ WITH_METRIC = ("clvq", "vqvae")
 _NEVER_DRAWN = ("top_k", "temperature", "initialization", "commitment_weight", "yardsticks")
 
 _NO_BLOCKS = ("preset", "top_k", "temperature", "initialization", "commitment_weight", "decoder_layers",
-              "decoder_memory", "learning_rate", "weight_decay", "yardsticks")  # fmt: skip
+              "decoder_memory", "learning_rate", "weight_decay", "precision", "yardsticks")  # fmt: skip
 _SKIP = ("skip",)
 
 LATENT_METHODS = ("sae", "crosslayer-sae")

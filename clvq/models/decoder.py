@@ -44,11 +44,13 @@ class Attention(nn.Module):
 
     def forward(self, rows: Tensor, memory: Tensor, layout: Layout) -> Tensor:
         """Let rows `[N, D]` attend to the memory `[N, D]` of their own sentence, and return `[N, D]`."""
-        query = layout.pad(self.query(rows), self.heads)  # [B, H, T, D/H]
-        key, value = (layout.pad(half, self.heads) for half in self.key_value(memory).chunk(2, dim=1))
-        attended = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=layout.mask[:, None, None, :].expand(-1, 1, layout.mask.shape[1], -1)
-        )
+        query, key_value = self.query(rows), self.key_value(memory)
+        if not rows.is_cuda:  # on a CPU attention over 16-bit numbers is slow, above all its gradient
+            query, key_value = (values.to(self.query.weight.dtype) for values in (query, key_value))
+        query = layout.pad(query, self.heads)  # [B, H, T, D/H]
+        key, value = (layout.pad(half, self.heads) for half in key_value.chunk(2, dim=1))
+        mask = layout.mask[:, None, None, :].expand(-1, 1, layout.mask.shape[1], -1)
+        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return self.output(layout.unpad(attended))
 
 

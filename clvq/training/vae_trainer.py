@@ -47,7 +47,7 @@ class Trainer(TrainingLoop[ClvqVae]):
         if self.frozen_codes:
             model.quantizer.eval()
         codes, indices = model.quantizer(z_e)
-        with torch.autocast("cuda", torch.bfloat16, enabled=z_e.is_cuda):
+        with torch.autocast(z_e.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
             prediction = model.decoder(straight_through(z_e, codes), Layout.of_mask(batch.mask), z_e)
         reconstruction = reconstruction_loss(model.completed(prediction.float(), batch.inputs), batch.targets)
         commitment = commitment_loss(model.quantizer.mapped(z_e), model.quantizer.mapped(codes))

@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from sklearn.linear_model import Ridge
 
 import clvq
 from clvq.activations.store import ActivationStore
 from clvq.config import TrainConfig
 from clvq.language_model.rows import WORD
+from clvq.models.clvq_vae import ClvqVae
 from clvq.progress import Progress
 from clvq.training.rows import LayerPair, frequency_mask, pair_rows, split_by_text
 
@@ -150,6 +152,36 @@ def test_a_cut_training_ends_in_the_same_bits(tiny_store: ActivationStore, tmp_p
         for log in (cut.path / "metrics.jsonl", whole.path / "metrics.jsonl")
     ]
     assert losses[0] == losses[1]
+
+
+def test_bfloat16_changes_the_decoders_products_and_nothing_else(
+    tiny_store: ActivationStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first step is compared, after which codes differ too since the encoder's gradient passes the decoder."""
+    seen: dict[str, list[tuple[torch.Tensor, ...]]] = {}
+    real = ClvqVae.completed
+
+    def completed(model: ClvqVae, decoded: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        if model.training:
+            seen[precision].append((decoded.detach().clone(), model.codebook.clone()))
+        return real(model, decoded, inputs)
+
+    monkeypatch.setattr(ClvqVae, "completed", completed)
+    fvu = {}
+    for precision in ("float32", "bfloat16"):
+        seen[precision] = []
+        made = clvq.train(tiny_store, path=tmp_path / precision, **PAIR, **SMALL, precision=precision)
+        fvu[precision] = made.results.evaluation.fvu
+        assert {value.dtype for value in load_file(made.path / "model.safetensors").values()} <= {
+            torch.float32, torch.int64,
+        }  # fmt: skip
+    (exact, codes), (rounded, same_codes) = (seen[precision][0] for precision in ("float32", "bfloat16"))
+    assert torch.equal(codes, same_codes)
+    difference = (rounded - exact).norm() / exact.norm()
+    assert 2**-12 < difference < 2**-5  # bfloat16 has 8 bits
+    assert fvu["bfloat16"] == pytest.approx(fvu["float32"], rel=0.1)
+    with pytest.raises(clvq.ClvqError, match="precision"):
+        clvq.train(tiny_store, path=tmp_path / "float32", **PAIR, **SMALL, precision="bfloat16")
 
 
 def test_the_caps_of_word_types(tiny_store: ActivationStore) -> None:
