@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before the hub's library is imported: it asks again and again where nobody answers
+
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path

@@ -6,8 +6,10 @@ import importlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Iterable
@@ -37,8 +39,9 @@ class Ended(NamedTuple):
     """How a command ended."""
 
     code: int
-    """Its exit code; -9 when it was killed."""
+    """Its exit code; -9 when it was killed. Of several processes, the first that is not 0."""
     seconds: float
+    out: str
     err: str
 
 
@@ -60,10 +63,17 @@ class Nursery:
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
 
-    def run(self, *arguments: object, kill_after: float | None = None, by: int = signal.SIGKILL) -> Ended:
+    def run(
+        self, *arguments: object, processes: int = 1, kill_after: float | None = None, by: int = signal.SIGKILL
+    ) -> Ended:
         """Run `clvq ARGUMENTS`; send it the signal `by` after so many seconds if it has not ended."""
         request, answer = self._pipes()
-        asked = {"arguments": [str(one) for one in arguments], "kill_after": kill_after, "by": by}
+        asked = {
+            "arguments": [str(one) for one in arguments],
+            "processes": processes,
+            "kill_after": kill_after,
+            "by": by,
+        }
         request.write(json.dumps(asked) + "\n")
         request.flush()
         return Ended(**json.loads(answer.readline()))
@@ -115,31 +125,49 @@ def _serve() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         started = time.monotonic()
-        reading, writing = os.pipe()
-        if (child := os.fork()) == 0:
-            os.close(reading)
-            os.dup2(writing, 2)
-            os.dup2(os.open(os.devnull, os.O_RDWR), 0)
-            os.dup2(0, 1)
-            _command(request["arguments"])
-        os.close(writing)
-        os.set_blocking(reading, False)
-        err = b""
-        status, moment = None, request["kill_after"]
-        while status is None:
-            is_time = moment is not None and time.monotonic() - started >= moment
-            if is_time and (request["by"] == signal.SIGKILL or _has_begun(child)):
-                os.kill(child, request["by"])
-                moment = None
-            ended, code = os.waitpid(child, os.WNOHANG)
-            status = os.waitstatus_to_exitcode(code) if ended else None
-            try:
-                err += os.read(reading, 1 << 16)
-            except BlockingIOError:
-                time.sleep(0.002)
-        os.close(reading)
-        answer = Ended(status, time.monotonic() - started, err.decode(errors="replace")[-4000:])
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            children = _fork(request, out.fileno(), err.fileno())
+            codes: list[int] = []
+            moment = request["kill_after"]
+            while len(codes) < len(children):
+                is_time = moment is not None and time.monotonic() - started >= moment
+                if is_time and (request["by"] == signal.SIGKILL or all(map(_has_begun, children))):
+                    for child in children:
+                        os.kill(child, request["by"])
+                    moment = None
+                ended, status = os.waitpid(-1, os.WNOHANG)
+                if ended:
+                    codes.append(os.waitstatus_to_exitcode(status))
+                else:
+                    time.sleep(0.002)
+            answer = Ended(next(filter(None, codes), 0), time.monotonic() - started, _text(out), _text(err))
         print(json.dumps(answer._asdict()), flush=True)
+
+
+def _fork(request: dict[str, Any], out: int, err: int) -> list[int]:
+    """Fork the processes of a command, which write to the files `out` and `err`, and return their numbers.
+
+    Several processes get the variables that `torchrun` gives."""
+    count, environment = request["processes"], {}
+    if count > 1:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+        environment |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+    children = []
+    for rank in range(count):
+        if (child := os.fork()) == 0:
+            os.environ.update(environment, RANK=str(rank), LOCAL_RANK=str(rank))
+            for number, to in ((1, out), (2, err), (0, os.open(os.devnull, os.O_RDONLY))):
+                os.dup2(to, number)
+            _command(request["arguments"])
+        children.append(child)
+    return children
+
+
+def _text(file: IO[bytes]) -> str:
+    """The end of what was written to a file."""
+    file.seek(0)
+    return file.read().decode(errors="replace")[-20_000:]
 
 
 def _has_begun(child: int) -> bool:

@@ -1,4 +1,7 @@
-"""Commands in two processes, as `torchrun` starts them, against the same commands in one."""
+"""Commands in two processes against the same commands in one.
+
+`torchrun` starts the first ones. The others are forks of one process that has imported everything, with the variables
+that `torchrun` sets."""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from killing import timeless
+from killing import Nursery, timeless
 from running import SMALL, Clvq
 
 pytestmark = pytest.mark.slow
@@ -22,7 +26,15 @@ def two(*arguments: object, run: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
 
 
-def test_an_extraction_is_the_same_to_the_bit(clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as started:
+        yield started
+
+
+def test_an_extraction_is_the_same_to_the_bit(
+    nursery: Nursery, clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path
+) -> None:
     """In more batches than processes; and with a layer that is added."""
     of_corpus = ("--model", bert, "--dataset", corpus, "--batch-tokens", "64")
     ended = two("extract", *of_corpus, "--layers", "1,3", run=tmp_path / "two")
@@ -30,15 +42,15 @@ def test_an_extraction_is_the_same_to_the_bit(clvq: Clvq, bert: Path, corpus: Pa
     assert clvq("extract", *of_corpus, "--layers", "1,3", "--run", tmp_path / "one").code == 0
     assert ended.stdout.count("train") == clvq("extract", "--run", tmp_path / "one").out.count("train")  # one speaks
     assert timeless(tmp_path / "two") == timeless(tmp_path / "one")
-    assert two("extract", "--layers", "2", run=tmp_path / "two").returncode == 0
+    assert nursery.run("extract", "--layers", "2", "--run", tmp_path / "two", processes=2).code == 0
     assert clvq("extract", "--layers", "2", "--run", tmp_path / "one").code == 0
     assert timeless(tmp_path / "two") == timeless(tmp_path / "one")
 
 
-def test_training_extracts_in_both(clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path) -> None:
+def test_training_extracts_in_both(nursery: Nursery, clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path) -> None:
     given = ("--model", bert, "--dataset", corpus, "--input-layer", "1", "--output-layer", "3", "--epochs", "1", *SMALL)
-    ended = two("train", *given, run=tmp_path / "two")
-    assert ended.returncode == 0, ended.stderr
+    ended = nursery.run("train", *given, "--run", tmp_path / "two", processes=2)
+    assert ended.code == 0, ended.err
     assert clvq("extract", "--model", bert, "--dataset", corpus, "--layers", "1,3", "--run", tmp_path / "one").code == 0
     activations = {
         name: bytes_ for name, bytes_ in timeless(tmp_path / "two").items() if name.startswith("activations")
@@ -47,7 +59,9 @@ def test_training_extracts_in_both(clvq: Clvq, bert: Path, corpus: Path, tmp_pat
     assert (tmp_path / "two" / "L1-L3" / "concept-space.safetensors").exists()
 
 
-def test_explanations_and_edits_are_the_same_to_the_bit(clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path) -> None:
+def test_explanations_and_edits_are_the_same_to_the_bit(
+    nursery: Nursery, clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path
+) -> None:
     """In more batches than processes, with a catalogue that is missing, and with explanations that are."""
     given = ("--model", bert, "--dataset", corpus, "--input-layer", "1", "--output-layer", "3", "--epochs", "1", *SMALL)
     assert clvq("train", *given, "--run", tmp_path / "one").code == 0
@@ -59,23 +73,23 @@ def test_explanations_and_edits_are_the_same_to_the_bit(clvq: Clvq, bert: Path, 
         ("faithfulness", "--by", "concept", "--draws", "1", "--limit", "9", "--batch-tokens", "32"),
         ("explain", "--overwrite", "--limit", "7", "--batch-tokens", "256"),
     ):
-        ended = two(*measured, run=tmp_path / "two")
-        assert ended.returncode == 0, ended.stderr
+        ended = nursery.run(*measured, "--run", tmp_path / "two", processes=2)
+        assert ended.code == 0, ended.err
         alone = clvq(*measured, "--run", tmp_path / "one")
         assert alone.code == 0
-        assert ended.stdout.count("L1-L3") == alone.out.count("L1-L3") > 0  # one speaks
+        assert ended.out.count("L1-L3") == alone.out.count("L1-L3") > 0  # one speaks
         assert timeless(tmp_path / "two") == timeless(tmp_path / "one")
 
 
-def test_given_texts_are_explained_in_the_first(clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path) -> None:
+def test_given_texts_are_explained_in_the_first(
+    nursery: Nursery, clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path
+) -> None:
     given = ("--model", bert, "--dataset", corpus, "--input-layer", "1", "--output-layer", "3", "--epochs", "1", *SMALL)
     assert clvq("train", *given, "--run", tmp_path).code == 0
-    ended = two("explain", "the film was good", run=tmp_path)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stderr.count("clvq explain runs in one process.") == 1
-    assert ended.stdout.count("the film") == clvq("explain", "the film was good", "--run", tmp_path).out.count(
-        "the film"
-    )
+    ended = nursery.run("explain", "the film was good", "--run", tmp_path, processes=2)
+    assert ended.code == 0, ended.err
+    assert ended.err.count("clvq explain runs in one process.") == 1
+    assert ended.out.count("the film") == clvq("explain", "the film was good", "--run", tmp_path).out.count("the film")
 
 
 def test_an_error_ends_all_processes(bert: Path, corpus: Path, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_layer_that_training_adds_is_read_in_the_batches_of_the_others(stages:
 def test_a_command_that_is_killed_at_random_moments_ends_in_the_same_bytes(
     name: str, stages: Stages, tmp_path: Path, full: bool
 ) -> None:
-    killed_runs(stages, name, tmp_path, kills=50 if full else 6, seed=1)
+    killed_runs(stages, name, tmp_path, kills=50 if full else 3, seed=1)
 
 
 @pytest.mark.slow
