@@ -32,6 +32,8 @@ Every command takes these options:
 Every command except `clvq report` takes `--overwrite`, which replaces a stored result. Every command that reads a
 checkpoint takes `--checkpoint`. All of these except `clvq explain` also take the name alone: `clvq codebook L4-L8`.
 
+The words of the figures, such as code, FVU, q and selectivity, are explained in the [glossary](glossary.md).
+
 In the tables, square brackets at the end of a meaning describe the value that is used where the option is not given.
 
 Exit codes: 0 means done. 1 means an error; the message says what to do. 2 means wrong usage. 130 and 143 mean

@@ -51,19 +51,22 @@ class Commands(TyperGroup):
 def loaded(name: str) -> Any:
     """Import the module of a command, and return the command."""
     one = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False)
-    one.command(name, context_settings=_SETTINGS)(getattr(import_module(f"clvq.cli.{name}"), name))
+    one.command(name, context_settings=_SETTINGS, epilog=_WORDS)(getattr(import_module(f"clvq.cli.{name}"), name))
     return typer.main.get_command(one)
 
 
 _SETTINGS: dict[Any, Any] = {"help_option_names": ["--help", "-h"]}
+_WORDS = (
+    "Words such as code, FVU, q and selectivity are explained in docs/glossary.md, and at the end of what "
+    "[bold]clvq report[/] writes."
+)
 app = typer.Typer(
     name="clvq",
     cls=Commands,
     help="Discrete concepts in language models: a codebook between two layers (CLVQ-VAE, arXiv 2506.20040).\n\n"
     "Run a command again and it continues where it stopped. Without a model and a corpus of your own, "
     "[bold]clvq train --input-layer 4 --output-layer 8[/] works on the bundled demo.",
-    epilog="Words such as code, FVU, q and selectivity are explained in docs/glossary.md, and at the end of what "
-    "[bold]clvq report[/] writes.",
+    epilog=_WORDS,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

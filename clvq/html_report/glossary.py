@@ -15,6 +15,11 @@ class Term:
     meaning: str
     page: str
 
+    @property
+    def anchor(self) -> str:
+        """The id of the term on the report's page. `term` of cells.html.jinja and of common.js link to it."""
+        return f"word-{self.name.lower().replace(' ', '-')}"
+
 
 @dataclass(frozen=True)
 class Group:

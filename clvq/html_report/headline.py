@@ -35,6 +35,8 @@ class Headline(NamedTuple):
     name: str
     value: str
     meaning: str
+    term: str
+    """The word of the glossary that says more."""
 
 
 class Rung(NamedTuple):
@@ -92,38 +94,38 @@ def headline(material: Material) -> list[Headline]:
             f"Variance of layer {settings.target_layer} that the codes leave unexplained, on evaluation words. "
             "0 is perfect, 1 is no better than always guessing the mean."
         )
-        shown.append(Headline("FVU", f"{figures.fvu:.3f}", meaning))
+        shown.append(Headline("FVU", f"{figures.fvu:.3f}", meaning, "FVU"))
     split = "evaluation" if measured is None else "training"
     meaning = f"How many codes the {split} words would have if all were used alike; {size:,} at most."
-    shown.append(Headline("Perplexity", f"{perplexity:,.0f}", meaning))
+    shown.append(Headline("Perplexity", f"{perplexity:,.0f}", meaning, "Perplexity"))
     meaning = (
         f"Codes, of {size:,}, that at least one {split} word is given; {attested:,} of them on five different "
         "sentences or more."
     )
     if pairs := len(twins(material.concepts)):
         meaning += f" {pairs:,} pairs of codes are nearly the same (cosine above {TWIN_COSINE})."
-    shown.append(Headline("Active codes", f"{active:,}", meaning))
+    shown.append(Headline("Active codes", f"{active:,}", meaning, "Code"))
     return shown if measured is None else shown + _information(measured, size)
 
 
 def _information(figures: CodebookFigures, size: int) -> list[Headline]:
     """Return the figures that only the catalogue of concepts has: the information in a word's code."""
     meaning = f"The information in a word's code, on average; {math.log2(size):.2f} if all codes were equally frequent."
-    shown = [Headline("Bits per word", f"{figures.bits_per_word:.2f}", meaning)]
+    shown = [Headline("Bits per word", f"{figures.bits_per_word:.2f}", meaning, "Word")]
     if figures.ami_words is None:
-        shown.append(Headline("AMI with words", "–", "Not measured."))
+        shown.append(Headline("AMI with words", "–", "Not measured.", "AMI"))
     else:
         meaning = (
             "Adjusted mutual information of codes and word types. 1: codes are a dictionary; 0: they have nothing to "
             "do with which word it is."
         )
-        shown.append(Headline("AMI with words", f"{figures.ami_words:.3f}", meaning))
+        shown.append(Headline("AMI with words", f"{figures.ami_words:.3f}", meaning, "AMI"))
     if figures.ami_labels is not None:
         meaning = (
             "The same of codes and the labels of the sentences that words stand in: what a code tells of the label, "
             "beyond chance."
         )
-        shown.append(Headline("AMI with labels", f"{figures.ami_labels:.3f}", meaning))
+        shown.append(Headline("AMI with labels", f"{figures.ami_labels:.3f}", meaning, "AMI"))
     return shown
 
 

@@ -55,6 +55,7 @@ def test_the_program_lists_its_commands_and_version(clvq: Clvq) -> None:
     shown = clvq("--help")
     assert shown.code == 0
     assert shown.out.index("│ extract ") < shown.out.index("│ train ")
+    assert "explained in docs/glossary.md" in " ".join(shown.out.split())
     assert clvq("--version").out == f"clvq {package.__version__}\n"
     assert clvq().code == 2
 
@@ -79,6 +80,7 @@ def test_every_setting_is_an_option_with_its_default(clvq: Clvq, command: str, s
     assert "[recognised by its name]" in text  # brackets are no markup
     for shared in ("--run", "--overwrite", "--json", "--config", "--debug"):
         assert f" {shared} " in text
+    assert "explained in docs/glossary.md" in text
 
 
 @pytest.mark.parametrize(

@@ -317,3 +317,22 @@ def test_the_words_of_the_page_unfold(page: Any) -> None:
     )
     assert meanings["Flips"] == "Share of the sentences whose predicted class an edit changes."
     assert "Coherent control" in meanings
+
+
+def test_words_of_the_figures_lead_to_their_meaning(full: Any, visit: Callable[..., Any]) -> None:
+    page = visit(full[0], "#?search=film")
+    go(page, "#concept-7")
+    links = "all => all.map(link => link.getAttribute('href'))"
+    led_to = set(page.locator("a.term").evaluate_all(links))
+    assert led_to >= {
+        f"#word-{word}"
+        for word in ("row", "word", "code", "concept", "fvu", "perplexity", "q", "ami", "spread", "energy", "rank",
+                     "selectivity", "control")
+    }  # fmt: skip
+    for anchor in led_to:
+        assert page.locator(f"#glossary {anchor}").count() == 1
+    assert not page.locator("#word-fvu").is_visible()
+    page.get_by_role("link", name="FVU", exact=True).first.click()
+    page.wait_for_selector("#word-fvu.arrived")
+    assert page.locator("#word-fvu").inner_text().startswith("FVU\nFraction of variance unexplained")
+    assert page.input_value("#concept-search") == "film"

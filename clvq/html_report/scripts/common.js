@@ -20,6 +20,9 @@ function make(tag, properties = {}, ...children) {
   for (const child of children) if (child !== null) node.append(child);
   return node;
 }
+/* A word of the glossary at the end of the page, as a link to its meaning. */
+const term = (name, shown) =>
+  make("a", { className: "term", href: "#word-" + name.toLowerCase().replaceAll(" ", "-"), textContent: shown });
 const bdi = (text, className = "") => make("bdi", { className, textContent: plain(text) });
 const count = (value) => value.toLocaleString("en-US");
 const percent = (value, digits = 0) => (100 * value).toFixed(digits) + "%";

@@ -35,7 +35,7 @@ function labelsOf(concept) {
       make("span", { style: { width: percent(n / total, 1), "background-color": colour(index) } }))),
     make("td", { textContent: percent(n / total) }), make("td", { textContent: count(n) }))));
   return [list, make("p", { className: "quiet" }, bdi(labelName(label)),
-    ` is ${lift.toFixed(2)} times as frequent as overall; q ` + probability(q) +
+    ` is ${lift.toFixed(2)} times as frequent as overall; `, term("q", "q"), " " + probability(q) +
       (significant(concept) ? "." : ", which may be chance."))];
 }
 
@@ -50,12 +50,13 @@ function effectOf({ effect }) {
   const rows = effect.classes.map(([, name, sentences, flips, ...beyond]) => line(bdi(name), sentences, flips, beyond));
   rows.push(line(effect.classes.length ? "all" : "all sentences", effect.sentences, effect.flips, effect.coherent));
   const q = effect.coherent[3];
-  const shown = q === null ? "Too few sentences for a test, or no matching control." :
-    `q ${probability(q)} over all concepts` + (effect.own[3] === null ? "" :
-      `; beyond the words’ own deviations ${signed(effect.own[0])}, q ${probability(effect.own[3])}`) + ".";
+  const shown = q === null ? ["Too few sentences for a test, or no matching control."] : [term("q", "q"),
+    ` ${probability(q)} over all concepts` + (effect.own[3] === null ? "" :
+      `; beyond the words’ own deviations ${signed(effect.own[0])}, q ${probability(effect.own[3])}`) + "."];
   return [
     make("table", { className: "effect-table" }, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows)),
-    quiet("Effect: how much more the answer falls than under a coherent random step. " + shown),
+    make("p", { className: "quiet" }, "Effect: how much more the answer falls than under a ",
+      term("Coherent control", "coherent random step"), ". ", ...shown),
   ];
 }
 
@@ -104,11 +105,14 @@ function conceptPanel(concept) {
   if (concept.labels !== null) right.append(heading("Labels of its sentences"), ...labelsOf(concept));
   const facts = [
     plural(concept.words, "word") + " (" + percent(concept.share, 2) + " of all), " + plural(concept.types, "type") +
-      ", " + plural(concept.sentences, "sentence"),
-    "spread " + concept.spread.toFixed(2) + " (0 tight, 1 as wide as all words)",
+      ", " + plural(concept.sentences, "sentence") + "; ",
+    term("Spread", "spread"), " " + concept.spread.toFixed(2) + " (0 tight, 1 as wide as all words)",
   ];
-  if (concept.sentence_rows) facts.push(plural(concept.sentence_rows, "sentence row"));
-  right.append(heading("Size"), make("p", { textContent: facts.join("; ") + "." }));
+  if (concept.sentence_rows) {
+    facts.push("; " + count(concept.sentence_rows) + " ",
+      term("Sentence row", concept.sentence_rows === 1 ? "sentence row" : "sentence rows"));
+  }
+  right.append(heading("Size"), make("p", {}, ...facts, "."));
   if (concept.distances) right.append(heading("Distances of its words"), histogramOf(concept));
   if (concept.near.length) {
     right.append(heading("Neighbours"), make("ul", { className: "near" },

@@ -1,4 +1,4 @@
-/* Links within the page: #concept-17, #explanation-3, #explanations-of-17, #flow-of-17. */
+/* Links within the page: #concept-17, #explanation-3, #explanations-of-17, #flow-of-17, #word-fvu. */
 function arrive(node) {
   document.querySelectorAll(".arrived").forEach((other) => other.classList.remove("arrived"));
   node.classList.add("arrived");
@@ -6,6 +6,13 @@ function arrive(node) {
 }
 function go() {
   const found = /^(concept|explanation|explanations-of|flow-of)-(\d+)$/.exec(place());
+  const meaning = place().startsWith("word-") ? byId(place()) : null;
+  if (meaning) {
+    meaning.closest("details").open = true;
+    arrive(meaning);
+    meaning.closest("details").querySelector("summary").focus({ preventScroll: true });
+    return;
+  }
   if (!found) {
     /* The browser itself would look for an element whose id includes the search. */
     if (place() && location.hash.includes("?")) byId(place())?.scrollIntoView({ block: "start" });
