@@ -84,7 +84,8 @@ def concept_effects(
         record = Record.at(
             checkpoint.path, identity, plan.changes(), len(occurrences), CONCEPT_EFFECTS, overwrite=overwrite
         )
-        interventions.effects([occurrence.subject for occurrence in occurrences], plan, record, progress)
+        subjects = [occurrence.subject for occurrence in occurrences]
+        interventions.effects(subjects, plan, record, progress, unit="removals")
     text = read_text(store, SPLIT, progress)
     rows = _rows(occurrences, record.effects(), text, upper.target, config.seed)
     sentences = len({occurrence.subject.number for occurrence in occurrences})

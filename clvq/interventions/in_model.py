@@ -105,10 +105,17 @@ class Interventions:
         self.pooling, self.dtype, self.batch_tokens = pooling, dtype, batch_tokens
 
     @torch.no_grad()
-    def effects(self, subjects: Sequence[Subject], plan: Plan, record: Record, progress: Report = silent) -> None:
+    def effects(
+        self,
+        subjects: Sequence[Subject],
+        plan: Plan,
+        record: Record,
+        progress: Report = silent,
+        unit: str = "sentences",
+    ) -> None:
         """Measure what each edit and each control does to each sentence that `record` lacks, and add it there.
 
-        `record` was made for the plan's changes.
+        `record` was made for the plan's changes. `unit` is what the progress calls a subject.
         """
         edits_at = {place: plan.edits_at(place, self.space) for place in plan.places}
         batches = self._batches(subjects, record.left)
@@ -118,7 +125,7 @@ class Interventions:
 
         for numbers, figures in zip(batches, Processes.current().by_turns(batches, measure), strict=True):
             record.add(numbers, figures)
-            progress(Progress("faithfulness", len(subjects) - len(record.left), len(subjects), "sentences"))
+            progress(Progress("faithfulness", len(subjects) - len(record.left), len(subjects), unit))
 
     def _effects(
         self, batch: _Batch, plan: Plan, edits_at: Mapping[Place, Sequence[Edit]], changes: Sequence[Change]

@@ -131,7 +131,9 @@ def test_what_was_measured_is_read_and_a_cut_measurement_continues(
     with pytest.raises(KeyboardInterrupt):
         results(checkpoint, progress=stop, **given)
     assert (checkpoint.path / CONCEPT_EFFECTS.name).exists()
-    again = results(checkpoint, **given)
+    again = results(checkpoint, **given, progress=notes.append)
+    counted = {(note.unit, note.total) for note in notes if note.stage == "faithfulness" and note.total}
+    assert counted == {("removals", sum(row.sentences for row in whole.concepts))}
     assert [row.code for row in again.concepts] == [row.code for row in whole.concepts]
     for one, other in zip(again.concepts, whole.concepts, strict=True):
         assert one.probability == pytest.approx(other.probability, abs=1e-5)
