@@ -34,7 +34,7 @@ class PairTable:
         if options.max_width >= WIDE:
             fitted(listing, "words of the other")
         for code, match, figures in self.lines:
-            words = [words_of(self.codebook.concept(code)), words_of(self.other.concept(match))]
+            words = [words_of(self.codebook, code), words_of(self.other, match)]
             listing.add_row(str(code), str(match), *figures, *words[: 2 if options.max_width >= WIDE else 1])
         yield listing
 

@@ -61,8 +61,9 @@ def class_name(codebook: Codebook, number: int | None) -> str:
     return names[number] if names and number < len(names) else f"class {number}"
 
 
-def words_of(concept: Concept, most: int = 20, name: str = "") -> Text:
+def words_of(codebook: Codebook, code: int, most: int = 20) -> Text:
     """Return in one line the given name, if any, "(n sentence rows)" for a concept of such rows, and the top words."""
+    concept, name = codebook.concept(code), codebook.given_names.get(code)
     text = Text(overflow="ellipsis", no_wrap=True)
     if name:
         text.append(f"{_one_line(name)}: ", style="bold")
@@ -126,7 +127,7 @@ class ConceptTable:
             cells: list[RenderableType] = [str(concept.code), number(concept.words)]
             if wide:
                 cells.append(number(concept.sentences))
-            cells.append(words_of(concept, name=self.codebook.given_names.get(concept.code, "")))
+            cells.append(words_of(self.codebook, concept.code))
             if self.kind:
                 cells += self._classes(concept.labels if self.kind == "label" else concept.predictions)
             listing.add_row(*cells, number(concept.spread, 2))
@@ -268,7 +269,7 @@ def _marked(entry: Example) -> Text:
 def _neighbours(codebook: Codebook, concept: Concept) -> Table:
     listing = fitted(table("cosine", title="Nearest"), "")
     for entry in concept.neighbours:
-        listing.add_row(str(entry.code), number(entry.cosine, 2), words_of(codebook.concept(entry.code)))
+        listing.add_row(str(entry.code), number(entry.cosine, 2), words_of(codebook, entry.code))
     return listing
 
 

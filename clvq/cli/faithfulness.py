@@ -62,8 +62,8 @@ def faithfulness(
     if isinstance(measured.results, ProbeResult):
         return Result(document, [*probed(measured.results, model), path], verdict=said)
     if isinstance(measured.results, ConceptEffects):
-        concepts = clvq.codebook(measured.checkpoints[0], progress=report).concepts
-        return Result(document, [*by_concept_shown(measured.results, concepts, model, full=full), path], verdict=said)
+        codebook = clvq.codebook(measured.checkpoints[0], progress=report)
+        return Result(document, [*by_concept_shown(measured.results, codebook, model, full=full), path], verdict=said)
     which = "" if len(checkpoints) == 1 and not checkpoint else f" --checkpoint {checkpoints[0].path.name}"
     hint = f"Next: clvq report{which}{run_option(run)}"
     return Result(document, [*shown(measured.results, full=full), path], hint, said)

@@ -11,7 +11,7 @@ from rich.text import Text
 from clvq.cli.codebook_tables import chance, words_of
 from clvq.cli.faithfulness_view import Intervals, interval
 from clvq.cli.output import heading, number, table
-from clvq.concepts.records import Concept
+from clvq.concepts.codebook import Codebook
 from clvq.interventions.mode_records import ConceptEffects, ProbeFigures, ProbeResult, SpliceResult
 from clvq.interventions.names import EDIT_NAMES, SPLICED, STAND_INS, control_name, figure_names, note_on_target
 
@@ -85,11 +85,8 @@ SCREENFUL = 20
 """Number of concepts that are shown without --full."""
 
 
-def by_concept_shown(
-    result: ConceptEffects, concepts: Sequence[Concept], model: str, *, full: bool
-) -> list[RenderableType]:
+def by_concept_shown(result: ConceptEffects, codebook: Codebook, model: str, *, full: bool) -> list[RenderableType]:
     """Return one line per concept, the concepts with the largest effects first."""
-    words = {concept.code: concept for concept in concepts}
     what = "what is predicted" if result.class_ is None else result.class_
     rows = result.concepts if full else result.concepts[:SCREENFUL]
     names = figure_names(result.target)
@@ -99,7 +96,7 @@ def by_concept_shown(
     lines = []
     for row in rows:
         tests = (interval(row.coherent, "+"), chance(row.coherent.q), number(row.flips), f"{row.own.value:+.3f}")
-        concept = Text(f"{row.code:<5}", no_wrap=True, overflow="ellipsis").append_text(words_of(words[row.code]))
+        concept = Text(f"{row.code:<5}", no_wrap=True, overflow="ellipsis").append_text(words_of(codebook, row.code))
         lines.append((concept, [number(row.sentences), number(row.probability), *tests]))
     parts: list[RenderableType] = [
         heading(f"Concepts that drive {what}, {model}", f"{number(result.sentences)} sentences"),

@@ -27,7 +27,7 @@ def mode_view(result: ModeResult, concepts: Sequence[Concept]) -> dict[str, Any]
 
 def by_concept_view(result: ConceptEffects, concepts: Sequence[Concept]) -> dict[str, Any]:
     """Return one line per concept with a clear effect (`is_sure`), and at least LEAST_CONCEPTS lines."""
-    words = {concept.code: " ".join(top.word for top in concept.top_words[:TOP_WORDS]) for concept in concepts}
+    words = {concept.code: "\u00a0· ".join(top.word for top in concept.top_words[:TOP_WORDS]) for concept in concepts}
     scale = Scale.of(row.coherent for row in result.concepts)
     sure = [row for row in result.concepts if is_sure(row.coherent)]
     lines = [
@@ -36,7 +36,14 @@ def by_concept_view(result: ConceptEffects, concepts: Sequence[Concept]) -> dict
     ]
     note = note_on_target(result.target, result.unit)
     names = figure_names(result.target)
-    return {"result": result, "lines": lines, "verdict": verdict(result), "names": names, "note": note}
+    return {
+        "result": result,
+        "lines": lines,
+        "most": TOP_WORDS,
+        "verdict": verdict(result),
+        "names": names,
+        "note": note,
+    }
 
 
 def splice_view(result: SpliceResult) -> dict[str, Any]:

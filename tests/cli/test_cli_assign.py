@@ -157,7 +157,12 @@ def test_a_name_is_kept_and_shown_and_is_of_its_weights_alone(clvq: Clvq, own: P
     assert (ended.code, ended.document["name"]) == (0, "praise of all sorts")
     (text,) = package.assign(own / "L1-L3", "good")
     assert text.words[0].concept == "praise of all sorts"
-    for command in (("codebook", "--limit", 12), ("codebook", "--code", code), ("explain", "good"), ("assign", "good")):
+    other = package.codebook(own / "L1-L3").concept(code).neighbours[0].code
+    for command in (
+        ("codebook", "--limit", 12), ("codebook", "--code", code), ("codebook", "--code", other), ("explain", "good"),
+        ("codebook", "L1-L3", "--against", "L1-L3"), ("assign", "good"),
+        ("faithfulness", "--by", "concept", "--draws", 1, "--full"),
+    ):  # fmt: skip
         ended = clvq(*command, "--run", own)
         assert (ended.code, "praise of all sorts" in " ".join(ended.out.split())) == (0, True), command
     for wrong, says in (("x" * 61, "at most 60"), ("a\x1b[31mb", "printable")):

@@ -44,6 +44,8 @@ def test_names_are_kept_in_the_browser_and_go_to_the_command(
     report = own.parent / "report.html"
     page = visit(report, "#concept-3")
     assert page.locator("#concept-3 .given").text_content() == "three <b>of</b> a kind"
+    driving = page.get_by_label("Concepts that drive the predictions, table").locator("tr:has([href='#concept-3']) bdi")
+    assert driving.text_content().startswith("three <b>of</b> a kind: ")
     assert named(page, 3).input_value() == "three <b>of</b> a kind"
     named(page, 3).fill(HOSTILE[1][:60])
     named(page, 3, "note").fill("first line\n" + HOSTILE[0])
@@ -55,6 +57,7 @@ def test_names_are_kept_in_the_browser_and_go_to_the_command(
     named(page, 5).blur()
     assert named(page, 5).input_value() == "five fifths"
     assert page.locator("#concept-5 .given").text_content() == "five fifths"
+    assert driving.text_content().startswith(HOSTILE[1][:20])
     assert page.inner_text("#naming-status") == "3 concepts named or noted in this browser."
     page.fill("#concept-search", "fifths")
     assert shown_codes(page) == [5]

@@ -40,11 +40,15 @@ function givenName(concept) {
   node.dataset.nameOf = concept.code;
   return node;
 }
-function renamed(concept) {
+/* Show the name of a concept wherever it stands already. */
+function retitled(concept) {
   document.querySelectorAll(`[data-name-of="${concept.code}"]`).forEach((node) => { node.textContent = plain(concept.name ?? ""); });
   document.querySelectorAll(`[data-words-of="${concept.code}"]`).forEach((node) => {
     node.textContent = firstWords(concept, Number(node.dataset.limit));
   });
+}
+function renamed(concept) {
+  retitled(concept);
   catalogued?.renamed(concept);
 }
 function keepEdits() {

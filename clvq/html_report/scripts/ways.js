@@ -53,4 +53,5 @@ document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[href^='#']");
   if (link && link.getAttribute("href") === "#" + place()) go(); /* there is no hashchange, but perhaps a scroll */
 });
+data.concepts.filter((concept) => concept.name).forEach(retitled); /* in the tables that came with the page */
 go();
