@@ -58,7 +58,8 @@ def pick_device(name: str | None) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except Exception as error:  # torch raises RuntimeError, AssertionError and more for a device that is not there
-        raise ClvqError(f"--device {name} cannot be used: {first_line(error)} Use cpu, cuda or mps.") from error
+        reason = first_line(error).rstrip(".")
+        raise ClvqError(f"--device {name} cannot be used: {reason}. Use cpu, cuda or mps.") from error
     return device
 
 
