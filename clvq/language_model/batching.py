@@ -89,11 +89,12 @@ def batches_by_length(lengths: Sequence[int], batch_tokens: int, sharing: Sharin
     With padding, a batch has at most `batch_tokens` tokens, unless it is a single longer sentence. The longest
     sentences come first, so that too little memory shows at once.
     """
-    left = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    while left:
-        longest = lengths[left[0]]
-        most = max(1, batch_tokens // max(1, longest))
-        others = takewhile(lambda index: sharing.allows(longest, lengths[index]), left[1:most])  # noqa: B023
-        batch = [left[0], *others]
-        left = left[len(batch) :]
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    start = 0
+    while start < len(order):
+        longest = lengths[order[start]]
+        end = start + max(1, batch_tokens // max(1, longest))
+        others = takewhile(lambda index: sharing.allows(longest, lengths[index]), order[start + 1 : end])  # noqa: B023
+        batch = [order[start], *others]
+        start += len(batch)
         yield batch
