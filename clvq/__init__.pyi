@@ -173,7 +173,7 @@ def estimate(
     keep_sinks: bool = False,
     streaming: bool = False,
     seed: int = 0,
-    batch_tokens: int = 4096,
+    batch_tokens: int | None = None,
     model_dtype: Literal["float32", "float16", "bfloat16"] | None = None,
     load_in: Literal["8bit", "4bit"] | None = None,
     device_map: Literal["auto"] | None = None,
@@ -245,7 +245,8 @@ def estimate(
         keep_sinks: Keep attention sinks (rows with an extreme norm) in training and figures.
         streaming: Stream the corpus instead of loading it first.
         seed: Seed of the draws that max_sentences and the held-out tenth need.
-        batch_tokens: Number of tokens in a batch of the language model, padding included.
+        batch_tokens: Number of tokens in a batch of the language model, padding included [1024 on a
+            CPU, 4096 on a GPU].
         model_dtype: Number type in which the model computes [float32 on a CPU, that of its files on a
             GPU].
         load_in: Bits in which the model's weights are kept on a GPU, by the package bitsandbytes [those
@@ -270,7 +271,7 @@ def explain(
     mass: float | None = None,
     limit: int | None = None,
     rationale_column: str | None = None,
-    batch_tokens: int = 4096,
+    batch_tokens: int | None = None,
     dataset: str | None = None,
     eval_dataset: str | None = None,
     model: str | None = None,
@@ -303,7 +304,8 @@ def explain(
         limit: Number of sentences to explain, from the start of the evaluation split [all sentences].
         rationale_column: Column of the evaluation corpus with the words that people marked as reasons,
             to compare with.
-        batch_tokens: Number of tokens in a batch of the language model, with padding and all steps.
+        batch_tokens: Number of tokens in a batch of the language model, with padding and all steps
+            [1024 on a CPU, 4096 on a GPU].
         dataset: The corpus that the checkpoint was trained on, where its activations are not beside it:
             they are extracted again [none: the activations beside it are used].
         eval_dataset: With --dataset: corpus of the evaluation split, where it was another one [the one
@@ -351,7 +353,7 @@ def extract(
     keep_sinks: bool = False,
     streaming: bool = False,
     seed: int = 0,
-    batch_tokens: int = 4096,
+    batch_tokens: int | None = None,
     model_dtype: Literal["float32", "float16", "bfloat16"] | None = None,
     load_in: Literal["8bit", "4bit"] | None = None,
     device_map: Literal["auto"] | None = None,
@@ -426,7 +428,8 @@ def extract(
         keep_sinks: Keep attention sinks (rows with an extreme norm) in training and figures.
         streaming: Stream the corpus instead of loading it first.
         seed: Seed of the draws that max_sentences and the held-out tenth need.
-        batch_tokens: Number of tokens in a batch of the language model, padding included.
+        batch_tokens: Number of tokens in a batch of the language model, padding included [1024 on a
+            CPU, 4096 on a GPU].
         model_dtype: Number type in which the model computes [float32 on a CPU, that of its files on a
             GPU].
         load_in: Bits in which the model's weights are kept on a GPU, by the package bitsandbytes [those

@@ -21,9 +21,9 @@ from clvq.storage import locked
 T = TypeVar("T")
 Item = TypeVar("Item")
 
-EDITS_ON_CPU = 1024
-"""Number of tokens in a batch of edited texts on a CPU. Small batches have less padding, and their states stay in the
-CPU's caches."""
+ON_CPU = 1024
+"""Number of tokens in a batch on a CPU, where nothing else is said. Small batches have less padding, and their states
+stay in the CPU's caches."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,13 @@ class Runtime:
         """Return the part of a command's settings that says how the language model is run."""
         tokens = settings.batch_tokens
         if tokens is None:
-            tokens = EDITS_ON_CPU if pick_device(settings.device).type == "cpu" else cls.batch_tokens
+            tokens = usual_batch_tokens(settings.device)
         return cls(settings.device, tokens, settings.trust_remote_code, settings.model)
+
+
+def usual_batch_tokens(device: str | None) -> int:
+    """Return the number of tokens in a batch on the device of this name, as in `pick_device`."""
+    return ON_CPU if pick_device(device).type == "cpu" else Runtime.batch_tokens
 
 
 def pick_device(name: str | None) -> torch.device:

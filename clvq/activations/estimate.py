@@ -113,7 +113,7 @@ def _timed(job: ExtractionJob, sentences: list[TokenizedSentence]) -> tuple[floa
     once more at the start, to warm up, and is not timed then."""
     if not job.layers:
         return 0.0, 0
-    batches = list(job.model.batches(sentences, job.config.batch_tokens))
+    batches = list(job.model.batches(sentences, job.batch_tokens))
     spent, tokens = 0.0, 0
     # Batches are in order of length. Every third one is taken first, so that the timed batches are a mixture.
     mixed = [at for first in range(min(3, len(batches))) for at in range(first, len(batches), 3)]

@@ -17,7 +17,7 @@ from clvq.config.signatures import takes
 from clvq.corpus.settings import CorpusSettings
 from clvq.corpus.splits import Corpus, has_label_lists, load_corpus
 from clvq.corpus.taken import TakenColumns
-from clvq.device import Processes
+from clvq.device import Processes, usual_batch_tokens
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.head_targets import ClassTarget, LabelTarget
 from clvq.language_model.input_format import InputFormat
@@ -121,7 +121,11 @@ def _job(
         progress=progress,
     )
     model.check_layers(config.layers)
-    return ExtractionJob(path, config, model, store, progress)
+    tokens = config.batch_tokens
+    if tokens is None:
+        stored = {} if overwrite else stored_settings(path)
+        tokens = stored.get("batch_tokens", usual_batch_tokens(config.device))
+    return ExtractionJob(path, config, tokens, model, store, progress)
 
 
 def stored_settings(path: str | Path) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class ModelPass:
         states = WindowStates.begin(self.job, split, first_sentence, window, saved=self.writer is not None)
         self.processes.share(states.done)
         saved, turn = time.monotonic(), 0
-        for batch in self.job.model.batches(window.tokenized, self.job.config.batch_tokens):
+        for batch in self.job.model.batches(window.tokenized, self.job.batch_tokens):
             done_before = bool(states.done[batch].all())
             if not done_before:
                 if turn % self.processes.count == self.processes.rank:

@@ -43,7 +43,7 @@ def windows(job: ExtractionJob, sentences: Iterable[AnySentence], done: int) -> 
     """
     model, config = job.model, job.config
     widest = max(model.width(layer) for layer in range(model.num_layers + 1))
-    tokens_per_window = min(max(WINDOW_TOKENS, WINDOW_BATCHES * config.batch_tokens), WINDOW_BYTES // (4 * widest))
+    tokens_per_window = min(max(WINDOW_TOKENS, WINDOW_BATCHES * job.batch_tokens), WINDOW_BYTES // (4 * widest))
     rest = islice(iter(sentences), done, None)
     pairs: list[Pair] = []
     tokens = 0
@@ -119,6 +119,6 @@ class WindowStates(NamedTuple):
 
 def _identity(job: ExtractionJob, split: str, first_sentence: int, window: Window) -> dict[str, str]:
     """Return what decides the states of a window, and in which batches they are read."""
-    deciding = [job.model.fingerprint, job.config.deciding(), job.config.batch_tokens, job.layers, split]
+    deciding = [job.model.fingerprint, job.config.deciding(), job.batch_tokens, job.layers, split]
     tokens = [sentence.input_ids for sentence in window.tokenized]
     return {"made_of": fingerprint([*deciding, first_sentence, tokens])}

@@ -36,6 +36,8 @@ class ExtractionJob:
 
     path: Path
     config: ExtractConfig
+    batch_tokens: int
+    """The setting, or where none is given the size that the store has or that suits the device."""
     model: LanguageModel
     store: ActivationStore | None
     """The finished store that lacks layers; None for a new one."""
@@ -68,7 +70,7 @@ class StoreWriter:
         """Continue what an unfinished run of the same job wrote, or begin a new store."""
         record = _resumed(job) or {
             "settings": job.config.deciding(),
-            "batch_tokens": job.config.batch_tokens,
+            "batch_tokens": job.batch_tokens,
             "sources": sources(job.config),
             "input_format": job.input_format,
             "layers": job.layers,
@@ -137,7 +139,7 @@ class StoreWriter:
                 digests.append(fingerprint(asked.as_json()))
         return {
             "settings": job.config.deciding(),
-            "batch_tokens": job.config.batch_tokens,
+            "batch_tokens": job.batch_tokens,
             "provenance": {
                 "model": self._model(),
                 "corpus": corpus.provenance,

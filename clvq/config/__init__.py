@@ -74,8 +74,11 @@ class ExplainConfig(Settings):
     rationale_column: str | None = stated(
         None, "Column of the evaluation corpus with the words that people marked as reasons, to compare with."
     )
-    batch_tokens: int = stated(
-        4096, "Number of tokens in a batch of the language model, with padding and all steps.", POSITIVE, result=False
+    batch_tokens: int | None = stated(
+        None,
+        "Number of tokens in a batch of the language model, with padding and all steps [1024 on a CPU, 4096 on a GPU].",
+        POSITIVE,
+        result=False,
     )
     dataset: str | None = stated(None, CORPUS, result=False)
     eval_dataset: str | None = stated(None, EVAL_CORPUS, result=False)

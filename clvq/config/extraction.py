@@ -130,7 +130,9 @@ class ExtractConfig(Settings):
     keep_sinks: bool = stated(False, "Keep attention sinks (rows with an extreme norm) in training and figures.")
     streaming: bool = stated(False, "Stream the corpus instead of loading it first.")
     seed: int = stated(0, "Seed of the draws that max_sentences and the held-out tenth need.", option=False)
-    batch_tokens: int = stated(4096, BATCH, POSITIVE, result=False)
+    batch_tokens: int | None = stated(
+        None, f"{BATCH.removesuffix('.')} [1024 on a CPU, 4096 on a GPU].", POSITIVE, result=False
+    )
     model_dtype: StorageType | None = stated(
         None, "Number type in which the model computes [float32 on a CPU, that of its files on a GPU]."
     )

@@ -43,7 +43,9 @@ class Explainer:
         self, checkpoint: Checkpoint, store: Description, config: ExplainConfig, progress: Report = silent
     ) -> None:
         self.checkpoint, self.store, self.config = checkpoint, store, config
-        self.model = language_model_of(checkpoint, store, Runtime.of_settings(config), progress)
+        runtime = Runtime.of_settings(config)
+        self.model = language_model_of(checkpoint, store, runtime, progress)
+        self._batch_tokens = runtime.batch_tokens
         upper = UpperLayers(self.model, checkpoint.input_layer)
         self.target = upper.target
         self._attribution = IntegratedAttribution(
@@ -52,7 +54,7 @@ class Explainer:
             steps=config.steps,
             max_steps=config.max_steps,
             completeness=config.completeness,
-            batch_tokens=config.batch_tokens,
+            batch_tokens=runtime.batch_tokens,
         )
         self._vae = checkpoint.load().to(self.model.device)
 
@@ -129,7 +131,7 @@ class Explainer:
     ) -> Iterator[Explanation]:
         """Yield the explanations of another checkpoint with the same input layer, with this checkpoint's codes."""
         sentences = [tokenized[one.id] for one in explanations]
-        for positions in self.model.batches(sentences, self.config.batch_tokens):
+        for positions in self.model.batches(sentences, self._batch_tokens):
             batch = [explanations[position] for position in positions]
             for one, codes in zip(batch, self._codes([sentences[position] for position in positions]), strict=True):
                 yield replace(one, words=[replace(w, code=code) for w, code in zip(one.words, codes, strict=True)])

@@ -192,6 +192,18 @@ def test_layers_added_one_by_one_have_the_bytes_of_all_at_once(
     assert files(store) == files(at_once)
 
 
+def test_batches_without_a_size_are_small_on_a_cpu_and_stay_those_of_the_store(
+    odd_corpus: Path, tmp_path: Path, model_folder: Callable[[str], Path]
+) -> None:
+    settings = {"model": str(model_folder("bert")), "dataset": str(odd_corpus), "device": "cpu"}
+    assert clvq.extract(tmp_path / "usual", layers=(1,), **settings).manifest["batch_tokens"] == 1024
+    at_once = clvq.extract(tmp_path / "at-once", layers=(1, 3), batch_tokens=40, **settings)
+    clvq.extract(tmp_path / "later", layers=(1,), batch_tokens=40, **settings)
+    assert files(clvq.extract(tmp_path / "later", layers=(3,), **settings)) == files(at_once)
+    other = clvq.extract(tmp_path / "other", layers=(1, 3), batch_tokens=1024, **settings)
+    assert files(other) != files(at_once)
+
+
 def test_the_clock_decides_nothing(
     odd_corpus: Path, tmp_path: Path, model_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

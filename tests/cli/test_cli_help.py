@@ -75,8 +75,8 @@ def test_every_setting_is_an_option_with_its_default(clvq: Clvq, command: str, s
             assert f"│ {flag}" not in shown.out
     assert "--unit CHOICE" in text
     assert "[default: word; also token]" in text
-    meaning = "Number of tokens in a batch of the language model, padding included."
-    assert f"--batch-tokens <int> {meaning} [default: 4096]" in text
+    meaning = "Number of tokens in a batch of the language model, padding included"
+    assert f"--batch-tokens <int> {meaning} [1024 on a CPU, 4096 on a GPU]." in text
     assert "[recognised by its name]" in text  # brackets are no markup
     for shared in ("--run", "--overwrite", "--json", "--config", "--debug"):
         assert f" {shared} " in text
