@@ -68,6 +68,15 @@ def pick_device(name: str | None) -> torch.device:
     return device
 
 
+def seed_draws(seed: int, device: torch.device) -> None:
+    """Seed torch's random draws on the CPU and on `device`.
+
+    `torch.manual_seed` also prepares seeds for GPUs that are not used, which takes milliseconds.
+    """
+    seeding = torch.default_generator.manual_seed if device.type == "cpu" else torch.manual_seed
+    seeding(seed)
+
+
 PATIENCE = datetime.timedelta(days=2)
 """The other processes wait this long for the leader, which evaluates alone."""
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from clvq.artifacts import METRICS_NAME
-from clvq.device import Processes
+from clvq.device import Processes, seed_draws
 from clvq.errors import ClvqError
 from clvq.progress import Progress
 from clvq.storage import append_lines, fingerprint, read_tensors, write_tensors, write_text
@@ -147,7 +147,7 @@ class TrainingLoop(ABC, Generic[Model]):
         """Seed the random draws of the step by its number, and set the learning rate. A training that is resumed
         anywhere thus makes the same draws."""
         draws = np.random.SeedSequence([self.config.seed, self.position.step, self.processes.rank])
-        torch.manual_seed(int(draws.generate_state(1)[0]))
+        seed_draws(int(draws.generate_state(1)[0]), self.rows.device)
         rate = self._learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
