@@ -6,12 +6,14 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 import clvq
+from clvq.artifacts import ACTIVATIONS
 from clvq.progress import Progress
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # for demo/, which is not installed
@@ -34,6 +36,8 @@ def arguments(description: str) -> argparse.ArgumentParser:
 
 def store(options: argparse.Namespace) -> clvq.ActivationStore:
     """The activation store of the run folder, extracted the first time. Ends the benchmark where an input is absent."""
+    if ACTIVATIONS.exists(options.run / "activations"):
+        return clvq.ActivationStore(options.run / "activations")
     require(options.model, options.dataset, options.eval_dataset)
     return clvq.extract(
         path=options.run / "activations",
@@ -54,6 +58,16 @@ def require(*inputs: str) -> None:
         )
 
 
+def first_lines(corpus: str, count: int, path: Path) -> Path:
+    """A file with the first lines of a corpus in JSON lines, written where it is missing."""
+    if not path.exists():
+        require(corpus)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with Path(corpus).open(encoding="utf-8") as lines:
+            path.write_text("".join(islice(lines, count)), encoding="utf-8")
+    return path
+
+
 def notes(progress: Progress) -> None:
     if progress.note:
         print(progress.note, file=sys.stderr)
@@ -68,6 +82,13 @@ def cpu_seconds(work: Callable[[], T]) -> tuple[float, T]:
     started = time.process_time()
     result = work()
     return time.process_time() - started, result
+
+
+def anonymous_memory(process: int) -> float:
+    """Bytes of RssAnon of a process, which leaves the page cache and memory maps out; 0 once it has ended."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    lines = [line.split() for line in status.splitlines() if line.startswith("RssAnon")]
+    return 1024.0 * int(lines[0][1]) if lines else 0.0
 
 
 def print_table(title: str, rows: Sequence[Sequence[str]], columns: Sequence[str] = ("figure", "value")) -> None:
