@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from clvq.concepts.codebook import Codebook
 from clvq.concepts.pairs import Arrow, Flow, flow
+from clvq.concepts.records import Concept
 from clvq.html_report.payload import short
 
 STRONGEST = 60
@@ -33,11 +34,16 @@ class Linked(NamedTuple):
                 for arrow in arrows
             ],
             "others": {
-                concept.code: [self.other.name(concept.code), [top.word for top in concept.top_words[:TOP_WORDS]]]
+                concept.code: [self._named(concept), [top.word for top in concept.top_words[:TOP_WORDS]]]
                 for concept in self.other.concepts
                 if concept.code in there
             },
         }
+
+    def _named(self, concept: Concept) -> str:
+        """Return a concept's name on the other side where its words do not stand for it: the page joins these."""
+        made_of_words = concept.top_words and concept.code not in self.other.given_names
+        return "" if made_of_words else self.other.name(concept.code)
 
 
 def linked(book: Codebook, other: Codebook) -> Linked:

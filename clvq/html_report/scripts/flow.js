@@ -6,11 +6,11 @@ for (const link of data.flow?.links ?? []) {
 }
 const nameThere = (code) => {
   const [name, words] = data.flow.others[code] ?? ["", []];
-  return [name, words.slice(0, 4).join(" · ")];
+  return [name, words.slice(0, 4).join("\u00a0· ")];
 };
 function there(code) {
-  const [name] = nameThere(code);
-  return make("span", {}, make("span", { className: "code", textContent: code }), " ", bdi(name));
+  const [name, words] = nameThere(code);
+  return make("span", {}, make("span", { className: "code", textContent: code }), " ", bdi(name || words));
 }
 /* The three strongest links of a concept, for its panel. */
 function flowOf(concept) {
