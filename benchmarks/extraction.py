@@ -58,7 +58,7 @@ def plain(model: LanguageModel, options: argparse.Namespace, folder: Path) -> No
         | {name: lambda batches=batches: bare(model, batches) for name, batches in ways.items()},
         options.rounds,
     )
-    words = sum(store.manifest["splits"][split]["counts"]["words"] for split in SPLITS)
+    words = sum(store.manifest.splits[split].counts["words"] for split in SPLITS)
     best = min(ways, key=seconds.__getitem__)
     print_table(
         "Extraction",
@@ -170,7 +170,7 @@ def long_tail(dataset: Path, options: argparse.Namespace) -> Iterator[dict[str, 
 
 def disk(store: clvq.ActivationStore) -> list[tuple[str, str]]:
     """Bytes of the store against those of the numbers in it."""
-    counts = [store.manifest["splits"][split]["counts"] for split in SPLITS]
+    counts = [store.manifest.splits[split].counts for split in SPLITS]
     rows, words = (sum(count[name] for count in counts) for name in ("rows", "words"))
     total = sum(file.stat().st_size for file in store.path.iterdir())
     numbers = 4 * sum(store.layer(layer).width for layer in store.layers)

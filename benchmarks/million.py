@@ -64,7 +64,7 @@ def main() -> None:
         dataset=str(first_lines(options.dataset, options.sentences, options.run / "train.jsonl")),
         eval_dataset=str(first_lines(options.eval_dataset, options.evaluated, options.run / "eval.jsonl")),
     )  # fmt: skip
-    rows = small.manifest["splits"]["train"]["counts"]["rows"]
+    rows = small.manifest.splits["train"].counts["rows"]
     times = -(-options.rows // rows)
     folder = options.run / "large"
     shutil.rmtree(folder, ignore_errors=True)

@@ -38,7 +38,7 @@ def write_codebook(
     quantiles[[code for code, concept in enumerate(made) if concept["of_sentence_rows"]]] = np.nan
     write_tensors(checkpoint.path / ASSIGNMENTS_NAME, {QUANTILES: torch.from_numpy(quantiles)})
     body = {
-        "checkpoint": checkpoint.fingerprint, "rows": checkpoint.config["provenance"]["rows"], "split": "train",
+        "checkpoint": checkpoint.fingerprint, "rows": checkpoint.config.provenance.rows, "split": "train",
         "label_names": ["negative", "positive"] if labels else None, "figures": figures, "fdr": FDR,
         "label_totals": [6_600, 5_974] if labels else None, "prediction_totals": [6_600, 5_974] if labels else None,
         "label_texts": 12_574 if labels else None, "prediction_texts": 12_574 if labels else None,
@@ -104,7 +104,7 @@ def write_explanations(
     measured = {"attribution": 0.43, "random": 0.27, "frequency": 0.31}
     codebook_checksum = changed.pop("codebook", None) or _checksum(checkpoint)
     body = {
-        "checkpoint": checkpoint.fingerprint, "rows": checkpoint.config["provenance"]["rows"],
+        "checkpoint": checkpoint.fingerprint, "rows": checkpoint.config.provenance.rows,
         "codebook": codebook_checksum, "model": {"id": "tiny", "fingerprint": "0"},
         "settings": {"baseline": "padding", "mass": 0.5}, "target": "class", "label_names": ["negative", "positive"],
         "summary": summary,
@@ -128,7 +128,7 @@ def _explained(checkpoint: Checkpoint) -> str | None:
 
 
 def _made_of(checkpoint: Checkpoint) -> dict[str, str]:
-    return {"checkpoint": checkpoint.fingerprint, "store": checkpoint.config["provenance"]["rows"]}
+    return {"checkpoint": checkpoint.fingerprint, "store": checkpoint.config.provenance.rows}
 
 
 def _explanation(number: int, text: str, concepts: int, random: np.random.Generator) -> dict[str, Any]:
@@ -350,7 +350,7 @@ def write_bench(checkpoint: Checkpoint, /, **changed: Any) -> None:
         row("states", "probing", "all", None, 0.95),
     ]
     body = {
-        "checkpoint": checkpoint.fingerprint, "store": checkpoint.config["provenance"]["rows"], "beside": [],
+        "checkpoint": checkpoint.fingerprint, "store": checkpoint.config.provenance.rows, "beside": [],
         "model": {"id": "tiny", "fingerprint": "0"}, "settings": {}, "pairs": 1_234, "originals": 321, "left_out": 0,
         "groups": [{"name": name, "method": "clvq", "checkpoints": [name], "seeds": [0]} for name in names],
         "edited": dict.fromkeys(names, 0.71), "rows": rows, "lacking": ["No <u>SCR</u>: there is no such attribute."],

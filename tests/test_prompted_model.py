@@ -57,8 +57,8 @@ def test_predictions_are_those_of_a_loop_over_unpadded_prompts(corpus: str, tmp_
         assert np.log(sentence.probabilities) == pytest.approx(scores.numpy(), abs=1e-5)
         assert sentence.prediction == int(scores.argmax())
         right.append(int(scores.argmax()) == row["label"])
-    assert store.manifest["splits"]["eval"]["accuracy"] == np.mean(right) > 0.8
-    assert store.manifest["splits"]["eval"]["label_words_share"] > 0.9
+    assert store.manifest.splits["eval"].figures.accuracy == np.mean(right) > 0.8
+    assert store.manifest.splits["eval"].figures.label_words_share > 0.9
     _words_are_of_the_text(store)
 
 

@@ -29,7 +29,7 @@ def test_movie_sentences_through_a_real_classifier(tmp_path: Path) -> None:
         max_sentences=150,
         device="cpu",
     )
-    assert store.manifest["splits"]["eval"]["accuracy"] > 0.85
+    assert store.manifest.splits["eval"].figures.accuracy > 0.85
     tokenizer = AutoTokenizer.from_pretrained(MODEL)
     model = AutoModel.from_pretrained(MODEL, dtype=torch.float32).eval()
     ends = np.cumsum(store.row_counts("eval"))

@@ -8,6 +8,7 @@ from typing import Any
 
 from clvq.activations.estimate import Estimate, estimated
 from clvq.activations.inputs import model_name, refuse_other_settings
+from clvq.activations.manifest import Manifest, Unfinished
 from clvq.activations.model_pass import ModelPass
 from clvq.activations.store import ActivationStore
 from clvq.activations.writer import ExtractionJob, StoreWriter, clear, drop_unfinished
@@ -24,6 +25,7 @@ from clvq.language_model.input_format import InputFormat
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.options import ModelOptions
 from clvq.language_model.placement import Placement
+from clvq.language_model.records import ModelRecord
 from clvq.language_model.targets import Asked
 from clvq.progress import Progress, Report, silent
 
@@ -95,10 +97,10 @@ def _store_to_extend(path: Path, config: ExtractConfig, overwrite: bool) -> Acti
     MismatchError where the folder was made with other settings."""
     store = None if overwrite else _finished(path)
     if store is not None:
-        refuse_other_settings(path, store.settings, store.provenance["sources"], config, "finished")
+        refuse_other_settings(path, store.settings, store.provenance.sources, config, "finished")
     elif not overwrite and UNFINISHED_ACTIVATIONS.exists(path):
-        record = UNFINISHED_ACTIVATIONS.read(path)
-        refuse_other_settings(path, record["settings"], record["sources"], config, "unfinished")
+        record = UNFINISHED_ACTIVATIONS.read_as(path, Unfinished.from_json)
+        refuse_other_settings(path, record.settings, record.sources, config, "unfinished")
     return store
 
 
@@ -114,8 +116,8 @@ def _job(
             trust_remote_code=config.trust_remote_code,
             max_length=config.max_length,
             randomized=config.randomize_model,
-            asked=Asked.of_settings(config.as_json()),
-            placement=Placement.of_settings(config.as_json()),
+            asked=Asked.of_settings(config),
+            placement=Placement.of_settings(config),
         ),
         format_of=_format_of(path, config, store, overwrite),
         progress=progress,
@@ -136,13 +138,13 @@ def stored_settings(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if ACTIVATIONS.exists(path):
-        body = ActivationStore(path).manifest
+        record: Manifest | Unfinished = ActivationStore(path).manifest
     elif UNFINISHED_ACTIVATIONS.exists(path):
-        body = UNFINISHED_ACTIVATIONS.read(path)
+        record = UNFINISHED_ACTIVATIONS.read_as(path, Unfinished.from_json)
     else:
         return {}
-    settings = {name: tuple(value) if isinstance(value, list) else value for name, value in body["settings"].items()}
-    return settings | {name: body[name] for name in ("batch_tokens",) if name in body}
+    settings = {**record.settings.deciding(), "layers": record.settings.layers}
+    return settings if record.batch_tokens is None else {**settings, "batch_tokens": record.batch_tokens}
 
 
 def _format_of(
@@ -150,13 +152,13 @@ def _format_of(
 ) -> Callable[[Any, str], InputFormat]:
     """Return a function that gives the input format of texts: the stored one, or else the one that `config` asks
     for."""
-    stored: dict[str, Any] | None = None
+    stored: ModelRecord | Unfinished | None = None
     if store is not None:
-        stored = store.provenance["model"]
+        stored = store.provenance.model
     elif not overwrite and UNFINISHED_ACTIVATIONS.exists(path):
-        stored = UNFINISHED_ACTIVATIONS.read(path)
+        stored = UNFINISHED_ACTIVATIONS.read_as(path, Unfinished.from_json)
     if stored is not None:
-        kept = InputFormat.from_json(stored.get("input_format"))
+        kept = stored.input_format or InputFormat()
         return lambda _tokenizer, _model: kept
     return lambda tokenizer, model: InputFormat.of(config, tokenizer, model)
 
@@ -174,7 +176,7 @@ def _source(job: ExtractionJob) -> Corpus | ActivationStore:
         for line in TakenColumns.of_sentences(corpus.provenance, names, corpus.train).lines():
             job.progress(Progress("extract", note=line))
         return corpus
-    if job.model.fingerprint != job.store.provenance["model"]["fingerprint"]:
+    if job.model.fingerprint != job.store.provenance.model.fingerprint:
         raise MismatchError(
             f"The model {job.config.model} is not the one that {job.path} was made with: its files have changed. "
             "Use the same model, or extract again with --overwrite."
@@ -188,5 +190,7 @@ def _finished(path: Path) -> ActivationStore | None:
 
 def _drop_leftovers(path: Path, store: ActivationStore) -> None:
     """Remove what is left of an unfinished run that was killed right after it wrote the manifest."""
-    if UNFINISHED_ACTIVATIONS.exists(path) and set(UNFINISHED_ACTIVATIONS.read(path)["layers"]) <= set(store.layers):
-        drop_unfinished(path)
+    if UNFINISHED_ACTIVATIONS.exists(path):
+        layers = UNFINISHED_ACTIVATIONS.read_as(path, Unfinished.from_json).layers
+        if set(layers) <= set(store.layers):
+            drop_unfinished(path)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
+from clvq.activations.manifest import Sources
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import local_checksum
 from clvq.config import DEMO, ExtractConfig, differences
@@ -18,8 +17,8 @@ from clvq.language_model.model import LanguageModel
 
 def model_name(config: ExtractConfig, store: ActivationStore | None) -> str:
     """Return the folder or hub id of the model. For new layers of a store, that is where the store's model is now."""
-    if store is not None and config.model == store.settings["model"] and store.provenance["model"]["revision"] is None:
-        return locate(store.provenance["model"], store.path)
+    if store is not None and config.model == store.settings.model and store.provenance.model.revision is None:
+        return locate(store.provenance.model, store.path)
     return str(MODEL_PATH) if config.model == DEMO else config.model
 
 
@@ -29,30 +28,30 @@ def model_folder(config: ExtractConfig, model: LanguageModel) -> str | None:
     return str(folder.resolve()) if config.model != DEMO and folder.is_dir() else None
 
 
-def sources(config: ExtractConfig) -> dict[str, str | None]:
+def sources(config: ExtractConfig) -> Sources:
     """Return what identifies the local files that a store is made from; None for an input that is not local, or the
     demo."""
     model = Path(config.model).expanduser()
-    return {
-        "model": folder_fingerprint(model) if config.model != DEMO and model.is_dir() else None,
-        "dataset": local_checksum(config.dataset),
-        "eval_dataset": local_checksum(config.eval_dataset),
-    }
+    return Sources(
+        model=folder_fingerprint(model) if config.model != DEMO and model.is_dir() else None,
+        dataset=local_checksum(config.dataset),
+        eval_dataset=local_checksum(config.eval_dataset),
+    )
 
 
 def refuse_other_settings(
-    path: Path, settings: dict[str, Any], checksums: dict[str, str | None], config: ExtractConfig, state: str
+    path: Path, settings: ExtractConfig, checksums: Sources, config: ExtractConfig, state: str
 ) -> None:
     """Raise MismatchError where a store was made otherwise than `config` says.
 
     `settings` and `checksums` are the store's, and `state` says "finished" or "unfinished". A local model or corpus is
     the same where its contents are the same, whatever its path.
     """
-    local = {name: (value, checksums.get(name)) for name, value in sources(config).items() if value is not None}
+    here = sources(config).as_json()
+    local = {name: (value, getattr(checksums, name)) for name, value in here.items() if value is not None}
     moved = {name for name, (value, was) in local.items() if value == was}
     wanted = {name: value for name, value in config.deciding().items() if name not in {"layers", *moved}}
-    defaults = {item.name: item.default for item in fields(config)}  # for settings that an earlier version did not have
-    differing = differences({**defaults, **settings}, wanted)
+    differing = differences(settings.deciding(), wanted)
     differing += [
         f"the contents of {getattr(config, name)}"
         for name, (value, was) in local.items()

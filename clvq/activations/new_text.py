@@ -40,14 +40,14 @@ class NewRows:
 
 def tokenize(model: LanguageModel, described: Description, texts: Sequence[str]) -> list[TokenizedSentence]:
     """Return the tokens and words of texts, found as in the activations."""
-    return model.tokenize(texts, described.settings["unit"], described.settings["words"])
+    return model.tokenize(texts, described.settings.unit, described.settings.words)
 
 
 def new_rows(
     model: LanguageModel, described: Description, sentences: Sequence[TokenizedSentence], layers: Sequence[int]
 ) -> NewRows:
     """Return the rows of sentences at some layers, in one forward where the sentences may share it."""
-    pooling = described.settings["pooling"]
+    pooling = described.settings.pooling
     layouts = [row_layout(sentence, pooling) for sentence in sentences]
     states = described.as_stored(model.run(sentences, layers, pooling).hidden)
     flags = np.array([flag for layout in layouts for flag in layout.flags], np.uint8)

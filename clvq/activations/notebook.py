@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from clvq.activations.manifest import Manifest
 from clvq.notebook import table_html, text_html
 
 
-def store_html(caption: str, manifest: Mapping[str, Any]) -> str:
+def store_html(caption: str, manifest: Manifest) -> str:
     """Return both tables as HTML, from the manifest."""
     splits = [
-        [text_html(name), f"{split['sentences']:,}", f"{split['counts'].get('words', 0):,}",
-         _percent(split["accuracy"]), _percent(split["majority"])]
-        for name, split in manifest["splits"].items()
+        [text_html(name), f"{split.sentences:,}", f"{split.counts.get('words', 0):,}",
+         _percent(split.figures.accuracy), _percent(split.figures.majority)]
+        for name, split in manifest.splits.items()
     ]  # fmt: skip
     layers = [
-        [str(layer["index"]), f"{layer['width']:,}", f"{layer['scale']:.4g}", f"{layer['median_norm']:.4g}"]
-        for layer in sorted(manifest["layers"].values(), key=lambda layer: layer["index"])
+        [str(layer.index), f"{layer.width:,}", f"{layer.scale:.4g}", f"{layer.median_norm:.4g}"]
+        for layer in sorted(manifest.layers.values(), key=lambda layer: layer.index)
     ]
-    unit = "words" if manifest["settings"]["unit"] == "word" else "tokens"
+    unit = "words" if manifest.settings.unit == "word" else "tokens"
     head = ["split", "sentences", unit, "accuracy of the model", "largest class"]
     return table_html(caption, head, splits) + table_html("", ["layer", "width", "scale", "median norm"], layers)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clvq.activations.manifest import StoredFile
 from clvq.activations.store import SentenceRows
 from clvq.storage import atomic_path, check_file, child
 
@@ -34,11 +35,11 @@ def write_sentences(path: Path, parts: Iterable[list[SentenceRows]], has_answers
             file.write_table(pa.table(columns, schema=schema))
 
 
-def read_parts(path: Path, parts: list[dict[str, str]]) -> Iterator[list[SentenceRows]]:
+def read_parts(path: Path, parts: list[StoredFile]) -> Iterator[list[SentenceRows]]:
     """Yield the sentences of each file; its checksum is verified first."""
     for part in parts:
-        file = child(path, part["file"])
-        check_file(file, part["checksum"])
+        file = child(path, part.file)
+        check_file(file, part.checksum)
         columns = pq.read_table(file).to_pydict()
         names = [name for name in SentenceRows._fields if name in columns]
         yield [SentenceRows(*values) for values in zip(*(columns[name] for name in names), strict=True)]

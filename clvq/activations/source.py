@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from clvq.activations.description import Description
 from clvq.artifacts import RANDOMIZED
@@ -15,6 +14,7 @@ from clvq.language_model.location import locate
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.options import ModelOptions
 from clvq.language_model.placement import Placement
+from clvq.language_model.records import ModelRecord
 from clvq.language_model.targets import Asked, as_stored
 from clvq.progress import Report, silent
 
@@ -25,7 +25,7 @@ def source_model(
     progress: Report = silent,
     *,
     by: Path,
-    made: Mapping[str, Any] | None = None,
+    made: ModelRecord | None = None,
 ) -> LanguageModel:
     """Return the language model that the states of a store came from, with its target.
 
@@ -36,29 +36,29 @@ def source_model(
     artifact records about the model; without `made`, the record of the store is used. ClvqError where the model is not
     found, MismatchError where another model is found in its place.
     """
-    made = made or store.provenance["model"]
+    made = made or store.provenance.model
     # When layers are added, the store records the folder where the model is then.
-    place = {**made, "folder": store.provenance["model"].get("folder", made.get("folder"))}
+    place = replace(made, folder=store.provenance.model.folder or made.folder)
     model = LanguageModel.load(
         locate(place, by) if runtime.model is None else runtime.model,
         ModelOptions(
-            revision=made["revision"] if runtime.model is None else None,
+            revision=made.revision if runtime.model is None else None,
             device=runtime.device,
             trust_remote_code=runtime.trust_remote_code,
-            max_length=store.settings["max_length"],
+            max_length=store.settings.max_length,
             next_token=True,
-            randomized=made["fingerprint"].startswith(RANDOMIZED),
+            randomized=made.fingerprint.startswith(RANDOMIZED),
             asked=Asked.of_settings(store.settings),
             placement=Placement.of_settings(store.settings),
         ),
-        format_of=lambda _tokenizer, _model: InputFormat.from_json(made.get("input_format")),
+        format_of=lambda _tokenizer, _model: made.input_format or InputFormat(),
         progress=progress,
     )
     model.target = as_stored(model.target, store.target)
-    if model.fingerprint != made["fingerprint"]:
+    if model.fingerprint != made.fingerprint:
         reason = "its files have changed" if runtime.model is None else "it has other files"
         raise MismatchError(
-            f"The model {runtime.model or made['id']} is not the one that {by} was made from: {reason}. "
+            f"The model {runtime.model or made.id} is not the one that {by} was made from: {reason}. "
             "Put the right ones back, say with --model where the model is now, or extract and train again."
         )
     return model

@@ -9,7 +9,7 @@ Splits are `train` and `eval`. Rows stand in the order of the sentences, and wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,8 +18,10 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from clvq.activations.description import Description, StoredLayer
+from clvq.activations.description import Description
+from clvq.activations.manifest import Manifest, StoredLayer
 from clvq.artifacts import ACTIVATIONS, UNFINISHED_ACTIVATIONS
+from clvq.corpus.splits import SPLITS
 from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.language_model.rows import WORD
 from clvq.notebook import Shown, data_frame
@@ -96,8 +98,8 @@ class ActivationStore(Description, Shown):
 
     def _title(self) -> str:
         layers = ", ".join(map(str, sorted(self.layers)))
-        sentences = sum(split["sentences"] for split in self.manifest["splits"].values())
-        source = f"{self.settings['model']} over {sentences:,} sentences of {self.settings['dataset']}"
+        sentences = sum(split.sentences for split in self.manifest.splits.values())
+        source = f"{self.settings.model} over {sentences:,} sentences of {self.settings.dataset}"
         return f"{self.path}: layers {layers} of {source}"
 
     def _html(self, caption: str) -> str:
@@ -111,7 +113,7 @@ class ActivationStore(Description, Shown):
         rows = (
             dict(zip(columns, (split, index, sentence.text, sentence.label, sentence.prediction,
                                sum(flag & WORD != 0 for flag in sentence.flags)), strict=True))
-            for split in self.manifest["splits"]
+            for split in self.manifest.splits
             for index, sentence in enumerate(self.sentences(split))
         )  # fmt: skip
         return data_frame(rows, columns).astype({"label": "Int64", "prediction": "Int64"})
@@ -127,21 +129,20 @@ class ActivationStore(Description, Shown):
 
     def sentence_count(self, split: str) -> int:
         """Return the number of sentences of "train" or "eval"."""
-        return int(self.manifest["splits"][split]["sentences"])
+        return self.manifest.splits[split].sentences
 
     def rows(self, split: str, layer: int, progress: Report = silent) -> LayerRows:
         """Return the rows of a layer; each shard's checksum is verified the first time."""
-        self.layer(layer)
         shards = []
-        entries = self.manifest["layers"][str(layer)]["shards"][split]
+        entries = self.layer(layer).shards[split]
         for number, entry in enumerate(entries):
-            path = child(self.path, entry["file"])
+            path = child(self.path, entry.file)
             if path not in self._checked:
-                check_file(path, entry["checksum"])
+                check_file(path, entry.checksum)
                 self._checked.add(path)
                 progress(Progress(f"checking layer {layer}", number + 1, len(entries), "shards"))
             tensors, _ = read_tensors(path)
-            if set(tensors) != {"hidden_states", "norms"} or len(tensors["norms"]) != entry["rows"]:
+            if set(tensors) != {"hidden_states", "norms"} or len(tensors["norms"]) != entry.rows:
                 raise ArtifactError(
                     f"{path} does not hold the rows that {ACTIVATIONS.name} says. Extract with --overwrite."
                 )
@@ -174,25 +175,34 @@ class ActivationStore(Description, Shown):
         """Return which rows are attention sinks at any of the layers, [rows] bool. All are false in a store made with
         --keep-sinks."""
         flags = self.flags(split)
-        norms = {} if self.keep_sinks else {layer: self.rows(split, layer).norms() for layer in layers}
+        norms = {} if self.settings.keep_sinks else {layer: self.rows(split, layer).norms() for layer in layers}
         return self._sinks(flags, norms)
 
     def _parquet(self, split: str) -> pq.ParquetFile:
-        entry = self.manifest["splits"][split]
-        path = child(self.path, entry["file"])
+        entry = self.manifest.splits[split]
+        path = child(self.path, entry.file)
         if path not in self._checked:
-            check_file(path, entry["checksum"])
+            check_file(path, entry.checksum)
             self._checked.add(path)
         return pq.ParquetFile(path, memory_map=True)
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _read_manifest(path: Path) -> Manifest:
     """Return the manifest of a finished store, checked for format, version and damage."""
     if not ACTIVATIONS.exists(path):
         if UNFINISHED_ACTIVATIONS.exists(path):
             raise ArtifactError(f"{path} is unfinished. Rerun `clvq extract`: it continues where it stopped.")
         raise ArtifactError(f"{path} holds no activations ({ACTIVATIONS.name} is missing). Run `clvq extract` first.")
-    return ACTIVATIONS.read(path)
+    return ACTIVATIONS.read_as(path, _with_files)
+
+
+def _with_files(body: Mapping[str, Any]) -> Manifest:
+    """Return what manifest.json says. ValueError where a field or the files of a split are missing."""
+    manifest = Manifest.from_json(body)
+    for split in SPLITS:
+        if split not in manifest.splits or any(split not in layer.shards for layer in manifest.layers.values()):
+            raise ValueError(f"the files of {split} are missing")
+    return manifest
 
 
 def layer_fingerprint(rows: str, keep_sinks: bool, values: Sequence[str]) -> str:

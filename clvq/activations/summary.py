@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from statistics import correlation, mean, pstdev
-from typing import Any
 
+from clvq.activations.manifest import ScoreFit, SplitFigures
 from clvq.activations.store import SentenceRows
 from clvq.language_model.answers import Target
+from clvq.language_model.word_targets import LabelWordTarget
 from clvq.storage import fingerprint
 
 
@@ -44,11 +45,6 @@ class SplitSummary:
                         self._right += row.prediction == row.label
             yield rows
 
-    @property
-    def held(self) -> float | None:
-        """Mean over sentences of the summed probability of all answers; None without predictions."""
-        return self._held / self._asked if self._asked else None
-
     def _take_answers(self, row: SentenceRows) -> None:
         """Record the score of a sentence, or how many of its labels are predicted right."""
         if self._target is None or row.probabilities is None:
@@ -68,24 +64,25 @@ class SplitSummary:
         """Return what identifies the rows; it does not depend on where shards end."""
         return self._chain
 
-    def figures(self) -> dict[str, Any]:
-        """Return the figures for the manifest. One is None where no sentence has the label, prediction or score that it
-        needs."""
+    def figures(self) -> SplitFigures:
+        """Return the figures for the manifest."""
         labelled = sum(self._labels.values())
-        return {
-            "labels": {str(label): count for label, count in sorted(self._labels.items())},
-            "accuracy": self._right / self._judged if self._judged else None,
-            "majority": max(self._labels.values()) / labelled if labelled else None,
-            "score_mean": mean(self._scores) if self._scores else None,
-            "score_deviation": pstdev(self._scores) if self._scores else None,
-            **(_of_numbers(self._numbers) if self._numbers else {}),
-        }
+        asks_words = isinstance(self._target, LabelWordTarget)
+        return SplitFigures(
+            labels={str(label): count for label, count in sorted(self._labels.items())},
+            accuracy=self._right / self._judged if self._judged else None,
+            majority=max(self._labels.values()) / labelled if labelled else None,
+            score_mean=mean(self._scores) if self._scores else None,
+            score_deviation=pstdev(self._scores) if self._scores else None,
+            fit=_fit(self._numbers) if self._numbers else None,
+            label_words_share=self._held / self._asked if asks_words and self._asked else None,
+        )
 
 
-def _of_numbers(pairs: list[tuple[float, float]]) -> dict[str, float | None]:
+def _fit(pairs: list[tuple[float, float]]) -> ScoreFit:
     """Return how close scores are to the right numbers, from (score, number) of each sentence.
 
-        _of_numbers([(1.0, 1.0), (2.0, 3.0)])     # {"r2": 0.5, "correlation": 1.0}
+        _fit([(1.0, 1.0), (2.0, 3.0)])     # ScoreFit(r2=0.5, correlation=1.0)
 
     `r2` is the coefficient of determination, `1 - sum (y - s)^2 / sum (y - mean y)^2`, of the scores `s` as they are.
     Below 0, the scores are farther off than the mean number. `correlation` is Pearson's, which does not change with a
@@ -97,7 +94,6 @@ def _of_numbers(pairs: list[tuple[float, float]]) -> dict[str, float | None]:
     spread = sum((number - middle) ** 2 for number in numbers)
     missed = sum((number - score) ** 2 for score, number in pairs)
     varies = spread > 0 and pstdev(scores) > 0
-    return {
-        "r2": 1 - missed / spread if spread else None,
-        "correlation": correlation(scores, numbers) if varies else None,
-    }
+    return ScoreFit(
+        r2=1 - missed / spread if spread else None, correlation=correlation(scores, numbers) if varies else None
+    )

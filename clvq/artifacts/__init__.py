@@ -30,6 +30,7 @@ import xxhash
 
 from clvq import storage
 from clvq.artifacts.kinds import Artifact, Derived, Resolve
+from clvq.artifacts.records import NamedModel
 from clvq.config import DEMO
 
 DEFAULT_RUN = Path("clvq-run")
@@ -199,10 +200,10 @@ RANDOMIZED = "randomized:"
 """What the fingerprint of a randomised model starts with; the fingerprint of the model's files follows."""
 
 
-def model_title(model: Mapping[str, Any]) -> str:
+def model_title(model: NamedModel) -> str:
     """Return a model's name for people, from what an artifact says of the model."""
-    name = short_name(str(model["id"]))
-    return f"{name} with randomised weights" if str(model["fingerprint"]).startswith(RANDOMIZED) else name
+    name = short_name(model.id)
+    return f"{name} with randomised weights" if model.fingerprint.startswith(RANDOMIZED) else name
 
 
 def local_checksum(name: str | None) -> str | None:

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from clvq import storage
-from clvq.errors import ArtifactError
+from clvq.errors import ArtifactError, ClvqError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+T = TypeVar("T")
 
 Resolve = Callable[[Path, Mapping[str, Any]], Any]
 """Takes an artifact's folder and body, and returns the fingerprint that one of its inputs has now."""
@@ -102,6 +104,21 @@ class Artifact:
         """Return what the file says, whether its inputs have changed or not. ArtifactError: missing, damaged, foreign
         or newer."""
         return storage.read_signed(self.path(folder), self.format, self.version, remedy or self.remedy)
+
+    def read_as(self, folder: Path, from_json: Callable[[dict[str, Any]], T]) -> T:
+        """Return what the file says as `from_json` reads it. ArtifactError as `read` and `parse`."""
+        return self.parse(folder, self.read(folder), from_json)
+
+    def parse(self, folder: Path, body: dict[str, Any], from_json: Callable[[dict[str, Any]], T]) -> T:
+        """Return a body that was read as `from_json` reads it. ArtifactError where a field is missing or has another
+        type."""
+        try:
+            return from_json(body)
+        except (ClvqError, AttributeError, LookupError, TypeError, ValueError) as error:
+            reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+            raise ArtifactError(
+                f"{self.path(folder)} does not hold what {self.format} holds ({reason}). {self.remedy}"
+            ) from error
 
     def records_path(self, folder: Path) -> Path:
         assert self.records is not None, f"{self.name} has no records"

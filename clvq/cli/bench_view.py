@@ -25,7 +25,7 @@ def shown(results: BenchResults) -> list[RenderableType]:
         rows.append((_called(results, method), [*errors, _figure(results, method, "order"), edited]))
     blocks: list[RenderableType] = [
         heading(
-            f"Effects of concepts on {results.model['id']}",
+            f"Effects of concepts on {results.model.id}",
             f"{number(results.pairs)} pairs of {number(results.originals)} texts",
         ),
         "",

@@ -50,7 +50,7 @@ def _twins(codebook: Codebook) -> list[RenderableType]:
 
 def title(codebook: Codebook, start: str) -> Text:
     """Return the heading of the tables below: model and layers."""
-    name = model_title(codebook.checkpoint.config["provenance"]["model"])
+    name = model_title(codebook.checkpoint.config.provenance.model)
     return heading(f"{start} {name}, {codebook.checkpoint.span}")
 
 

@@ -87,8 +87,8 @@ def _document(explanations: Explanations) -> dict[str, Any]:
     codes = {word.code for sentence in explanations.sentences for word in sentence.salient}
     return {
         "path": str(explanations.codebook.checkpoint.path),
-        "model": summary.model,
-        "settings": summary.settings,
+        "model": summary.model.as_json(),
+        "settings": summary.settings.deciding(),
         "target": summary.target,
         "label_names": summary.label_names,
         "summary": summary.figures.as_json(),

@@ -61,7 +61,7 @@ def _figures(summary: ExplanationsSummary) -> list[RenderableType]:
     listing.add_row("share on tokens that are no words, median", percent(figures.median_special_share))
     listing.add_row("steps, median", number(figures.median_steps, 0))
     listing.add_row("completeness error, median", percent(figures.median_completeness_error))
-    bound, most = percent(summary.settings["completeness"]), summary.settings["max_steps"]
+    bound, most = percent(summary.settings.completeness), summary.settings.max_steps
     listing.add_row(f"sentences with an error over {bound} at {most} steps", percent(figures.share_over_bound))
     title = f"Why {model_title(summary.model)} {summary.asked}"
     parts: list[RenderableType] = [heading(title, _baseline(summary)), "", listing, ""]
@@ -117,7 +117,7 @@ def _words(sentence: Explanation, explanations: Explanations) -> Table:
 
 
 def _baseline(summary: ExplanationsSummary) -> str:
-    return f"baseline {summary.settings['baseline']}"
+    return f"baseline {summary.settings.baseline}"
 
 
 class Shaded:

@@ -66,9 +66,10 @@ def extract(
     store = clvq.extract(run / ACTIVATIONS_FOLDER, overwrite=overwrite, progress=report, **settings)
     layers = sorted(store.layers)
     pair = f" --input-layer {layers[0]} --output-layer {layers[-1]}" if len(layers) > 1 else ""
-    columns = TakenColumns.of_sentences(store.provenance["corpus"], store.label_names, store.sentences("train"))
+    columns = TakenColumns.of_sentences(store.provenance.corpus, store.label_names, store.sentences("train"))
     document = _document(store, columns)
-    return Result(document, _shown(document, columns), f"Next: clvq train{pair}{run_option(run)}" if pair else None)
+    shown = _shown(store, document["bytes"], columns)
+    return Result(document, shown, f"Next: clvq train{pair}{run_option(run)}" if pair else None)
 
 
 def _estimated(estimate: Estimate) -> list[RenderableType]:
@@ -114,58 +115,60 @@ def _document(store: ActivationStore, columns: TakenColumns) -> dict[str, Any]:
     """Return the figures of a store, for JSON and for the tables."""
     manifest = store.manifest
     splits = {
-        name: {**{key: value for key, value in entry.items() if key not in ("file", "checksum")}}
-        for name, entry in manifest["splits"].items()
+        name: {key: value for key, value in entry.as_json().items() if key not in ("file", "checksum")}
+        for name, entry in manifest.splits.items()
     }
-    layers = [{key: value for key, value in entry.items() if key != "shards"} for entry in manifest["layers"].values()]
+    layers = [entry.as_json() for _, entry in sorted(manifest.without_files(list(manifest.layers)).layers.items())]
     return {
         "path": str(store.path),
         "bytes": sum(file.stat().st_size for file in store.path.iterdir() if file.is_file()),
-        "settings": store.settings,
-        "provenance": store.provenance,
+        "settings": store.settings.deciding(),
+        "provenance": store.provenance.as_json(),
         "columns": columns.as_json(),
         "label_names": store.label_names,
         "has_predictions": store.has_predictions,
-        "target": store.target,
+        "target": None if store.target is None else store.target.as_json(),
         "splits": splits,
-        "layers": sorted(layers, key=lambda entry: entry["index"]),
+        "layers": layers,
     }
 
 
-def _shown(document: dict[str, Any], columns: TakenColumns) -> list[RenderableType]:
-    settings, splits = document["settings"], document["splits"].values()
-    unit = "words" if settings["unit"] == "word" else "tokens"
+def _shown(store: ActivationStore, size: int, columns: TakenColumns) -> list[RenderableType]:
+    """Return tables of the texts and layers of a store that takes `size` bytes."""
+    settings, splits = store.settings, store.manifest.splits.values()
+    figures = [split.figures for split in splits]
+    unit = "words" if settings.unit == "word" else "tokens"
     counts = table("train", "eval", title="Text")
-    counts.add_row("sentences", *(number(split["sentences"]) for split in splits))
-    counts.add_row(unit, *(number(split["counts"].get("words", 0)) for split in splits))
-    counts.add_row("rows, with sentence rows", *(number(split["counts"].get("rows", 0)) for split in splits))
+    counts.add_row("sentences", *(number(split.sentences) for split in splits))
+    counts.add_row(unit, *(number(split.counts.get("words", 0)) for split in splits))
+    counts.add_row("rows, with sentence rows", *(number(split.counts.get("rows", 0)) for split in splits))
     for name, meaning in _FATES.items():
-        values = [{**split["corpus_counts"], **split["counts"]}.get(name, 0) for split in splits]
+        values = [{**split.corpus_counts, **split.counts}.get(name, 0) for split in splits]
         if any(values):
             counts.add_row(meaning, *map(number, values))
-    if any(split.get("r2") is not None for split in splits):
-        counts.add_row("R² of the scores", *(number(split.get("r2")) for split in splits))
-        counts.add_row("their correlation with the labels", *(number(split.get("correlation")) for split in splits))
+    if any(split.r2 is not None for split in figures):
+        counts.add_row("R² of the scores", *(number(split.r2) for split in figures))
+        counts.add_row("their correlation with the labels", *(number(split.correlation) for split in figures))
     else:
-        counts.add_row("accuracy of the model", *(percent(split["accuracy"]) for split in splits))
-    if any("label_words_share" in split for split in splits):
-        counts.add_row("share of the label words", *(percent(split["label_words_share"]) for split in splits))
-    if any(split["majority"] is not None for split in splits):
-        counts.add_row("largest class", *(percent(split["majority"]) for split in splits))
-    if document["target"] is not None and document["target"]["unit"] is not None:
-        counts.add_row("mean score", *(number(split["score_mean"]) for split in splits))
-        counts.add_row("its standard deviation", *(number(split["score_deviation"]) for split in splits))
+        counts.add_row("accuracy of the model", *(percent(split.accuracy) for split in figures))
+    if any(split.label_words_share is not None for split in figures):
+        counts.add_row("share of the label words", *(percent(split.label_words_share) for split in figures))
+    if any(split.majority is not None for split in figures):
+        counts.add_row("largest class", *(percent(split.majority) for split in figures))
+    if store.target is not None and store.target.unit is not None:
+        counts.add_row("mean score", *(number(split.score_mean) for split in figures))
+        counts.add_row("its standard deviation", *(number(split.score_deviation) for split in figures))
     layers = table("width", "scale", "median norm", "sinks", title="Layer")
-    for entry in document["layers"]:
-        figures = (entry["width"], entry["scale"], entry["median_norm"], entry["sinks"])
-        layers.add_row(str(entry["index"]), *(number(figure) for figure in figures))
+    for index, layer in sorted(store.layers.items()):
+        measured = (layer.width, layer.scale, layer.median_norm, layer.sinks)
+        layers.add_row(str(index), *(number(figure) for figure in measured))
     parts: list[RenderableType] = [
-        heading(f"{settings['model']} over {settings['dataset']}"), "",
+        heading(f"{settings.model} over {settings.dataset}"), "",
         *(Text(plain(line), overflow="fold") for line in columns.lines()), "",
         counts, "", layers, "",
     ]  # fmt: skip
-    reason = document["provenance"]["model"]["no_head_reason"]
+    reason = store.provenance.model.no_head_reason
     if reason is not None:
         parts.append(Text(plain(f"No predictions: {reason}.")))
-    parts.append(Text(plain(f"{size_text(document['bytes'])} in {document['path']}"), overflow="fold"))
+    parts.append(Text(plain(f"{size_text(size)} in {store.path}"), overflow="fold"))
     return parts

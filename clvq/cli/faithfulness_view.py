@@ -69,13 +69,13 @@ class _View:
         self.several = len(results.groups) > 1
         seeded = any(len(group.seeds) > 1 for group in results.groups)
         self._named = self.several or seeded
-        self.note = note_on_target(**results.target)
+        self.note = note_on_target(results.target.kind, results.target.unit)
 
     def blocks(self) -> list[RenderableType]:
         clean = self.results.clean
         accuracy = "" if clean.accuracy is None else f", accuracy {number(clean.accuracy)}"
         detail = f"{number(clean.sentences)} sentences, {number(clean.distinct_texts)} distinct texts{accuracy}"
-        blocks: list[RenderableType] = [heading(f"Edits inside {self.results.model['id']}", detail), ""]
+        blocks: list[RenderableType] = [heading(f"Edits inside {self.results.model.id}", detail), ""]
         if self.note is not None:
             blocks += [Text(self.note), ""]
         for group in self.results.groups:

@@ -152,7 +152,7 @@ def _parts_read(checkpoint: Checkpoint) -> tuple[str, ...]:
     """Return the names of the parts that make up a text for the model of a checkpoint."""
     from clvq.language_model.input_format import InputFormat
 
-    return InputFormat.from_json(checkpoint.config["provenance"]["model"].get("input_format")).parts
+    return (checkpoint.config.provenance.model.input_format or InputFormat()).parts
 
 
 def _of_standard_input() -> Iterator[str]:

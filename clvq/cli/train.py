@@ -120,14 +120,14 @@ def _checked_name(name: str) -> str:
 
 
 def _document(checkpoint: Checkpoint) -> dict[str, Any]:
-    kept = ("settings", "results", "provenance", "weights_checksum")
-    document = {"path": str(checkpoint.path), **{key: checkpoint.config[key] for key in kept}}
+    kept, config = ("settings", "results", "provenance", "weights_checksum"), checkpoint.config.as_json()
+    document = {"path": str(checkpoint.path), **{key: config[key] for key in kept}}
     return {**document, "fvu_of_update": checkpoint.results.of_update}
 
 
 def _shown(checkpoint: Checkpoint) -> list[RenderableType]:
     results = checkpoint.results
-    model = checkpoint.config["provenance"]["model"]["id"]
+    model = checkpoint.config.provenance.model.id
     training = table("", title="Training")
     training.add_row("epochs", f"{results.epochs_run}, best {results.best_epoch}")
     training.add_row("rows", number(results.training_rows))
@@ -148,12 +148,16 @@ def _shown(checkpoint: Checkpoint) -> list[RenderableType]:
 
 
 def _codebook(checkpoint: Checkpoint) -> Table:
+    from clvq.training.records import VaeArguments
+
     size, figures = checkpoint.settings.codebook_size, checkpoint.results.evaluation
+    arguments = checkpoint.config.architecture
+    assert isinstance(arguments, VaeArguments)
     codebook = table("", title="Codebook")
     codebook.add_row("perplexity", f"{number(figures.codebook_perplexity, 1)} of {number(size)}")
     codebook.add_row("active and dead codes", f"{number(figures.active_codes)} and {number(figures.dead_codes)}")
     codebook.add_row("codes on 5 sentences or more", number(figures.active_codes_5))
-    codebook.add_row("candidates in use", f"{number(figures.candidates_in_use, 2)} of {checkpoint.config['top_k']}")
+    codebook.add_row("candidates in use", f"{number(figures.candidates_in_use, 2)} of {arguments.top_k}")
     return codebook
 
 

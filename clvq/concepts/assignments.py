@@ -117,7 +117,7 @@ def read_text(store: ActivationStore, split: str, progress: Report = silent) -> 
     digests: dict[int, int] = {}
     types = np.full(int(counts.sum()), -1, np.int32)
     texts, labels, predictions = [], [], []
-    gives_sets = (store.target or {}).get("kind") == LABEL
+    gives_sets = store.manifest.target_kind == LABEL
     unknown = [-1] * len(store.label_names or ())
     label_sets: list[list[int]] = []
     prediction_sets: list[list[int]] = []

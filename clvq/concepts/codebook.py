@@ -188,7 +188,7 @@ def codebook(checkpoint: Checkpoint | str | Path, *, overwrite: bool = False, pr
 
 def _stored(checkpoint: Checkpoint) -> Codebook | None:
     """Return the stored concepts, verified; None where there are none, or they were made of other weights or rows."""
-    made_of = {"checkpoint": checkpoint.fingerprint, "rows": checkpoint.config["provenance"]["rows"]}
+    made_of = {"checkpoint": checkpoint.fingerprint, "rows": checkpoint.config.provenance.rows}
     body = CODEBOOK.inspect(checkpoint.path, made_of).usable()
     if body is None:
         return None

@@ -200,7 +200,7 @@ def concept_space(
 
 
 def _identity(checkpoint: Checkpoint) -> dict[str, str]:
-    return {"version": "2", "checkpoint": checkpoint.fingerprint, "rows": checkpoint.config["provenance"]["rows"]}
+    return {"version": "2", "checkpoint": checkpoint.fingerprint, "rows": checkpoint.config.provenance.rows}
 
 
 @torch.no_grad()
@@ -211,7 +211,7 @@ def _sums(checkpoint: Checkpoint, progress: Report) -> dict[str, Tensor]:
     book = codebook(checkpoint, progress=progress)
     codes = torch.from_numpy(book.assignments(SPLIT)).long()
     is_word = torch.from_numpy((store.flags(SPLIT) & WORD) != 0)
-    size, width = book.figures.codebook_size, int(checkpoint.config["input_width"])
+    size, width = book.figures.codebook_size, checkpoint.config.architecture.input_width
     classes = _predicted_classes(store)
     class_totals = torch.zeros(len(store.label_names or ()), width, dtype=torch.float64)
     class_counts = torch.zeros(len(class_totals), dtype=torch.int64)

@@ -229,9 +229,9 @@ def _difference(this: ActivationStore, other: ActivationStore) -> str:
     """Say in which settings and counts two stores differ."""
     names = ("model", "dataset", "subset", "split", "unit", "words", "max_sentences", "max_length")
     differing = [
-        f"{name.replace('_', '-')} {this.settings.get(name)!r} and {other.settings.get(name)!r}"
+        f"{name.replace('_', '-')} {getattr(this.settings, name)!r} and {getattr(other.settings, name)!r}"
         for name in names
-        if this.settings.get(name) != other.settings.get(name)
+        if getattr(this.settings, name) != getattr(other.settings, name)
     ]
     counts = [store.sentence_count(SPLIT) for store in (this, other)]
     if counts[0] != counts[1]:
@@ -242,8 +242,7 @@ def _difference(this: ActivationStore, other: ActivationStore) -> str:
 def _matched_cosines(this: Codebook, other: Codebook, rows: np.ndarray, columns: np.ndarray) -> list[CosinePair] | None:
     """Return the one-to-one match of used codes with the largest sum of centred cosines; None for different spaces."""
     states = [
-        codebook.checkpoint.config["provenance"]["layers"][str(codebook.checkpoint.input_layer)]
-        for codebook in (this, other)
+        codebook.checkpoint.config.provenance.layers[codebook.checkpoint.input_layer] for codebook in (this, other)
     ]
     if states[0] != states[1]:
         return None

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from clvq.artifacts import (
     ASSIGNMENTS_NAME,
@@ -25,11 +23,13 @@ from clvq.concepts.directions import make_concepts
 from clvq.concepts.records import Concept, Example
 from clvq.config.signatures import takes
 from clvq.errors import ClvqError
+from clvq.language_model.records import ModelRecord
 from clvq.progress import Progress, Report, silent
 from clvq.storage import write_text
 from clvq.training.checkpoint import Checkpoint, read_checkpoint
 from clvq.training.model_card import model_card
 from clvq.training.pulling import HubId, hub_errors, hub_id
+from clvq.training.records import CheckpointConfig
 
 SUREST = 10
 """Number of concepts on the model card: those most surely associated with a class."""
@@ -112,26 +112,28 @@ def prepare(
     body = {**CODEBOOK.read(checkpoint.path), str(CODEBOOK.records_key): checksum}
     CODEBOOK.write(folder, {key: value for key, value in body.items() if key != "self_fingerprint"})
     write_text(folder / CARD_NAME, _card(Checkpoint(folder, config), book, target, license))
-    CHECKPOINT.write(folder, config)
+    CHECKPOINT.write(folder, config.as_json())
 
 
-def without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the body of config.json with local paths cut to their last part; names on the hub are kept whole."""
-    cut = {key: value for key, value in config.items() if key != "self_fingerprint"}
-    cut["provenance"] = _provenance(cut["provenance"])
-    if "activations" in cut:
-        described = dict(cut["activations"])
-        names = ("model", "dataset", "eval_dataset")
-        local = {name: short_name(described["settings"][name]) for name in names if described["settings"].get(name)}
-        described["settings"] = {**described["settings"], **local}
-        described["provenance"] = _provenance(described["provenance"])
-        cut["activations"] = described
-    return cut
+def without_paths(config: CheckpointConfig) -> CheckpointConfig:
+    """Return what config.json says with local paths cut to their last part; names on the hub are kept whole."""
+    described = config.activations
+    if described is not None:
+        settings, made = described.settings, described.provenance
+        settings = replace(
+            settings,
+            model=short_name(settings.model),
+            dataset=short_name(settings.dataset),
+            eval_dataset=short_name(settings.eval_dataset) if settings.eval_dataset else settings.eval_dataset,
+        )
+        provenance = replace(made, model=_without_folder(made.model))
+        described = replace(described, settings=settings, provenance=provenance)
+    trained = replace(config.provenance, model=_without_folder(config.provenance.model))
+    return replace(config, provenance=trained, activations=described)
 
 
-def _provenance(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    model = {**provenance["model"], "id": short_name(str(provenance["model"]["id"])), "folder": None}
-    return {**provenance, "model": model}
+def _without_folder(model: ModelRecord) -> ModelRecord:
+    return replace(model, id=short_name(model.id), folder=None)
 
 
 def _without_texts(concept: Concept) -> Concept:

@@ -11,8 +11,8 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from clvq.artifacts.records import Record
 from clvq.config import Quoting
 from clvq.corpus.lines import read_lines
 from clvq.corpus.usual_names import HEADER_NAMES
@@ -56,6 +56,16 @@ class FileOptions:
 
 
 @dataclass(frozen=True)
+class StoredLayout(Record):
+    """How a file was read as a table, in the words of the options."""
+
+    delimiter: str
+    """A character, or `none`."""
+    quoting: Quoting
+    header: bool
+
+
+@dataclass(frozen=True)
 class Layout:
     """How a file is read as a table."""
 
@@ -66,12 +76,10 @@ class Layout:
     """Names of the columns. A column without a name has its number, from 1."""
     has_header: bool
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "delimiter": self.delimiter or "none",
-            "quoting": "quoted" if self.quoted else "none",
-            "header": self.has_header,
-        }
+    @property
+    def stored(self) -> StoredLayout:
+        """The layout as artifacts record it."""
+        return StoredLayout(self.delimiter or "none", "quoted" if self.quoted else "none", self.has_header)
 
 
 class _Malformed(ClvqError):

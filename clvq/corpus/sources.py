@@ -24,6 +24,7 @@ from clvq.corpus.files import (
 )
 from clvq.corpus.hub import datasets_errors, load_builder, quiet
 from clvq.corpus.lines import COMPRESSIONS
+from clvq.corpus.provenance import DatasetName, FolderName, HubName
 from clvq.corpus.tables import Rows, Source, Table
 from clvq.errors import ClvqError
 
@@ -82,7 +83,7 @@ def _open_demo() -> Source:
 
         return Table("demo corpus", Columns(["text", "label"], ["text"], {"label": list(demo.LABELS)}), read)
 
-    return Source("demo corpus", ["train", "eval"], {"dataset": "demo"}, open_split)
+    return Source("demo corpus", ["train", "eval"], DatasetName("demo"), open_split)
 
 
 def _open_file(path: Path, options: FileOptions) -> Source:
@@ -91,12 +92,10 @@ def _open_file(path: Path, options: FileOptions) -> Source:
             f"{path}: clvq does not know this kind of file. It reads {', '.join(FORMATS)}, "
             f"and all but parquet compressed as {', '.join(COMPRESSIONS)}."
         )
-    return _files_source(str(path), {"train": [path]}, {"dataset": path.name}, options)
+    return _files_source(str(path), {"train": [path]}, DatasetName(path.name), options)
 
 
-def _files_source(
-    origin: str, splits: dict[str, list[Path]], provenance: dict[str, Any], options: FileOptions
-) -> Source:
+def _files_source(origin: str, splits: dict[str, list[Path]], dataset: DatasetName, options: FileOptions) -> Source:
     files = {name: [path.name for path in paths] for name, paths in splits.items()}
 
     def open_split(split: str) -> Table:
@@ -110,11 +109,11 @@ def _files_source(
                     raise ClvqError(f"{path} was changed while it was being read. Start again.")
                 yield from read_rows(path, layout, columns)
 
-        name = origin if len(splits) == 1 else f"{origin} ({split})"
-        return Table(name, read_columns(paths[0], layouts[0]), read, layout=layouts[0])
+        shown = origin if len(splits) == 1 else f"{origin} ({split})"
+        return Table(shown, read_columns(paths[0], layouts[0]), read, layout=layouts[0])
 
     takes_options = any(file_format(path) in LINES for paths in splits.values() for path in paths)
-    return Source(origin, list(splits), {**provenance, "files": files}, open_split, takes_options=takes_options)
+    return Source(origin, list(splits), dataset, open_split, files, takes_options=takes_options)
 
 
 def _state(path: Path) -> tuple[int, int]:
@@ -137,11 +136,11 @@ def _open_folder(path: Path, subset: str | None, streaming: bool, options: FileO
         shutil.rmtree(cache, ignore_errors=True)
         raise
     splits = {str(split): [Path(file) for file in files] for split, files in (builder.config.data_files or {}).items()}
-    provenance = {"dataset": path.resolve().name, "subset": subset}
+    name = FolderName(path.resolve().name, subset)
     # A card can set separators, names and types, which `datasets` applies. Files without a card are read as they stand.
     if not _has_card(path) and all(file_format(file) and file.is_file() for files in splits.values() for file in files):
-        return _files_source(str(path), splits, provenance, options)
-    return _builder_source(str(path), builder, provenance, streaming)
+        return _files_source(str(path), splits, name, options)
+    return _builder_source(str(path), builder, name, streaming)
 
 
 def _has_card(folder: Path) -> bool:
@@ -164,7 +163,7 @@ def _open_saved(path: Path, subset: str | None) -> Source:
     return Source(
         str(path),
         list(splits),
-        {"dataset": path.resolve().name},
+        DatasetName(path.resolve().name),
         lambda split: _dataset_table(splits[split], f"{path} ({split})"),
     )
 
@@ -180,10 +179,10 @@ def _open_hub(name: str, subset: str | None, revision: str | None, streaming: bo
             "Ask for that one, or connect."
         )
     subset = subset or (builder.config.name if builder.config.name != "default" else None)
-    return _builder_source(name, builder, {"dataset": name, "subset": subset, "revision": resolved}, streaming)
+    return _builder_source(name, builder, HubName(name, subset, resolved), streaming)
 
 
-def _builder_source(origin: str, builder: Any, provenance: dict[str, Any], streaming: bool) -> Source:
+def _builder_source(origin: str, builder: Any, name: DatasetName, streaming: bool) -> Source:
     with quiet(), datasets_errors(origin):
         if streaming:
             splits = builder.as_streaming_dataset()
@@ -195,7 +194,7 @@ def _builder_source(origin: str, builder: Any, provenance: dict[str, Any], strea
     return Source(
         origin,
         [str(split) for split in splits],
-        provenance,
+        name,
         lambda split: _dataset_table(splits[split], f"{origin} ({split})", owner=builder),
         streamed=streaming,
     )

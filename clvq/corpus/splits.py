@@ -17,6 +17,7 @@ from clvq.corpus.columns import Hints, Parts, Rows
 from clvq.corpus.files import LINES
 from clvq.corpus.forms import LabelForm, answers_of, is_one_hot, refuse_unlike
 from clvq.corpus.labels import LabelIds, number_labels, parse_label_map
+from clvq.corpus.provenance import CorpusProvenance, HeldOut, SplitOrigin
 from clvq.corpus.scan import HELD_OUT, Part, SplitCounts, encodable, scan, stays_in_training
 from clvq.corpus.settings import CorpusSettings
 from clvq.corpus.sources import open_source
@@ -82,8 +83,7 @@ class Corpus:
     train: Sentences
     evaluation: Sentences
     label_names: list[str] | None
-    provenance: dict[str, Any]
-    """Ready for JSON. Local files appear with their base names only."""
+    provenance: CorpusProvenance
 
     def sentences(self, split: str) -> Sentences:
         """Return one of SPLITS."""
@@ -102,7 +102,7 @@ class _OpenSplit(NamedTuple):
     """The rows of a split before it is known which stay, and where they come from."""
 
     rows: Rows
-    origin: dict[str, Any]
+    origin: SplitOrigin
 
 
 def has_label_lists(settings: CorpusSettings) -> bool:
@@ -135,10 +135,10 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None, 
             _refuse_unlabelled(split.rows, label_names)
     if evaluation is None:
         parts = _hold_out(train.rows, settings)
-        rows, evaluation_origin = (train.rows, train.rows), {"held_out": HELD_OUT}
+        rows, evaluated = (train.rows, train.rows), None
     else:
         parts = _keep_apart(train.rows, evaluation.rows, settings)
-        rows, evaluation_origin = (train.rows, evaluation.rows), evaluation.origin
+        rows, evaluated = (train.rows, evaluation.rows), evaluation.origin
     raw = [(r, part.scan.labels) for r, part in zip(rows, parts, strict=True)]
     lengths, entries = set[int](), set[Any]()
     for part in parts:
@@ -153,10 +153,13 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None, 
         Sentences(r, part.keep, i, part.counts(), count, one_hot)
         for r, part, i in zip(rows, parts, labels.ids, strict=True)
     ]
-    choice = {name: getattr(settings, name) for name in ("max_sentences", "streaming", "seed")}
-    provenance = {**train.origin, "evaluation": evaluation_origin, **choice, "label_map": labels.label_map}
-    if form != "class":
-        provenance["label_form"] = form
+    provenance = CorpusProvenance(
+        training=train.origin,
+        evaluation=evaluated or HeldOut(HELD_OUT),
+        **{name: getattr(settings, name) for name in ("max_sentences", "streaming", "seed")},
+        label_map=labels.label_map,
+        label_form=None if form == "class" else form,
+    )
     return Corpus(sides[0], sides[1], labels.names, provenance)
 
 
@@ -202,13 +205,16 @@ def _open_splits(settings: CorpusSettings, form: LabelForm = "class") -> tuple[_
 
 def _open_split(source: Source, split: str, rows: Rows, settings: CorpusSettings) -> _OpenSplit:
     """Return a split's rows. A stream is often sorted by class, so it is mixed where only its beginning is taken."""
-    origin = {**source.provenance, "split": split, "text_column": rows.text, "label_column": rows.label}
-    if rows.parts:
-        origin["part_columns"] = dict(rows.parts)
-    if rows.table.layout is not None:
-        origin["layout"] = rows.table.layout.as_json()
-    if "files" in origin:
-        origin["files"] = [file for name in split_names(split) for file in origin["files"][name]]
+    files, layout = source.files, rows.table.layout
+    origin = SplitOrigin(
+        source=source.name,
+        files=None if files is None else [file for name in split_names(split) for file in files[name]],
+        split=split,
+        text_column=rows.text,
+        label_column=rows.label,
+        part_columns=dict(rows.parts),
+        layout=None if layout is None else layout.stored,
+    )
     if settings.max_sentences is not None and rows.table.shuffled is not None:
         rows = replace(rows, table=rows.table.shuffled(settings.seed))
     return _OpenSplit(rows, origin)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
 from clvq.corpus.delimited import Layout
 from clvq.corpus.files import Columns, value_at
+from clvq.corpus.provenance import DatasetName
 from clvq.errors import ClvqError
 
 Rows = Iterator[dict[str, Any]]
@@ -41,8 +42,10 @@ class Source:
 
     origin: str
     splits: list[str]
-    provenance: dict[str, Any]
+    name: DatasetName
     open_split: Callable[[str], Table]
+    files: Mapping[str, list[str]] | None = None
+    """Base names of the files of each split; None where clvq does not read them itself."""
     streamed: bool = False
     takes_options: bool = False
     """Whether FileOptions have an effect on its files."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any, Protocol
 
+from clvq.corpus.delimited import StoredLayout
 from clvq.corpus.parts import SEPARATOR
+from clvq.corpus.provenance import CorpusProvenance
 
 EXAMPLES = 3
 _LONGEST = 60  # characters of a text in a note
@@ -36,17 +38,17 @@ class TakenColumns:
     """For each value in the corpus the number of its class, with its name."""
     part_columns: dict[str, str]
     """For a text of several parts, the column of each part, in their order; else empty."""
-    layout: dict[str, Any] | None
+    layout: StoredLayout | None
     """How the file is read as a table; None for other files."""
 
     @classmethod
     def of_sentences(
-        cls, provenance: Mapping[str, Any], label_names: list[str] | None, sentences: Iterable[_Sentence]
+        cls, provenance: CorpusProvenance, label_names: list[str] | None, sentences: Iterable[_Sentence]
     ) -> TakenColumns:
         """Return the columns of a corpus' training split, from the `provenance` of its `Corpus` and its first
         `sentences`."""
         first = list(islice(sentences, EXAMPLES))
-        numbers: dict[str, int | None] = provenance.get("label_map", {})
+        numbers, form, origin = provenance.label_map, provenance.label_form, provenance.training
         values: dict[int | None, str] = dict(enumerate(label_names or []))
         values |= {number: value for value, number in reversed(numbers.items())}
 
@@ -57,20 +59,20 @@ class TakenColumns:
             return str(number) if name in (None, str(number)) else f"{number} ({name})"
 
         return cls(
-            provenance["text_column"],
+            origin.text_column,
             tuple(sentence.text for sentence in first),
-            provenance["label_column"],
+            origin.label_column,
             tuple(
-                _shown(s.answers, provenance["label_form"], label_names)
-                if "label_form" in provenance
+                _shown(s.answers, form, label_names)
+                if form is not None
                 else None
                 if s.label is None
                 else values.get(s.label, str(s.label))
                 for s in first
             ),
             {value: named(number) for value, number in numbers.items()},
-            provenance.get("part_columns", {}),
-            provenance.get("layout"),
+            origin.part_columns,
+            origin.layout,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -84,10 +86,10 @@ class TakenColumns:
             columns = "the columns " + f" {SEPARATOR} ".join(map(repr, self.part_columns.values()))
         lines = [f"Texts are {columns}: {texts}."]
         if self.layout is not None:
-            quotes = "enclose fields" if self.layout["quoting"] == "quoted" else "are read as they stand"
-            header = "names the columns" if self.layout["header"] else "is data"
+            quotes = "enclose fields" if self.layout.quoting == "quoted" else "are read as they stand"
+            header = "names the columns" if self.layout.header else "is data"
             lines.append(
-                f"The file is split at {self.layout['delimiter']!r}, double quotes {quotes}, the first line {header}."
+                f"The file is split at {self.layout.delimiter!r}, double quotes {quotes}, the first line {header}."
             )
         if self.label_column is None:
             return [*lines, "Labels: none (--label-column names their column)."]

@@ -14,7 +14,7 @@ from clvq.config.signatures import takes
 from clvq.corpus.scan import encodable
 from clvq.errors import ClvqError
 from clvq.explanations.explainer import Explainer, Labels
-from clvq.explanations.records import Explanation, ExplanationsSummary
+from clvq.explanations.records import Explanation
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint, read_checkpoint
@@ -109,5 +109,4 @@ def _explain_texts(
         done.update((explanation.key, explanation) for explanation in batch)
         progress(Progress("explain", len(done), len(explainer.asked(texts, tokenized, labels)), "sentences"))
     sentences = [done[key] for key in sorted(done)]
-    summary = ExplanationsSummary.from_json(summarize(explainer, sentences, concepts))
-    return Explanations(concepts, summary, sentences)
+    return Explanations(concepts, summarize(explainer, sentences, concepts), sentences)

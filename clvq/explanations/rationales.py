@@ -13,6 +13,7 @@ from clvq.activations.store import ActivationStore
 from clvq.artifacts import local_checksum
 from clvq.corpus.columns import Hints, Rows
 from clvq.corpus.delimited import FileOptions
+from clvq.corpus.provenance import FolderName
 from clvq.corpus.sources import open_source
 from clvq.corpus.tables import Table
 from clvq.errors import ClvqError, MismatchError
@@ -28,7 +29,7 @@ def read_rationales(store: ActivationStore, column: str) -> dict[str, list[Span]
     The column holds a part of the text, a list of parts, or such a list as JSON. A text that occurs several times has
     the spans of all its rows. ClvqError where the column is missing, holds anything else, or marks nothing.
     """
-    if store.settings.get("keep_prompt"):
+    if store.settings.keep_prompt:
         raise ClvqError("--rationale-column cannot be used with activations that were made with --keep-prompt.")
     table, text_column, part_columns = _evaluation_table(store)
     if column not in table.columns.reachable:
@@ -37,7 +38,7 @@ def read_rationales(store: ActivationStore, column: str) -> dict[str, list[Span]
             f"Its columns are: {', '.join(table.columns.reachable)}."
         )
     spans_of_text: dict[str, set[Span]] = {}
-    rows = Rows(table, text_column, None, Hints(join_tokens=store.settings["words"] == "whitespace"), part_columns)
+    rows = Rows(table, text_column, None, Hints(join_tokens=store.settings.words == "whitespace"), part_columns)
     for number, (*values, marked) in enumerate(table.values([*rows.part_columns, column]), 1):
         text = rows.as_text(values, number) or ""
         parts = _parts(marked)
@@ -61,23 +62,21 @@ def _evaluation_table(store: ActivationStore) -> tuple[Table, str, tuple[tuple[s
 
     MismatchError where a local corpus has changed or was moved.
     """
-    settings, origin = store.settings, store.provenance["corpus"]
-    name = "dataset" if settings["eval_dataset"] is None else "eval_dataset"
-    corpus: str = settings[name]
-    origin = {**origin, "subset": settings["subset"] if name == "dataset" else None, **origin["evaluation"]}
-    checksum = store.provenance["sources"].get(name)
+    settings, origin = store.settings, store.provenance.corpus.evaluated
+    name = "dataset" if settings.eval_dataset is None else "eval_dataset"
+    corpus: str = getattr(settings, name)
+    checksum: str | None = getattr(store.provenance.sources, name)
     if checksum is not None and local_checksum(corpus) != checksum:
         raise MismatchError(
             f"{corpus} is not the corpus that {store.path} was made from: it was changed or moved. Put it back, or "
             "extract again."
         )
-    revision = None if "@" in corpus else origin.get("revision")
-    file_options = {key: settings.get(key) for key in ("delimiter", "quoting", "header")}
-    options = FileOptions(**file_options, columns=(origin["text_column"], *origin.get("part_columns", {}).values()))
-    source = open_source(
-        corpus, subset=origin["subset"], revision=revision, streaming=settings["streaming"], options=options
-    )
-    return source.table(origin["split"]), origin["text_column"], tuple(origin.get("part_columns", {}).items())
+    subset = origin.source.subset if isinstance(origin.source, FolderName) else None
+    revision = None if "@" in corpus else origin.revision
+    columns = (origin.text_column, *origin.part_columns.values())
+    options = FileOptions(settings.delimiter, settings.quoting, settings.header, columns)
+    source = open_source(corpus, subset=subset, revision=revision, streaming=settings.streaming, options=options)
+    return source.table(origin.split), origin.text_column, tuple(origin.part_columns.items())
 
 
 def _parts(value: Any) -> list[str] | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from clvq.artifacts.records import Record
-from clvq.config import LABEL, SCORES
+from clvq.artifacts.records import ModelName, Record
+from clvq.config import LABEL, SCORES, ExplainConfig
 
 Span = tuple[int, int]
 """Characters `[start, end)` of a text."""
@@ -146,8 +146,8 @@ class ExplanationFigures(Record):
     """Accuracy of the model's predictions, where sentences have labels."""
 
 
-@dataclass(frozen=True)
-class ExplanationsSummary:
+@dataclass(frozen=True, kw_only=True)
+class ExplanationsSummary(Record):
     """The content of explanations.json: what was explained, how, and figures over all sentences."""
 
     checkpoint: str
@@ -155,9 +155,9 @@ class ExplanationsSummary:
     rows: str
     codebook: str
     """Checksum of the concepts."""
-    model: dict[str, str]
-    """`id` and `fingerprint` of the language model."""
-    settings: dict[str, Any]
+    model: ModelName
+    settings: ExplainConfig
+    """Settings that do not decide the result have their defaults."""
     target: str
     """What is explained: "class", "next token" or another `Target.kind`."""
     label_names: list[str] | None
@@ -165,7 +165,7 @@ class ExplanationsSummary:
     rationales: Agreement | None
     versions: dict[str, str]
     created: str
-    explanations_checksum: str
+    explanations_checksum: str = ""
     """Checksum of explanations.jsonl; empty for given texts, which are not stored."""
 
     @property
@@ -195,15 +195,13 @@ class ExplanationsSummary:
         return f"predicts its {self.target}" if self.has_choices else f"gives its {self.target}"
 
     @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> ExplanationsSummary:
-        """Return the body of explanations.json as a value."""
-        rationales = body["rationales"]
-        return cls(
-            **{name: body[name] for name in _PLAIN},
-            figures=ExplanationFigures(**body["summary"]),
-            rationales=None if rationales is None else Agreement(**rationales),
-            explanations_checksum=body.get("explanations_checksum", ""),
-        )
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        """Return the body of explanations.json as a value. KeyError where there are no figures."""
+        return super().from_json({**body, "figures": body["summary"]})
 
-
-_PLAIN = ("checkpoint", "rows", "codebook", "model", "settings", "target", "label_names", "versions", "created")
+    def as_json(self) -> dict[str, Any]:
+        """Return the body of explanations.json, without the checksum where it is empty."""
+        body = {**super().as_json(), "settings": self.settings.deciding()}
+        if not self.explanations_checksum:
+            del body["explanations_checksum"]
+        return {"summary" if name == "figures" else name: value for name, value in body.items()}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clvq.artifacts import stamp
+from clvq.artifacts.records import ModelName
 from clvq.concepts.codebook import Codebook
 from clvq.concepts.records import Concept
 from clvq.explanations.explainer import Explainer
@@ -88,8 +89,8 @@ def summarize(
     *,
     left_out: dict[str, int] | None = None,
     truncated: int = 0,
-) -> dict[str, Any]:
-    """Return the content of explanations.json, except for checksums and rationales."""
+) -> ExplanationsSummary:
+    """Return the content of explanations.json, except for the checksum of the sentences and rationales."""
     config, model = explainer.config, explainer.model
     hits = [sentence.prediction == sentence.label for sentence in sentences if sentence.label is not None]
 
@@ -97,24 +98,25 @@ def summarize(
         return median(getattr(sentence, name) for sentence in sentences) if sentences else None
 
     over = [sentence.completeness_error > config.completeness for sentence in sentences]
-    return {
-        "checkpoint": explainer.checkpoint.fingerprint,
-        "rows": explainer.store.fingerprint,
-        "codebook": concepts.summary.concepts_checksum,
-        "model": {"id": model.model_id, "fingerprint": model.fingerprint},
-        "settings": config.deciding(),
-        "target": explainer.target.kind,
-        "label_names": model.label_names,
-        "summary": {
-            "sentences": len({sentence.id for sentence in sentences}),
-            "left_out": left_out or {},
-            "truncated": truncated,
-            "median_completeness_error": middle("completeness_error"),
-            "share_over_bound": sum(over) / len(over) if over else None,
-            "median_steps": middle("steps"),
-            "median_special_share": middle("special_share"),
-            "accuracy": sum(hits) / len(hits) if hits and model.label_names is not None else None,
-        },
-        "rationales": None,
+    figures = ExplanationFigures(
+        sentences=len({sentence.id for sentence in sentences}),
+        left_out=left_out or {},
+        truncated=truncated,
+        median_completeness_error=middle("completeness_error"),
+        share_over_bound=sum(over) / len(over) if over else None,
+        median_steps=middle("steps"),
+        median_special_share=middle("special_share"),
+        accuracy=sum(hits) / len(hits) if hits and model.label_names is not None else None,
+    )
+    return ExplanationsSummary(
+        checkpoint=explainer.checkpoint.fingerprint,
+        rows=explainer.store.fingerprint,
+        codebook=concepts.summary.concepts_checksum,
+        model=ModelName(model.model_id, model.fingerprint),
+        settings=config,
+        target=explainer.target.kind,
+        label_names=model.label_names,
+        figures=figures,
+        rationales=None,
         **stamp(),
-    }
+    )

@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import EXPLANATIONS, UNFINISHED_EXPLANATIONS_NAME
@@ -50,23 +50,23 @@ class StoredSplit:
 
         MismatchError where they were made with other settings.
         """
-        summary = EXPLANATIONS.inspect(self.folder, self.identity).usable()
-        if summary is None:
+        body = EXPLANATIONS.inspect(self.folder, self.identity).usable()
+        if body is None:
             return None
-        self._refuse_other(summary["settings"], "finished")
-        sentences = EXPLANATIONS.read_records(self.folder, summary)
+        summary = EXPLANATIONS.parse(self.folder, body, ExplanationsSummary.from_json)
+        self._refuse_other(summary.settings, "finished")
+        sentences = EXPLANATIONS.read_records(self.folder, body)
         concepts = self._concepts()
-        if summary["codebook"] != concepts.summary.concepts_checksum:
+        if summary.codebook != concepts.summary.concepts_checksum:
             # The codes are still valid, since they depend only on the weights; only the catalogue was made again.
-            summary["codebook"] = concepts.summary.concepts_checksum
+            summary = replace(summary, codebook=concepts.summary.concepts_checksum)
             if self.processes.is_leader:
                 with locked(self.folder):
-                    EXPLANATIONS.write(self.folder, summary)
-        explanations = [Explanation.from_json(line) for line in sentences]
-        return Explanations(concepts, ExplanationsSummary.from_json(summary), explanations)
+                    EXPLANATIONS.write(self.folder, summary.as_json())
+        return Explanations(concepts, summary, [Explanation.from_json(line) for line in sentences])
 
-    def _refuse_other(self, settings: dict[str, Any], state: str) -> None:
-        if differing := differences(settings, self.config.deciding()):
+    def _refuse_other(self, settings: ExplainConfig, state: str) -> None:
+        if differing := differences(settings.deciding(), self.config.deciding()):
             raise MismatchError(
                 f"{self.folder} holds {'an' if state == 'unfinished' else 'a'} {state} explanation of the evaluation "
                 f"split with other settings: {'; '.join(differing)}. Use those, or --overwrite to replace it."
@@ -94,7 +94,7 @@ class StoredSplit:
             done = self.processes.told(done)
             self._run(explainer, texts, tokenized, done)
             sentences = [done[key] for key in sorted(done)]
-            body = summarize(
+            summary = summarize(
                 explainer,
                 sentences,
                 concepts,
@@ -103,14 +103,14 @@ class StoredSplit:
             )
             if rationales is not None:
                 sentences = [replace(one, rationale=rationales.get(one.text, [])) for one in sentences]
-                body["rationales"] = self._compare(sentences).as_json()
+                summary = replace(summary, rationales=self._compare(sentences))
             if self.processes.is_leader:
-                self._write(body, sentences)
+                self._write(summary, sentences)
         self.processes.wait()
 
-    def _write(self, body: dict[str, Any], sentences: list[Explanation]) -> None:
+    def _write(self, summary: ExplanationsSummary, sentences: list[Explanation]) -> None:
         checksum = EXPLANATIONS.write_records(self.folder, (one.as_line() for one in sentences))
-        EXPLANATIONS.write(self.folder, {**body, "explanations_checksum": checksum})
+        EXPLANATIONS.write(self.folder, replace(summary, explanations_checksum=checksum).as_json())
         (self.folder / UNFINISHED_EXPLANATIONS_NAME).unlink(missing_ok=True)
 
     def _attributed_beside(
@@ -123,15 +123,14 @@ class StoredSplit:
             try:
                 other = read_checkpoint(folder)
                 made_of = {"checkpoint": other.fingerprint, "rows": self.store.fingerprint}
-                summary = EXPLANATIONS.inspect(folder, made_of).usable()
-                if (
-                    summary is None
-                    or summary["model"]["fingerprint"] != explainer.model.fingerprint
-                    or other.input_layer != self.checkpoint.input_layer
-                    or differences(summary["settings"], self.config.deciding())
-                ):
+                body = EXPLANATIONS.inspect(folder, made_of).usable()
+                if body is None or other.input_layer != self.checkpoint.input_layer:
                     continue
-                records = EXPLANATIONS.read_records(folder, summary)
+                summary = EXPLANATIONS.parse(folder, body, ExplanationsSummary.from_json)
+                is_other = summary.model.fingerprint != explainer.model.fingerprint
+                if is_other or differences(summary.settings.deciding(), self.config.deciding()):
+                    continue
+                records = EXPLANATIONS.read_records(folder, body)
             except ClvqError:
                 continue  # errors of another checkpoint are reported by commands that name that checkpoint
             self.progress(Progress("explain", note=f"What words do in the model is read from {folder}."))
@@ -177,9 +176,9 @@ class StoredSplit:
             head, *records = [json.loads(line) for line in lines]
             if {name: head[name] for name in self.identity} != self.identity:
                 return {}
-            settings = dict(head["settings"])
+            settings = ExplainConfig.from_json(head["settings"])
             done = {one.key: one for one in map(Explanation.from_json, records)}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ClvqError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{path} is damaged ({error}). Start again with `clvq explain --overwrite`.") from error
         self._refuse_other(settings, "unfinished")
         return done

@@ -71,7 +71,7 @@ class Section:
 
     def __init__(self, results: EditResults) -> None:
         self.results, self.names, self.clean = results, results.names, results.clean
-        self.note = note_on_target(**results.target)
+        self.note = note_on_target(results.target.kind, results.target.unit)
         self.several = len(results.groups) > 1
         self.specificity_heads = [SPECIFICITY_NAMES[name] for name in SPECIFICITY]
         self.seeds = any(len(group.checkpoints) > 1 for group in results.groups)

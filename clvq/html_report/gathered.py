@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from clvq.activations.manifest import Manifest
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import (
     ACTIVATIONS,
@@ -66,7 +67,7 @@ class Material:
     """Everything that the page shows. A part without a fitting artifact is None or empty, and is named in `gaps`."""
 
     checkpoint: Checkpoint
-    manifest: dict[str, Any] | None
+    manifest: Manifest | None
     """Manifest of the activations, if they are still those that the checkpoint was trained on."""
     metrics: list[dict[str, Any]]
     codebook: CodebookSummary | None
@@ -115,7 +116,7 @@ def gather(checkpoint: Checkpoint) -> Material:
         concepts=concepts,
         names=given_names(checkpoint.path, checkpoint.fingerprint),
         notes=given_notes(checkpoint.path, checkpoint.fingerprint),
-        explained=None if explained is None else ExplanationsSummary.from_json(explained),
+        explained=_explained(checkpoint, explained),
         explanations=[Explanation.from_json(line) for line in _records(EXPLANATIONS, checkpoint, explained)],
         faithfulness=None if faithfulness is None else EditResults.from_json(faithfulness),
         modes={mode: mode_result(body) for mode, body in modes.items() if body is not None},
@@ -123,6 +124,10 @@ def gather(checkpoint: Checkpoint) -> Material:
         quantiles=None if summary is None else _quantiles(checkpoint, summary, concepts),
         gaps=gaps,
     )
+
+
+def _explained(checkpoint: Checkpoint, body: dict[str, Any] | None) -> ExplanationsSummary | None:
+    return None if body is None else EXPLANATIONS.parse(checkpoint.path, body, ExplanationsSummary.from_json)
 
 
 def _quantiles(checkpoint: Checkpoint, summary: CodebookSummary, concepts: list[Concept]) -> np.ndarray | None:
@@ -202,7 +207,7 @@ def _records(artifact: Artifact, checkpoint: Checkpoint, body: Mapping[str, Any]
     return [] if body is None else artifact.read_records(checkpoint.path, body, remedy)
 
 
-def _manifest(checkpoint: Checkpoint, gaps: list[Gap]) -> dict[str, Any] | None:
+def _manifest(checkpoint: Checkpoint, gaps: list[Gap]) -> Manifest | None:
     """Return the manifest of the activations; None where they are missing, damaged or not those of the training.
 
     A report can be made without activations, and then says a little less. Only activations other than those of the

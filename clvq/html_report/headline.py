@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from clvq.activations.manifest import SplitFigures
 from clvq.artifacts import model_title, short_name
 from clvq.concepts.records import TWIN_COSINE, CodebookFigures, twins
+from clvq.corpus.provenance import HeldOut
 from clvq.html_report.gathered import Material
+from clvq.training.records import SaeArguments
 from clvq.training.results import TrainingResults
 
 _BASELINES = {
@@ -68,15 +72,16 @@ def story(material: Material) -> str:
     lower, upper = checkpoint.input_layer, checkpoint.settings.target_layer
     predicted = "that layer" if upper == lower else f"layer {upper}"
     method = _BASELINES.get(checkpoint.settings.method, "")
-    if checkpoint.has_codes:
-        origin = "drawn at random at" if checkpoint.settings.method == "random" else "learned from"
+    arguments = checkpoint.config.architecture
+    if isinstance(arguments, SaeArguments):
         return (
-            f"{method}Each word of a sentence is replaced by one of {checkpoint.size:,} codes, {origin} layer "
-            f"{lower}, and {predicted} is predicted from those codes alone."
+            f"{method}Each word's state at layer {lower} is written as {arguments.k} of {checkpoint.size:,} "
+            "directions; the strongest of them stands for the word's code here."
         )
+    origin = "drawn at random at" if checkpoint.settings.method == "random" else "learned from"
     return (
-        f"{method}Each word's state at layer {lower} is written as {checkpoint.config['k']} of {checkpoint.size:,} "
-        "directions; the strongest of them stands for the word's code here."
+        f"{method}Each word of a sentence is replaced by one of {checkpoint.size:,} codes, {origin} layer "
+        f"{lower}, and {predicted} is predicted from those codes alone."
     )
 
 
@@ -175,55 +180,55 @@ def ladders(results: TrainingResults) -> list[Ladder]:
 def provenance(material: Material) -> list[Table]:
     """Return what was run, on what, and with which settings and versions; local paths are shortened to names."""
     checkpoint, manifest = material.checkpoint, material.manifest
-    made, results = checkpoint.config["provenance"], checkpoint.results
-    model, corpus = made["model"], made["corpus"]
-    own = corpus["evaluation"]
+    made, results = checkpoint.config.provenance, checkpoint.results
+    model, corpus = made.model, made.corpus
+    own = corpus.evaluation
     evaluated = (
-        f"{own['held_out']:.0%} of its distinct texts, held out"
-        if "held_out" in own
-        else _joined(short_name(own["dataset"]), f"split {own['split']}")
+        f"{own.held_out:.0%} of its distinct texts, held out"
+        if isinstance(own, HeldOut)
+        else _joined(short_name(own.source.dataset), f"split {own.split}")
     )
     run = [
-        ("Model", _joined(model_title(model), model["revision"], model["architecture"])),
-        ("Layers", f"{checkpoint.input_layer} → {checkpoint.output_layer} of {model['num_layers']}"),
-        ("Corpus", _joined(short_name(corpus["dataset"]), f"split {corpus['split']}")),
+        ("Model", _joined(model_title(model), model.revision, model.architecture)),
+        ("Layers", f"{checkpoint.input_layer} → {checkpoint.output_layer} of {model.num_layers}"),
+        ("Corpus", _joined(short_name(corpus.dataset), f"split {corpus.training.split}")),
         ("Evaluated on", evaluated),
         ("Trained on", f"{results.training_rows:,} words of {results.training_sentences:,} sentences"),
         ("Training", f"{results.epochs_run} epochs, the best is {results.best_epoch}; "
-                     f"{results.training_seconds / 60:.1f} minutes on {made['device']}"),
-        ("Made", str(made["created"]).replace("T", " ").replace("+00:00", " UTC")),
+                     f"{results.training_seconds / 60:.1f} minutes on {made.device}"),
+        ("Made", made.created.replace("T", " ").replace("+00:00", " UTC")),
     ]  # fmt: skip
-    if manifest is not None and manifest["splits"]["eval"].get("accuracy") is not None:
-        split = manifest["splits"]["eval"]
-        run.append(
-            (
-                "Accuracy of the model",
-                f"{split['accuracy']:.1%} on the evaluation sentences, {split['majority']:.1%} by always guessing the "
-                "most frequent label",
-            )
-        )
-    elif manifest is not None and manifest["splits"]["eval"].get("r2") is not None:
-        split = manifest["splits"]["eval"]
-        correlation = "" if split["correlation"] is None else f", correlation {split['correlation']:.3f}"
-        run.append(("R² of the model", f"{split['r2']:.3f} on the evaluation sentences{correlation}"))
-    fingerprints = [("weights", checkpoint.fingerprint), ("rows", made["rows"]), ("model", model["fingerprint"])]
-    fingerprints += [(f"layer {layer}", value) for layer, value in made["layers"].items()]
+    if manifest is not None:
+        run += _of_model(manifest.splits["eval"].figures)
+    fingerprints = [("weights", checkpoint.fingerprint), ("rows", made.rows), ("model", model.fingerprint)]
+    fingerprints += [(f"layer {layer}", value) for layer, value in made.layers.items()]
     if material.codebook is not None:
         fingerprints.append(("concepts", material.codebook.concepts_checksum))
     tables = [
         Table("What was run", run),
-        Table("Training settings", _rows(checkpoint.config["settings"])),
-        Table("Versions", _rows(made["versions"])),
+        Table("Training settings", _rows(checkpoint.settings.as_json())),
+        Table("Versions", _rows(made.versions)),
         Table("Fingerprints", fingerprints),
     ]
     if manifest is not None:
-        tables.insert(2, Table("Extraction settings", _rows(manifest["settings"])))
+        tables.insert(2, Table("Extraction settings", _rows(manifest.settings.deciding())))
     if material.explained is not None:
-        tables.insert(-2, Table("Explanation settings", _rows(material.explained.settings)))
+        tables.insert(-2, Table("Explanation settings", _rows(material.explained.settings.deciding())))
     return tables
 
 
-def _rows(values: dict[str, Any]) -> list[tuple[str, str]]:
+def _of_model(figures: SplitFigures) -> list[tuple[str, str]]:
+    """Return how well the language model does on the evaluation sentences; nothing where that is not known."""
+    if figures.accuracy is not None and figures.majority is not None:
+        guessed = f"{figures.majority:.1%} by always guessing the most frequent label"
+        return [("Accuracy of the model", f"{figures.accuracy:.1%} on the evaluation sentences, {guessed}")]
+    if figures.r2 is None:
+        return []
+    correlation = "" if figures.correlation is None else f", correlation {figures.correlation:.3f}"
+    return [("R² of the model", f"{figures.r2:.3f} on the evaluation sentences{correlation}")]
+
+
+def _rows(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the values that are set, by name. None, false and empty values are left out; 0 is kept."""
     return [
         (name.replace("_", " "), _plain(value))

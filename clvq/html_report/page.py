@@ -51,14 +51,14 @@ def render(material: Material, explained: Explanations | None = None, links: Lin
     for kind, found in (("beyond", beyond), *((curve.over.field, panels) for curve, panels in selective)):
         drawn |= {f"{kind}-{number}": panel.item for number, panel in enumerate(found.panels if found else [])}
     scripts = [Markup(script_text(text)) for text in (bokeh_script(), _own_script())]
-    provenance_ = material.checkpoint.config["provenance"]
+    provenance_ = material.checkpoint.config.provenance
     return filled(
         "report.html.jinja",
         scripts,
         data=embedded({**page_data(material, label_names, fdr), "flow": None if links is None else links.data()}),
         plots=embedded({"figures": drawn, "map": layout}),
-        model=model_title(provenance_["model"]),
-        corpus=short_name(provenance_["corpus"]["dataset"]),
+        model=model_title(provenance_.model),
+        corpus=short_name(provenance_.corpus.dataset),
         material=material,
         settings=settings,
         label_names=label_names,
@@ -99,7 +99,7 @@ def filled(template: str, scripts: list[Markup], **values: Any) -> str:
 
 def _is_unasked(material: Material, mode: str) -> bool:
     """Return whether a measurement is possible, but was not run."""
-    kind = ((material.manifest or {}).get("target") or {}).get("kind")
+    kind = None if material.manifest is None else material.manifest.target_kind
     is_able = mode != EVERY_TOKEN or kind == "next token"
     return is_able and mode not in material.modes and material.gap(mode) is None
 
@@ -149,7 +149,7 @@ def _label_names(material: Material) -> list[str] | None:
     """Return the class names of the first artifact that has any; else the classes' numbers, or None for no classes."""
     named = [summary.label_names for summary in (material.codebook, material.explained) if summary is not None]
     if material.manifest is not None:
-        named.append(material.manifest["label_names"])
+        named.append(material.manifest.label_names)
     for names in named:
         if names:
             return [str(name) for name in names]

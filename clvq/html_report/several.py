@@ -60,7 +60,7 @@ def render_several(materials: Sequence[Material]) -> str:
         for number, section in enumerate(sections)
         for index, made in enumerate(section.curves)
     }
-    corpora = {str(material.checkpoint.config["provenance"]["rows"]) for material in materials}
+    corpora = {material.checkpoint.config.provenance.rows for material in materials}
     return filled(
         "several.html.jinja",
         plot_scripts(),
@@ -73,14 +73,14 @@ def render_several(materials: Sequence[Material]) -> str:
 
 
 def _section(name: str, material: Material) -> Section:
-    provenance = material.checkpoint.config["provenance"]
+    provenance = material.checkpoint.config.provenance
     largest = sorted(material.concepts, key=lambda concept: (-concept.words, concept.code))[:CONCEPTS]
     return Section(
         name=name,
         about=[
-            ("Model", model_title(provenance["model"])),
-            ("Corpus", short_name(str(provenance["corpus"]["dataset"]))),
-            ("Made", str(provenance["created"])),
+            ("Model", model_title(provenance.model)),
+            ("Corpus", short_name(provenance.corpus.dataset)),
+            ("Made", provenance.created),
         ],
         story=story(material),
         verdict=training_verdict(material.checkpoint),

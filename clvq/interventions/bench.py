@@ -18,6 +18,7 @@ import numpy as np
 
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import BENCH
+from clvq.artifacts.records import ModelName
 from clvq.concepts.assignments import read_text
 from clvq.concepts.directions import ConceptSpace, concept_space
 from clvq.config import DEMO, BenchConfig
@@ -101,7 +102,7 @@ def bench(
     store = read[0].store()
     if store.label_names is None or not store.has_predictions:
         raise ClvqError(
-            f"{store.settings['model']} predicts no classes, so a concept has no effect on their probabilities. "
+            f"{store.settings.model} predicts no classes, so a concept has no effect on their probabilities. "
             "Use a model with a classification head."
         )
     known = _counterfactuals(store, config)
@@ -123,9 +124,9 @@ def _counterfactuals(store: ActivationStore, config: BenchConfig) -> Counterfact
     """Return the pairs that are asked for; ClvqError where no file is given and the corpus is not the demo's."""
     if config.pairs is not None:
         return read_counterfactuals(Path(config.pairs).expanduser())
-    if store.settings["dataset"] != DEMO:
+    if store.settings.dataset != DEMO:
         raise ClvqError(
-            f"For {store.settings['dataset']} there are no pairs of texts whose difference is known. Give a file with "
+            f"For {store.settings.dataset} there are no pairs of texts whose difference is known. Give a file with "
             "--pairs (the columns of CEBaB, see docs/bench.md), or use the demo's corpus."
         )
     return demo_counterfactuals()
@@ -186,7 +187,7 @@ def _measured(
         for row in pair_rows(name, clean.effects, of_seeds, clean.pairs, clean.originals, config.seed)
     ]
     return BenchResults(
-        model={"id": model.model_id, "fingerprint": model.fingerprint},
+        model=ModelName(model.model_id, model.fingerprint),
         groups=[seeds_of(group) for group in groups],
         pairs=len(clean.pairs),
         originals=len(set(clean.originals.tolist())),

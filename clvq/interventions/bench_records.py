@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from clvq.artifacts.records import Record
+from clvq.artifacts.records import ModelName, Record
 from clvq.interventions.records import Interval, Seeds
 
 REFERENCES = {
@@ -71,8 +71,7 @@ class BenchDifference(Record):
 class BenchResults(Record):
     """What `clvq bench` measures."""
 
-    model: dict[str, str]
-    """`id` and `fingerprint`."""
+    model: ModelName
     groups: list[Seeds]
     """Checkpoints of one setting, which differ in the seed alone."""
     pairs: int
@@ -92,7 +91,7 @@ class BenchResults(Record):
         """Return the body of bench.json as a value."""
         differences = [{**line, "difference": Interval(**line["difference"])} for line in body["differences"]]
         return cls(
-            model=body["model"],
+            model=ModelName.from_json(body["model"]),
             groups=[Seeds(**group) for group in body["groups"]],
             **{name: body[name] for name in ("pairs", "originals", "left_out", "edited", "lacking")},
             rows=[BenchRow(**{**line, "figure": Interval.read(line["figure"])}) for line in body["rows"]],

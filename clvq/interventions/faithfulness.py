@@ -146,9 +146,9 @@ def refuse_unlike(checkpoints: list[Checkpoint]) -> None:
             f"Two checkpoints have the same name: {', '.join(names)}. Give each once, by names that differ."
         )
     for other in checkpoints[1:]:
-        kinds = {
-            "another model": [entry.config["provenance"]["model"]["fingerprint"] for entry in (first, other)],
-            "other rows": [entry.config["provenance"]["rows"] for entry in (first, other)],
+        kinds: dict[str, list[str | int]] = {
+            "another model": [entry.config.provenance.model.fingerprint for entry in (first, other)],
+            "other rows": [entry.config.provenance.rows for entry in (first, other)],
             "another input layer": [entry.input_layer for entry in (first, other)],
         }
         for kind, (ours, theirs) in kinds.items():
@@ -175,7 +175,7 @@ def _checked_label(store: ActivationStore, text: SplitText, label: str | None) -
     number = names.index(label) if label in names else int(label) if label.isdecimal() else -1
     if not 0 <= number < len(names):
         raise ClvqError(f"There is no class {label!r}: the classes are {', '.join(names)}.")
-    if (store.target or {}).get("kind") in (LABEL, TAG):
+    if store.manifest.target_kind in (LABEL, TAG):
         return number  # a label is that of a part of the sentence, and explanations have the parts
     if not (text.labels == number).any():
         raise ClvqError(f"No sentence of the evaluation split is of class {names[number]}: there is nothing to edit.")

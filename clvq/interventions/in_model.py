@@ -244,7 +244,7 @@ def interventions_of(
 ) -> Interventions:
     """Return the language model above a layer, with the concepts of words whose rows are in a store."""
     return Interventions(
-        upper, space, pooling=store.settings["pooling"], dtype=store.settings["dtype"],
+        upper, space, pooling=store.settings.pooling, dtype=store.settings.dtype,
         batch_tokens=Runtime.of_settings(config).batch_tokens,
     )  # fmt: skip
 

@@ -41,7 +41,7 @@ def measured(
     elif config.mode != "splice":
         (explained,) = explained_by([checkpoint], config, progress)
         made_of["explanations"] = explained.summary.explanations_checksum
-    model = checkpoint.config["provenance"]["model"]
+    model = checkpoint.config.provenance.model
 
     def measure() -> dict[str, Any]:
         result = (
@@ -49,7 +49,7 @@ def measured(
             if config.measurement == BY_CONCEPT
             else _result(checkpoint, config, explained, progress)
         )
-        return {"model": {"id": model["id"], "fingerprint": model["fingerprint"]}, "measured": result.as_json()}
+        return {"model": {"id": model.id, "fingerprint": model.fingerprint}, "measured": result.as_json()}
 
     artifact = artifact_of(config.measurement)
     return kept(artifact, checkpoint, made_of, config.decided, measure, overwrite=overwrite, progress=progress)

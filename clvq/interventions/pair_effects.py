@@ -179,7 +179,7 @@ class PairReader:
         self, sentences: Sequence[TokenizedSentence], states: Tensor
     ) -> tuple[Tensor, dict[tuple[int, int], int]]:
         """Return rows `[R, D]` of states, and the row of each (sentence, word) that is no attention sink."""
-        rows = BatchRows.of(sentences, self.store.settings["pooling"], states.device)
+        rows = BatchRows.of(sentences, self.store.settings.pooling, states.device)
         stored = self.store.as_stored({self.upper.layer: rows.gather(states)})
         sinks = self.store.sinks_among(rows.flags, stored)
         words = [(index, word) for index, layout in enumerate(rows.layouts) for word in layout.words]

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any, NamedTuple, Self
 
-from clvq.artifacts.records import Record
+from clvq.artifacts.records import ModelName, Record
 from clvq.config import HARD, SCORES
 from clvq.interventions.controls import NULLS
 from clvq.interventions.mode_records import ConceptEffects, ProbeResult, SpliceResult
@@ -23,6 +23,7 @@ from clvq.interventions.records import (
     SpecificityRow,
     Tables,
 )
+from clvq.language_model.records import StoredTarget
 
 _LINES: dict[str, type[Record]] = {
     "figures": EffectRow,
@@ -93,14 +94,13 @@ class Curve(NamedTuple):
 class EditResults(Record):
     """What edits inside the model and their controls do."""
 
-    model: dict[str, str]
-    """`id` and `fingerprint`."""
+    model: ModelName
     checkpoints: list[dict[str, str]]
     """`name` and `fingerprint` of each."""
     groups: list[Seeds]
     clean: Clean
-    target: dict[str, Any]
-    """`kind` of what is asked of the model, and the `unit` in which changes of a score are given."""
+    target: StoredTarget
+    """The kind of what is asked of the model, and the unit in which changes of a score are given."""
     names: dict[str, str]
     """What edits, places, controls and figures are called."""
     tables: Tables
@@ -122,11 +122,12 @@ class EditResults(Record):
         of_seeds = {name: EffectRow if name == "figures" else SeedsRow for name in _LINES}
         several = {name: [kind(**line) for line in body["seeds"][name]] for name, kind in of_seeds.items()}
         return cls(
-            model=body["model"],
+            model=ModelName.from_json(body["model"]),
             checkpoints=body["checkpoints"],
             groups=[Seeds(**group) for group in body["groups"]],
             clean=Clean(**body["clean"]),
-            target=body.get("target", {"kind": "class", "unit": None}),  # not in files of an earlier clvq
+            # Files of an earlier clvq name no target.
+            target=StoredTarget.from_json(body.get("target", {"kind": "class", "unit": None})),
             names=body["names"],
             tables=Tables(**single),  # type: ignore[arg-type]
             seeds=Tables(**several),  # type: ignore[arg-type]
@@ -144,7 +145,7 @@ class EditResults(Record):
     @property
     def has_choices(self) -> bool:
         """Whether the model's answer is one of several, rather than a number."""
-        return self.target["kind"] not in SCORES
+        return self.target.kind not in SCORES
 
     @cached_property
     def shown(self) -> Tables:

@@ -23,6 +23,7 @@ from clvq.interventions.plan import plan_of, subjects_of
 from clvq.interventions.specificity import Specific, classes_of, lacking, specific
 from clvq.language_model.head_targets import LabelTarget
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.records import StoredTarget
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint
@@ -78,8 +79,8 @@ class SentenceEffects:
     """[S] the index in `label_names` under which figures by class count each sentence: that of its label, or of the
     label that the model is asked for; -1 for none."""
     model: LanguageModel
-    target: dict[str, Any]
-    """`kind` of the target, and `unit`, the standard deviation of its clean scores; None where there are choices."""
+    target: StoredTarget
+    """The kind of the target, and its unit."""
 
     @property
     def groups(self) -> list[Group]:
@@ -184,5 +185,5 @@ def sentence_effects(
         without_specificity=reason,
         groups_of=_groups(subjects, model),
         model=model,
-        target={"kind": upper.target.kind, "unit": upper.target.unit},
+        target=StoredTarget(upper.target.kind, upper.target.unit),
     )

@@ -66,7 +66,7 @@ def splice(
     store = checkpoint.store()
     model = language_model_of(checkpoint, store, runtime, progress)
     if every_token:
-        model.target = _text_target(model, store.settings["pooling"])
+        model.target = _text_target(model, store.settings.pooling)
     splicer = Splicer(checkpoint, store, model, progress)
     sentences = list(store.sentences(SPLIT))[:limit]
     outcomes = splicer.outcomes(sentences, runtime.batch_tokens)

@@ -153,7 +153,7 @@ class Splicer:
         """Return which tokens have a row `[B, T]`, and the states `[B, T, D]` that replace the clean ones, with the
         prefix of their figures: spliced and ablated, with each of OTHERS at the tokens without a row."""
         clean = states[self.upper.layer]
-        rows = BatchRows.of(sentences, self.store.settings["pooling"], clean.device)
+        rows = BatchRows.of(sentences, self.store.settings.pooling, clean.device)
         kept, values = self._reconstruction(states, rows)
         is_word = torch.from_numpy((rows.flags & WORD) != 0).to(clean.device)
         of_rows = kept[rows.row]

@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 import numpy as np
 
+from clvq.artifacts.records import ModelName
 from clvq.config import FaithfulnessConfig
 from clvq.interventions.effects import Change, Effects
 from clvq.interventions.names import names_of
@@ -30,14 +31,14 @@ def results_of(measured: SentenceEffects, config: FaithfulnessConfig) -> EditRes
     ]
     groups = [(group, measured.of(group)) for group in measured.groups]
     return EditResults(
-        model={"id": measured.model.model_id, "fingerprint": measured.model.fingerprint},
+        model=ModelName(measured.model.model_id, measured.model.fingerprint),
         checkpoints=[
             {"name": checkpoint.path.name, "fingerprint": checkpoint.fingerprint} for checkpoint in measured.checkpoints
         ],
         groups=[seeds_of(group) for group, _ in groups],
         clean=tables.clean,
         target=measured.target,
-        names=names_of(config, measured.target["kind"]),
+        names=names_of(config, measured.target.kind),
         tables=Tables.joined(single),
         seeds=Tables.joined(
             _over_seeds([single[number] for number in group.members], tables.of(group.name, of_seeds))

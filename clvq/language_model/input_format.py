@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
+from clvq.artifacts.records import Record
 from clvq.config import ExtractConfig
 from clvq.config.prompts import TEXT, Prompt
 from clvq.corpus.parts import join_parts, split_parts
@@ -48,7 +49,7 @@ class Layout(NamedTuple):
 
 
 @dataclass(frozen=True)
-class InputFormat:
+class InputFormat(Record):
     """What stands around a text; the default is nothing."""
 
     parts: tuple[str, ...] = (TEXT,)
@@ -84,16 +85,6 @@ class InputFormat:
             literals=chat.literals(system, user), stripped=chat.stripped(system, user), adds_special=False, **shared
         )
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any] | None) -> Self:
-        """Return the format that `as_json` described; the default one for activations that name none."""
-        if values is None:
-            return cls()
-        named: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
-        }
-        return cls(**{**named, "stripped": tuple((bool(before), bool(behind)) for before, behind in named["stripped"])})
-
     def with_mask(self, tokenizer: Any, model: str) -> Self:
         """Return the format with `<mask>` or `[MASK]` in the prompt replaced by the mask token of `model`'s tokenizer.
 
@@ -112,10 +103,6 @@ class InputFormat:
                 f"{found}{'s' if count else ''}. Give one, such as --prompt '{{text}} It was <mask>.'."
             )
         return replace(self, literals=tuple(written.sub(lambda _: own, literal) for literal in literals))
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what identifies the format."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @property
     def is_plain(self) -> bool:

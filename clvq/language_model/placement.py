@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, NamedTuple, Self
 
 import torch
 
+from clvq.config import ExtractConfig
 from clvq.errors import ClvqError
 
 
@@ -23,9 +23,9 @@ class Placement(NamedTuple):
     """The name of a dtype of torch."""
 
     @classmethod
-    def of_settings(cls, settings: Mapping[str, Any]) -> Self:
+    def of_settings(cls, settings: ExtractConfig) -> Self:
         """Return the placement that the settings of an extraction, or of an activation store, ask for."""
-        return cls(settings.get("device_map"), settings.get("load_in"), settings.get("model_dtype"))
+        return cls(settings.device_map, settings.load_in, settings.model_dtype)
 
     def options(self, device: torch.device) -> dict[str, Any]:
         """Return the arguments for `from_pretrained`. ClvqError where a package or a GPU that they need is missing."""

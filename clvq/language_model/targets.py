@@ -9,13 +9,14 @@ chooses a target.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from clvq.config import ExtractConfig
 from clvq.config.prompts import parse_label_words
 from clvq.language_model.answers import Target
 from clvq.language_model.head_targets import ClassTarget, LabelTarget
+from clvq.language_model.records import StoredTarget
 from clvq.language_model.word_targets import ClozeTarget, LabelWordTarget, NextTokenTarget, TokenTarget
 
 
@@ -32,11 +33,11 @@ class Asked:
         return self != Asked()
 
     @classmethod
-    def of_settings(cls, settings: Mapping[str, Any]) -> Asked:
+    def of_settings(cls, settings: ExtractConfig) -> Asked:
         """Return what the settings of an extraction, or of an activation store, ask of the model."""
-        words = settings.get("label_words")
+        words = settings.label_words
         label_words = () if words is None else tuple(parse_label_words(words).items())
-        return cls(settings.get("target"), settings.get("against"), label_words)
+        return cls(settings.target, settings.against, label_words)
 
     def target(self, tokenizer: Any, vocabulary: int) -> Target:
         """Return the target of a model with this tokenizer and `vocabulary` logits. ClvqError where the token to
@@ -56,11 +57,11 @@ NOTHING = Asked()
 """The likeliest next token is asked for."""
 
 
-def as_stored(target: Target | None, described: Mapping[str, Any] | None) -> Target | None:
+def as_stored(target: Target | None, described: StoredTarget | None) -> Target | None:
     """Return the target of a model as a store describes it. It has the unit of the scores. A classification head is
     asked about each label separately where the labels of the corpus are lists."""
     if target is None or described is None:
         return target
-    if isinstance(target, ClassTarget) and described["kind"] == LabelTarget.kind:
+    if isinstance(target, ClassTarget) and described.kind == LabelTarget.kind:
         target = LabelTarget(target.classes)
-    return target.scaled(described["unit"])
+    return target.scaled(described.unit)

@@ -6,9 +6,10 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clvq.activations.description import Description
+from clvq.activations.manifest import Manifest
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import (
     ACTIVATIONS,
@@ -19,7 +20,7 @@ from clvq.artifacts import (
     UNFINISHED_ACTIVATIONS,
     WEIGHTS_NAME,
 )
-from clvq.config import LATENT_METHODS, ExtractConfig, TrainConfig
+from clvq.config import LATENT_METHODS, TrainConfig
 from clvq.config.settings import advice
 from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.notebook import Shown, data_frame, table_html, text_html
@@ -33,6 +34,7 @@ from clvq.storage import (
 )
 from clvq.training.model_card import figures_shown, model_card, span, title
 from clvq.training.pulling import hub_id, pull
+from clvq.training.records import CheckpointConfig, SaeArguments, TrainingProvenance, VaeArguments
 from clvq.training.results import TrainingResults
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class Checkpoint(Shown):
     """
 
     path: Path
-    config: dict[str, Any]
+    config: CheckpointConfig
 
     def _title(self) -> str:
         kind = "codes" if self.has_codes else "latents"
@@ -74,16 +76,16 @@ class Checkpoint(Shown):
 
     @property
     def settings(self) -> TrainConfig:
-        return TrainConfig.from_json(self.config["settings"])
+        return self.config.settings
 
     @property
     def results(self) -> TrainingResults:
-        return TrainingResults.from_json(self.config["results"], self.output_layer)
+        return self.config.results
 
     @property
     def fingerprint(self) -> str:
         """Identifies the weights. Every file that is made from this checkpoint holds it."""
-        return str(self.config["weights_checksum"])
+        return self.config.weights_checksum
 
     @property
     def input_layer(self) -> int:
@@ -99,8 +101,9 @@ class Checkpoint(Shown):
         ArtifactError where there are none, MismatchError where there are other ones.
         """
         folder = self.path.parent / ACTIVATIONS_FOLDER
-        if "activations" in self.config and not self.has_activations:
-            raise ArtifactError(f"{folder} holds no activations. {self._extraction()}")
+        described = self.config.activations
+        if described is not None and not self.has_activations:
+            raise ArtifactError(f"{folder} holds no activations. {self._extraction(described)}")
         store = ActivationStore(folder)
         self.check_store(store)
         return store
@@ -112,8 +115,8 @@ class Checkpoint(Shown):
         now. Otherwise the copy in config.json is returned. Errors as `store` where the activations are there, and for a
         checkpoint of an earlier clvq, which has no copy.
         """
-        alone = "activations" in self.config and not self.has_activations
-        return Description(self.config["activations"]) if alone else self.store()
+        described = self.config.activations
+        return self.store() if described is None or self.has_activations else Description(described)
 
     @property
     def has_activations(self) -> bool:
@@ -123,20 +126,19 @@ class Checkpoint(Shown):
 
     def check_store(self, store: ActivationStore) -> None:
         """Raise MismatchError, which names the differences, where this was trained on another store than `store`."""
-        provenance = self.config["provenance"]
+        provenance = self.config.provenance
         remedy = "Use another --run or --name, or `clvq train --overwrite` to train again."
-        if store.fingerprint != provenance["rows"]:
+        if store.fingerprint != provenance.rows:
             raise MismatchError(f"{self.path} was trained on other rows than {store.path} holds now. {remedy}")
-        for layer, made_from in provenance["layers"].items():
-            if int(layer) not in store.layers or store.layer(int(layer)).fingerprint != made_from:
+        for layer, made_from in provenance.layers.items():
+            if layer not in store.layers or store.layer(layer).fingerprint != made_from:
                 raise MismatchError(
                     f"{self.path} was trained on other states of layer {layer} than {store.path} holds now. {remedy}"
                 )
 
-    def _extraction(self) -> str:
+    def _extraction(self, described: Manifest) -> str:
         """Say how to extract again the activations that this was trained on."""
-        settings = {**self.config["activations"]["settings"], "layers": [self.input_layer, self.output_layer]}
-        options = ExtractConfig.from_json(settings).as_options()
+        options = replace(described.settings, layers=(self.input_layer, self.output_layer)).as_options()
         return f"Make them again: `{shlex.join(['clvq', 'extract', *options, '--run', str(self.path.parent)])}`."
 
     @property
@@ -158,7 +160,7 @@ class Checkpoint(Shown):
     @property
     def size(self) -> int:
         """Number of codes, or of latents."""
-        return int(self.config["codebook_size" if self.has_codes else "latents"])
+        return self.config.architecture.size
 
     def load(self) -> ClvqVae | TopKSae:
         """Return the model, after verifying its weights."""
@@ -166,63 +168,54 @@ class Checkpoint(Shown):
         from clvq.models.crosslayer import CrosslayerSae
         from clvq.models.sae import TopKSae
 
-        check_file(self.path / WEIGHTS_NAME, self.config["weights_checksum"])
+        check_file(self.path / WEIGHTS_NAME, self.config.weights_checksum)
         if self.has_codes:
             return ClvqVae.from_pretrained(self.path)
-        within = {name: self.config[name] for name in ("input_width", "latents", "k")}
-        if self.settings.method == "sae":
-            model = TopKSae(**within)
-        else:
-            model = CrosslayerSae(**within, output_width=self.config["output_width"], skip=self.config["skip"])
+        model = (TopKSae if self.settings.method == "sae" else CrosslayerSae)(**self.config.architecture.as_json())
         model.load_state_dict(read_tensors(self.path / WEIGHTS_NAME)[0])
         return model.eval()
 
 
-def architecture(settings: TrainConfig, input_width: int, output_width: int, encoder: str) -> dict[str, Any]:
+def architecture(settings: TrainConfig, input_width: int, output_width: int, encoder: str) -> VaeArguments:
     """Return the arguments of ClvqVae for `settings`. Where the encoder does not learn, codes are never drawn."""
-    shared = ("codebook_size", "top_k", "temperature", "temperature_unit", "ema_decay", "decoder_layers",
-              "decoder_heads", "feed_forward", "dropout", "decoder_memory")  # fmt: skip
-    values = {name: getattr(settings, name) for name in shared}
-    if settings.predict == "update":
-        values["predict"] = settings.predict
-    if encoder != "residual":
-        values["top_k"] = 1
-    return {"input_width": input_width, "output_width": output_width, "encoder": encoder, **values}
+    shared = ("codebook_size", "temperature", "temperature_unit", "ema_decay", "decoder_layers", "decoder_heads",
+              "feed_forward", "dropout", "decoder_memory")  # fmt: skip
+    return VaeArguments(
+        input_width=input_width,
+        output_width=output_width,
+        encoder=encoder,
+        top_k=settings.top_k if encoder == "residual" else 1,
+        predict=settings.predict if settings.predict == "update" else None,
+        **{name: getattr(settings, name) for name in shared},
+    )
 
 
 def write_checkpoint(
     path: Path,
     model: ClvqVae | TopKSae,
-    architecture: dict[str, Any],
+    architecture: VaeArguments | SaeArguments,
     settings: TrainConfig,
-    provenance: dict[str, Any],
-    activations: dict[str, Any],
+    provenance: TrainingProvenance,
+    activations: Manifest,
     results: TrainingResults,
 ) -> Checkpoint:
     """Write the weights, the model card, and config.json last: config.json marks the checkpoint as finished."""
     write_tensors(path / WEIGHTS_NAME, model.state_dict())
-    config = {
-        **architecture,
-        "settings": settings.as_json(),
-        "weights_checksum": file_checksum(path / WEIGHTS_NAME),
-        "provenance": provenance,
-        "activations": activations,
-        "results": results.as_json(),
-    }
-    _write_described(path, config)
+    checksum = file_checksum(path / WEIGHTS_NAME)
+    _write_described(path, CheckpointConfig(architecture, settings, checksum, provenance, activations, results))
     return read_checkpoint(path)
 
 
 def add_frozen_kmeans(checkpoint: Checkpoint, fvu: float | None) -> None:
     """Add the FVU of frozen k-means codes, which is measured later, to a finished checkpoint."""
     yardsticks = replace(checkpoint.results.yardsticks, frozen_kmeans=fvu)
-    config = {**checkpoint.config, "results": replace(checkpoint.results, yardsticks=yardsticks).as_json()}
-    _write_described(checkpoint.path, config)
+    results = replace(checkpoint.results, yardsticks=yardsticks)
+    _write_described(checkpoint.path, replace(checkpoint.config, results=results))
 
 
-def _write_described(path: Path, config: dict[str, Any]) -> None:
+def _write_described(path: Path, config: CheckpointConfig) -> None:
     write_text(path / CARD_NAME, model_card(Checkpoint(path, config)))
-    CHECKPOINT.write(path, config)
+    CHECKPOINT.write(path, config.as_json())
 
 
 def read_checkpoint(path: Checkpoint | str | Path) -> Checkpoint:
@@ -238,7 +231,7 @@ def read_checkpoint(path: Checkpoint | str | Path) -> Checkpoint:
     if not CHECKPOINT.exists(path):
         state = "holds an unfinished training" if (path / TRAINING_FOLDER).exists() else "holds no checkpoint"
         raise ArtifactError(f"{path} {state} ({CHECKPOINT.name} is missing). Run `clvq train`.")
-    return Checkpoint(path, CHECKPOINT.read(path))
+    return Checkpoint(path, CHECKPOINT.read_as(path, CheckpointConfig.from_json))
 
 
 def read_checkpoints(paths: Checkpoint | str | Path | Sequence[Checkpoint | str | Path]) -> list[Checkpoint]:

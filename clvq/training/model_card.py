@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from clvq.artifacts import model_title
+from clvq.training.records import SaeArguments, VaeArguments
 from clvq.training.results import SaeChoice, SaeEvaluation, TrainingResults
 from clvq.training.verdict import training_verdict
 
@@ -102,24 +103,25 @@ def span(input_layer: int, target_layer: int) -> str:
 
 def model_card(checkpoint: Checkpoint) -> str:
     """Return the model card of a checkpoint."""
-    config, settings, results = checkpoint.config, checkpoint.settings, checkpoint.results
+    settings, results = checkpoint.settings, checkpoint.results
+    arguments = checkpoint.config.architecture
     target = results.target_layer
     about = _ABOUT[settings.method].format(
         input_layer=settings.input_layer,
         output_layer=settings.output_layer,
         codes=settings.codebook_size,
-        k=config.get("k"),
-        latents=config.get("latents"),
+        k=arguments.k if isinstance(arguments, SaeArguments) else None,
+        latents=arguments.size,
     )
-    if config.get("predict") == "update":
+    if isinstance(arguments, VaeArguments) and arguments.predict == "update":
         about += _UPDATE
-    if "metric" in config:
+    if isinstance(arguments, VaeArguments) and arguments.metric is not None:
         about += _SENSITIVE
     verdict = training_verdict(checkpoint)
     verdict_text = "\n".join([*verdict.sentences, *(f"**{warning}**" for warning in verdict.warnings)])
     table = "\n".join(f"| {name} | {value} |" for name, value in figures_shown(checkpoint))
     return f"""{_FRONT.format(tag="vector-quantization" if checkpoint.has_codes else "sparse-autoencoder")}
-# {checkpoint.title} of {model_title(config["provenance"]["model"])}, {checkpoint.span}
+# {checkpoint.title} of {model_title(checkpoint.config.provenance.model)}, {checkpoint.span}
 
 {about}
 

@@ -19,6 +19,7 @@ from clvq.models.sae import TopKSae
 from clvq.progress import Progress
 from clvq.storage import fingerprint, read_json, remove_folder, write_json
 from clvq.training.job import Job
+from clvq.training.records import SaeArguments
 from clvq.training.results import SaeChoice, SaeEvaluation, Tried
 from clvq.training.rows import PairRows
 from clvq.training.sae_trainer import SaeTrainer, evaluate_sae
@@ -133,10 +134,10 @@ def _try(job: Job, latents: int, k: int, rate: float) -> Tried:
     return Tried(rate, k, fvu, round(position.seconds, 1))
 
 
-def architecture(config: TrainConfig, widths: tuple[int, int], latents: int, k: int) -> dict[str, Any]:
+def architecture(config: TrainConfig, widths: tuple[int, int], latents: int, k: int) -> SaeArguments:
     """Return the arguments of `TopKSae` or `CrosslayerSae`; `widths` are those of the input and the target layer."""
-    within = {"input_width": widths[0], "latents": latents, "k": k}
-    return within if config.method == "sae" else {**within, "output_width": widths[1], "skip": config.skip}
+    within = SaeArguments(input_width=widths[0], latents=latents, k=k)
+    return within if config.method == "sae" else replace(within, output_width=widths[1], skip=config.skip)
 
 
 def _train_one(job: Job, latents: int, k: int, learning_rate: float) -> tuple[TopKSae, Position]:
@@ -144,7 +145,7 @@ def _train_one(job: Job, latents: int, k: int, learning_rate: float) -> tuple[To
     rows = job.rows
     torch.manual_seed(job.config.seed)
     arguments = architecture(job.config, rows.widths, latents, k)
-    model = (TopKSae if job.config.method == "sae" else CrosslayerSae)(**arguments).to(rows.training.device)
+    model = (TopKSae if job.config.method == "sae" else CrosslayerSae)(**arguments.as_json()).to(rows.training.device)
     model.input_scale.fill_(rows.training.pair.scales[0])
     with torch.no_grad():
         if isinstance(model, CrosslayerSae):

@@ -59,7 +59,7 @@ def sensitivity(store: ActivationStore, layer: int, runtime: Runtime, progress: 
         "version": _VERSION,
         "rows": store.fingerprint,
         "states": store.layer(layer).fingerprint,
-        "model": store.provenance["model"]["fingerprint"],
+        "model": store.provenance.model.fingerprint,
     }
     stored = artifact.read(store.path, made_of)
     if stored is None:
@@ -137,7 +137,7 @@ def _word_gradients(
     states = upper.states(inputs).requires_grad_()
     answers = scores(upper, states, inputs)
     factors = pair_factors(answers.detach())  # [B, C, R]
-    rows = BatchRows.of(sentences, store.settings["pooling"], states.device)
+    rows = BatchRows.of(sentences, store.settings.pooling, states.device)
     stored = store.as_stored({upper.layer: rows.gather(states.detach())})
     words = ((rows.flags & WORD) != 0) & ~store.sinks_among(rows.flags, stored)
     found: list[Tensor] = []

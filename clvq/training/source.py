@@ -22,7 +22,7 @@ def language_model_of(
 
     ClvqError where the model is not found, MismatchError where another model is there.
     """
-    return source_model(store, runtime, progress, made=checkpoint.config["provenance"]["model"], by=checkpoint.path)
+    return source_model(store, runtime, progress, made=checkpoint.config.provenance.model, by=checkpoint.path)
 
 
 def make_activations(
@@ -38,13 +38,13 @@ def make_activations(
     if ACTIVATIONS.exists(folder):
         progress(Progress("extract", note=f"{folder} has activations already: --dataset is not read."))
         return
-    if "activations" not in checkpoint.config:
+    if checkpoint.config.activations is None:
         raise ArtifactError(
             f"{checkpoint.path} does not say how its activations were made. Make them with `clvq extract`, by the "
             "settings that they had."
         )
     settings = {
-        **checkpoint.config["activations"]["settings"],
+        **checkpoint.config.activations.settings.deciding(),
         "layers": tuple(sorted({checkpoint.input_layer, checkpoint.output_layer})),
         "dataset": config.dataset,
         "trust_remote_code": config.trust_remote_code,

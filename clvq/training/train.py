@@ -28,6 +28,7 @@ from clvq.training.checkpoint import Checkpoint, add_frozen_kmeans, architecture
 from clvq.training.evaluation import evaluate, update_factor
 from clvq.training.frozen_codes import FROZEN_CODES, shared_kmeans_codes
 from clvq.training.job import Job, TrainingRows
+from clvq.training.records import SaeArguments, TrainingProvenance, VaeArguments
 from clvq.training.results import Evaluation, SaeChoice, SaeEvaluation, TrainingResults, Yardsticks
 from clvq.training.sae_sweep import architecture as sae_architecture
 from clvq.training.sae_sweep import train_sae
@@ -170,7 +171,7 @@ class _Training:
     def _write(
         self,
         model: ClvqVae | TopKSae,
-        arguments: dict[str, Any],
+        arguments: VaeArguments | SaeArguments,
         evaluation: Evaluation | SaeEvaluation,
         position: Position,
         sae: SaeChoice | None = None,
@@ -188,7 +189,7 @@ class _Training:
             steps=position.step,
             training_seconds=round(position.seconds, 1),
         )
-        described = self.store.as_json((self.config.input_layer, self.config.output_layer))
+        described = self.store.manifest.without_files((self.config.input_layer, self.config.output_layer))
         write_checkpoint(self.path, model, arguments, self.config, self._provenance(), described, results)
 
     def _yardsticks(self) -> Yardsticks:
@@ -198,18 +199,19 @@ class _Training:
         measured = yardsticks(rows.training, rows.selection, rows.evaluation, rows.means, codes, self.job.progress)
         return replace(measured, copy=None, ridge=None) if config.target_layer == config.input_layer else measured
 
-    def _model(self, encoder: str, metric: Tensor | None = None, **width: int) -> tuple[ClvqVae, dict[str, Any]]:
-        arguments = {**architecture(self.config, *self.rows.widths, encoder), **width}
-        if metric is not None:
-            arguments["metric"] = "sensitivity"
-        model = ClvqVae(**arguments).to(self.rows.training.device)
+    def _model(
+        self, encoder: str, metric: Tensor | None = None, code_width: int | None = None
+    ) -> tuple[ClvqVae, VaeArguments]:
+        arguments = architecture(self.config, *self.rows.widths, encoder)
+        arguments = replace(arguments, code_width=code_width, metric=None if metric is None else "sensitivity")
+        model = ClvqVae(**arguments.as_json()).to(self.rows.training.device)
         model.input_scale.fill_(self.rows.training.pair.scales[0])
         model.output_scale.fill_(self.rows.training.pair.scales[1])
         if model.quantizer.metric_map is not None and metric is not None:
             model.quantizer.metric_map.copy_(metric)
         return model, arguments
 
-    def _frozen_model(self, method: str) -> tuple[ClvqVae, dict[str, Any]]:
+    def _frozen_model(self, method: str) -> tuple[ClvqVae, VaeArguments]:
         """Return a model with the frozen codes of `method` and the decoder that all methods have, and its arguments."""
         frozen = FROZEN_CODES[method](self.job)
         torch.manual_seed(self.config.seed)
@@ -260,19 +262,17 @@ class _Training:
         if self.processes.is_leader:
             add_frozen_kmeans(read_checkpoint(self.path), self._evaluate(model).fvu)
 
-    def _provenance(self) -> dict[str, Any]:
-        store, config = self.store, self.config
-        return {
-            "model": store.provenance["model"],
-            "target": store.target,
-            "corpus": store.provenance["corpus"],
-            "rows": store.fingerprint,
-            "layers": {
-                str(layer): store.layer(layer).fingerprint for layer in (config.input_layer, config.output_layer)
-            },
-            "device": str(self.rows.training.device),
+    def _provenance(self) -> TrainingProvenance:
+        store, layers = self.store, (self.config.input_layer, self.config.output_layer)
+        return TrainingProvenance(
+            model=store.provenance.model,
+            target=store.target,
+            corpus=store.provenance.corpus,
+            rows=store.fingerprint,
+            layers={layer: store.layer(layer).fingerprint for layer in layers},
+            device=str(self.rows.training.device),
             **stamp(),
-        }
+        )
 
 
 def refuse_other(checkpoint: Checkpoint, config: TrainConfig, store: ActivationStore | None) -> None:

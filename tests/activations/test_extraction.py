@@ -51,7 +51,7 @@ def small_windows(monkeypatch: pytest.MonkeyPatch, tokens: int = 150) -> None:
 
 def files(store: ActivationStore) -> dict[str, object]:
     """Every file of a store with its contents, the manifest without the date."""
-    manifest = {key: value for key, value in store.manifest.items() if key != "self_fingerprint"}
+    manifest = store.manifest.as_json()
     manifest["provenance"] = {key: value for key, value in manifest["provenance"].items() if key != "created"}
     contents: dict[str, object] = {path.name: path.read_bytes() for path in store.path.iterdir()}
     return contents | {"manifest.json": json.dumps(manifest)}
@@ -106,12 +106,12 @@ def test_every_row_is_the_one_of_its_own_sentence(
                 np.testing.assert_allclose(norms, alone.hidden[layer].norm(dim=1).numpy(), rtol=1e-4)
             assert sentence.prediction == int(alone.scores.argmax())  # type: ignore[union-attr]
             np.testing.assert_allclose(sentence.probabilities, alone.scores.softmax(1)[0].numpy(), atol=1e-5)  # type: ignore[union-attr]
-    assert len(store.manifest["layers"]["2"]["shards"]["train"]) > 2, "the test wants several shards"
+    assert len(store.manifest.layers[2].shards["train"]) > 2, "the test wants several shards"
 
 
 def test_the_manifest_counts_what_became_of_the_text(tiny_store: ActivationStore) -> None:
     for split in SPLITS:
-        counts = tiny_store.manifest["splits"][split]["counts"]
+        counts = tiny_store.manifest.splits[split].counts
         flags = tiny_store.flags(split)
         assert counts["rows"] == len(flags)
         assert counts["words"] == int(((flags & WORD) != 0).sum())
@@ -196,7 +196,7 @@ def test_batches_without_a_size_are_small_on_a_cpu_and_stay_those_of_the_store(
     odd_corpus: Path, tmp_path: Path, model_folder: Callable[[str], Path]
 ) -> None:
     settings = {"model": str(model_folder("bert")), "dataset": str(odd_corpus), "device": "cpu"}
-    assert clvq.extract(tmp_path / "usual", layers=(1,), **settings).manifest["batch_tokens"] == 1024
+    assert clvq.extract(tmp_path / "usual", layers=(1,), **settings).manifest.batch_tokens == 1024
     at_once = clvq.extract(tmp_path / "at-once", layers=(1, 3), batch_tokens=40, **settings)
     clvq.extract(tmp_path / "later", layers=(1,), batch_tokens=40, **settings)
     assert files(clvq.extract(tmp_path / "later", layers=(3,), **settings)) == files(at_once)
@@ -280,7 +280,7 @@ def test_a_fingerprint_is_of_the_rows_and_not_of_the_files(
     few = clvq.extract(tmp_path / "few", **settings)
     small_windows(monkeypatch)
     many = clvq.extract(tmp_path / "many", **settings)
-    counts = [len(store.manifest["layers"]["1"]["shards"]["train"]) for store in (few, many)]
+    counts = [len(store.manifest.layers[1].shards["train"]) for store in (few, many)]
     assert counts[0] < counts[1]
     assert many.layers == few.layers
     assert few.layer(1).fingerprint != few.layer(3).fingerprint

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from running import SMALL, Clvq, files_of
 
+from clvq.artifacts import CHECKPOINT
 from clvq.storage import fingerprint, locked
 
 PAIR = ("--input-layer", "1", "--output-layer", "3", "--epochs", "1", *SMALL)
@@ -72,6 +73,15 @@ def _linked(store: Path) -> None:
             "manifest.json",
             "is damaged or was edited",
         ),
+        (_edited(lambda m: m.pop("rows_fingerprint")), "manifest.json", "(rows_fingerprint is missing). Make it again"),
+        (_edited(lambda m: m.pop("settings")), "manifest.json", "(settings is missing)"),
+        (_edited(lambda m: m.pop("splits")), "manifest.json", "(the files of train are missing)"),
+        (_edited(lambda m: m["provenance"].pop("corpus")), "manifest.json", "(corpus is missing)"),
+        (_edited(lambda m: m["splits"]["eval"].pop("counts")), "manifest.json", "(counts is missing)"),
+        (_edited(lambda m: m["layers"]["1"].pop("shards")), "manifest.json", "(the files of train are missing)"),
+        (_edited(lambda m: m["layers"]["1"].update(scale="2")), "manifest.json", "(scale is '2')"),
+        (_edited(lambda m: m["settings"].update(pooling=[])), "manifest.json", "--pooling must be one of"),
+        (_edited(lambda m: m.update(layers=[1])), "manifest.json", "(layers is [1])"),
         (_edited(_named("../../outside.safetensors")), "activations", "outside itself"),
         (_edited(_named("/etc/passwd")), "activations", "outside itself"),
         (_edited(_named("..")), "activations", "outside itself"),
@@ -127,6 +137,32 @@ def test_a_checkpoint_that_is_damaged(clvq: Clvq, run: Path, content: bytes, say
     assert str(run / "L1-L3" / "config.json") in ended.message
     assert says in ended.message
     assert clvq("train", "--run", run, *PAIR, "--overwrite").code == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda body: body.pop("settings"), "(settings is missing)"),
+        (lambda body: body.pop("codebook_size"), "(codebook_size is missing)"),
+        (lambda body: body["provenance"].pop("rows"), "(rows is missing)"),
+        (lambda body: body["provenance"].update(layers=[1, 3]), "(layers is [1, 3])"),
+        (lambda body: body.update(results="text"), "does not hold what clvq-checkpoint holds"),
+        (lambda body: body.update(activations=[1]), "does not hold what clvq-checkpoint holds"),
+    ],
+)
+def test_a_checkpoint_that_lacks_a_field(
+    clvq: Clvq, run: Path, change: Callable[[dict[str, Any]], object], says: str
+) -> None:
+    """Its own fingerprint fits, as that of a forger would."""
+    assert clvq("train", "--run", run, *PAIR).code == 0
+    body = CHECKPOINT.read(run / "L1-L3")
+    change(body)
+    CHECKPOINT.write(run / "L1-L3", body)
+    for command in (("train", *PAIR), ("codebook",)):
+        ended = clvq(*command, "--run", run)
+        assert (ended.code, ended.out) == (1, "")
+        assert str(run / "L1-L3" / "config.json") in ended.message
+        assert says in ended.message and "clvq train --overwrite" in ended.message
 
 
 def test_a_training_state_that_is_damaged(clvq: Clvq, run: Path) -> None:

@@ -41,9 +41,9 @@ def test_a_table_for_people(clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path
     assert ended.code == 0, ended.err
     store = ActivationStore(run / "activations")
     for split, column in (("train", 1), ("eval", 2)):
-        counted = store.manifest["splits"][split]
+        counted = store.manifest.splits[split]
         row = next(line.split() for line in ended.out.splitlines() if line.startswith("sentences "))
-        assert int(row[column]) == counted["sentences"]
+        assert int(row[column]) == counted.sentences
     assert re.search(rf"^1 +32 +{store.layer(1).scale:.3f} +{store.layer(1).median_norm:.3f} +0$", ended.out, re.M)
     assert re.search(r"^accuracy of the model +\d+\.\d% +\d+\.\d%$", ended.out, re.M)
     assert f"in {run}/activations" in "".join(ended.out.split("\n"))
@@ -267,7 +267,7 @@ def test_a_dry_run_tells_what_is_then_written(clvq: Clvq, bert: Path, corpus: Pa
     assert 0.9 * shards < document["bytes"] < 1.1 * shards
     for split in ("train", "eval"):
         assert document["sentences"][split] == store.sentence_count(split)
-        assert document["rows"][split] == store.manifest["splits"][split]["counts"]["rows"]
+        assert document["rows"][split] == store.manifest.splits[split].counts["rows"]
     before = files_of(run)
     added = clvq("extract", "--run", run, "--layers", "2", "--dry-run", "--json")
     assert added.document["rows"] == document["rows"]

@@ -86,7 +86,7 @@ def test_only_words_of_the_text_are_stored(prompted: Path, titled: Path) -> None
         assert text in texts
         assert not any(flag & PROMPT for flag in sentence.flags)
         assert all(start > len(title) for start in sentence.starts)
-    counts = store.manifest["splits"]["train"]["counts"]
+    counts = store.manifest.splits["train"].counts
     assert counts["prompt_tokens"] > 0
 
 

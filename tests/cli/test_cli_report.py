@@ -179,7 +179,7 @@ def test_no_local_path_leaves_with_a_complete_report(clvq: Clvq, run: Path) -> N
     assert clvq("report", "--run", run).code == 0
     page = (run / "report.html").read_text(encoding="utf-8")
     assert str(run.parent) not in page
-    assert str(Path(package.read_checkpoint(run / "L1-L3").config["provenance"]["model"]["id"]).parent) not in page
+    assert str(Path(package.read_checkpoint(run / "L1-L3").config.provenance.model.id).parent) not in page
 
 
 def test_texts_of_the_users_own_are_explained_on_the_page(clvq: Clvq, run: Path) -> None:

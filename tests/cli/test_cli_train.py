@@ -90,7 +90,7 @@ def test_a_fresh_run_folder_is_extracted_first(clvq: Clvq, bert: Path, corpus: P
     assert ended.code == 0, ended.err
     store = package.ActivationStore(run / "activations")
     assert sorted(store.layers) == [0, 1, 3]
-    assert store.settings["seed"] == 0
+    assert store.settings.seed == 0
     assert "demo" not in ended.err
 
 

@@ -115,7 +115,7 @@ def test_the_flow_of_one_layer_pair_into_another(run: Path) -> None:
 def test_other_words_are_refused(run: Path, tmp_path: Path, model_folder: object) -> None:
     corpus = tmp_path / "other.txt"
     corpus.write_text("\n".join(f"A director looked rather lifeless {number}" for number in range(30)))
-    model = clvq.codebook(run / "first").checkpoint.store().settings["model"]
+    model = clvq.codebook(run / "first").checkpoint.store().settings.model
     clvq.extract(tmp_path / "activations", model=model, dataset=str(corpus), layers=(1, 4), device="cpu")
     clvq.train(
         tmp_path / "activations", path=tmp_path / "first", input_layer=1, output_layer=4, codebook_size=4, **SMALL

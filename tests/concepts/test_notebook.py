@@ -40,7 +40,7 @@ def test_representations_are_short_and_name_what_they_are_of(codebook: clvq.Code
 def test_all_results_have_the_same_shape(codebook: clvq.Codebook, tiny_store: ActivationStore) -> None:
     checkpoint = codebook.checkpoint
     for result, says in (
-        (tiny_store, f"{tiny_store.path}: layers 1, 2, 4 of {tiny_store.settings['model']} over 220 sentences of "),
+        (tiny_store, f"{tiny_store.path}: layers 1, 2, 4 of {tiny_store.settings.model} over 220 sentences of "),
         (checkpoint, f"{checkpoint.path}: CLVQ-VAE, layers 1 -> 4, 8 codes, seed 0"),
         (codebook, f"{checkpoint.path}: "),
     ):
@@ -56,7 +56,7 @@ def test_a_store_is_a_table_of_splits_and_layers(tiny_store: ActivationStore) ->
     sentences = [*tiny_store.sentences("train"), *tiny_store.sentences("eval")]
     assert table["text"].tolist() == [sentence.text for sentence in sentences]
     assert table["prediction"].tolist() == [sentence.prediction for sentence in sentences]
-    assert table["words"].sum() == sum(tiny_store.manifest["splits"][split]["counts"]["words"] for split in SPLITS)
+    assert table["words"].sum() == sum(tiny_store.manifest.splits[split].counts["words"] for split in SPLITS)
     ends = {split: tiny_store.sentence_count(split) - 1 for split in SPLITS}
     assert dict(table.groupby("split")["sentence"].max()) == ends
 

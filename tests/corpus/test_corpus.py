@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from clvq.corpus import splits
+from clvq.corpus.provenance import HeldOut
 from clvq.corpus.settings import CorpusSettings
 from clvq.corpus.splits import Corpus, Sentence
 from clvq.errors import ClvqError
@@ -104,7 +105,7 @@ def test_every_text_format_plain_and_compressed(write: Write, name: str, content
     corpus = load_corpus(write(name + suffix, packers[suffix](content.encode())))
     assert sorted(everything(corpus)) == sorted(REVIEWS)
     assert corpus.label_names is None
-    assert corpus.provenance["dataset"] == name + suffix
+    assert corpus.provenance.dataset == name + suffix
 
 
 def test_parquet_with_class_names(tmp_path: Path) -> None:
@@ -195,9 +196,9 @@ def test_a_folder_of_files_has_their_splits(write: Write, tmp_path: Path) -> Non
     corpus = load_corpus(str(tmp_path / "data"))
     assert list(corpus.train) == REVIEWS
     assert list(corpus.evaluation) == [("for development", 1)]
-    assert corpus.provenance["files"] == ["train-1.jsonl", "train-2.jsonl"]
-    assert corpus.provenance["evaluation"]["files"] == ["dev.jsonl"]
-    assert str(tmp_path) not in json.dumps(corpus.provenance)
+    assert corpus.provenance.training.files == ["train-1.jsonl", "train-2.jsonl"]
+    assert corpus.provenance.evaluated.files == ["dev.jsonl"]
+    assert str(tmp_path) not in json.dumps(corpus.provenance.as_json())
     assert list(load_corpus(str(tmp_path / "data"), eval_split="test").evaluation) == [("for testing", 1)]
     refused("no split 'nosuch'", "train, validation, test", dataset=str(tmp_path / "data"), split="nosuch")
 
@@ -229,7 +230,7 @@ def test_a_saved_dataset(tmp_path: Path) -> None:
     train, test = Dataset.from_list(rows(REVIEWS)), Dataset.from_list(rows([("x", -1), ("y", -1)]))
     DatasetDict(train=train, test=test).save_to_disk(str(tmp_path / "two"))
     corpus = load_corpus(str(tmp_path / "two"))
-    assert corpus.provenance["evaluation"] == {"held_out": 0.1}  # the test split hides its labels
+    assert corpus.provenance.evaluation == HeldOut(0.1)  # the test split hides its labels
     assert sorted(everything(corpus)) == sorted(REVIEWS)
     assert len(load_corpus(str(tmp_path / "two"), label_column="").evaluation) == 2
     train.with_format("numpy").save_to_disk(str(tmp_path / "one"))
@@ -261,14 +262,14 @@ def test_another_dataset_for_evaluation(write: Write) -> None:
 def test_columns_are_found_by_name_or_by_being_the_only_text(write: Write) -> None:
     path = write("r.csv", "id,Category,wording\n1,x,one two\n2,y,three\n")
     corpus = load_corpus(path)
-    assert (corpus.provenance["text_column"], corpus.provenance["label_column"]) == ("wording", "Category")
+    assert (corpus.provenance.training.text_column, corpus.provenance.training.label_column) == ("wording", "Category")
     assert sorted(everything(corpus)) == [("one two", 0), ("three", 1)]
-    assert load_corpus(path, text_column="id").provenance["text_column"] == "id"
+    assert load_corpus(path, text_column="id").provenance.training.text_column == "id"
     refused("'nosuch'", "id, Category, wording", dataset=path, text_column="nosuch")
     refused("'nosuch'", "id, Category, wording", dataset=path, label_column="nosuch")
     two = write("two.csv", "a,b\nx,y\nz,w\n")
     refused("no text column", "a, b", dataset=two)
-    assert load_corpus(two, text_column="a").provenance["label_column"] is None
+    assert load_corpus(two, text_column="a").provenance.training.label_column is None
     chat = write("chat.jsonl", jsonl([{"text": ["a"]}, {"text": ["b"]}]))
     refused("row 1", "a list of tokens, not a text", dataset=chat)
 
@@ -516,8 +517,8 @@ def test_a_dataset_of_the_hub(monkeypatch: pytest.MonkeyPatch, streaming: bool) 
     assert asked == [("user/name", "s", {"revision": "v1"})]
     assert list(corpus.train) == [pair for pair in REVIEWS if pair[0] != "dull"]
     assert list(corpus.evaluation) == [("dull", 0), ("new", 1)]
-    assert corpus.provenance["revision"] == "0123456789" * 4
-    assert corpus.provenance["evaluation"]["split"] == "validation"
+    assert corpus.provenance.training.revision == "0123456789" * 4
+    assert corpus.provenance.evaluated.split == "validation"
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ def removed(explained: clvq.Explanations, codes: set[int]) -> dict[tuple[str | N
     plan = Plan(edits=("removal",), places={place: NULLS}, pools=pools, targets={}, strength=1.0, draws=2, seed=0)
     record = Record(plan.changes(), len(subjects))
     interventions = Interventions(
-        UpperLayers(model, checkpoint.input_layer), concept_space(checkpoint), pooling=store.settings["pooling"],
-        dtype=store.settings["dtype"], batch_tokens=4096,
+        UpperLayers(model, checkpoint.input_layer), concept_space(checkpoint), pooling=store.settings.pooling,
+        dtype=store.settings.dtype, batch_tokens=4096,
     )  # fmt: skip
     interventions.effects(subjects, plan, record)
     effects = record.effects()

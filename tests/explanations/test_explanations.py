@@ -236,7 +236,7 @@ def test_a_rationale_column_that_is_none_is_refused(checkpoint: Path) -> None:
         clvq.explain(checkpoint, rationale_column="nothing")
     with pytest.raises(ClvqError, match=r"does not mark parts of the texts|neither a part of the text nor"):
         clvq.explain(checkpoint, rationale_column="label")
-    corpus = Path(clvq.ActivationStore(checkpoint.parent / "activations").settings["dataset"])
+    corpus = Path(clvq.ActivationStore(checkpoint.parent / "activations").settings.dataset)
     before = corpus.read_bytes()
     try:
         corpus.write_bytes(before + b'{"text": "more", "label": 1, "why": "more"}\n')
@@ -273,8 +273,8 @@ def test_sentences_without_words_are_left_out_and_long_ones_cut(tmp_path: Path, 
 
 
 def test_a_changed_model_is_refused(tmp_path: Path, checkpoint: Path) -> None:
-    made = clvq.read_checkpoint(checkpoint).config["provenance"]["model"]
-    model = Path(made["id"])
+    made = clvq.read_checkpoint(checkpoint).config.provenance.model
+    model = Path(made.id)
     card = model / "vocab_extra.txt"
     try:
         card.write_text("something else")

@@ -252,7 +252,7 @@ def test_what_a_probe_cannot_read_is_refused(planted: tuple[Path, Tensor, Tensor
             json.dumps({"text": text} if label is None else {"text": text, "label": label}) for text in TEXTS[::9]
         ]
         (run / "corpus.jsonl").write_text("\n".join(corpus), encoding="utf-8")
-        made_from = checkpoint.store().settings["model"]
+        made_from = checkpoint.store().settings.model
         clvq.extract(run / "activations", model=made_from, dataset=str(run / "corpus.jsonl"), layers=(LAYER, 3))
         clvq.train(
             run / "activations", path=run / "L", input_layer=LAYER, output_layer=3, codebook_size=8, top_k=2, epochs=1,

@@ -238,7 +238,7 @@ def test_a_cut_training_ends_in_the_same_bits(
 def test_its_concept_space(checkpoint: clvq.Checkpoint, tiny_store: ActivationStore) -> None:
     space, model = concept_space(checkpoint), checkpoint.load()
     rows = eval_rows(tiny_store)[:20]
-    k = checkpoint.config["k"]
+    k = checkpoint.config.architecture.k
     assert torch.equal(space.codes(rows), model.encode(rows).indices[:, 0])
     assert torch.equal(space.basis(rows)[:, :, 0], space.directions(space.codes(rows)))
     assert torch.equal(space.basis(rows, k), model.basis(rows))

@@ -43,7 +43,7 @@ def stored_sensitivity(store: ActivationStore, layer: int = 1) -> np.ndarray:
 
 
 def made_of(store: ActivationStore, layer: int = 1) -> dict[str, str]:
-    model, states = store.provenance["model"]["fingerprint"], store.layer(layer).fingerprint
+    model, states = store.provenance.model.fingerprint, store.layer(layer).fingerprint
     return {"version": "1", "rows": store.fingerprint, "states": states, "model": model}
 
 
