@@ -93,5 +93,5 @@ def _fits(kind: Any, value: Any) -> bool:
     if get_origin(kind) is Literal:
         return value in get_args(kind)
     if value is None:
-        return type(None) in get_args(kind)
+        return type(None) in (kind, *get_args(kind))
     return type(value) is kind or (kind is float and type(value) is int)

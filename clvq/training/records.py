@@ -111,7 +111,10 @@ class CheckpointConfig(Record):
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
-        """Read what `as_json` returned. KeyError where a part is missing; other errors as those of `Record`."""
+        """Read what `as_json` returned. KeyError where a part is missing; other errors as those of `Record`.
+
+        Earlier versions did not store the target layer, which was always the output layer.
+        """
         settings = TrainConfig.from_json(body["settings"])
         arguments = SaeArguments if settings.method in LATENT_METHODS else VaeArguments
         return cls(
@@ -120,5 +123,5 @@ class CheckpointConfig(Record):
             weights_checksum=str(body["weights_checksum"]),
             provenance=TrainingProvenance.from_json(body["provenance"]),
             activations=Manifest.from_json(body["activations"]) if "activations" in body else None,
-            results=TrainingResults.from_json(body["results"], settings.output_layer),
+            results=TrainingResults.from_json({"target_layer": settings.output_layer, **body["results"]}),
         )

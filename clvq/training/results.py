@@ -98,7 +98,7 @@ class SaeChoice(Record):
 
 
 @dataclass(frozen=True)
-class TrainingResults:
+class TrainingResults(Record):
     """What a training gave, and how long it took; `Checkpoint.results`.
 
     results = clvq.read_checkpoint("run/L4-L8").results
@@ -151,20 +151,8 @@ class TrainingResults:
         return {"evaluation": self.evaluation.as_json(), **chosen, "yardsticks": self.yardsticks.as_json(), **others}
 
     @classmethod
-    def from_json(cls, body: Mapping[str, Any], output_layer: int) -> Self:
-        """Read what config.json holds. Earlier versions did not store the target layer, which was always the output
-        layer."""
-        chosen = None
-        if "sweep" in body:
-            tried = [Tried(**point) for point in body["sweep"]]
-            named = {name: body[name] for name in ("latents", "k", "learning_rate", "sweep_sentences")}
-            chosen = SaeChoice(**named, sweep=tried)
-        own = ("evaluation", "yardsticks", "update_factor", "target_layer", "sae")
-        return cls(
-            evaluation=(Evaluation if chosen is None else SaeEvaluation)(**body["evaluation"]),
-            sae=chosen,
-            yardsticks=Yardsticks(**body["yardsticks"]),
-            update_factor=body.get("update_factor"),
-            target_layer=body.get("target_layer", output_layer),
-            **{name: body[name] for name in cls.__annotations__ if name not in own},
-        )
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        """Read what config.json holds. Errors as those of `Record`."""
+        sae = SaeChoice.from_json(body) if "sweep" in body else None
+        evaluation = (Evaluation if sae is None else SaeEvaluation).from_json(body["evaluation"])
+        return super().from_json({"update_factor": None, **body, "evaluation": evaluation, "sae": sae})
