@@ -95,7 +95,7 @@ def main() -> None:
 def repeated(small: ActivationStore, path: Path, times: int) -> Path:
     """A store whose training split is that of `small` several times over, each time with other texts."""
     path.mkdir(parents=True, exist_ok=True)
-    body = json.loads(json.dumps({k: v for k, v in small.manifest.items() if k != "self_fingerprint"}))
+    body = json.loads(json.dumps(small.manifest.as_json()))
     body["rows_fingerprint"] = f"{body['rows_fingerprint']}x{times}"
     for split, entry in body["splits"].items():
         table = pq.read_table(small.path / entry["file"])
