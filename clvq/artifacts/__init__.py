@@ -116,7 +116,7 @@ EXPLANATIONS = Artifact(
     {"checkpoint": _weights, "rows": _rows, "codebook": _concepts}, "explanations.jsonl", "explanations_checksum",
 )  # fmt: skip
 FAITHFULNESS = Artifact(
-    "faithfulness.json", "clvq-faithfulness", 5, "The faithfulness figures are", "faithfulness",
+    "faithfulness.json", "clvq-faithfulness", 6, "The faithfulness figures are", "faithfulness",
     {"checkpoint": _weights, "store": _rows, "explanations": _explained_beside, "beside": _beside},
 )  # fmt: skip
 

@@ -4,7 +4,7 @@
     mu      mean input state of the training words
     u_i     (c_i - mu) / |c_i - mu|, the direction of concept i
 
-    w_y     mean word of the training sentences that are predicted as y, minus that of the others, scaled to length 1
+The class directions `w_y` are those of `clvq.concepts.class_directions`.
 
 All are in the language model's own units, and attention sinks are left out. `ConceptSpace` is the interface that edits
 use for every method. The tensors are stored beside the checkpoint, as concept-space.safetensors.
@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clvq.activations.store import ROWS_AT_ONCE, ActivationStore
+from clvq.activations.store import ROWS_AT_ONCE
 from clvq.artifacts import CONCEPT_SPACE
-from clvq.concepts.assignments import load_model
+from clvq.concepts.assignments import load_model, read_text
+from clvq.concepts.class_directions import ClassSums
 from clvq.concepts.codebook import Codebook, codebook
 from clvq.language_model.rows import WORD
 from clvq.models.clvq_vae import ClvqVae
@@ -50,7 +51,8 @@ class ConceptSpace(ABC):
     usage: Tensor
     """[K] int64 on the CPU: number of training words of each code."""
     class_directions: Tensor
-    """[C, D] the `w_y`, of length 1; zeros for a class that is never or always predicted. [0, D] without classes."""
+    """[A, D] the `w_y` of each answer, of length 1; zeros for an answer that is never or always given. Rows are in the
+    order of `Target.numbered`. [0, D] without classes."""
 
     @abstractmethod
     def codes(self, rows: Tensor) -> Tensor:
@@ -200,21 +202,19 @@ def concept_space(
 
 
 def _identity(checkpoint: Checkpoint) -> dict[str, str]:
-    return {"version": "2", "checkpoint": checkpoint.fingerprint, "rows": checkpoint.config.provenance.rows}
+    return {"version": "3", "checkpoint": checkpoint.fingerprint, "rows": checkpoint.config.provenance.rows}
 
 
 @torch.no_grad()
 def _sums(checkpoint: Checkpoint, progress: Report) -> dict[str, Tensor]:
-    """Compute mean [D], covariance [D, D], means [K, D], usage [K] and class_directions [C, D], in one pass over the
+    """Compute mean [D], covariance [D, D], means [K, D], usage [K] and class_directions [A, D], in one pass over the
     training rows."""
     store = checkpoint.store()
     book = codebook(checkpoint, progress=progress)
     codes = torch.from_numpy(book.assignments(SPLIT)).long()
     is_word = torch.from_numpy((store.flags(SPLIT) & WORD) != 0)
     size, width = book.figures.codebook_size, checkpoint.config.architecture.input_width
-    classes = _predicted_classes(store)
-    class_totals = torch.zeros(len(store.label_names or ()), width, dtype=torch.float64)
-    class_counts = torch.zeros(len(class_totals), dtype=torch.int64)
+    classes = ClassSums(read_text(store, SPLIT, progress), len(store.label_names or ()), width)
     # Index 0: words; index 1: sentence rows.
     counts = torch.zeros(2, size, dtype=torch.int64)
     totals = torch.zeros(2, size, width, dtype=torch.float64)
@@ -228,11 +228,8 @@ def _sums(checkpoint: Checkpoint, progress: Report) -> dict[str, Tensor]:
                 selected = selected & (codes[span] >= 0)
                 counts[kind] += torch.bincount(codes[span][selected], minlength=size)
                 totals[kind].index_add_(0, codes[span][selected], rows[selected].double())
-                if kind == 0 and len(class_totals):
-                    predicted = selected & (classes[span] >= 0)
-                    class_counts += torch.bincount(classes[span][predicted], minlength=len(class_counts))
-                    class_totals.index_add_(0, classes[span][predicted], rows[predicted].double())
                 if kind == 0 and selected.any():
+                    classes.add(span, selected, rows)
                     # Relative to a point near the mean, so that 32 bits are enough for the squares of a chunk.
                     shift = rows[selected].mean(dim=0) if shift is None else shift
                     centred = rows[selected] - shift
@@ -249,19 +246,5 @@ def _sums(checkpoint: Checkpoint, progress: Report) -> dict[str, Tensor]:
         "covariance": (squares / words - torch.outer(off, off)).float(),
         "means": means.float(),
         "usage": counts[0],
-        "class_directions": _class_directions(class_totals, class_counts),
+        "class_directions": classes.directions(),
     }
-
-
-def _predicted_classes(store: ActivationStore) -> Tensor:
-    """Return the predicted class of the sentence of each training row `[N]`; -1 without a prediction."""
-    predictions = [-1 if row.prediction is None else row.prediction for row in store.sentences(SPLIT)]
-    return torch.repeat_interleave(torch.tensor(predictions), torch.from_numpy(store.row_counts(SPLIT)))
-
-
-def _class_directions(totals: Tensor, counts: Tensor) -> Tensor:
-    """Return the `w_y` `[C, D]`, from the sums `[C, D]` and the numbers `[C]` of words by predicted class."""
-    others, rest = totals.sum(dim=0) - totals, counts.sum() - counts
-    known = (counts > 0) & (rest > 0)
-    gaps = totals / counts.clamp_min(1)[:, None] - others / rest.clamp_min(1)[:, None]
-    return functional.normalize(gaps * known[:, None], dim=1).float()

@@ -56,7 +56,8 @@ class Owner(NamedTuple):
     """Index in the split."""
     code: int
     prediction: int
-    """The class that is predicted for the sentence."""
+    """The number of what is predicted for the sentence (`Target.numbered`): that of a class, or of the yes or no to the
+    label that the model is asked for."""
 
 
 class Pools(NamedTuple):

@@ -8,6 +8,7 @@
                   is left of a concept's effect without a move along the direction that separates the classes
 
 States are `[N, D]`, bases `[N, D, r]` with orthonormal columns or zeros, in 32 bits. A basis of zeros moves nothing.
+Predictions are numbered as rows of `ConceptSpace.class_directions`.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from clvq.interventions.controls import CLASS_DIRECTION, UNDRAWN, Owner, Pools, 
 from clvq.interventions.edits import EDITS, Edit, Step
 from clvq.interventions.effects import Change, Effects, Record
 from clvq.interventions.places import SENTENCE_ROW, Place, Subject
+from clvq.language_model.answers import Target
 from clvq.language_model.rows import SENTENCE, BatchRows, as_stored
 from clvq.language_model.upper_layers import Inputs, UpperLayers
 from clvq.progress import Progress, Report, silent
@@ -34,7 +35,7 @@ class Plan:
     """The places, each with its controls."""
     pools: dict[Place, Pools]
     targets: dict[int, int]
-    """For each predicted class, the concept that `move` puts in."""
+    """For each predicted class (see `Owner.prediction`), the concept that `move` puts in."""
     strength: float
     draws: int
     seed: int
@@ -81,7 +82,7 @@ class _Tokens(NamedTuple):
 
     @property
     def predictions(self) -> Tensor:
-        """[N] what is predicted for the sentence of each token."""
+        """[N] what is predicted for the sentence of each token, as `Owner.prediction`."""
         return torch.tensor([owner.prediction for owner in self.owners], device=self.owner.device)[self.owner]
 
 
@@ -138,7 +139,7 @@ class Interventions:
         nothing = clean.new_zeros(len(Effects._fields), len(batch.numbers), dtype=torch.float64)
         outcomes = dict.fromkeys(changes, nothing)
         for place in plan.places:
-            tokens = _tokens(batch, place, number_of)
+            tokens = _tokens(batch, place, number_of, self.upper.target)
             if tokens is None:
                 continue
             before = batch.states[tokens.sentence, tokens.position].float()
@@ -167,7 +168,7 @@ class Interventions:
             batch = self._batch(subjects, numbers)
             clean = self._answers(batch.states, batch.inputs)
             rows, number_of = self._rows(batch)
-            tokens, states = _tokens(batch, place, number_of), batch.states.clone()
+            tokens, states = _tokens(batch, place, number_of, self.upper.target), batch.states.clone()
             if tokens is not None:
                 before = states[tokens.sentence, tokens.position].float()
                 after = edit.apply(before, edit.basis(rows)[tokens.word], tokens.predictions)
@@ -249,13 +250,14 @@ def interventions_of(
     )  # fmt: skip
 
 
-def _tokens(batch: _Batch, place: Place, number_of: dict[tuple[int, int], int]) -> _Tokens | None:
+def _tokens(batch: _Batch, place: Place, number_of: dict[tuple[int, int], int], target: Target) -> _Tokens | None:
     """Return the tokens that are changed at a place; None where there are none."""
     entries: list[tuple[int, int, int, int]] = []
     owners: dict[Owner, int] = {}
     for at, subject in enumerate(batch.subjects):
         for word in place.words(subject):
-            owner = Owner(subject.number, subject.code(word), subject.prediction)
+            answer = target.numbered(subject.prediction, subject.part)
+            owner = Owner(subject.number, subject.code(word), answer)
             number = owners.setdefault(owner, len(owners))
             entries += [(at, token, number_of[at, word], number) for token in subject.tokens(word)]
     if not entries:

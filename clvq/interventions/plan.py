@@ -17,6 +17,7 @@ from clvq.explanations.stored_split import SPLIT
 from clvq.interventions.controls import CLASS_DIRECTION, CONTROLS, NULLS, Pools, like_usage
 from clvq.interventions.in_model import Plan
 from clvq.interventions.places import Place, Subject
+from clvq.language_model.answers import Target
 from clvq.language_model.head_targets import LabelTarget, TagTarget
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import SENTENCE
@@ -80,16 +81,17 @@ def _with_own_row(tokens: TokenizedSentence, part: int | None, model: LanguageMo
 
 
 def plan_of(
-    config: FaithfulnessConfig, subjects: Sequence[Subject], found: Codebook, space: ConceptSpace, classes: int
+    config: FaithfulnessConfig, subjects: Sequence[Subject], found: Codebook, space: ConceptSpace, target: Target
 ) -> Plan:
     """Return what is done to `subjects`; ClvqError where a place has no words, or there is no concept to put in."""
-    others = _of_another_class(found, classes)
+    others = {} if isinstance(target, LabelTarget) else _of_another_class(found, len(target.names or ()))
     main, curve = places_of(config)
     has_classes = bool(space.class_directions.any())
     measured = CONTROLS if config.controls == "all" else (*NULLS, CLASS_DIRECTION)
     lacking = {*(() if others else ("class",)), *(() if has_classes else (CLASS_DIRECTION,))}
     controls = tuple(control for control in measured if control not in lacking)
     used = like_usage(space.usage)
+    predicted = sorted({target.numbered(subject.prediction, subject.part) for subject in subjects})
     pools = {}
     for place in [*main, *curve]:
         edited = [subject.code(word) for subject in subjects for word in place.words(subject)]
@@ -102,7 +104,7 @@ def plan_of(
         edits=_edits(config, has_classes),
         places={**dict.fromkeys(main, controls), **dict.fromkeys(curve, HARD)},
         pools=pools,
-        targets=_targets(config, subjects, found, others) if "move" in config.edits else {},
+        targets=_targets(config, predicted, found, others) if "move" in config.edits else {},
         strength=config.strength,
         draws=config.draws,
         seed=config.seed,
@@ -147,13 +149,12 @@ def _of_another_class(found: Codebook, classes: int) -> dict[int, np.ndarray]:
 
 
 def _targets(
-    config: FaithfulnessConfig, subjects: Sequence[Subject], found: Codebook, others: dict[int, np.ndarray]
+    config: FaithfulnessConfig, predicted: Sequence[int], found: Codebook, others: dict[int, np.ndarray]
 ) -> dict[int, int]:
-    """Return for each predicted class, or next token, the concept that `move` puts in.
+    """Return for each `predicted` class, or next token, the concept that `move` puts in.
 
     ClvqError where no concept stands for another class, and none is named.
     """
-    predicted = sorted({subject.prediction for subject in subjects})
     if config.to is not None:
         found.concept(config.to)
         return dict.fromkeys(predicted, config.to)

@@ -99,11 +99,6 @@ def _labels(subjects: Sequence[Subject], model: LanguageModel) -> np.ndarray:
     return np.array(labels if model.label_names is not None else [-1] * len(labels))
 
 
-def _class_count(model: LanguageModel) -> int:
-    """Return how many classes the model chooses from; 0 where it is asked for each label by itself."""
-    return 0 if isinstance(model.target, LabelTarget) else len(model.label_names or ())
-
-
 def _groups(subjects: Sequence[Subject], model: LanguageModel) -> np.ndarray:
     """Return the class or label `[S]` under which figures by class count each sentence; -1 for none."""
     if isinstance(model.target, LabelTarget):
@@ -165,7 +160,7 @@ def sentence_effects(
             _refuse_other_sentences(own, subjects, checkpoint, checkpoints[0])
         subjects = own
         space = processes.leader_first(partial(concept_space, checkpoint, device=model.device, progress=progress))
-        plan = plan_of(config, subjects, found.codebook, space, _class_count(model))
+        plan = plan_of(config, subjects, found.codebook, space, upper.target)
         interventions = interventions_of(store, upper, space, config)
         with processes.locked(checkpoint.path):
             identity = _identity(found, store, config)

@@ -63,6 +63,10 @@ class Target(ABC):
     def name(self, answer: int, part: int = 0) -> str:
         """Return the name of an answer to the question about a part of a text."""
 
+    def numbered(self, answer: int, part: int) -> int:
+        """Return the number of an answer to a part among the answers to all parts, where each part has its own."""
+        return answer
+
     @property
     def has_places(self) -> bool:
         """Whether the `place` of each text is needed to take its scores."""

@@ -66,6 +66,9 @@ class LabelTarget(Choice):
     def name(self, answer: int, part: int = 0) -> str:
         return self.labels[part] if answer else f"not {self.labels[part]}"
 
+    def numbered(self, answer: int, part: int) -> int:
+        return 2 * part + answer
+
     def parts(self, sentence: TokenizedSentence) -> list[int]:
         return list(range(len(self.labels)))
 

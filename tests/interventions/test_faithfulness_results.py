@@ -26,11 +26,13 @@ from clvq.interventions.places import Place
 from clvq.interventions.records import SeedsRow, SelectivityRow, Tables
 from clvq.interventions.results import EditResults
 from clvq.interventions.selectivity import over_seeds
+from clvq.language_model.head_targets import ClassTarget
 from clvq.language_model.model import LanguageModel
 from clvq.progress import Progress
 from clvq.storage import read_signed
 
 Load = Callable[[str], LanguageModel]
+TWO_CLASSES = ClassTarget(("no", "yes"))
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +135,7 @@ def test_figures_of_two_checkpoints_are_stored_and_read_again(folder: Path) -> N
     both = [folder / "L1-L3", folder / "kmeans"]
     settings: dict[str, Any] = {"edit": "removal,mean", "top": 2, "draws": 2, "curve": True}
     found = clvq.faithfulness(both, **settings)
-    written = read_signed(folder / "L1-L3" / "faithfulness.json", "clvq-faithfulness", 5, "")
+    written = read_signed(folder / "L1-L3" / "faithfulness.json", "clvq-faithfulness", 6, "")
     assert written == found.summary
     assert not (folder / "kmeans" / "faithfulness.json").exists()
     assert found.results.clean.sentences == 12
@@ -317,25 +319,25 @@ def test_what_a_concept_stands_for_chooses_the_target(folder: Path, language_mod
         ]
         return replace(found, concepts=concepts)
 
-    plan = plans.plan_of(config, subjects, standing_for(told), space, 2)
+    plan = plans.plan_of(config, subjects, standing_for(told), space, TWO_CLASSES)
     predicted = {subject.prediction for subject in subjects}
     assert plan.targets == {number: codes[{0: 3, 1: 2}[number]] for number in predicted}
     place = Place("all", on_curve=False)
     lacking = () if space.class_directions.any() else (CLASS_DIRECTION,)
     assert plan.places == {place: tuple(name for name in CONTROLS if name not in lacking)}
-    brief = plans.plan_of(replace(config, controls="nulls"), subjects, standing_for(told), space, 2)
+    brief = plans.plan_of(replace(config, controls="nulls"), subjects, standing_for(told), space, TWO_CLASSES)
     assert set(CONTROLS) - set(brief.places[place]) == {*INJECTIONS, *lacking}
     assert list(plan.pools[place].classes[0]) == [codes[3], codes[1]]
     untold = standing_for([(1, 0.06)] * len(codes))
     with pytest.raises(ClvqError, match="--to CODE"):
-        plans.plan_of(config, subjects, untold, space, 2)
+        plans.plan_of(config, subjects, untold, space, TWO_CLASSES)
     given = clvq.FaithfulnessConfig(edit="move", at="all", to=codes[1])
-    plan = plans.plan_of(given, subjects, untold, space, 2)
+    plan = plans.plan_of(given, subjects, untold, space, TWO_CLASSES)
     assert set(plan.targets.values()) == {codes[1]}
     assert "class" not in plan.places[place]
     with pytest.raises(ClvqError, match="has a word to edit at --at all"):
         without = [subject._replace(codes=[None] * len(subject.codes)) for subject in subjects]
-        plans.plan_of(given, without, untold, space, 2)
+        plans.plan_of(given, without, untold, space, TWO_CLASSES)
 
 
 def test_checkpoints_that_do_not_belong_together_are_refused(folder: Path) -> None:

@@ -108,6 +108,40 @@ def test_only_the_label_that_reads_the_direction_changes(tmp_path: Path) -> None
         assert found.flips[number] == float(p > 0.5)  # a tie is a no
 
 
+def test_a_step_along_its_own_direction_changes_each_label_by_a_known_amount(tmp_path: Path) -> None:
+    """Each label's logit is GAIN times its own axis, and its class direction is that axis."""
+    model = hand_made(tmp_path, "label")
+    model.model.score.weight = torch.nn.Parameter(GAIN * torch.eye(3, WIDTH))
+    mean, axes = torch.full((WIDTH,), 0.25), torch.zeros(3, WIDTH)
+    axes[0, 5] = 1e3  # the concept is along an axis that no label reads
+    space = Planted(mean, axes)
+    units = torch.eye(3, WIDTH)
+    space.class_directions = torch.stack([-units, units], dim=1).flatten(0, 1)
+    run = model.run(model.tokenize(TEXTS), [model.num_layers])
+    states = run.hidden[model.num_layers][np.cumsum(run.row_counts) - 1]
+    logits = GAIN * states[:, :3].double()
+    assert (logits > 0).any() and (logits < 0).any()
+    subjects = [
+        Subject(number, sentence, [0.0] * len(sentence.words), [0] * len(sentence.words), 0,
+                int(logits[number, part] > 0), None, part)
+        for number, sentence in enumerate(model.tokenize(TEXTS)) for part in range(3)
+    ]  # fmt: skip
+    interventions = Interventions(
+        UpperLayers(model, model.num_layers), space, pooling="last", dtype="float32", batch_tokens=4096
+    )
+    found = effects_of(interventions, subjects, plan_of({SENTENCE: ("class_direction",)}))
+    concept, along = (found[Change("removal", SENTENCE, control)] for control in (None, "class_direction"))
+    assert not concept.probability.any() and concept.distance == pytest.approx(along.distance, rel=1e-5)
+    for number, subject in enumerate(subjects):
+        distance = float((states[subject.number, 5] - 0.25).abs())
+        before = abs(float(logits[subject.number, subject.part]))
+        after = before - GAIN * distance  # away from the answer, be it yes or no
+        p, q = 1 / (1 + np.exp(-before)), 1 / (1 + np.exp(-after))
+        assert along.probability[number] == pytest.approx(p - q, abs=1e-5)
+        assert along.kl[number] == pytest.approx(p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)), abs=1e-4)
+        assert along.flips[number] == float(after < 0)
+
+
 def test_only_the_word_that_is_edited_has_another_tag(tmp_path: Path) -> None:
     """Without the direction that tag 1 reads, a word's logits are known."""
     folder = tiny_models.with_tags(tiny_models.tiny_bert(tmp_path, layers=2), ("O", "B", "I"))
