@@ -40,6 +40,7 @@ def write_codebook(
     body = {
         "checkpoint": checkpoint.fingerprint, "rows": checkpoint.config.provenance.rows, "split": "train",
         "label_names": ["negative", "positive"] if labels else None, "figures": figures, "fdr": FDR,
+        "label_unit": "sentence",
         "label_totals": [6_600, 5_974] if labels else None, "prediction_totals": [6_600, 5_974] if labels else None,
         "label_texts": 12_574 if labels else None, "prediction_texts": 12_574 if labels else None,
         "concepts_checksum": checksum,

@@ -100,7 +100,7 @@ UNFINISHED_ACTIVATIONS = Artifact(
 )
 CHECKPOINT = Artifact("config.json", "clvq-checkpoint", 1, "The checkpoint is", "train")
 CODEBOOK = Artifact(
-    "codebook.json", "clvq-codebook", 4, "The catalogue of concepts is", "codebook",
+    "codebook.json", "clvq-codebook", 5, "The catalogue of concepts is", "codebook",
     {"checkpoint": _weights, "rows": _rows}, "concepts.jsonl", "concepts_checksum",
 )  # fmt: skip
 NAMES = Artifact("names.json", "clvq-names", 2, "The names of concepts are", "codebook")

@@ -188,16 +188,16 @@ def one_concept(codebook: Codebook, concept: Concept) -> list[RenderableType]:
         parts += ["", Beside(*(_words(part) for part in (concept.top_words[:half], concept.top_words[half:])))]
     summary = codebook.summary
     tested = [
-        (kind, entry, totals, texts)
-        for kind, entry, totals, texts in (
-            ("Labels", concept.labels, summary.label_totals, summary.label_texts),
-            ("Predictions", concept.predictions, summary.prediction_totals, summary.prediction_texts),
+        (kind, unit, entry, totals, texts)
+        for kind, unit, entry, totals, texts in (
+            ("Labels", summary.label_unit, concept.labels, summary.label_totals, summary.label_texts),
+            ("Predictions", "sentence", concept.predictions, summary.prediction_totals, summary.prediction_texts),
         )
         if entry is not None and totals is not None and texts is not None
     ]
     if tested:
         parts += ["", Beside(*(_classes(codebook, *entry) for entry in tested))]
-    for kind, entry, *_ in tested:
+    for kind, _, entry, *_ in tested:
         name = _one_line(class_name(codebook, entry.label))
         says = (
             f"{name} is more frequent than" if entry.is_significant(summary.fdr) else "no class is more frequent than"
@@ -220,12 +220,13 @@ def _named(listing: Table) -> Table:
     return listing
 
 
-def _classes(codebook: Codebook, kind: str, entry: Association, totals: list[int], texts: int) -> Table:
-    """Return the number of distinct sentences per class, the most frequent class first; the over-represented is bold.
+def _classes(codebook: Codebook, kind: str, unit: str, entry: Association, totals: list[int], texts: int) -> Table:
+    """Return the number of distinct sentences, or of words, per class, the most frequent class first; the
+    over-represented is bold.
 
     `totals` `[C]` and `texts` are those of the whole corpus.
     """
-    listing = _named(table("sentences", "share", "lift", title=kind))
+    listing = _named(table(f"{unit}s", "share", "lift", title=kind))
     order = sorted(range(len(totals)), key=lambda label: (-entry.counts[label], label))
     for label in order[:CLASSES]:
         share = entry.counts[label] / entry.texts

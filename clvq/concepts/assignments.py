@@ -14,9 +14,10 @@ import xxhash
 from torch import Tensor
 
 from clvq.activations.store import ROWS_AT_ONCE, ActivationStore, gather
-from clvq.config import LABEL
+from clvq.config import LABEL, TAG
 from clvq.device import pick_device
 from clvq.errors import ClvqError
+from clvq.language_model.head_targets import tags_of_words
 from clvq.language_model.rows import WORD
 from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint
@@ -58,6 +59,9 @@ class SplitText:
     corpus does not say. None for other models."""
     prediction_sets: np.ndarray | None = None
     """[S, L] int8 for such a model: 1 where the label is predicted, 0 where it is not, -1 without a prediction."""
+    tags: np.ndarray | None = None
+    """[R] int64 for a model that gives each word a tag: the right tag of the row's word, -1 where there is none. None
+    for other models."""
 
 
 def load_model(checkpoint: Checkpoint) -> ClvqVae | TopKSae:
@@ -117,17 +121,24 @@ def read_text(store: ActivationStore, split: str, progress: Report = silent) -> 
     digests: dict[int, int] = {}
     types = np.full(int(counts.sum()), -1, np.int32)
     texts, labels, predictions = [], [], []
-    gives_sets = store.manifest.target_kind == LABEL
+    kind = store.manifest.target_kind
+    gives_sets = kind == LABEL
+    tags = np.full(len(types), -1, np.int64) if kind == TAG else None
     unknown = [-1] * len(store.label_names or ())
     label_sets: list[list[int]] = []
     prediction_sets: list[list[int]] = []
     row = 0
     for sentence_index, sentence in enumerate(store.sentences(split)):
         text = sentence.text
+        first = row
         for start, end, flag in zip(sentence.starts, sentence.ends, sentence.flags, strict=True):
             if flag & WORD:
                 types[row] = numbers.setdefault(text[start:end], len(numbers))
             row += 1
+        if tags is not None and sentence.answers is not None:
+            is_word = (np.array(sentence.flags, np.uint8) & WORD) != 0
+            starts = np.array(sentence.starts, np.int64)[is_word].tolist()
+            tags[first:row][is_word] = tags_of_words(sentence.answers, text, starts)
         texts.append(digests.setdefault(xxhash.xxh3_128_intdigest(text.encode()), len(digests)))
         labels.append(-1 if sentence.label is None else sentence.label)
         predictions.append(-1 if sentence.prediction is None else sentence.prediction)
@@ -146,4 +157,5 @@ def read_text(store: ActivationStore, split: str, progress: Report = silent) -> 
         np.array(predictions, np.int64),
         np.array(label_sets, np.int8) if gives_sets else None,
         np.array(prediction_sets, np.int8) if gives_sets else None,
+        tags,
     )

@@ -121,7 +121,10 @@ class Catalogue:
 
     @cached_property
     def labels(self) -> Associations | None:
-        """Tests of the codes against the labels of sentences; None where there are no labels."""
+        """Tests of the codes against the labels of sentences, or against the tags of words where each word has one.
+        None where nothing is labelled."""
+        if self.text.tags is not None:
+            return self._tag_associations(self.text.tags)
         return self._associations(self.text.labels, self.text.label_sets)
 
     @cached_property
@@ -139,11 +142,25 @@ class Catalogue:
         of_texts = first_classes(self.text.texts, classes)
         return associate(self.code_texts[0], self.code_texts[1], of_texts, self.size, count)
 
+    def _tag_associations(self, tags: np.ndarray) -> Associations | None:
+        """Test the codes against the tags `[R]` of words. A word of a text counts once, however many copies the text
+        has."""
+        rows, sentences = self.word_rows, self.text.sentences
+        if not (tags[rows] >= 0).any():
+            return None
+        places = rows - np.searchsorted(sentences, sentences[rows])  # in the sentence
+        texts = self.text.texts[sentences[rows]].astype(np.int64)
+        _, words = np.unique(texts * (int(places.max()) + 1) + places, return_inverse=True)
+        codes, of_codes = np.unique(np.stack([self.codes[rows], words]).astype(np.int64), axis=1)
+        count = max(len(self.store.label_names or ()), int(tags.max()) + 1)
+        return associate(codes, of_codes, first_classes(words, tags[rows]), self.size, count)
+
     def figures(self) -> CodebookFigures:
         """Return the figures of the whole codebook."""
         types = self.text.types[self.word_rows]
         codes = self.codes[self.word_rows]
         sentences = self.text.sentences[self.word_rows]
+        labels = self.text.labels[sentences] if self.text.tags is None else self.text.tags[self.word_rows]
         spread = perplexity(torch.from_numpy(self.usage))
         self.progress(Progress("figures", 0, 1, "codebook"))
         return CodebookFigures(
@@ -161,7 +178,7 @@ class Catalogue:
             quantization_r2=self._explained(),
             mean_cosine=mean_cosine(directions(self.codebook[self.active])),
             mean_centred_cosine=mean_cosine(directions(self.codebook, self.usage)[self.active]),
-            ami_labels=_shared_information(self.text.labels[sentences], codes),
+            ami_labels=_shared_information(labels, codes),
             ami_predictions=_shared_information(self.text.predictions[sentences], codes),
             ami_words=_shared_information(types, codes),
             label_concepts=None

@@ -212,6 +212,7 @@ def _write(catalogue: Catalogue) -> None:
         "label_names": catalogue.store.label_names,
         "figures": figures.as_json(),
         "fdr": FALSE_DISCOVERIES,
+        "label_unit": "sentence" if catalogue.text.tags is None else "word",
         "label_totals": None if labels is None else labels.totals.tolist(),
         "prediction_totals": None if predictions is None else predictions.totals.tolist(),
         "label_texts": None if labels is None else labels.population,

@@ -57,10 +57,11 @@ def read_examples(
     def example(row: int) -> Example:
         number = int(text.sentences[row])
         sentence, index = sentences[number], row - int(starts[number])
+        label = sentence.label if text.tags is None else int(text.tags[row]) if text.tags[row] >= 0 else None
         start, end = (sentence.starts[index], sentence.ends[index]) if text.types[row] >= 0 else (0, 0)
         return Example(
             sentence=number, text=sentence.text, start=start, end=end, word=sentence.text[start:end],
-            label=sentence.label, prediction=sentence.prediction, distance=float(f"{distances[row]:.6g}"),
+            label=label, prediction=sentence.prediction, distance=float(f"{distances[row]:.6g}"),
         )  # fmt: skip
 
     return {row: example(row) for row in wanted}

@@ -34,6 +34,7 @@ class Example(Record):
     """Characters `start` to `end` of `text` are the word; both are 0 for a sentence row."""
     word: str
     label: int | None
+    """Label of the sentence, or the tag of the word where each word has one."""
     prediction: int | None
     distance: float
     """Squared Euclidean distance to the code, in units of the scaled input layer."""
@@ -41,7 +42,10 @@ class Example(Record):
 
 @dataclass(frozen=True)
 class Association(Record):
-    """How the sentences of a concept are spread over the classes, and which class is most over-represented."""
+    """How the sentences of a concept are spread over the classes, and which class is most over-represented.
+
+    Where each word has a tag (`CodebookSummary.label_unit`), the words of the concept are counted, not its sentences.
+    """
 
     counts: list[int]
     """[C] distinct sentences of each class. Where labels are lists, a sentence counts for each of its labels."""
@@ -178,7 +182,7 @@ class CodebookFigures(Record):
     mean_centred_cosine: float | None
     """The same after the mean code, weighted by usage, is subtracted."""
     ami_labels: float | None
-    """Adjusted mutual information of codes and the labels of sentences."""
+    """Adjusted mutual information of codes and the labels of sentences, or the tags of words."""
     ami_predictions: float | None
     ami_words: float | None
     label_concepts: int | None
@@ -200,11 +204,13 @@ class CodebookSummary(Record):
     figures: CodebookFigures
     fdr: float
     """False discovery rate at which a concept counts as associated with a class."""
+    label_unit: str
+    """What has a label: "sentence", or "word" where each word has a tag."""
     label_totals: list[int] | None
-    """[C] number of distinct sentences of each label."""
+    """[C] number of distinct sentences of each label, or of words of each tag; a word of a text counts once."""
     prediction_totals: list[int] | None
     label_texts: int | None
-    """Number of distinct sentences with a label, or with a list of labels."""
+    """Number of distinct sentences with a label, or with a list of labels; or of words with a tag."""
     prediction_texts: int | None
     concepts_checksum: str
     assignments_checksum: str

@@ -127,8 +127,8 @@ def _information(figures: CodebookFigures, size: int) -> list[Headline]:
         shown.append(Headline("AMI with words", f"{figures.ami_words:.3f}", meaning, "AMI"))
     if figures.ami_labels is not None:
         meaning = (
-            "The same of codes and the labels of the sentences that words stand in: what a code tells of the label, "
-            "beyond chance."
+            "The same of codes and the labels of words, or of the sentences that words stand in: what a code tells of "
+            "the label, beyond chance."
         )
         shown.append(Headline("AMI with labels", f"{figures.ami_labels:.3f}", meaning, "AMI"))
     return shown

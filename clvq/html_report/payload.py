@@ -30,6 +30,7 @@ def page_data(material: Material, label_names: list[str] | None, fdr: float) -> 
     return {
         "fingerprint": material.checkpoint.fingerprint,
         "labels": label_names,
+        "unit": "sentence" if material.codebook is None else material.codebook.label_unit,
         "colours": LABEL_COLOURS,
         "fdr": fdr,
         "classes": explained is not None and explained.has_classes,

@@ -142,10 +142,7 @@ class TagTarget(Choice):
         self, text: str, sentence: TokenizedSentence, answers: Sequence[float] | None
     ) -> Sequence[float] | None:
         """Return the label of each word that has a row. The corpus has a label for each word between white space."""
-        if answers is None:
-            return None
-        starts = [start for start, _ in find_words(text, "whitespace")]
-        return [answers[bisect_right(starts, start) - 1] for start, _ in sentence.words]
+        return None if answers is None else tags_of_words(answers, text, [start for start, _ in sentence.words])
 
     def place(self, sentence: TokenizedSentence, part: int) -> int:
         return sentence.word_tokens[part][0]
@@ -156,6 +153,13 @@ class TagTarget(Choice):
 
     def as_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "names": self.names}
+
+
+def tags_of_words(answers: Sequence[float], text: str, starts: Sequence[int]) -> list[float]:
+    """Return the tag of each word `[N]`, from `answers`, a tag for each word between white space. A word is given by
+    the place of its first character in the text."""
+    between = [start for start, _ in find_words(text, "whitespace")]
+    return [answers[bisect_right(between, start) - 1] for start in starts]
 
 
 @dataclass(frozen=True)

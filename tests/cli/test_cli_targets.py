@@ -12,7 +12,7 @@ import pytest
 import tiny_models
 import torch
 from running import SMALL, Clvq
-from scipy.stats import fisher_exact
+from scipy.stats import false_discovery_control, fisher_exact
 from sklearn.metrics import r2_score
 from transformers import (
     AutoModelForCausalLM,
@@ -286,14 +286,70 @@ def test_a_head_for_one_number_through_all_commands(clvq: Clvq, tmp_path: Path) 
 
 
 def tagged(path: Path) -> Path:
-    """A corpus of lists of tokens, each with a tag: films and stories are things, good ones are praised."""
-    things = {"film": 1, "story": 1, "script": 1, "good!": 2, "wonderful?": 2}
+    """A corpus of lists of tokens, each with a tag: films and stories are things, good ones are praised. Some lists
+    occur twice, and some words have no tag."""
+    things = {"film": 1, "story": 1, "script": 1, "good!": 2, "wonderful?": 2, "rather": -1}
     rows = [
         {"tokens": text.split(), "ner_tags": [things.get(word, 0) for word in text.split()]}
         for text in tiny_models.made_sentences()[::5]
     ]
-    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    path.write_text("\n".join(map(json.dumps, rows + rows[:30])), encoding="utf-8")
     return path
+
+
+def _tested_by_tag(clvq: Clvq, run: Path, tags: tuple[str, ...]) -> None:
+    """The words of a code that have a tag, against all words that have it; a word of a text counts once."""
+    document = clvq("codebook", "--run", run, "--json").document
+    store = package.ActivationStore(run / "activations")
+    codes, row = package.codebook(run / "L1-L2").assignments("train"), 0
+    words: dict[tuple[str, int], tuple[int, int]] = {}
+    occurrences = 0
+    for sentence in store.sentences("train"):
+        for start, end, flag in zip(sentence.starts, sentence.ends, sentence.flags, strict=True):
+            if flag & 1:
+                place = sentence.text.split().index(sentence.text[start:end])  # no word stands twice in a text
+                words[sentence.text, place] = (int(codes[row]), int(sentence.answers[place]))
+                occurrences += sentence.answers[place] >= 0
+            row += 1
+    known = [(code, tag) for code, tag in words.values() if tag >= 0]
+    assert len(known) < len(words) and len(known) < occurrences
+    totals = [sum(tag == number for _, tag in known) for number in range(3)]
+    assert (document["label_unit"], document["label_texts"], document["label_totals"]) == ("word", len(known), totals)
+    tested = {}
+    for concept in document["concepts"]:
+        of_code = [tag for code, tag in known if code == concept["code"]]
+        if not of_code:
+            assert concept["labels"] is None
+            continue
+        counts, found = [of_code.count(number) for number in range(3)], concept["labels"]
+        tails = [
+            fisher_exact(
+                [[k, len(of_code) - k], [total - k, len(known) - total - len(of_code) + k]], alternative="greater"
+            ).pvalue
+            for k, total in zip(counts, totals, strict=True)
+        ]
+        assert (found["counts"], found["texts"]) == (counts, len(of_code))
+        assert found["p"] == pytest.approx(min(3 * min(tails), 1), rel=1e-4, abs=1e-300)
+        assert tails[found["label"]] == pytest.approx(min(tails), rel=1e-6)
+        assert found["share"] == pytest.approx(counts[found["label"]] / len(of_code), rel=1e-5)
+        assert found["lift"] == pytest.approx(found["share"] * len(known) / totals[found["label"]], rel=1e-4)
+        tested[concept["code"]] = found
+        for example in concept["examples"]:
+            given = dict(zip(example["text"].split(), range(99), strict=False)).get(example["word"])
+            row_tags = next(one.answers for one in store.sentences("train") if one.text == example["text"])
+            expected = None if given is None or row_tags[given] < 0 else int(row_tags[given])
+            assert example["label"] == expected
+    adjusted = false_discovery_control([found["p"] for found in tested.values()])
+    assert [found["q"] for found in tested.values()] == pytest.approx(adjusted.tolist(), rel=1e-4)
+    surest = min(tested, key=lambda code: tested[code]["q"])
+    assert tested[surest]["q"] <= 0.05
+    name = tags[tested[surest]["label"]]
+    listed = clvq("codebook", "--run", run, "--label", name, "--json").document["concepts"]
+    assert surest in [concept["code"] for concept in listed]
+    shown = clvq("codebook", "--run", run, "--code", surest).out
+    assert f"labels: {name} is more frequent than by chance" in shown and "Predictions" not in shown
+    table = shown[shown.index("Labels") :].splitlines()
+    assert table[0].split()[:2] == ["Labels", "words"]
 
 
 @pytest.mark.slow
@@ -309,10 +365,13 @@ def test_a_head_that_tags_words_through_all_commands(clvq: Clvq, tmp_path: Path)
     rows = list(package.ActivationStore(run / "activations").sentences("eval"))
     ended = clvq("train", "--run", run, "--input-layer", 1, "--output-layer", 2, "--epochs", 1, *SMALL)
     assert ended.code == 0, ended.err
+    _tested_by_tag(clvq, run, tags)
     ended = clvq("explain", "--run", run, "--steps", "4", "--limit", 6, "--json")
     assert ended.code == 0, ended.err
     sentences = ended.document["sentences"]
-    expected = [(number, word) for number, row in enumerate(rows[:6]) for word, tag in enumerate(row.answers) if tag]
+    expected = [
+        (number, word) for number, row in enumerate(rows[:6]) for word, tag in enumerate(row.answers) if tag > 0
+    ]
     assert [(one["id"], one["part"]) for one in sentences] == expected
     plain = AutoModelForTokenClassification.from_pretrained(model).eval()
     tokenizer = AutoTokenizer.from_pretrained(model)
@@ -335,6 +394,8 @@ def test_a_head_that_tags_words_through_all_commands(clvq: Clvq, tmp_path: Path)
     assert clvq("faithfulness", "--run", run, "--by", "concept", "--class", "THING").code == 0
     assert clvq("explain", "The film is", "--run", run).out.startswith("The: ")
     assert clvq("report", "--run", run).code == 0
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "Colour marks the label that its words have more often than chance" in page and '"unit":"word"' in page
 
 
 def test_tags_that_do_not_fit_their_words_are_refused(clvq: Clvq, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ function cardOf({ word, attribution, share, code, target }) {
     lines.push(make("p", {}, "Concept " + code + ": ", bdi(concept.name ?? concept.made)));
     if (concept.name) lines.push(make("p", { className: "quiet" }, bdi(concept.made)));
     if (concept.labels !== null && significant(concept)) {
-      lines.push(make("p", { className: "quiet" }, percent(concept.labels.share) + " of its sentences ",
+      lines.push(make("p", { className: "quiet" }, percent(concept.labels.share) + ` of its ${data.unit}s `,
         bdi(labelName(concept.labels.label))));
     }
   }

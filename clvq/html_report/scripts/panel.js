@@ -102,7 +102,7 @@ function conceptPanel(concept) {
   const left = make("div", { className: "concept-words" }, namingOf(concept), heading("Words"), wordsOf(concept));
   const right = make("div", { className: "concept-facts" });
   if (concept.effect) right.append(heading("When it is removed"), ...effectOf(concept));
-  if (concept.labels !== null) right.append(heading("Labels of its sentences"), ...labelsOf(concept));
+  if (concept.labels !== null) right.append(heading(`Labels of its ${data.unit}s`), ...labelsOf(concept));
   const facts = [
     plural(concept.words, "word") + " (" + percent(concept.share, 2) + " of all), " + plural(concept.types, "type") +
       ", " + plural(concept.sentences, "sentence") + "; ",
