@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import correlation, mean, pstdev
 
 from clvq.activations.manifest import ScoreFit, SplitFigures
@@ -74,15 +74,15 @@ class SplitSummary:
             majority=max(self._labels.values()) / labelled if labelled else None,
             score_mean=mean(self._scores) if self._scores else None,
             score_deviation=pstdev(self._scores) if self._scores else None,
-            fit=_fit(self._numbers) if self._numbers else None,
+            fit=fit_of(self._numbers) if self._numbers else None,
             label_words_share=self._held / self._asked if asks_words and self._asked else None,
         )
 
 
-def _fit(pairs: list[tuple[float, float]]) -> ScoreFit:
+def fit_of(pairs: Sequence[tuple[float, float]]) -> ScoreFit:
     """Return how close scores are to the right numbers, from (score, number) of each sentence.
 
-        _fit([(1.0, 1.0), (2.0, 3.0)])     # ScoreFit(r2=0.5, correlation=1.0)
+        fit_of([(1.0, 1.0), (2.0, 3.0)])     # ScoreFit(r2=0.5, correlation=1.0)
 
     `r2` is the coefficient of determination, `1 - sum (y - s)^2 / sum (y - mean y)^2`, of the scores `s` as they are.
     Below 0, the scores are farther off than the mean number. `correlation` is Pearson's, which does not change with a

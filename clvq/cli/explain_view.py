@@ -58,6 +58,8 @@ def _figures(summary: ExplanationsSummary) -> list[RenderableType]:
         listing.add_row("explained up to the model's length", number(figures.truncated))
     if figures.accuracy is not None:
         listing.add_row("accuracy of the model", percent(figures.accuracy))
+    if figures.r2 is not None:
+        listing.add_row("R² of the scores", number(figures.r2))
     listing.add_row("share on tokens that are no words, median", percent(figures.median_special_share))
     listing.add_row("steps, median", number(figures.median_steps, 0))
     listing.add_row("completeness error, median", percent(figures.median_completeness_error))

@@ -74,7 +74,9 @@ class _View:
     def blocks(self) -> list[RenderableType]:
         clean = self.results.clean
         accuracy = "" if clean.accuracy is None else f", accuracy {number(clean.accuracy)}"
-        detail = f"{number(clean.sentences)} sentences, {number(clean.distinct_texts)} distinct texts{accuracy}"
+        of_scores = "" if clean.r2 is None else f", R² of the scores {number(clean.r2)}"
+        texts = f"{number(clean.sentences)} sentences, {number(clean.distinct_texts)} distinct texts"
+        detail = f"{texts}{accuracy}{of_scores}"
         blocks: list[RenderableType] = [heading(f"Edits inside {self.results.model.id}", detail), ""]
         if self.note is not None:
             blocks += [Text(self.note), ""]

@@ -144,6 +144,9 @@ class ExplanationFigures(Record):
     median_special_share: float | None
     accuracy: float | None
     """Accuracy of the model's predictions, where sentences have labels."""
+    r2: float | None = None
+    """R² of the model's scores, where sentences have numbers as labels (`clvq.activations.summary`). None also in files
+    of an earlier clvq."""
 
 
 @dataclass(frozen=True, kw_only=True)

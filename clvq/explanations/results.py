@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
+from clvq.activations.summary import fit_of
 from clvq.artifacts import stamp
 from clvq.artifacts.records import ModelName
 from clvq.concepts.codebook import Codebook
@@ -89,10 +90,15 @@ def summarize(
     *,
     left_out: dict[str, int] | None = None,
     truncated: int = 0,
+    numbers: Mapping[int, float] | None = None,
 ) -> ExplanationsSummary:
-    """Return the content of explanations.json, except for the checksum of the sentences and rationales."""
+    """Return the content of explanations.json, except for the checksum of the sentences and rationales. `numbers` are
+    the right scores of sentences, by `Explanation.id`."""
     config, model = explainer.config, explainer.model
     hits = [sentence.prediction == sentence.label for sentence in sentences if sentence.label is not None]
+
+    right = numbers or {}
+    scores = [(one.score, right[one.id]) for one in sentences if one.score is not None and one.id in right]
 
     def middle(name: str) -> float | None:
         return median(getattr(sentence, name) for sentence in sentences) if sentences else None
@@ -107,6 +113,7 @@ def summarize(
         median_steps=middle("steps"),
         median_special_share=middle("special_share"),
         accuracy=sum(hits) / len(hits) if hits and model.label_names is not None else None,
+        r2=fit_of(scores).r2 if scores else None,
     )
     return ExplanationsSummary(
         checkpoint=explainer.checkpoint.fingerprint,

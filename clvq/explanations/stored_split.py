@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
@@ -34,6 +35,11 @@ SPLIT = "eval"
 class _Text(NamedTuple):
     text: str
     labels: Labels
+
+
+def _right_numbers(texts: Sequence[_Text]) -> dict[int, float]:
+    """Return the right score of each text that has one, by the text's index."""
+    return {number: one.labels.answers[0] for number, one in enumerate(texts) if one.labels.answers}
 
 
 class StoredSplit:
@@ -100,6 +106,7 @@ class StoredSplit:
                 concepts,
                 left_out={"without words": len(texts) - len({one.id for one in sentences})},
                 truncated=sum(sentence.truncated_words > 0 for sentence in tokenized),
+                numbers=None if explainer.target.is_choice else _right_numbers(texts),
             )
             if rationales is not None:
                 sentences = [replace(one, rationale=rationales.get(one.text, [])) for one in sentences]

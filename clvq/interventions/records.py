@@ -191,3 +191,5 @@ class Clean(Record):
     accuracy: float | None
     chance: float | None
     """Accuracy of always saying the most frequent class."""
+    r2: float | None = None
+    """R² of the scores, where the answer is a number and sentences have numbers as labels."""

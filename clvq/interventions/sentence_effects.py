@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from clvq.activations.store import ActivationStore
+from clvq.activations.summary import fit_of
 from clvq.concepts.assignments import SplitText
 from clvq.concepts.directions import concept_space
 from clvq.config import FaithfulnessConfig
 from clvq.device import Processes, Runtime
 from clvq.errors import MismatchError
 from clvq.explanations.results import Explanations
+from clvq.explanations.stored_split import SPLIT
 from clvq.interventions.effects import Change, Effects, Record
 from clvq.interventions.in_model import interventions_of
 from clvq.interventions.places import Subject
@@ -79,6 +81,8 @@ class SentenceEffects:
     """[S] the index in `label_names` under which figures by class count each sentence: that of its label, or of the
     label that the model is asked for; -1 for none."""
     model: LanguageModel
+    r2: float | None
+    """R² of the clean scores, where the answer is a number and the corpus has the right ones; else None."""
     target: StoredTarget
     """The kind of the target, and its unit."""
 
@@ -104,6 +108,16 @@ def _groups(subjects: Sequence[Subject], model: LanguageModel) -> np.ndarray:
     if isinstance(model.target, LabelTarget):
         return np.array([subject.part for subject in subjects])
     return _labels(subjects, model)
+
+
+def _r2(store: ActivationStore, numbers: Collection[int]) -> float | None:
+    """Return R² of the scores of the evaluation sentences at indices `numbers`; None where none has a right number."""
+    pairs = [
+        (row.probabilities[0], row.answers[0])
+        for number, row in enumerate(store.sentences(SPLIT))
+        if number in numbers and row.probabilities and row.answers
+    ]
+    return fit_of(pairs).r2 if pairs else None
 
 
 def _refuse_other_sentences(
@@ -180,5 +194,6 @@ def sentence_effects(
         without_specificity=reason,
         groups_of=_groups(subjects, model),
         model=model,
+        r2=None if upper.target.is_choice else _r2(store, {subject.number for subject in subjects}),
         target=StoredTarget(upper.target.kind, upper.target.unit),
     )

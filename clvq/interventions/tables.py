@@ -83,7 +83,8 @@ class _Tables:
     def clean(self) -> Clean:
         labels, texts = self.measured.labels, self.measured.texts
         right = (self.measured.predicted == labels)[labels >= 0]
-        return Clean(len(texts), len(np.unique(texts)), float(right.mean()) if len(right) else None, self.chance)
+        accuracy = float(right.mean()) if len(right) else None
+        return Clean(len(texts), len(np.unique(texts)), accuracy, self.chance, self.measured.r2)
 
     @property
     def chance(self) -> float | None:

@@ -274,15 +274,43 @@ def test_a_head_for_one_number_through_all_commands(clvq: Clvq, tmp_path: Path) 
     assert "R² of the scores" in shown and "largest class" not in shown
     ended = clvq("train", "--run", run, "--input-layer", 1, "--output-layer", 2, "--epochs", 1, *SMALL)
     assert ended.code == 0, ended.err
-    for one in clvq("explain", "--run", run, *QUICK, "--json").document["sentences"]:
+    explained = clvq("explain", "--run", run, *QUICK, "--json").document
+    for one in explained["sentences"]:
         assert one["probability"] is None and one["score"] == pytest.approx(scores[one["id"]], abs=1e-4)
+    of_first = r2_score(numbers[:12], scores[:12])
+    assert explained["summary"]["r2"] == pytest.approx(of_first, rel=1e-3) and explained["summary"]["accuracy"] is None
+    assert f"{of_first:.3f}" in _line_of("R² of the scores", clvq("explain", "--run", run, *QUICK).out)
     found = clvq("faithfulness", "--run", run, "--mode", "splice", "--json").document["measured"]
     assert found["unit"] == pytest.approx(unit, rel=1e-3) and found["accuracy"] is None
-    shown = clvq("faithfulness", "--run", run, "--draws", 1, "--at", "all").out
+    edited = ("faithfulness", "--run", run, "--draws", 1, "--at", "all")
+    clean, shown = clvq(*edited, "--json").document["clean"], clvq(*edited).out
+    assert clean["r2"] == pytest.approx(of_first, rel=1e-3) and clean["accuracy"] is None
+    assert f"R² of the scores {of_first:.3f}" in " ".join(shown.split())
     assert "changes over 1 SD" in " ".join(shown.split()) and "KL" not in shown.replace("in place of KL", "")
     assert clvq("faithfulness", "--run", run, "--by", "concept").code == 0
     assert clvq("report", "--run", run).code == 0
-    assert f"{figures['r2']:.3f} on the evaluation sentences" in (run / "report.html").read_text(encoding="utf-8")
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert f"{figures['r2']:.3f} on the evaluation sentences" in page
+    for name in ("R² of the scores", "R² of the scores, nothing edited"):
+        assert f"<dt>{name}</dt><dd>{of_first:.3f}</dd>" in page.replace("−", "-")
+
+
+def _line_of(start: str, shown: str) -> str:
+    return next(line for line in shown.splitlines() if line.strip().startswith(start))
+
+
+@pytest.mark.slow
+def test_scores_without_right_numbers_have_no_r2(clvq: Clvq, tmp_path: Path) -> None:
+    model, run = tiny_models.tiny_roberta(tmp_path / "model", layers=2, labels=1), tmp_path / "run"
+    rows = [json.dumps({"text": text}) for text in tiny_models.made_sentences()[::5]]
+    (tmp_path / "c.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    ended = clvq("extract", "--run", run, "--model", model, "--dataset", tmp_path / "c.jsonl", "--layers", "1,2")
+    assert ended.code == 0, ended.err
+    assert clvq("train", "--run", run, "--input-layer", 1, "--output-layer", 2, "--epochs", 1, *SMALL).code == 0
+    assert clvq("explain", "--run", run, *QUICK, "--json").document["summary"]["r2"] is None
+    edited = ("faithfulness", "--run", run, "--draws", 1, "--at", "all")
+    assert clvq(*edited, "--json").document["clean"]["r2"] is None
+    assert not any("R² of the scores" in clvq(*command).out for command in (edited, ("explain", "--run", run, *QUICK)))
 
 
 def tagged(path: Path) -> Path:
