@@ -45,7 +45,7 @@ def initial_codebook(
     if initialization == "kmeans":
         return k_means(rows, codebook_size, generator, progress=progress)
     norms = rows.norm(dim=1)
-    unit = functional.normalize(rows, dim=1)
+    unit = functional.normalize(rows, dim=1, out=rows)  # in place: a copy would be the largest tensor of a training
     codes = k_means(unit, codebook_size, generator, spherical=True, progress=progress)
     members = nearest(unit, codes)
     total = torch.zeros(codebook_size, device=rows.device).index_add_(0, members, norms)
@@ -75,7 +75,8 @@ def k_means(
         empty = (count == 0).nonzero().squeeze(1)
         centroids = total / count.clamp_min(1)[:, None]
         if len(empty):
-            distance = (rows - centroids[members]).square().sum(dim=1)
+            parts = zip(rows.split(ROWS_AT_ONCE), members.split(ROWS_AT_ONCE), strict=True)
+            distance = torch.cat([(part - centroids[own]).square().sum(dim=1) for part, own in parts])
             centroids[empty] = rows[distance.topk(len(empty)).indices]
         if spherical:
             centroids = functional.normalize(centroids, dim=1)

@@ -135,8 +135,15 @@ class PairRows:
         fewer."""
         order = torch.randperm(len(self), generator=generator).numpy()
         needed = int(np.searchsorted(np.cumsum(self.lengths[order]), count)) + 1
-        parts = [self.read(indices).inputs for indices in np.array_split(order[:needed], range(512, needed, 512))]
-        return torch.cat(parts)[:count]
+        count = min(count, int(self.lengths[order[:needed]].sum()))
+        sample, filled = torch.zeros(0), 0
+        for indices in np.array_split(order[:needed], range(64, needed, 64)):
+            part = self.read(indices).inputs[: count - filled]
+            if not filled:
+                sample = part.new_empty(count, part.shape[1])  # filled part by part: joining parts would hold all twice
+            sample[filled : filled + len(part)] = part
+            filled += len(part)
+        return sample
 
 
 def pair_rows(
