@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import tiny_models
 import torch
+from attributions import by_index
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from clvq.errors import ClvqError
@@ -54,7 +55,7 @@ def test_offloaded_weights_change_nothing(name: str, model_folder: Folder, tmp_p
         attribution = IntegratedAttribution(
             upper, baseline="padding", steps=4, max_steps=4, completeness=1.0, batch_tokens=4096
         )
-        tokens = {number: one.tokens for batch in attribution.batches(sentences) for number, one in batch}
+        tokens = {number: one.tokens for number, one in by_index(attribution, sentences).items()}
         results.append(
             [read.hidden[1], read.hidden[2], read.scores, edited, *(torch.tensor(tokens[n]) for n in (0, 1, 2))]
         )
