@@ -212,6 +212,7 @@ def test_pairs_of_texts(clvq: Clvq, bert: Path, titled: Path, tmp_path: Path) ->
         (("--prompt", "film " * 90 + "{text}"), "nothing is left for the text"),
         (("--prompt", "{text}", "--rows-from", "title"), "--rows-from takes text"),
         (("--text-pair-column", "premise"), "has no column 'premise'. Name one of its columns with --text-pair-column"),
+        (("--load-in", "8bit", "--device", "cpu"), "--load-in 8bit needs a GPU, and the device is cpu. Leave it out."),
     ],
 )
 def test_bad_input(
