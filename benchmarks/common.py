@@ -59,12 +59,11 @@ def require(*inputs: str) -> None:
 
 
 def first_lines(corpus: str, count: int, path: Path) -> Path:
-    """A file with the first lines of a corpus in JSON lines, written where it is missing."""
-    if not path.exists():
-        require(corpus)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with Path(corpus).open(encoding="utf-8") as lines:
-            path.write_text("".join(islice(lines, count)), encoding="utf-8")
+    """Write the first lines of a corpus in JSON lines to a file of its own."""
+    require(corpus)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Path(corpus).open(encoding="utf-8") as lines:
+        path.write_text("".join(islice(lines, count)), encoding="utf-8")
     return path
 
 
