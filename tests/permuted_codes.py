@@ -26,7 +26,7 @@ def permuted(source: Path, path: Path, *, code_away: int | None = None) -> Path:
     if code_away is not None:
         weights["quantizer.codebook"][code_away] = 1e4
     write_tensors(path / "model.safetensors", weights)
-    config = {**read_checkpoint(source).config, "weights_checksum": file_checksum(path / "model.safetensors")}
+    config = {**read_checkpoint(source).config.as_json(), "weights_checksum": file_checksum(path / "model.safetensors")}
     CHECKPOINT.write(path, config)
     return path
 
@@ -35,6 +35,6 @@ def rewritten(source: Checkpoint, model: ClvqVae, **architecture: Any) -> Checkp
     """The checkpoint with another model, in place of its own; `architecture` is what of it differs."""
     write_tensors(source.path / "model.safetensors", model.state_dict())
     checksum = file_checksum(source.path / "model.safetensors")
-    config = {**source.config, **architecture, "weights_checksum": checksum}
+    config = {**source.config.as_json(), **architecture, "weights_checksum": checksum}
     CHECKPOINT.write(source.path, config)
     return read_checkpoint(source.path)

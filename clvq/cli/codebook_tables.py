@@ -221,8 +221,7 @@ def _named(listing: Table) -> Table:
 
 
 def _classes(codebook: Codebook, kind: str, unit: str, entry: Association, totals: list[int], texts: int) -> Table:
-    """Return the number of distinct sentences, or of words, per class, the most frequent class first; the
-    over-represented is bold.
+    """Return the number of distinct sentences, or words (`unit`), by class, most frequent first; the tested is bold.
 
     `totals` `[C]` and `texts` are those of the whole corpus.
     """

@@ -80,7 +80,7 @@ def test_a_method_trains_through_the_command_line(clvq: Clvq, own: Path, method:
 
 
 def test_an_old_checkpoint_is_one_of_clvq(clvq: Clvq, own: Path) -> None:
-    config = package.read_checkpoint(own / "L1-L3").config
+    config = package.read_checkpoint(own / "L1-L3").config.as_json()
     del config["settings"]["method"], config["results"]["target_layer"]
     CHECKPOINT.write(own / "L1-L3", config)
     ended = clvq("train", "--run", own, *PAIR)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from clvq.config import TrainConfig
 from clvq.training.checkpoint import Checkpoint
+from clvq.training.results import TrainingResults
 from clvq.training.verdict import training_verdict
 
 FIGURES = {"fvu": 0.3, "fvu_codes_shuffled": 1.2, "fvu_own_code_mean": 0.5}
@@ -15,7 +17,7 @@ STANDARDS = {"copy": 1.5, "ridge": 0.4, "mean_per_code": 0.45, "frozen_kmeans": 
 
 
 def trained(figures: dict[str, float | None] | None = None, /, **standards: float | None) -> Checkpoint:
-    """A checkpoint of 400 codes with these figures."""
+    """What the verdict reads of a checkpoint of 400 codes with these figures."""
     counts = dict.fromkeys(("training_rows", "training_sentences", "selection_sentences", "epochs_run"), 1)
     outcome = {"best_epoch": 1, "selection_fvu": 0.3, "steps": 1, "training_seconds": 1.0}
     codes = dict.fromkeys(("rows", "active_codes", "active_codes_5", "dead_codes"), 1)
@@ -24,8 +26,10 @@ def trained(figures: dict[str, float | None] | None = None, /, **standards: floa
         "evaluation": {**codes, **usage, **FIGURES, **(figures or {})}, "yardsticks": {**STANDARDS, **standards},
         "target_layer": 8, "evaluation_sentences": 1234, **counts, **outcome,
     }  # fmt: skip
-    settings = TrainConfig(input_layer=4, output_layer=8).as_json()
-    return Checkpoint(Path("L4-L8"), {"settings": settings, "results": results, "codebook_size": 400})
+    read = TrainingResults.from_json(results)
+    return cast(
+        Checkpoint, SimpleNamespace(settings=TrainConfig(input_layer=4, output_layer=8), results=read, size=400)
+    )
 
 
 def test_a_codebook_that_does_all_that_it_should() -> None:
