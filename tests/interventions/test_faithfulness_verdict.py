@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from clvq.artifacts.records import ModelName
 from clvq.interventions.mode_records import (
     Answer,
     ConceptEffect,
@@ -19,6 +20,7 @@ from clvq.interventions.mode_records import (
 from clvq.interventions.records import Clean, DifferenceRow, EffectRow, Interval, Seeds, SelectivityRow, Tables
 from clvq.interventions.results import EditResults
 from clvq.interventions.verdict import verdict
+from clvq.language_model.records import StoredTarget
 
 NAMES = {
     "removal": "centred removal", "salient": "most salient word", "sentence": "sentence row",
@@ -63,8 +65,9 @@ def results(
         for name in names[1:]
         for control in ("coherent", "own")
     ]
-    clean, target = Clean(100, 90, 0.9, 0.5), {"kind": "class", "unit": None}
-    return EditResults({}, [], groups, clean, target, NAMES, tables, Tables([], [], [], []), [], [], None, differences)
+    clean, target = Clean(100, 90, 0.9, 0.5), StoredTarget("class", None)
+    model, none = ModelName("model", "1"), Tables([], [], [], [])
+    return EditResults(model, [], groups, clean, target, NAMES, tables, none, [], [], None, differences)
 
 
 def test_edits_are_sorted_by_what_is_shown() -> None:

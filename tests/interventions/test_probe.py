@@ -199,7 +199,9 @@ def test_donors_are_of_the_same_class_or_of_another(
 
     def without_predictions(self: Checkpoint) -> ActivationStore:
         store = plain(self)
-        store.has_predictions = False  # classes are then the labels; this model predicts one alone
+        store.manifest = replace(
+            store.manifest, has_predictions=False
+        )  # classes are then the labels; this model predicts one alone
         return store
 
     monkeypatch.setattr(Checkpoint, "store", without_predictions)

@@ -173,5 +173,5 @@ def test_label_words_that_are_none(text: str, message: str) -> None:
 def test_label_words_have_one_form_with_and_without_quotes(text: str) -> None:
     config = ExtractConfig(label_words=text)
     assert config.label_words == 'negative=" bad",positive=" good, so"'
-    assert Asked.of_settings(config.as_json()).label_words == (("negative", " bad"), ("positive", " good, so"))
+    assert Asked.of_settings(config).label_words == (("negative", " bad"), ("positive", " good, so"))
     assert ExtractConfig.from_json(config.as_json()) == config
