@@ -25,7 +25,6 @@ from clvq.language_model.input_format import InputFormat
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.options import ModelOptions
 from clvq.language_model.placement import Placement
-from clvq.language_model.records import ModelRecord
 from clvq.language_model.targets import Asked
 from clvq.progress import Progress, Report, silent
 
@@ -51,14 +50,15 @@ def extract(
     processes = Processes.current()
     progress = progress if processes.is_leader else silent
     with processes.locked(path):
-        store = _store_to_extend(path, config, overwrite)
+        begun = _begun(path, config, overwrite)
+        store = begun if isinstance(begun, ActivationStore) else None
         is_done = processes.told(store is not None and set(config.layers) <= set(store.layers))
         if store is not None and is_done:
             if processes.is_leader:
                 _drop_leftovers(path, store)
             progress(Progress("extract", note=f"{path} is up to date."))
             return store
-        job = _job(path, config, store, overwrite, progress)
+        job = _job(path, config, begun, progress)
         source = _source(job)
         processes.wait()  # all have read what the folder holds before the leader changes it
         if overwrite and processes.is_leader:
@@ -81,7 +81,7 @@ def estimate(path: str | Path, *, overwrite: bool = False, progress: Report = si
         overwrite: As if the activations that the folder holds were replaced.
     """
     config, path = _with_layers(settings), Path(path)
-    job = _job(path, config, _store_to_extend(path, config, overwrite), overwrite, progress)
+    job = _job(path, config, _begun(path, config, overwrite), progress)
     return estimated(job, _source(job))
 
 
@@ -92,22 +92,26 @@ def _with_layers(settings: dict[str, Any]) -> ExtractConfig:
     return config
 
 
-def _store_to_extend(path: Path, config: ExtractConfig, overwrite: bool) -> ActivationStore | None:
-    """Return the finished store that the folder holds; None where there is none, or it is to be overwritten.
-    MismatchError where the folder was made with other settings."""
-    store = None if overwrite else _finished(path)
-    if store is not None:
+def _begun(path: Path, config: ExtractConfig, overwrite: bool) -> ActivationStore | Unfinished | None:
+    """Return the finished store that the folder holds, or else the record of an unfinished one; None where there is
+    neither, or they are to be overwritten. MismatchError where the folder was made with other settings."""
+    if overwrite:
+        return None
+    if (store := _finished(path)) is not None:
         refuse_other_settings(path, store.settings, store.provenance.sources, config, "finished")
-    elif not overwrite and UNFINISHED_ACTIVATIONS.exists(path):
-        record = UNFINISHED_ACTIVATIONS.read_as(path, Unfinished.from_json)
-        refuse_other_settings(path, record.settings, record.sources, config, "unfinished")
-    return store
+        return store
+    if not UNFINISHED_ACTIVATIONS.exists(path):
+        return None
+    record = UNFINISHED_ACTIVATIONS.read_as(path, Unfinished.from_json)
+    refuse_other_settings(path, record.settings, record.sources, config, "unfinished")
+    return record
 
 
 def _job(
-    path: Path, config: ExtractConfig, store: ActivationStore | None, overwrite: bool, progress: Report
+    path: Path, config: ExtractConfig, begun: ActivationStore | Unfinished | None, progress: Report
 ) -> ExtractionJob:
     """Load the model, and return what is to be done."""
+    store = begun if isinstance(begun, ActivationStore) else None
     model = LanguageModel.load(
         model_name(config, store),
         ModelOptions(
@@ -119,14 +123,13 @@ def _job(
             asked=Asked.of_settings(config),
             placement=Placement.of_settings(config),
         ),
-        format_of=_format_of(path, config, store, overwrite),
+        format_of=_format_of(config, begun),
         progress=progress,
     )
     model.check_layers(config.layers)
-    tokens = config.batch_tokens
-    if tokens is None:
-        stored = {} if overwrite else stored_settings(path)
-        tokens = stored.get("batch_tokens", usual_batch_tokens(config.device))
+    record = begun.manifest if isinstance(begun, ActivationStore) else begun
+    stored = None if record is None else record.batch_tokens
+    tokens = config.batch_tokens or stored or usual_batch_tokens(config.device)
     return ExtractionJob(path, config, tokens, model, store, progress)
 
 
@@ -147,20 +150,14 @@ def stored_settings(path: str | Path) -> dict[str, Any]:
     return settings if record.batch_tokens is None else {**settings, "batch_tokens": record.batch_tokens}
 
 
-def _format_of(
-    path: Path, config: ExtractConfig, store: ActivationStore | None, overwrite: bool
-) -> Callable[[Any, str], InputFormat]:
+def _format_of(config: ExtractConfig, begun: ActivationStore | Unfinished | None) -> Callable[[Any, str], InputFormat]:
     """Return a function that gives the input format of texts: the stored one, or else the one that `config` asks
     for."""
-    stored: ModelRecord | Unfinished | None = None
-    if store is not None:
-        stored = store.provenance.model
-    elif not overwrite and UNFINISHED_ACTIVATIONS.exists(path):
-        stored = UNFINISHED_ACTIVATIONS.read_as(path, Unfinished.from_json)
-    if stored is not None:
-        kept = stored.input_format or InputFormat()
-        return lambda _tokenizer, _model: kept
-    return lambda tokenizer, model: InputFormat.of(config, tokenizer, model)
+    if begun is None:
+        return lambda tokenizer, model: InputFormat.of(config, tokenizer, model)
+    stored = begun.provenance.model if isinstance(begun, ActivationStore) else begun
+    kept = stored.input_format or InputFormat()
+    return lambda _tokenizer, _model: kept
 
 
 def _source(job: ExtractionJob) -> Corpus | ActivationStore:
