@@ -14,9 +14,11 @@ _STAND_IN = " "
 
 
 def join_parts(parts: Sequence[str]) -> str:
-    """Return several parts as one text; one part stays as it is.
+    """Return several parts as one text.
 
-    join_parts(["A man eats.", "Someone eats."])     # "A man eats.␞Someone eats."
+        join_parts(["A man eats.", "Someone eats."])     # "A man eats.␞Someone eats."
+
+    One part stays as it is.
     """
     if len(parts) == 1:
         return parts[0]

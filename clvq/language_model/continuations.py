@@ -33,7 +33,9 @@ class Place(NamedTuple):
 def continuations_of(words: Sequence[Continuation]) -> tuple[Continuation, ...]:
     """Return the continuations of a text by which every token of every word is predicted at least once.
 
-    continuations_of([(5,), (7, 8), (7, 9, 4)])     # ((7, 9),)
+        continuations_of([(5,), (7, 8), (7, 9, 4)])     # ((7, 9),)
+
+    A continuation holds the tokens of a word but the last.
     """
     beginnings = sorted({word[:-1] for word in words}, key=lambda beginning: (-len(beginning), beginning))
     kept: list[Continuation] = []

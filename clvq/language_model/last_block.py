@@ -56,8 +56,10 @@ class _Giving:
 class LastBlock:
     """A model's last block, which can be made to run for one position of each text.
 
-    with last.only(positions):     # [B]
-        logits = model(**inputs)   # the block's state at the position stands at all positions behind it
+        with last.only(positions):     # [B]
+            logits = model(**inputs)
+
+    The block's state at the position then stands at all positions behind it.
     """
 
     def __init__(self, block: nn.Module) -> None:
