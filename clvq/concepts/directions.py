@@ -214,7 +214,7 @@ def _sums(checkpoint: Checkpoint, progress: Report) -> dict[str, Tensor]:
     codes = torch.from_numpy(book.assignments(SPLIT)).long()
     is_word = torch.from_numpy((store.flags(SPLIT) & WORD) != 0)
     size, width = book.figures.codebook_size, checkpoint.config.architecture.input_width
-    classes = ClassSums(read_text(store, SPLIT, progress), len(store.label_names or ()), width)
+    classes = ClassSums(read_text(store, SPLIT), len(store.label_names or ()), width)
     # Index 0: words; index 1: sentence rows.
     counts = torch.zeros(2, size, dtype=torch.int64)
     totals = torch.zeros(2, size, width, dtype=torch.float64)
