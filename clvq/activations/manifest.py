@@ -26,9 +26,7 @@ class StoredFile(Record):
     rows: int | None = None
     """Number of rows of a layer; None for a file of sentences."""
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the fields, without `rows` where it is None."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+    omitted = ("rows",)
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,8 @@ class SplitFigures(Record):
     label_words_share: float | None = None
     """Mean probability of all label words together; None where the model is not asked for label words."""
 
+    omitted = ("label_words_share",)
+
     @property
     def r2(self) -> float | None:
         """R² of the fit."""
@@ -70,10 +70,10 @@ class SplitFigures(Record):
         return None if self.fit is None else self.fit.correlation
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figures by name, those of the fit among them. The last two are left out where they are None."""
+        """Return the figures by name, those of the fit among them where there is one."""
         body = super().as_json()
-        fit, share = body.pop("fit"), body.pop("label_words_share")
-        return {**body, **(fit or {}), **({} if share is None else {"label_words_share": share})}
+        fit = body.pop("fit")
+        return {**body, **(fit or {})}
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
@@ -122,10 +122,7 @@ class StoredLayer(Record):
     """The files of each split, which do not count when layers are compared; empty in the copy that a checkpoint
     keeps."""
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the fields, without `shards` where there are none."""
-        body = super().as_json()
-        return body if self.shards else {name: value for name, value in body.items() if name != "shards"}
+    omitted = ("shards",)
 
 
 @dataclass(frozen=True)
@@ -150,10 +147,12 @@ class StoreProvenance(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest(Record):
-    """What manifest.json says, or the copy of it in a checkpoint, which has no files.
+    """What manifest.json says.
 
-    manifest = clvq.ActivationStore("run/activations").manifest
-    print(manifest.splits["eval"].figures.accuracy)
+        manifest = clvq.ActivationStore("run/activations").manifest
+        print(manifest.splits["eval"].figures.accuracy)
+
+    A checkpoint keeps a copy, which names no files.
     """
 
     settings: ExtractConfig
@@ -171,11 +170,7 @@ class Manifest(Record):
     """Empty in the copy that a checkpoint keeps."""
     layers: dict[int, StoredLayer]
 
-    def as_json(self) -> dict[str, Any]:
-        """Return what manifest.json holds, or config.json for a copy."""
-        body = {**super().as_json(), "settings": self.settings.deciding()}
-        left_out = [name for name in ("batch_tokens", "splits") if not body[name]]
-        return {name: value for name, value in body.items() if name not in left_out}
+    omitted = ("batch_tokens", "splits")
 
     @property
     def target_kind(self) -> str | None:
@@ -216,7 +211,3 @@ class Unfinished(Record):
     splits: dict[str, SplitProgress]
     format_version: int
     """That of the clvq that began the extraction."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what unfinished.json holds."""
-        return {**super().as_json(), "settings": self.settings.deciding()}

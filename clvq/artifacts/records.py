@@ -6,18 +6,31 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from functools import cache
-from typing import Any, Literal, Protocol, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Protocol, Self, Union, get_args, get_origin, get_type_hints
+
+from clvq.config.settings import Settings
 
 
 class Record:
-    """Base of frozen dataclasses that are JSON objects: the fields are the keys, in the same order.
+    """Base of frozen dataclasses that are JSON objects.
 
-    ModelName.from_json({"id": "demo", "fingerprint": "12ab"}).as_json()
+        ModelName.from_json({"id": "demo", "fingerprint": "12ab"}).as_json()
+
+    The fields are the keys, in the same order.
     """
 
+    omitted: ClassVar[tuple[str, ...]] = ()
+    """Fields that the JSON leaves out where they have their defaults."""
+
     def as_json(self) -> dict[str, Any]:
-        """Return what `json.dumps` takes."""
-        return {field.name: _as_json(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
+        """Return what `json.dumps` takes. Of settings it holds those that decide the result."""
+        known: tuple[Field[Any], ...] = fields(self)  # type: ignore[arg-type]
+        values = {field.name: getattr(self, field.name) for field in known}
+        return {
+            field.name: _as_json(values[field.name])
+            for field in known
+            if field.name not in self.omitted or values[field.name] != _default(field)
+        }
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
@@ -61,9 +74,15 @@ def _kinds(record: type) -> dict[str, Any]:
     return get_type_hints(record)
 
 
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
 def _as_json(value: Any) -> Any:
     if isinstance(value, Record):
         return value.as_json()
+    if isinstance(value, Settings):
+        return value.deciding()
     if isinstance(value, Mapping):
         return {str(key): _as_json(item) for key, item in value.items()}
     return [_as_json(item) for item in value] if isinstance(value, list | tuple) else value

@@ -48,17 +48,18 @@ class SplitOrigin(Record):
     layout: StoredLayout | None = None
     """How a file is read as a table; None for other files."""
 
+    omitted = ("files", "part_columns", "layout")
+
     @property
     def revision(self) -> str | None:
         """The commit of a dataset of the hub."""
         return self.source.revision if isinstance(self.source, HubName) else None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields, those of `source` among them. Optional ones that are not set are left out."""
+        """Return the fields, those of `source` among them."""
         body = super().as_json()
         source = body.pop("source")
-        left_out = {name for name in ("files", "part_columns", "layout") if not body[name]}
-        return {**source, **{name: value for name, value in body.items() if name not in left_out}}
+        return {**source, **body}
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
@@ -89,12 +90,12 @@ class CorpusProvenance(Record):
     label_form: str | None = None
     """None where a label is one class."""
 
+    omitted = ("label_form",)
+
     def as_json(self) -> dict[str, Any]:
-        """Return the fields, those of `training` among them, without `label_form` where it is None."""
+        """Return the fields, those of `training` among them."""
         body = super().as_json()
         training = body.pop("training")
-        if body["label_form"] is None:
-            del body["label_form"]
         return {**training, **body}
 
     @classmethod

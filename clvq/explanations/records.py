@@ -64,6 +64,8 @@ class Explanation(Record):
     part_name: str | None = None
     """Name of the part."""
 
+    omitted = ("rationale", "score", "part", "part_name")
+
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Explanation:
         """Return the explanation in a line of explanations.jsonl; words in such a line have offsets, but no text."""
@@ -71,14 +73,6 @@ class Explanation(Record):
         words = [ExplainedWord(**{**word, "text": text[word["start"] : word["end"]]}) for word in line["words"]]
         spans = None if rationale is None else [(start, end) for start, end in rationale]
         return cls(**{**line, "words": words, "rationale": spans})
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the explanation as `clvq explain --json` prints it; optional fields that are None are left out."""
-        record = super().as_json()
-        for name in ("rationale", "score", "part", "part_name"):
-            if record[name] is None:
-                del record[name]
-        return record
 
     def as_line(self) -> dict[str, Any]:
         """Return the line for explanations.jsonl. Words have no text there, since their offsets determine it."""
@@ -171,6 +165,8 @@ class ExplanationsSummary(Record):
     explanations_checksum: str = ""
     """Checksum of explanations.jsonl; empty for given texts, which are not stored."""
 
+    omitted = ("explanations_checksum",)
+
     @property
     def has_classes(self) -> bool:
         """Whether predictions are indices of `label_names`."""
@@ -203,8 +199,5 @@ class ExplanationsSummary(Record):
         return super().from_json({**body, "figures": body["summary"]})
 
     def as_json(self) -> dict[str, Any]:
-        """Return the body of explanations.json, without the checksum where it is empty."""
-        body = {**super().as_json(), "settings": self.settings.deciding()}
-        if not self.explanations_checksum:
-            del body["explanations_checksum"]
-        return {"summary" if name == "figures" else name: value for name, value in body.items()}
+        """Return the body of explanations.json."""
+        return {"summary" if name == "figures" else name: value for name, value in super().as_json().items()}

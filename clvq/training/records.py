@@ -14,15 +14,8 @@ from clvq.language_model.records import ModelRecord, StoredTarget
 from clvq.training.results import TrainingResults
 
 
-class _Arguments(Record):
-    """The arguments that a model is made with. Those that are None are left out of config.json."""
-
-    def as_json(self) -> dict[str, Any]:
-        return {name: value for name, value in super().as_json().items() if value is not None}
-
-
 @dataclass(frozen=True, kw_only=True)
-class VaeArguments(_Arguments):
+class VaeArguments(Record):
     """The arguments of `ClvqVae`; None stands for its default."""
 
     input_width: int
@@ -42,6 +35,8 @@ class VaeArguments(_Arguments):
     code_width: int | None = None
     metric: str | None = None
 
+    omitted = ("predict", "code_width", "metric")
+
     @property
     def size(self) -> int:
         """Number of codes."""
@@ -49,7 +44,7 @@ class VaeArguments(_Arguments):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SaeArguments(_Arguments):
+class SaeArguments(Record):
     """The arguments of `TopKSae`, or of `CrosslayerSae`, which has the last two."""
 
     input_width: int
@@ -57,6 +52,8 @@ class SaeArguments(_Arguments):
     k: int
     output_width: int | None = None
     skip: bool | None = None
+
+    omitted = ("output_width", "skip")
 
     @property
     def size(self) -> int:
@@ -83,10 +80,12 @@ class TrainingProvenance(Record):
 
 @dataclass(frozen=True)
 class CheckpointConfig(Record):
-    """What config.json says; `Checkpoint.config`.
+    """What config.json says.
 
-    config = clvq.read_checkpoint("run/L4-L8").config
-    print(config.provenance.model.id, config.architecture.input_width)
+        config = clvq.read_checkpoint("run/L4-L8").config
+        print(config.provenance.model.id, config.architecture.input_width)
+
+    `Checkpoint.config` is this record.
     """
 
     architecture: VaeArguments | SaeArguments

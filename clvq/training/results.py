@@ -70,9 +70,7 @@ class Yardsticks(Record):
     frozen_kmeans: float | None = None
     """Frozen k-means codes with the same decoder and training; None where they were not trained (yardsticks="full")."""
 
-    def as_json(self) -> dict[str, float | None]:
-        """Return the figures by name, without `frozen_kmeans` where such codes were not trained."""
-        return {name: value for name, value in vars(self).items() if name != "frozen_kmeans" or value is not None}
+    omitted = ("frozen_kmeans",)
 
 
 @dataclass(frozen=True)
@@ -99,10 +97,12 @@ class SaeChoice(Record):
 
 @dataclass(frozen=True)
 class TrainingResults(Record):
-    """What a training gave, and how long it took; `Checkpoint.results`.
+    """What a training gave, and how long it took.
 
-    results = clvq.read_checkpoint("run/L4-L8").results
-    print(results.evaluation.fvu, results.yardsticks.ridge, results.of_update)
+        results = clvq.read_checkpoint("run/L4-L8").results
+        print(results.evaluation.fvu, results.yardsticks.ridge, results.of_update)
+
+    `Checkpoint.results` is this record.
     """
 
     evaluation: Evaluation | SaeEvaluation
