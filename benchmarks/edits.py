@@ -42,7 +42,7 @@ def main() -> None:
     upper = UpperLayers(language_model_of(checkpoint, store, Runtime.of_settings(config)), checkpoint.input_layer)
     subjects = subjects_of(explained, upper.model, config, None)
     space = concept_space(checkpoint)
-    plan = plan_of(config, subjects, explained.codebook, space, len(upper.model.label_names or ()))
+    plan = plan_of(config, subjects, explained.codebook, space, upper.target)
     interventions = interventions_of(store, upper, space, config)
     count = forwards(plan)
     bare, editing, whole = [], [], []

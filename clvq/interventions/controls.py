@@ -90,10 +90,35 @@ def like_usage(usage: Tensor) -> dict[int, np.ndarray]:
     return found
 
 
+class Draws:
+    """The random directions of some owners. Edits of the same words share them, so each is drawn once."""
+
+    def __init__(self, space: ConceptSpace, owners: Sequence[Owner]) -> None:
+        self.space, self.owners = space, owners
+        self._kept: dict[tuple[str, tuple[int, int]], Tensor] = {}
+
+    def basis(self, control: str, rank: int, key: tuple[int, int]) -> Tensor:
+        """Return orthonormal columns `[G, D, rank]` for each owner, as `random_basis` draws them."""
+        if rank > 1:  # many columns take much memory, and are drawn again
+            return random_basis(control, self.space, self.owners, rank, key)
+        if (control, key) not in self._kept:
+            self._kept[control, key] = random_basis(control, self.space, self.owners, 1, key)
+        return self._kept[control, key]
+
+    def of_sentences(self, control: str, key: tuple[int, int]) -> Tensor:
+        """Return for each owner the direction `[G, D]` that is drawn for its whole sentence."""
+        if (control, key) not in self._kept:
+            whole = [Owner(owner.sentence, WHOLE_SENTENCE, owner.prediction) for owner in self.owners]
+            places = {owner: place for place, owner in enumerate(dict.fromkeys(whole))}
+            drawn = random_basis(control, self.space, list(places), 1, key)[:, :, 0]
+            self._kept[control, key] = drawn[[places[owner] for owner in whole]]
+        return self._kept[control, key]
+
+
 def controlled(
     control: str,
     step: Step,
-    owners: Sequence[Owner],
+    draws: Draws,
     owner: Tensor,
     sentence: Tensor,
     pools: Pools,
@@ -109,14 +134,11 @@ def controlled(
     if control == CLASS_DIRECTION:
         return step.together(-step.edit.space.class_directions[step.predictions])
     if control == "coherent":
-        whole = [entry._replace(code=WHOLE_SENTENCE) for entry in owners]
-        directions = random_basis(control, step.edit.space, whole, 1, key)[owner][:, :, 0]
-        return step.away(directions, sentence)
+        return step.away(draws.of_sentences(control, key)[owner], sentence)
     if control in INJECTIONS:
-        return step.along(donor_basis(control, step.edit, owners, pools, key)[owner])
-    space, rank = step.edit.space, step.basis.shape[2]
+        return step.along(donor_basis(control, step.edit, draws.owners, pools, key)[owner])
     used = step.basis.any(dim=1)[:, None, :]  # [N, 1, r] as many columns as the state's own concept has
-    return step.along(random_basis(control, space, owners, rank, key)[owner] * used)
+    return step.along(draws.basis(control, step.basis.shape[2], key)[owner] * used)
 
 
 def random_basis(control: str, space: ConceptSpace, owners: Sequence[Owner], rank: int, key: tuple[int, int]) -> Tensor:

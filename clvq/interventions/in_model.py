@@ -16,7 +16,7 @@ from clvq.activations.store import ActivationStore
 from clvq.concepts.directions import ConceptSpace
 from clvq.config import FaithfulnessConfig
 from clvq.device import Processes, Runtime
-from clvq.interventions.controls import CLASS_DIRECTION, UNDRAWN, Owner, Pools, controlled
+from clvq.interventions.controls import CLASS_DIRECTION, UNDRAWN, Draws, Owner, Pools, controlled
 from clvq.interventions.edits import EDITS, Edit, Step
 from clvq.interventions.effects import Change, Effects, Record
 from clvq.interventions.places import SENTENCE_ROW, Place, Subject
@@ -74,11 +74,6 @@ class _Tokens(NamedTuple):
     owner: Tensor
     """Index into `owners`."""
     owners: list[Owner]
-
-    @property
-    def whose(self) -> tuple[list[Owner], Tensor, Tensor]:
-        """The concepts that are edited, and for each token the indices of its concept and of its sentence."""
-        return self.owners, self.owner, self.sentence
 
     @property
     def predictions(self) -> Tensor:
@@ -143,6 +138,8 @@ class Interventions:
             if tokens is None:
                 continue
             before = batch.states[tokens.sentence, tokens.position].float()
+            draws = Draws(self.space, tokens.owners)
+            of_place = (draws, tokens.owner, tokens.sentence, plan.pools[place])
             for edit in edits_at[place]:
                 predictions = tokens.predictions
                 basis = edit.allowed(bases[edit.raw, edit.rank][tokens.word], predictions)
@@ -151,7 +148,7 @@ class Interventions:
                 outcomes[Change(edit.name, place, None)] = self._outcomes(batch, clean, tokens, [step.after], taken)
                 for control in plan.controls(edit.name, place):
                     moved = (
-                        controlled(control, step, *tokens.whose, plan.pools[place], (plan.seed, draw))
+                        controlled(control, step, *of_place, (plan.seed, draw))
                         for draw in range(1 if control in UNDRAWN else plan.draws)
                     )
                     outcomes[Change(edit.name, place, control)] = self._outcomes(batch, clean, tokens, moved)

@@ -21,7 +21,7 @@ from clvq.config.prompts import TEXT
 from clvq.config.signatures import takes
 from clvq.device import Runtime
 from clvq.errors import ClvqError
-from clvq.interventions.controls import Owner, Pools, controlled
+from clvq.interventions.controls import Draws, Owner, Pools, controlled
 from clvq.interventions.edits import Edit, Step
 from clvq.interventions.steering import Steering, editing
 from clvq.language_model.tokenization import TokenizedSentence
@@ -219,9 +219,9 @@ class SteeredText:
         count = len(before)
         zeros = torch.zeros(count, dtype=torch.long, device=before.device)
         step = Step(Edit(steering.space), before, steering.basis(count), after, zeros + answer)
-        owners = [Owner(0, -1, answer)]
+        draws = Draws(steering.space, [Owner(0, -1, answer)])
         return [
-            controlled("coherent", step, owners, zeros, zeros, _NO_POOLS, (self.config.seed, draw))
+            controlled("coherent", step, draws, zeros, zeros, _NO_POOLS, (self.config.seed, draw))
             for draw in range(self.config.draws)
         ]
 

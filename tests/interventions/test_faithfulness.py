@@ -13,7 +13,17 @@ import torch
 from torch import Tensor
 
 from clvq.concepts.directions import ConceptSpace
-from clvq.interventions.controls import CONTROLS, NULLS, Owner, Pools, controlled, donor_basis, like_usage, random_basis
+from clvq.interventions.controls import (
+    CONTROLS,
+    NULLS,
+    Draws,
+    Owner,
+    Pools,
+    controlled,
+    donor_basis,
+    like_usage,
+    random_basis,
+)
 from clvq.interventions.edits import ClasslessRemoval, Edit, Move, RawProjection, ReplacementByMean, Step
 from clvq.interventions.effects import Change, Effects, Record
 from clvq.interventions.in_model import Interventions, Plan
@@ -248,10 +258,10 @@ def test_the_removal_without_the_class_never_moves_along_the_class_direction() -
         assert torch.allclose(after[number], expected, atol=1e-5)
     assert torch.allclose(after[4], states[4], atol=1e-6)
     step = Step(edit, states, allowed, after, predictions)
-    owners = [Owner(number, 0, int(predictions[number])) for number in range(6)]
+    draws = Draws(space, [Owner(number, 0, int(predictions[number])) for number in range(6)])
     pools = Pools(np.zeros(0), {}, {})
     for control in NULLS:
-        moved = controlled(control, step, owners, torch.arange(6), torch.arange(6), pools, (0, 0)) - states
+        moved = controlled(control, step, draws, torch.arange(6), torch.arange(6), pools, (0, 0)) - states
         assert torch.allclose((moved * along).sum(dim=1), torch.zeros(6), atol=1e-5), control
         if control != "own":
             assert torch.allclose(moved.norm(dim=1), step.distances, atol=1e-5), control
@@ -266,22 +276,22 @@ def test_a_coherent_step_is_one_direction_a_sentence_and_that_along_the_class_le
     predictions = torch.tensor([0, 0, 0, 1])
     basis = edit.basis(states)
     step = Step(edit, states, basis, edit.apply(states, basis, predictions), predictions)
-    owners = [Owner(7, 0, 0), Owner(7, 1, 0), Owner(8, 0, 0), Owner(9, 2, 1)]
+    draws = Draws(space, [Owner(7, 0, 0), Owner(7, 1, 0), Owner(8, 0, 0), Owner(9, 2, 1)])
     pools = Pools(np.zeros(0), {}, {})
     sentence = torch.tensor([0, 0, 1, 2])
-    moved = controlled("coherent", step, owners, torch.arange(4), sentence, pools, (0, 0)) - states
+    moved = controlled("coherent", step, draws, torch.arange(4), sentence, pools, (0, 0)) - states
     units = moved / step.distances[:, None]
     assert torch.allclose(units[0], units[1], atol=1e-5)
     assert not torch.allclose(units[0].abs(), units[2].abs(), atol=1e-5)
     assert (units[:, 0].abs() > 0.9).all()  # where the words vary
     assert torch.allclose(units.norm(dim=1), torch.ones(4), atol=1e-5)
     for draw in range(8):  # the sign is the one that takes the direction out of the sentence as a whole
-        moved = controlled("coherent", step, owners, torch.arange(4), sentence, pools, (0, draw)) - states
+        moved = controlled("coherent", step, draws, torch.arange(4), sentence, pools, (0, draw)) - states
         units = moved / step.distances[:, None]
         for rows in (slice(0, 2), slice(2, 3), slice(3, 4)):
             assert (states[rows] @ units[rows][0]).sum() <= 1e-5
             assert torch.allclose(units[rows], units[rows][:1].expand_as(units[rows]), atol=1e-5)
-    along = controlled("class_direction", step, owners, torch.arange(4), sentence, pools, (0, 0)) - states
+    along = controlled("class_direction", step, draws, torch.arange(4), sentence, pools, (0, 0)) - states
     assert torch.allclose(along, -step.distances[:, None] * space.class_directions[predictions], atol=1e-6)
 
 
