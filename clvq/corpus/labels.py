@@ -189,7 +189,7 @@ def _refuse_beyond(labels: list[_SplitLabels], ids: list[LabelIds], head: list[s
         if beyond := [number for number in numbers.values() if number is not None and number >= len(head)]:
             values = {str(value) for other in labels for value in other.values.values()}
             raise ClvqError(
-                f"{split.where}: label {max(beyond)}, but the model's head has classes 0 to {len(head) - 1} "
+                f"{split.where}: label {max(beyond)}, but the classes are 0 to {len(head) - 1} "
                 f"({', '.join(head)}). " + _advice(values, head)
             )
 

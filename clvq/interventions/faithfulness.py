@@ -165,7 +165,7 @@ def _checked_label(store: ActivationStore, text: SplitText, label: str | None) -
     names = store.label_names
     if names is not None and store.has_predictions and int(text.labels.max(initial=-1)) >= len(names):
         raise MismatchError(
-            f"{store.path} has label {int(text.labels.max())}, but the model's head has classes 0 to {len(names) - 1} "
+            f"{store.path} has label {int(text.labels.max())}, but the classes are 0 to {len(names) - 1} "
             f"({', '.join(names)}). Extract with the corpus that the model was trained for, or another --label-column."
         )
     if label is None:

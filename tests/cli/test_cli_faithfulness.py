@@ -148,7 +148,7 @@ def test_labels_that_are_not_the_heads_are_refused(clvq: Clvq, tmp_path: Path, m
     corpus.write_text("".join(json.dumps(line) + "\n" for line in lines))
     trained_on(clvq, tmp_path / "run", tiny_models.tiny_bert(tmp_path / "model", layers=2), corpus)
     said = refused(clvq("faithfulness", "--run", tmp_path / "run"))
-    assert "has label 2, but the model's head has classes 0 to 1 (LABEL_0, LABEL_1)" in said
+    assert "has label 2, but the classes are 0 to 1 (LABEL_0, LABEL_1)" in said
 
 
 def test_a_class_without_sentences_is_refused(clvq: Clvq, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_labels_are_classes_of_the_model(
 @pytest.mark.parametrize(
     ("values", "options", "says"),
     [
-        ((1, 2), (), "label 2, but the model's head has classes 0 to 1 (NEGATIVE, POSITIVE)"),
+        ((1, 2), (), "label 2, but the classes are 0 to 1 (NEGATIVE, POSITIVE)"),
         ((1, 2), (), "--label-map 1=NEGATIVE,2=POSITIVE"),
         ((1.0, 2.0), (), "--label-map 1=NEGATIVE,2=POSITIVE"),
         ((0, 4), (), "--label-map 0=NEGATIVE,4=POSITIVE"),

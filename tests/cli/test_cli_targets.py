@@ -444,7 +444,7 @@ def test_tags_that_do_not_fit_their_words_are_refused(clvq: Clvq, tmp_path: Path
             "in the column 'label' holds both names and numbers",
         ),
         (3, [[0, 1], [1, 1], [0, 0]], "lists of 2 values, a 0 or 1 each, but the model's head has 3 labels"),
-        (3, [[0, 4], [1]], "label 4, but the model's head has classes 0 to 2"),
+        (3, [[0, 4], [1]], "label 4, but the classes are 0 to 2"),
         (3, [["slow"], ["else"]], "'else', 'slow' are not the classes of the model"),
         (3, [[0.5], [1]], "holds an entry that is neither a name nor a whole number from 0"),
         (

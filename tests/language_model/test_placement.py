@@ -8,6 +8,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+import accelerate
 import pytest
 import tiny_models
 import torch
@@ -30,7 +31,6 @@ TEXTS = ["The film wasn't good!", "slow", "her well-known story felt rather slow
 
 @pytest.mark.parametrize("name", ["bert", "llama"])
 def test_offloaded_weights_change_nothing(name: str, model_folder: Folder, tmp_path: Path) -> None:
-    accelerate = pytest.importorskip("accelerate")
     folder = Path(shutil.copytree(model_folder(name), tmp_path / name))
     if name == "llama":
         tiny_models.with_next_token(folder)
@@ -72,7 +72,6 @@ def test_a_device_map_without_accelerate_says_so(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_device_map(model_folder: Folder, language_model: Callable[[str], LanguageModel]) -> None:
-    pytest.importorskip("accelerate")
     ours = LanguageModel.load(
         str(model_folder("bert")), ModelOptions(device="cpu", placement=Placement(device_map="auto"))
     )
