@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from playwright.sync_api import expect
 from tiny_models import made_sentences
 
 HOSTILE = [
@@ -40,3 +42,11 @@ def told(rows: Any) -> list[str]:
 def go(page: Any, anchor: str) -> None:
     page.evaluate("anchor => { location.hash = anchor; }", anchor)
     page.wait_for_selector(".arrived")
+
+
+def wait_for_address(page: Any, start: str, end: str = "$") -> None:
+    """Wait until the part of the address from its # on is `start`; with `end` empty, until it begins so.
+
+    The page lets no text be run as code, so `page.wait_for_function` fails where it has to look twice.
+    """
+    expect(page).to_have_url(re.compile(re.escape(start) + end))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_pages import HOSTILE, go, told
+from report_pages import HOSTILE, go, told, wait_for_address
 
 import clvq
 from clvq.activations.store import ActivationStore
@@ -78,7 +78,7 @@ def test_links_are_those_of_the_words(run: Path, visit: Callable[..., Any]) -> N
     said = " ".join(panel.inner_text().split())
     assert f"{best.other} {named} {percent(best.share)} of its words" in said
     panel.get_by_text("Its links").click()
-    page.wait_for_function("address => location.hash === address", arg=f"#flow-of-{first}?links={first}")
+    wait_for_address(page, f"#flow-of-{first}?links={first}")
     assert {int(text.split()[0]) for text in told(rows)} == {first}
     page.fill("#flow-code", "999")
     assert page.inner_text("#flow-status") == "Concept 999 has no word there."

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from playwright.sync_api import expect
 from report_material import FDR, UNMATCHED, write_codebook, write_explanations, write_faithfulness
-from report_pages import HOSTILE, TEXTS, go, shown_codes, told
+from report_pages import HOSTILE, TEXTS, go, shown_codes, told, wait_for_address
 
 import clvq
 from clvq.training.checkpoint import Checkpoint
@@ -88,12 +89,12 @@ def test_a_code_leads_to_its_explanations_and_back(full: Any, page: Any) -> None
     link = page.locator("#concept-17 .to-explanations")
     assert link.text_content() == f"Matters in {len(users)} explained sentences"
     link.click()
-    page.wait_for_function("() => location.hash.startsWith('#explanations-of-17')")
+    wait_for_address(page, "#explanations-of-17", end="")
     cards = page.eval_on_selector_all(".explanation", "cards => cards.map(card => card.id)")
     assert cards == [f"explanation-{number}" for number in users]
     page.fill("#concept-search", "no such words anywhere")  # a link opens a concept that a filter hides
     page.locator(".explanation a.salient[href='#concept-17']").first.click()
-    page.wait_for_function("() => location.hash.startsWith('#concept-17')")
+    wait_for_address(page, "#concept-17", end="")
     page.locator("#concept-17").wait_for(state="visible")  # the address changes first, the page follows it
 
 
@@ -140,7 +141,7 @@ def test_what_looks_like_markup_is_shown_as_text(full: Any, page: Any) -> None:
     shown = 0
     for number in range(1, 9):
         page.evaluate("document.querySelectorAll('#catalogue details').forEach(details => { details.open = true })")
-        page.wait_for_function("document.querySelectorAll('.concept').length === 50")
+        expect(page.locator(".concept")).to_have_count(50)
         shown += page.locator(".concept q", has_text=HOSTILE[0]).count()
         if number < 8:
             page.click("#concept-next")

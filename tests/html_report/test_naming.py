@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 from report_pages import HOSTILE, go, shown_codes
 
 import clvq
@@ -104,7 +105,7 @@ def test_names_are_imported_into_another_browser(own: Path, visit: Callable[...,
     ):
         file.write_text(content, encoding="utf-8")
         page.set_input_files("#names-file", file)
-        page.wait_for_function("says => document.getElementById('naming-status').textContent.trim() === says", arg=says)
+        expect(page.locator("#naming-status")).to_have_text(says)
     assert named(page, 7).input_value() == "seven " + "x" * 54
     go(page, "#concept-9")
     assert named(page, 9, "note").input_value() == HOSTILE[0]

@@ -6,12 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from report_pages import go, shown_codes, told
-
-
-def kept(page: Any, address: str) -> None:
-    """Waits until the address is kept, which is a moment after the last letter."""
-    page.wait_for_function("address => location.hash === address", arg=address)
+from playwright.sync_api import expect
+from report_pages import go, shown_codes, told, wait_for_address
 
 
 def texts_of(concept: dict[str, Any]) -> list[str]:
@@ -107,10 +103,10 @@ def test_the_address_keeps_the_search(full: Any, visit: Callable[..., Any]) -> N
     page.fill("#explanation-search", "emoji & <b>")
     page.check("#explanation-wrong")
     address = "#?search=fil%5Bm%5D&regex=1&order=code&label=1&in=emoji+%26+%3Cb%3E&wrong=1"
-    kept(page, address)
+    wait_for_address(page, address)
     codes, status = shown_codes(page), page.inner_text("#explanation-status")
     page.evaluate("document.querySelector('a[href=\"#training\"]').click()")
-    kept(page, "#training" + address[1:])
+    wait_for_address(page, "#training" + address[1:])
     again = visit(full[0], "#concept-390" + address[1:])
     assert again.locator("#concept-390 .concept").is_visible()
     again = visit(full[0], "#training" + address[1:])
@@ -118,7 +114,7 @@ def test_the_address_keeps_the_search(full: Any, visit: Callable[..., Any]) -> N
     assert (shown_codes(again), again.inner_text("#explanation-status")) == (codes, status)
     assert again.input_value("#explanation-search") == "emoji & <b>"
     again.evaluate("location.hash = '#?page=3'")
-    again.wait_for_function("document.getElementById('concept-page').value === '3'")
+    expect(again.locator("#concept-page")).to_have_value("3")
     assert again.input_value("#concept-search") == ""
     hostile = visit(full[0], "#?search=%3Cimg%20src=x%20onerror=window.hacked=6%3E&label=77&page=x&order=no")
     assert hostile.input_value("#concept-search") == "<img src=x onerror=window.hacked=6>"
@@ -164,7 +160,7 @@ def test_every_word_has_a_card(full: Any, page: Any) -> None:
     assert not card.is_visible()
     page.keyboard.press("Home")
     page.keyboard.press("Enter")
-    kept(page, f"#concept-{record['words'][0]['code']}")
+    wait_for_address(page, f"#concept-{record['words'][0]['code']}")
     page.locator(f"#concept-{record['words'][0]['code']} > details > summary .code").wait_for()
     assert told(page.locator(f"#concept-{record['words'][0]['code']} > details > summary .code")) == [
         str(record["words"][0]["code"])
@@ -186,4 +182,4 @@ def test_a_finger_sees_the_card_first_and_follows_it_then(full: Any, visit: Call
     assert not card.is_visible()
     word.tap()
     word.tap()
-    kept(page, f"#concept-{explanations[20]['words'][-1]['code']}")
+    wait_for_address(page, f"#concept-{explanations[20]['words'][-1]['code']}")
