@@ -105,8 +105,8 @@ def peak(checkpoint: clvq.Checkpoint, texts: list[str]) -> float:
             checkpoint.path.name,
         ]
         command += ["--output", f"{folder}/words.parquet"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen([sys.executable, "-m", "clvq", *command], **quiet)
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen([sys.executable, "-m", "clvq", *command], stdout=quiet, stderr=quiet)
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:

@@ -15,6 +15,7 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,15 +51,14 @@ def main() -> None:
     sentences = model.tokenize([json.loads(lines[index])["text"] for index in indices])
     upper = UpperLayers(model, options.input_layer)
     ours = batched(upper, sentences)
-    ways: dict[tuple[str, int], Callable[[], object]] = {("clvq", 0): lambda: batched(upper, sentences)}
+    ways: dict[tuple[str, int], Callable[[], object]] = {("clvq", 0): partial(batched, upper, sentences)}
     for size in BATCH_TOKENS:
         groups = by_length(sentences, ours, size)
-        ways["blocks above", size] = lambda groups=groups: blocks_above(upper, sentences, ours, groups)
-        ways["blocks above, completeness too", size] = lambda groups=groups: blocks_above(
-            upper, sentences, ours, groups, completeness=True
-        )
-        ways["whole model", size] = lambda groups=groups: whole_model(model, sentences, ours, groups, options)
-    spent = {way: [] for way in ways}
+        given = (sentences, ours, groups)
+        ways["blocks above", size] = partial(blocks_above, upper, *given)
+        ways["blocks above, completeness too", size] = partial(blocks_above, upper, *given, completeness=True)
+        ways["whole model", size] = partial(whole_model, model, *given, options)
+    spent: dict[tuple[str, int], list[float]] = {way: [] for way in ways}
     for _ in range(options.rounds):
         for way, run in ways.items():
             spent[way].append(cpu_seconds(run)[0])
@@ -189,7 +189,7 @@ def batched(upper: UpperLayers, sentences: list[TokenizedSentence]) -> list[Attr
         completeness=config.completeness,
         batch_tokens=Runtime.of_settings(config).batch_tokens,
     )
-    attributions = {}
+    attributions: dict[int, Attribution] = {}
     for batch in attribution.batches(sentences):
         attributions.update(zip(batch, attribution.of_batch(sentences, batch), strict=True))
     return [attributions[index] for index in range(len(sentences))]

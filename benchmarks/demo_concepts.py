@@ -27,6 +27,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 import clvq
 from clvq.demo import DemoWord, corpus
 from clvq.language_model.rows import WORD
+from clvq.models.clvq_vae import ClvqVae
 from clvq.models.distances import nearest
 from clvq.training.frozen_codes import kmeans_codes
 from clvq.training.rows import LayerPair, pair_rows, split_by_text
@@ -60,6 +61,7 @@ def main() -> None:
     )
     checkpoint = clvq.train(store, input_layer=4, output_layer=8, path=options.run / "L4-L8", progress=notes)
     model = checkpoint.load()
+    assert isinstance(model, ClvqVae)
     scale = float(model.input_scale)
     train, evaluation = (words_of(store, split, scale) for split in ("train", "eval"))
     training, _ = split_by_text(store, "train")
@@ -69,7 +71,7 @@ def main() -> None:
     with torch.no_grad():
         for name, assign in {
             "k-means codes": lambda states: nearest(states, codes),
-            "clvq": lambda states: model.quantizer.assign(model.encoder(states)),
+            "clvq": lambda states: model.nearest(model.encoder(states)),
         }.items():
             readings[name] = (assign(train.states).tolist(), assign(evaluation.states).tolist())
     names = ["clvq", "k-means codes", "word identity"]

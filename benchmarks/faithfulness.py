@@ -4,13 +4,14 @@ python benchmarks/faithfulness.py MOVIE_RUN AGNEWS_RUN --checkpoints L4-L6 seed1
 python benchmarks/faithfulness.py MOVIE_RUN AGNEWS_RUN --checkpoints L4-L6 seed1 seed2 --curve
 
 Every run folder must hold the checkpoints. Those that differ in the seed alone are averaged sentence by sentence, then
-the sentences of all corpora are taken together. What `clvq faithfulness` measured before is read.
+the sentences of all corpora are taken together. Intervals are over texts and seeds. What `clvq faithfulness` measured
+before is read.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from clvq.concepts.assignments import read_text
 from clvq.concepts.pairs import against
 from clvq.config import FIGURES, HARD, FaithfulnessConfig
 from clvq.explanations.stored_split import SPLIT
+from clvq.interventions.controls import NULLS
 from clvq.interventions.effects import Change, Effects
 from clvq.interventions.files import explained_by
 from clvq.interventions.records import DifferenceRow, EffectRow, SelectivityRow
@@ -29,8 +31,10 @@ from clvq.interventions.selectivity import paired, table
 from clvq.interventions.sentence_effects import Group, SentenceEffects, sentence_effects
 from clvq.training.checkpoint import find_checkpoint
 
-SHOWN = ("covariance", "own", "random", "other")
 SEED = 0
+
+OfSeeds = Sequence[Mapping[Change, Effects]]
+"""What changes do with the concepts of each of some checkpoints that differ in their seed."""
 
 
 def main() -> None:
@@ -52,10 +56,13 @@ def main() -> None:
         explained = explained_by(checkpoints, config, notes)
         text = read_text(checkpoints[0].store(), SPLIT)
         found[run.name] = sentence_effects(explained, text, config, progress=notes)
-    corpora = {name: [of.of(group) for group in of.groups] for name, of in found.items()}
+    corpora: dict[str, list[OfSeeds]] = {name: [of.of(group) for group in of.groups] for name, of in found.items()}
     texts = {name: of.texts for name, of in found.items()}
     if len(found) > 1:
-        corpora["pooled"] = [pooled(several) for several in zip(*corpora.values(), strict=True)]
+        corpora["pooled"] = [
+            [pooled(of_corpora) for of_corpora in zip(*of_seeds, strict=True)]
+            for of_seeds in zip(*corpora.values(), strict=True)
+        ]
         texts["pooled"] = np.concatenate([of.texts + number * 10**9 for number, of in enumerate(found.values())])
     groups = next(iter(found.values())).groups
     for name, effects in corpora.items():
@@ -85,64 +92,63 @@ def spread(
         for members in zip(*numbers, strict=True):
             effects = pooled(of.effects[member] for of, member in zip(corpora, members, strict=True))
             texts = np.arange(len(next(iter(effects.values())).flips))
-            for row in rows_of(effects, texts):
-                values[row.key] = (*values.get(row.key, ()), row.selectivity)
+            for row in table([effects], texts, np.ones(len(texts), bool), None, SEED)[1]:
+                if row.selectivity is not None:
+                    values[row.key] = (*values.get(row.key, ()), row.selectivity)
         found.append(values)
     return found
-
-
-def rows_of(effects: Mapping[Change, Effects], texts: np.ndarray) -> list[SelectivityRow]:
-    return table(effects, texts, np.ones(len(texts), bool), None, SEED)[1]
 
 
 def show(
     name: str,
     groups: list[Group],
-    effects: list[Mapping[Change, Effects]],
+    effects: list[OfSeeds],
     texts: np.ndarray,
     seeds: list[dict[tuple[object, ...], tuple[float, ...]]],
 ) -> None:
     """What edits and controls do, what concepts do beyond controls, and that of the first group less the others."""
-    done, beyond, less = [], [], []
+    done: list[tuple[str, ...]] = []
+    beyond: list[tuple[str, ...]] = []
+    less: list[tuple[str, ...]] = []
     for group, own, deviations in zip(groups, effects, seeds, strict=True):
         figures, rows = table(own, texts, np.ones(len(texts), bool), None, SEED)
-        by_place: dict[tuple[object, ...], dict[str | None, EffectRow]] = {}
+        by_place: dict[tuple[str, str, str], dict[str | None, EffectRow]] = {}
         for figure in figures:
             by_place.setdefault(place_of(figure), {})[figure.control] = figure
         for place, found in by_place.items():
             concept = found[None]
-            taken = ["", ""] if concept.rank is None else [f"{concept.rank:.1f}", f"{concept.energy:.2f}"]
+            taken = ["" if value is None else f"{value:.2f}" for value in (concept.rank, concept.energy)]
             cells = [
                 f"{found[control].flips:.3f} / {found[control].kl:.3f}" if control in found else ""
-                for control in (None, *SHOWN)
+                for control in (None, *NULLS)
             ]
             done.append((called(group), *place, *cells, f"{concept.distance:.2f}", *taken))
             values = {(row.control, row.figure): row for row in rows if place_of(row) == place}
             cells = [
-                interval(values[control, figure]) + deviation(deviations[values[control, figure].key])
+                interval(values[control, figure]) + deviation(deviations.get(values[control, figure].key, ()))
                 for figure in FIGURES[:2] for control in HARD
             ]  # fmt: skip
             beyond.append((called(group), *place, *cells))
     for group, own in zip(groups[1:], effects[1:], strict=True):
-        by_place = {}
+        differences: dict[tuple[str, str, str], dict[str, DifferenceRow]] = {}
         for line in paired(effects[0], own, texts, SEED):
-            by_place.setdefault(place_of(line), {})[f"{line.control} {line.figure}"] = line
-        for place, found in by_place.items():
-            cells = [interval(found.get(f"{c} {f}")) for f in FIGURES[:2] for c in HARD]
-            line = next(iter(found.values()))
+            differences.setdefault(place_of(line), {})[f"{line.control} {line.figure}"] = line
+        for place, lines in differences.items():
+            cells = [interval(lines.get(f"{c} {f}")) for f in FIGURES[:2] for c in HARD]
+            line = next(iter(lines.values()))
             less.append((called(group), *place, *cells, f"{line.distance:.2f} / {line.other_distance:.2f}"))
     where = ("checkpoints", "edit", "place", "mass")
     hard = [f"{figure}, {control}" for figure in ("flips", "KL") for control in HARD]
     title = f"{name}, {len(texts)} sentences"
-    print_table(f"{title}: flips / KL", done, (*where, "concept", *SHOWN, "distance", "rank", "energy"))
+    print_table(f"{title}: flips / KL", done, (*where, "concept", *NULLS, "distance", "rank", "energy"))
     print_table(f"{title}: selectivity beyond each control, ± over seeds", beyond, (*where, *hard))
     if less:
         print_table(f"{title}: selectivity of {called(groups[0])} less", less, (*where, *hard, "distances"))
 
 
-def place_of(line: Mapping[str, object]) -> tuple[str, str, str]:
-    mass = line.get("mass")
-    return str(line.edit), str(line.place), "" if mass is None else f"{mass:.0%}"
+def place_of(line: EffectRow | SelectivityRow | DifferenceRow) -> tuple[str, str, str]:
+    mass = None if isinstance(line, DifferenceRow) else line.mass  # differences are not taken on the curve
+    return line.edit, line.place, "" if mass is None else f"{mass:.0%}"
 
 
 def called(group: Group) -> str:
@@ -152,13 +158,15 @@ def called(group: Group) -> str:
 
 
 def interval(line: SelectivityRow | DifferenceRow | None) -> str:
-    value = line.difference if isinstance(line, DifferenceRow) else None if line is None else line.selectivity
-    return "" if line is None or value is None else f"{value:.3f} [{line.low:.3f}, {line.high:.3f}]"
+    if line is None:
+        return ""
+    value = line.difference if isinstance(line, DifferenceRow) else line.selectivity
+    return "" if value is None else f"{value:.3f} [{line.low:.3f}, {line.high:.3f}]"
 
 
 def deviation(values: tuple[float, ...]) -> str:
     """How the seeds' own values spread."""
-    return f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 and None not in values else ""
+    return f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
 
 
 def agreement(found: Mapping[str, SentenceEffects]) -> None:

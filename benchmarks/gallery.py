@@ -69,8 +69,12 @@ def sheets(codebook: clvq.Codebook, store: clvq.ActivationStore) -> list[Sheet]:
     spans = [span for s in sentences for span in zip(s.starts, s.ends, strict=True)]
     owner = np.repeat(np.arange(len(sentences)), store.row_counts("train"))
     is_word = (flags & WORD) != 0
-    concepts = [c for c in codebook.concepts if c.labels and not c.of_sentence_rows and c.sentences >= 2 * HALF]
-    concepts.sort(key=lambda concept: (concept.labels.p, -concept.labels.lift))
+    told = [
+        (c.labels.p, -c.labels.lift, number, c)
+        for number, c in enumerate(codebook.concepts)
+        if c.labels and not c.of_sentence_rows and c.sentences >= 2 * HALF
+    ]
+    concepts = [concept for *_, concept in sorted(told)]
     drawn = []
     for concept in concepts[:CONCEPTS]:
         generator = np.random.default_rng([0, concept.code])
@@ -167,6 +171,7 @@ def score(drawn: list[Sheet], label_names: list[str] | None, file: Path) -> None
         wrong = set(given["picked"]) ^ set(sheet.right)
         scores.append(1 - len(wrong) / (2 * HALF))
         labels = sheet.concept.labels
+        assert labels is not None  # `sheets` draws none without
         label = str(labels.label) if label_names is None else label_names[labels.label]
         words = ", ".join(word.word for word in sheet.concept.top_words[:6])
         rows.append([given["name"], str(sheet.concept.code), words, f"{label} {labels.share:.0%}",

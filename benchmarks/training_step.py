@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ def step_alone(activations: ActivationStore, config: TrainConfig, options: argpa
         "fresh": lambda batch: decoder(batch, fresh=True),
         "accumulated": lambda batch: decoder(batch, fresh=False),
     }
-    spent = {name: [] for name in ways}
+    spent: dict[str, list[float]] = {name: [] for name in ways}
     for batch in [batches[0], *batches]:  # the first one warms up
         for name, way in ways.items():
             spent[name].append(cpu_seconds(lambda: way(batch))[0])  # noqa: B023
@@ -134,7 +135,7 @@ def published_wiring(activations: ActivationStore, config: TrainConfig, options:
     indices = rows.shuffled_batches(128, 0, 0)
     batches = [rows.read(batch_indices) for batch_indices in indices[: options.steps]]
     random_batch = np.random.default_rng(0).permutation(len(rows))[:128]  # the published order: no bucketing
-    ours = [cpu_seconds(lambda batch=batch: trainer._step(batch))[0] for batch in [batches[0], *batches]][1:]
+    ours = [cpu_seconds(partial(trainer._step, batch))[0] for batch in [batches[0], *batches]][1:]
     published = Published(rows.read(random_batch), longest, config)
     theirs = [cpu_seconds(published.step)[0] for _ in range(options.published_steps)]
     our_rate = sum(len(batch.inputs) for batch in batches) / sum(ours)
@@ -163,7 +164,7 @@ def prepare(
     held = pair_rows(activations, "train", pair, sentences=selection)
     widths = activations.layer(layers[0]).width, activations.layer(layers[1]).width
     torch.manual_seed(0)
-    model = ClvqVae(**architecture(config, *widths, "residual"))
+    model = ClvqVae(**architecture(config, *widths, "residual").as_json())
     model.quantizer.set_codebook(rows.sample_inputs(config.codebook_size, torch.Generator().manual_seed(0)))
     means = TrainingMeans(torch.zeros(widths[1]), torch.zeros(widths[1]))
     job = Job(TrainingRows(rows, held, held, means, widths), config, options.run / "none" / "training", "", notes)

@@ -52,8 +52,8 @@ def main() -> None:
     for tokens in BATCH_TOKENS:
         padded = sum(given.input_ids.numel() for given in inputs[tokens])
         padding = 1 - sum(len(sentence.input_ids) for sentence in sentences) / padded
-        spent = [median(seconds[tokens, name]) for name in ("full", "read")]
-        rows.append((f"{tokens:,}", f"{padding:.0%}", *(f"{one:.2f} ({yardstick / one:.2f})" for one in spent)))
+        medians = [median(seconds[tokens, name]) for name in ("full", "read")]
+        rows.append((f"{tokens:,}", f"{padding:.0%}", *(f"{one:.2f} ({yardstick / one:.2f})" for one in medians)))
     print_table(
         f"Blocks above layer {options.input_layer}, {len(sentences)} sentences: CPU seconds (times faster)",
         rows,
