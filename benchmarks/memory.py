@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=500)
     parser.add_argument("--evaluated", type=int, default=60)
     parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--codebook-size", type=int, default=400)
     parser.add_argument("--commands", nargs="+", default=COMMANDS, choices=COMMANDS, help="each needs those before it")
     options = parser.parse_args()
     peaks: dict[str, list[float]] = {command: [] for command in options.commands}
@@ -52,7 +53,16 @@ def commands_of(options: argparse.Namespace, times: int) -> dict[str, list[str]]
     corpus = ["--model", options.model, "--dataset", str(train), "--eval-dataset", str(evaluation)]
     given = {
         "extract": [*corpus, "--layers", ",".join(map(str, layers))],
-        "train": ["--input-layer", str(layers[0]), "--output-layer", str(layers[1]), "--epochs", str(options.epochs)],
+        "train": [
+            "--input-layer",
+            str(layers[0]),
+            "--output-layer",
+            str(layers[1]),
+            "--epochs",
+            str(options.epochs),
+            "--codebook-size",
+            str(options.codebook_size),
+        ],
         "codebook": [],
         "explain": [],
         "faithfulness": [],
