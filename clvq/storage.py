@@ -30,13 +30,14 @@ LOCK_NAME = ".lock"
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, size: int | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`. When the block ends without an error, it is synced and renamed to `path`.
 
-    ClvqError where the disk is full or the folder cannot be written; `path` is then untouched.
+    ClvqError where the disk is full (it tells `size`, the bytes to be written) or the folder cannot be written; `path`
+    is then untouched.
     """
     temporary = path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}"
-    with _explained(path.parent):
+    with _explained(path.parent, "" if size is None else f"{path.name} needs {size_text(size)}, and "):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary.touch()
@@ -52,8 +53,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with atomic_path(path, len(content := text.encode())) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -65,7 +66,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     from safetensors.torch import save_file
 
     contents = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary, TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=path.parent) as scratch:
+    size = sum(tensor.nbytes for tensor in contents.values())
+    with atomic_path(path, size) as temporary, TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=path.parent) as scratch:
         # The library writes a temporary file of its own beside its target. A kill would leave it there.
         target = Path(scratch) / path.name
         save_file(contents, target, metadata={"format": "pt", **(metadata or {})})
@@ -277,7 +279,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _explained(folder: Path) -> Iterator[None]:
+def _explained(folder: Path, needs: str = "") -> Iterator[None]:
     """Turn an operating system's refusal to write into a ClvqError that says what to do."""
     from safetensors import SafetensorError
 
@@ -287,8 +289,8 @@ def _explained(folder: Path) -> Iterator[None]:
         number = getattr(error, "errno", None)
         if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
             raise ClvqError(
-                f"The disk is full: {folder} cannot take more. Free some space or choose another --run; "
-                "what was written before is whole, and the same command continues."
+                f"The disk is full: {needs}{folder} has {size_text(free_bytes(folder))} left. Free some space or "
+                "choose another --run; what was written before is whole, and the same command continues."
             ) from error
         if number in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise ClvqError(

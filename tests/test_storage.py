@@ -20,6 +20,12 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
         temporary.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert storage.read_json(path, "") == {"first": 1}
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ClvqError) as raised:
+        patch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(full))
+        storage.write_tensors(tmp_path / "big.safetensors", {"a": torch.ones(2, 500)})
+    left = storage.size_text(storage.free_bytes(tmp_path))
+    assert f"big.safetensors needs 4 kB, and {tmp_path} has {left} left" in str(raised.value)
     with pytest.raises(KeyboardInterrupt), storage.atomic_path(path) as temporary:
         temporary.write_text("half")
         raise KeyboardInterrupt
