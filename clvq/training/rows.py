@@ -134,7 +134,7 @@ class PairRows:
         """Draw `count` scaled rows `[N, D]` of the input layer, sentence by sentence; all rows where there are
         fewer."""
         order = torch.randperm(len(self), generator=generator).numpy()
-        needed = int(np.searchsorted(np.cumsum(self.lengths[order]), count)) + 1
+        needed = min(int(np.searchsorted(np.cumsum(self.lengths[order]), count)) + 1, len(order))
         count = min(count, int(self.lengths[order[:needed]].sum()))
         sample, filled = torch.zeros(0), 0
         for indices in np.array_split(order[:needed], range(64, needed, 64)):

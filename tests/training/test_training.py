@@ -216,6 +216,18 @@ def test_the_caps_of_word_types(tiny_store: ActivationStore) -> None:
     torch.testing.assert_close(batch.inputs, whole[rows.row_numbers(np.arange(5))])
 
 
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 128])
+def test_first_codes_are_drawn_from_all_rows_where_there_are_few(tiny_store: ActivationStore, count: int) -> None:
+    """Sentences are read 64 at a time; the last part may be full."""
+    scales = tiny_store.layer(1).scale, tiny_store.layer(2).scale
+    training, _ = split_by_text(tiny_store, "train")
+    rows = pair_rows(tiny_store, "train", LayerPair((1, 2), scales), sentences=training[:count])
+    drawn = rows.sample_inputs(10**6, torch.Generator().manual_seed(0))
+    every = rows.read(np.arange(len(rows))).inputs
+    assert len(rows) == count
+    assert torch.equal(drawn.sort(dim=0).values, every.sort(dim=0).values)
+
+
 def test_a_text_is_in_training_or_in_the_selection_slice(tiny_store: ActivationStore) -> None:
     training, selection = split_by_text(tiny_store, "train")
     texts = [sentence.text for sentence in tiny_store.sentences("train")]
