@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from common import arguments, cpu_seconds, median, print_table, require
+from common import arguments, cpu_seconds, first_lines, median, print_table, require
 
 import clvq
 from clvq.corpus.splits import SPLITS
@@ -31,7 +31,7 @@ BATCH_TOKENS = (4096, 2048, 1024, 512)
 
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
-    parser.add_argument("--sentences", type=int, default=3000, help="of each split at most")
+    parser.add_argument("--sentences", type=int, default=3000, help="the first of each split")
     parser.add_argument("--tail-sentences", type=int, default=400, help="of each split of the long-tailed corpus")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--one-long-in", type=int, default=50, help="sentences of the long-tailed corpus")
@@ -47,14 +47,18 @@ def main() -> None:
 
 def plain(model: LanguageModel, options: argparse.Namespace, folder: Path) -> None:
     """The corpus as it is, and the size of its store."""
-    _, store = extracted(options, folder, options.dataset, options.eval_dataset)
+    train, evaluation = (
+        str(first_lines(corpus, options.sentences, folder / f"{split}.jsonl"))
+        for split, corpus in (("train", options.dataset), ("eval", options.eval_dataset))
+    )
+    _, store = extracted(options, folder, train, evaluation)
     splits = [tokenized(model, store, split) for split in SPLITS]
     ways = {
         f"{size:,}": [[split[i] for i in batch] for split in splits for batch in model.batches(split, size)]
         for size in BATCH_TOKENS
     }
     seconds = alternated(
-        {"clvq": lambda: extracted(options, folder, options.dataset, options.eval_dataset)[0]}
+        {"clvq": lambda: extracted(options, folder, train, evaluation)[0]}
         | {name: lambda batches=batches: bare(model, batches) for name, batches in ways.items()},
         options.rounds,
     )
@@ -134,7 +138,6 @@ def extracted(
         dataset=dataset,
         eval_dataset=evaluation,
         layers=(options.input_layer, options.output_layer),
-        max_sentences=options.sentences,
         device="cpu",
         progress=lambda report: marks.append(time.process_time()),  # the first note says what columns are read
     )

@@ -15,6 +15,7 @@ from clvq.cli.options import command
 from clvq.cli.output import Result, heading, number, percent, plain, table
 from clvq.cli.run_folder import Named, Run, named_checkpoint
 from clvq.cli.texts import Delimiter, FileQuoting, GivenTexts, Header, PairColumn, Parts, TextColumn, TextFile
+from clvq.concepts.excerpts import Excerpt, shortened
 from clvq.config import AssignConfig
 from clvq.progress import Report
 from clvq.storage import size_text
@@ -97,9 +98,9 @@ def _shown(texts: list[AssignedText]) -> list[RenderableType]:
             unusual = "" if word.nearer is None or word.nearer <= UNUSUAL else "!"
             concept = "none: an attention sink" if word.concept is None else word.concept
             lines.add_row(
-                Text(plain(word.text)), "-" if word.code is None else str(word.code), number(word.distance),
+                Text(plain(shortened(word.text))), "-" if word.code is None else str(word.code), number(word.distance),
                 f"{unusual}{percent(word.nearer)}", Text(plain(concept)),
             )  # fmt: skip
         left_out = f"{number(text.left_out)} words beyond the model's length are left out" if text.left_out else ""
-        parts += [heading(plain(text.text), left_out), lines, ""]
+        parts += [heading(Excerpt(text.text, []).text, left_out), lines, ""]
     return [*parts, Text(LEGEND, style="dim")]

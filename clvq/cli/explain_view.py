@@ -37,7 +37,7 @@ def shown(explanations: Explanations, *, stored: bool) -> Sequence[RenderableTyp
     sentences = explanations.sentences[:FIRST_SENTENCES] if stored else explanations.sentences
     parts: list[RenderableType] = _figures(explanations.summary) if stored else []
     for sentence in sentences:
-        parts += [*_sentence(sentence, explanations), ""]
+        parts += [*_sentence(sentence.excerpt(), explanations), ""]
     legend = Text(LEGEND, style="dim")
     if not stored:
         return [*parts, legend]

@@ -12,6 +12,7 @@ from clvq.cli.errors import UsageError
 from clvq.cli.options import command
 from clvq.cli.output import Bar, Result, heading, number, percent, plain, table
 from clvq.cli.run_folder import Named, Run, named_checkpoint
+from clvq.concepts.excerpts import Excerpt
 from clvq.config import SteerConfig
 from clvq.progress import Progress, Report
 
@@ -76,7 +77,12 @@ def _head(book: Codebook, result: Steered) -> list[RenderableType]:
         for code in codes
     ]
     about = f"{number(result.edited_words)} words edited, step {number(result.distance, 2)}"
-    return [heading(plain(result.text)), Text(plain(", ".join(named)), overflow="fold"), Text(about, style="dim"), ""]
+    return [
+        heading(Excerpt(result.text, []).text),
+        Text(plain(", ".join(named)), overflow="fold"),
+        Text(about, style="dim"),
+        "",
+    ]
 
 
 def _answers(result: Steered) -> list[RenderableType]:

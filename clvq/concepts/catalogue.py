@@ -14,6 +14,7 @@ import torch
 from clvq.activations.store import ActivationStore
 from clvq.concepts.assignments import Assignment, SplitText, assign, load_model, read_text
 from clvq.concepts.examples import nearest, over_range, read_examples
+from clvq.concepts.excerpts import shortened
 from clvq.concepts.label_tests import Associations, associate, associate_sets, first_classes, first_sets
 from clvq.concepts.map import directions, layout, mean_cosine, neighbours
 from clvq.concepts.records import Association, CodebookFigures, Concept, Example, Neighbour, TopWord
@@ -236,7 +237,7 @@ class Catalogue:
 
     def _top_words(self, ranked: RankedWords) -> list[TopWord]:
         return [
-            TopWord(self.text.vocabulary[number], int(count), _short(share), _short(recall))
+            TopWord(shortened(self.text.vocabulary[number]), int(count), _short(share), _short(recall))
             for number, count, share, recall in zip(*ranked, strict=True)
         ]
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from clvq.activations.store import ActivationStore
 from clvq.concepts.assignments import SplitText
+from clvq.concepts.excerpts import Excerpt
 from clvq.concepts.records import Example
 
 EXAMPLES = 10
@@ -59,8 +60,10 @@ def read_examples(
         sentence, index = sentences[number], row - int(starts[number])
         label = sentence.label if text.tags is None else int(text.tags[row]) if text.tags[row] >= 0 else None
         start, end = (sentence.starts[index], sentence.ends[index]) if text.types[row] >= 0 else (0, 0)
+        shown = Excerpt(sentence.text, [(start, end)] if end > start else [])
+        start, end = shown.at(start), shown.at(end)
         return Example(
-            sentence=number, text=sentence.text, start=start, end=end, word=sentence.text[start:end],
+            sentence=number, text=shown.text, start=start, end=end, word=shown.text[start:end],
             label=label, prediction=sentence.prediction, distance=float(f"{distances[row]:.6g}"),
         )  # fmt: skip
 

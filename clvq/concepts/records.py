@@ -29,6 +29,7 @@ class Example(Record):
     sentence: int
     """Index of the sentence in the split."""
     text: str
+    """The sentence; of a long one what stands around the word."""
     start: int
     end: int
     """Characters `start` to `end` of `text` are the word; both are 0 for a sentence row."""

@@ -22,6 +22,7 @@ def explanations_html(caption: str, sentences: Sequence[Explanation]) -> str:
 
 def explanation_html(explanation: Explanation) -> str:
     """Return a sentence with its prediction: blue words speak for it, orange ones against it, salient ones are bold."""
+    explanation = explanation.excerpt()
     most = strongest(explanation.words)
     parts, end = [], 0
     for word in explanation.words:

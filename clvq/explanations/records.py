@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from clvq.artifacts.records import ModelName, Record
+from clvq.concepts.excerpts import Excerpt
 from clvq.config import LABEL, SCORES, ExplainConfig
 
 Span = tuple[int, int]
@@ -80,6 +81,16 @@ class Explanation(Record):
         for word in record["words"]:
             del word["text"]
         return record
+
+    def excerpt(self) -> Explanation:
+        """Return the explanation to be shown: without the parts of the text that are too long for that."""
+        shown = Excerpt(self.text, [(word.start, word.end) for word in self.words])
+        words = []
+        for word in self.words:
+            start, end = shown.at(word.start), shown.at(word.end)
+            words.append(replace(word, start=start, end=end, text=shown.text[start:end]))
+        spans = self.rationale and [(shown.at(start), shown.at(end)) for start, end in self.rationale]
+        return replace(self, text=shown.text, words=words, rationale=spans)
 
     @property
     def salient(self) -> list[ExplainedWord]:

@@ -93,6 +93,7 @@ def _interval(interval: Interval) -> list[float]:
 
 
 def _explanation(explanation: Explanation, number: int, explained: ExplanationsSummary | None) -> dict[str, Any]:
+    explanation = explanation.excerpt()
     words = [
         [word.start, word.end, short(word.attribution), word.code, int(word.salient)] for word in explanation.words
     ]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+import torch
 from huggingface_hub import ModelHubMixin, hf_hub_download
 from torch import nn
 
 from clvq.artifacts import WEIGHTS_NAME
 from clvq.errors import ArtifactError
 from clvq.storage import read_tensors, write_tensors
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 class HubModel(
@@ -54,9 +58,26 @@ class HubModel(
                     token=token,
                 )
             )
-        try:
-            model = cls(**model_kwargs)
-            model.load_state_dict(read_tensors(weights)[0])
-        except (TypeError, RuntimeError) as error:
-            raise ArtifactError(f"{weights} does not fit the config.json beside it: {error}") from error
-        return model.eval()
+        return loaded(cls, model_kwargs, weights)
+
+
+def loaded(kind: type[Model], arguments: Mapping[str, Any], weights: Path) -> Model:
+    """Return a model of the `kind` that `arguments` describe, with the weights in a file.
+
+    ArtifactError where these are the weights of another model. What `arguments` claim may be huge, so the shapes are
+    compared on the meta device first, where nothing takes memory.
+    """
+    tensors = read_tensors(weights)[0]
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    try:
+        if (blocks := arguments.get("decoder_layers", 0)) > len(tensors):
+            raise ValueError(f"{blocks} decoder layers, and {len(tensors)} tensors")
+        with torch.device("meta"):
+            claimed = {name: tuple(tensor.shape) for name, tensor in kind(**arguments).state_dict().items()}
+        if other := [name for name in sorted({*shapes, *claimed}) if shapes.get(name) != claimed.get(name)]:
+            raise ValueError(f"{other[0]} is {shapes.get(other[0])} and not {claimed.get(other[0])}")
+        model = kind(**arguments)
+        model.load_state_dict(tensors)
+    except (TypeError, RuntimeError, ValueError) as error:
+        raise ArtifactError(f"{weights} does not fit the config.json beside it: {error}") from error
+    return model.eval()

@@ -28,7 +28,6 @@ from clvq.progress import Report, silent
 from clvq.storage import (
     check_file,
     file_checksum,
-    read_tensors,
     write_tensors,
     write_text,
 )
@@ -166,14 +165,13 @@ class Checkpoint(Shown):
         """Return the model, after verifying its weights."""
         from clvq.models.clvq_vae import ClvqVae  # not at the top: reading a finished catalogue needs no model
         from clvq.models.crosslayer import CrosslayerSae
+        from clvq.models.hub import loaded
         from clvq.models.sae import TopKSae
 
         check_file(self.path / WEIGHTS_NAME, self.config.weights_checksum)
-        if self.has_codes:
-            return ClvqVae.from_pretrained(self.path)
-        model = (TopKSae if self.settings.method == "sae" else CrosslayerSae)(**self.config.architecture.as_json())
-        model.load_state_dict(read_tensors(self.path / WEIGHTS_NAME)[0])
-        return model.eval()
+        sae = TopKSae if self.settings.method == "sae" else CrosslayerSae
+        kind: type[ClvqVae | TopKSae] = ClvqVae if self.has_codes else sae
+        return loaded(kind, self.config.architecture.as_json(), self.path / WEIGHTS_NAME)
 
 
 def architecture(settings: TrainConfig, input_width: int, output_width: int, encoder: str) -> VaeArguments:
