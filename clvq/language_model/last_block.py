@@ -25,6 +25,9 @@ from clvq.language_model.sites import Site, change, replaced, watch
 _ATTENTION = ("sdpa", "eager")
 """Attention implementations whose masks have a row for each token that attends."""
 
+_CACHES = ("past_key_values", "cache")
+"""Names of the argument by which a block takes a cache: the second from transformers 5.24 on."""
+
 Run = Callable[[], Any]
 
 
@@ -66,6 +69,7 @@ class LastBlock:
         self.block = block
         self._forward: Callable[..., Any] = block.forward
         self._parameters = inspect.signature(block.forward).parameters
+        self._cache = next((name for name in _CACHES if name in self._parameters), "")
         self._queries: list[nn.Linear] = []
         """Linear layers that keys and values do not depend on: that of queries, and later ones in the block."""
 
@@ -79,7 +83,7 @@ class LastBlock:
         the block runs for this position only.
         """
         last = cls(block)
-        if attention not in _ATTENTION or "past_key_values" not in last._parameters:
+        if attention not in _ATTENTION or not last._cache:
             return None
         try:
             proved = all(last._reads_only(*trial) for trial in trials) and all(
@@ -108,7 +112,7 @@ class LastBlock:
             return self._forward(*args, **kwargs)
         positions = positions.to(given[first].device)
         bound.arguments.update({name: _at(value, positions, tokens) for name, value in given.items()})
-        given["past_key_values"] = _Giving(kept)
+        given[self._cache] = _Giving(kept)
         output = self._forward(*bound.args, **bound.kwargs)
         if isinstance(output, tuple):
             return (_everywhere(output[0], tokens), *output[1:])
@@ -117,14 +121,14 @@ class LastBlock:
     def _kept(self, bound: inspect.BoundArguments) -> tuple[Tensor, Tensor] | None:
         """Return keys and values of all tokens; None for a block that hands none to a cache."""
         keeping = _Keeping()
-        own = bound.arguments.get("past_key_values")
-        bound.arguments["past_key_values"] = keeping
+        own = bound.arguments.get(self._cache)
+        bound.arguments[self._cache] = keeping
         try:
             with replaced({layer: _nothing(layer) for layer in self._queries}):
                 self._forward(*bound.args, **bound.kwargs)
         except _KeptError:
             pass
-        bound.arguments["past_key_values"] = own
+        bound.arguments[self._cache] = own
         return keeping.states
 
     def _reads_only(self, run: Run, positions: Tensor) -> bool:
