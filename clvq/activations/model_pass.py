@@ -15,7 +15,7 @@ from clvq.activations.store import ActivationStore, SentenceRows
 from clvq.activations.windows import Window, WindowStates, windows
 from clvq.activations.writer import ExtractionJob, StoreWriter
 from clvq.corpus.splits import SPLITS, Corpus
-from clvq.device import Processes
+from clvq.device import Processes, give_back_memory
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.rows import SENTENCE, WORD
 from clvq.language_model.tokenization import TokenizedSentence
@@ -65,6 +65,7 @@ class ModelPass:
                         shard = (split, rows, states.hidden, _counts(window, rows))
                         self.writing = thread.submit(self.writer.write, *shard)  # while the next window runs
                     first_sentence += len(window)
+                    give_back_memory()
                 self._await_writing()
         if self.writer is not None:
             self.writer.finish(self.source if isinstance(self.source, Corpus) else None)

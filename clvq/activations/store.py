@@ -31,7 +31,7 @@ from clvq.storage import check_file, child, fingerprint, read_tensors
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-ROWS_AT_ONCE = 16384
+ROWS_AT_ONCE = 2048
 """The number of rows of a layer that are processed at a time."""
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from clvq.artifacts import METRICS_NAME
-from clvq.device import Processes, seed_draws
+from clvq.device import Processes, give_back_memory, seed_draws
 from clvq.errors import ClvqError
 from clvq.progress import Progress
 from clvq.storage import append_lines, fingerprint, read_tensors, write_tensors, write_text
@@ -133,6 +133,7 @@ class TrainingLoop(ABC, Generic[Model]):
                     self._save()
                     saved = time.monotonic()
                 self._report(losses)
+                give_back_memory(self.position.step)
             self._end_epoch()
             self.position.seconds = time.monotonic() - started
             if self.position.finished:
@@ -148,9 +149,8 @@ class TrainingLoop(ABC, Generic[Model]):
         anywhere thus makes the same draws."""
         draws = np.random.SeedSequence([self.config.seed, self.position.step, self.processes.rank])
         seed_draws(int(draws.generate_state(1)[0]), self.rows.device)
-        rate = self._learning_rate()
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self._learning_rate()
 
     def _learning_rate(self) -> float:
         """Return the learning rate: a linear warm-up, then a cosine to 0; or what the plateau schedule has set."""
