@@ -38,7 +38,8 @@ class AdaptiveResidualEncoder(nn.Module):
         self.linear = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
         self.gate = nn.Parameter(torch.tensor(0.2))
-        nn.init.eye_(self.linear.weight)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.ones_(self.linear.weight.diagonal())  # eye_ imports a library of symbols on the meta device
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:

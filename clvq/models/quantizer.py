@@ -72,7 +72,9 @@ class VectorQuantizer(nn.Module):
         self.register_buffer("ema_sum", torch.zeros(codebook_size, width))
         self.register_buffer("mean_gap", torch.zeros(()))
         self.register_buffer("batches_unused", torch.zeros(codebook_size, dtype=torch.int64))
-        self.register_buffer("metric_map", torch.eye(width) if has_metric else None)
+        self.register_buffer("metric_map", torch.zeros(width, width) if has_metric else None)
+        if self.metric_map is not None:
+            self.metric_map.diagonal().fill_(1)
 
     @torch.no_grad()
     def set_codebook(self, codes: Tensor, count: Tensor | None = None) -> None:
