@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 AROUND = 500
-"""Characters that are kept before and after a word."""
+"""Characters that are kept before and after a word, where nothing else is said."""
 LONGEST_WORD = 200
 """Characters that are kept of a word. Longer ones are not words of a language: encoded files, long addresses."""
 
@@ -22,14 +22,14 @@ class Excerpt:
     shown.text[shown.at(start) : shown.at(end)]    # a word, or its beginning
     """
 
-    def __init__(self, text: str, words: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, text: str, words: Sequence[tuple[int, int]], around: int = AROUND) -> None:
         self._cuts: list[tuple[int, int]] = []
         end = 0
         for start, stop in words:
-            self._cut(end + AROUND * (end > 0), start - AROUND)
+            self._cut(end + around * (end > 0), start - around)
             self._cut(start + LONGEST_WORD, stop)
             end = stop
-        self._cut(end + AROUND * (1 if words else 2), len(text))
+        self._cut(end + around * (1 if words else 2), len(text))
         parts, end = [], 0
         for start, stop in self._cuts:
             parts.append(text[end:start])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from clvq.concepts.excerpts import Excerpt
 from clvq.concepts.names import made_name
 from clvq.concepts.records import Concept, Example
 from clvq.config import TAG
@@ -66,12 +67,9 @@ def _distances(found: Histogram | None) -> dict[str, Any] | None:
 
 def _example(example: Example) -> list[Any]:
     """Return the text around the word, the start and end of the word in this text, the label and the distance."""
-    text, start, end = example.text, example.start, example.end
-    context = CONTEXT if end > start else 2 * CONTEXT
-    first, last = max(start - context, 0), min(end + context, len(text))
-    before, after = "…" * (first > 0), "…" * (last < len(text))
-    moved = len(before) - first if end > start else 0
-    return [before + text[first:last] + after, start + moved, end + moved, example.label, short(example.distance)]
+    start, end = example.start, example.end
+    shown = Excerpt(example.text, [(start, end)] if end > start else [], CONTEXT)
+    return [shown.text, shown.at(start), shown.at(end), example.label, short(example.distance)]
 
 
 def _effect(effect: ConceptEffect) -> dict[str, Any]:

@@ -25,12 +25,7 @@ from clvq.config.settings import advice
 from clvq.errors import ArtifactError, ClvqError, MismatchError
 from clvq.notebook import Shown, data_frame, table_html, text_html
 from clvq.progress import Report, silent
-from clvq.storage import (
-    check_file,
-    file_checksum,
-    write_tensors,
-    write_text,
-)
+from clvq.storage import check_file, file_checksum, write_tensors, write_text
 from clvq.training.model_card import figures_shown, model_card, span, title
 from clvq.training.pulling import hub_id, pull
 from clvq.training.records import CheckpointConfig, SaeArguments, TrainingProvenance, VaeArguments
