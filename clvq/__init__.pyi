@@ -658,6 +658,7 @@ def sweep(
     predict: Literal["state", "update"] | Sequence[Literal["state", "update"]] = "state",
     preset: Literal["default", "paper"] | Sequence[Literal["default", "paper"]] = "default",
     codebook_size: int | Sequence[int] = 400,
+    codebooks: int | Sequence[int] = 1,
     top_k: int | Sequence[int] = 5,
     temperature: float | Sequence[float] = 1.0,
     temperature_unit: Literal["gap", "raw"] | Sequence[Literal["gap", "raw"]] = "gap",
@@ -724,6 +725,8 @@ def sweep(
         preset: Source of the settings that are not given: the defaults of clvq, or the published
             settings.
         codebook_size: Number of codes in the codebook (K).
+        codebooks: Number of codebooks, each of K codes. A word has a code of each: those after the
+            first stand for what the codes before leave of its state. Concepts are codes of the first.
         top_k: Training draws one of this many nearest codes for a row; 1 always takes the nearest.
         temperature: Temperature of the draw among the nearest codes, in units of the mean gap between
             their distances.
@@ -782,6 +785,7 @@ def train(
     predict: Literal["state", "update"] = "state",
     preset: Literal["default", "paper"] = "default",
     codebook_size: int = 400,
+    codebooks: int = 1,
     top_k: int = 5,
     temperature: float = 1.0,
     temperature_unit: Literal["gap", "raw"] = "gap",
@@ -849,6 +853,8 @@ def train(
         preset: Source of the settings that are not given: the defaults of clvq, or the published
             settings.
         codebook_size: Number of codes in the codebook (K).
+        codebooks: Number of codebooks, each of K codes. A word has a code of each: those after the
+            first stand for what the codes before leave of its state. Concepts are codes of the first.
         top_k: Training draws one of this many nearest codes for a row; 1 always takes the nearest.
         temperature: Temperature of the draw among the nearest codes, in units of the mean gap between
             their distances.

@@ -154,6 +154,8 @@ def _figures(codebook: Codebook) -> Beside:
     codes.add_row("R² of quantization", number(figures.quantization_r2))
     codes.add_row("mean cosine, centred", number(figures.mean_centred_cosine))
     codes.add_row("FVU, evaluation words", number(results.fvu))
+    if results.fvu_first_codebook is not None:
+        codes.add_row("  first codebook alone", number(results.fvu_first_codebook))
     codes.add_row("  own code made the mean", number(results.fvu_own_code_mean))
     codes.add_row("  codes shuffled", number(results.fvu_codes_shuffled))
     text = table("", title="Training text")

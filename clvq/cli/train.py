@@ -96,7 +96,8 @@ def _default_name(config: TrainConfig) -> str:
     method = "" if config.method == "clvq" else f"-{config.method}"
     predict = "" if config.predict == "state" else f"-{config.predict}"
     metric = "" if config.metric == "euclidean" else f"-{config.metric}"
-    return f"L{config.input_layer}-L{config.output_layer}{preset}{method}{metric}{predict}"
+    codebooks = "" if config.codebooks == 1 else f"-codebooks{config.codebooks}"
+    return f"L{config.input_layer}-L{config.output_layer}{preset}{method}{metric}{predict}{codebooks}"
 
 
 def _checked_name(name: str) -> str:
@@ -153,7 +154,7 @@ def _codebook(checkpoint: Checkpoint) -> Table:
     size, figures = checkpoint.settings.codebook_size, checkpoint.results.evaluation
     arguments = checkpoint.config.architecture
     assert isinstance(arguments, VaeArguments)
-    codebook = table("", title="Codebook")
+    codebook = table("", title=f"First of {arguments.codebooks} codebooks" if arguments.codebooks else "Codebook")
     codebook.add_row("perplexity", f"{number(figures.codebook_perplexity, 1)} of {number(size)}")
     codebook.add_row("active and dead codes", f"{number(figures.active_codes)} and {number(figures.dead_codes)}")
     codebook.add_row("codes on 5 sentences or more", number(figures.active_codes_5))
@@ -187,6 +188,7 @@ def _reconstruction(checkpoint: Checkpoint) -> Table:
             ("mean output of a k-means code", standards.mean_per_code, ""),
             ("copy of the input layer", standards.copy, ""),
             (_SENTENCE_ROWS, figures.fvu_sentence_rows, ""),
+            ("with the codes of the first codebook alone", figures.fvu_first_codebook, ""),
             ("with a word's own code made the mean", figures.fvu_own_code_mean, ""),
             ("with codes shuffled among words", figures.fvu_codes_shuffled, ""),
         ],

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 EVALUATION = (
-    "fvu", "fvu_sentence_rows", "fvu_codes_shuffled", "fvu_own_code_mean", "codebook_perplexity", "active_codes",
-    "dead_codes", "l0", "active_latents",
+    "fvu", "fvu_sentence_rows", "fvu_codes_shuffled", "fvu_own_code_mean", "fvu_first_codebook", "codebook_perplexity",
+    "active_codes", "dead_codes", "l0", "active_latents",
 )  # fmt: skip
 """Figures over the evaluation split; None where a method has no such figure."""
 YARDSTICKS = ("ridge", "mean_per_code", "copy", "frozen_kmeans")

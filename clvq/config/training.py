@@ -53,6 +53,12 @@ class TrainConfig(Settings):
         "default", "Source of the settings that are not given: the defaults of clvq, or the published settings."
     )
     codebook_size: int = stated(400, "Number of codes in the codebook (K).", POSITIVE)
+    codebooks: int = stated(
+        1,
+        "Number of codebooks, each of K codes. A word has a code of each: those after the first stand for what the "
+        "codes before leave of its state. Concepts are codes of the first.",
+        POSITIVE,
+    )
     top_k: int = stated(
         5, "Training draws one of this many nearest codes for a row; 1 always takes the nearest.", POSITIVE
     )
@@ -175,9 +181,9 @@ ALONE = ("vqvae", "sae", "crosslayer-sae")
 WITH_METRIC = ("clvq", "vqvae")
 """Methods whose codes can be learned in either metric."""
 
-_NEVER_DRAWN = ("top_k", "temperature", "initialization", "commitment_weight", "yardsticks")
+_NEVER_DRAWN = ("codebooks", "top_k", "temperature", "initialization", "commitment_weight", "yardsticks")
 
-_NO_BLOCKS = ("preset", "top_k", "temperature", "initialization", "commitment_weight", "decoder_layers",
+_NO_BLOCKS = ("preset", "codebooks", "top_k", "temperature", "initialization", "commitment_weight", "decoder_layers",
               "decoder_memory", "learning_rate", "weight_decay", "precision", "yardsticks")  # fmt: skip
 _SKIP = ("skip",)
 

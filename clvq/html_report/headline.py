@@ -149,6 +149,11 @@ def ladders(results: TrainingResults) -> list[Ladder]:
             "FVU with wrong codes",
             [
                 (
+                    "First codebook alone",
+                    "the codes of the other codebooks are left out",
+                    figures.fvu_first_codebook,
+                ),
+                (
                     "Own code hidden",
                     "a word's code is made the mean, its neighbours keep theirs",
                     figures.fvu_own_code_mean,

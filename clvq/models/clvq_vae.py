@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from clvq.errors import ClvqError
 from clvq.models.decoder import Decoder, Layout
 from clvq.models.hub import HubModel
 from clvq.models.losses import straight_through
-from clvq.models.quantizer import VectorQuantizer
+from clvq.models.quantizer import Quantized, VectorQuantizer
 
 
 class ClvqOutput(NamedTuple):
@@ -24,7 +25,15 @@ class ClvqOutput(NamedTuple):
     z_q: Tensor
     """[B, T, D] the chosen codes, after the codebook."""
     indices: Tensor
-    """[B, T] int64."""
+    """[B, T] int64, codes of the first codebook."""
+
+
+class Chosen(NamedTuple):
+    """The codes of one codebook for rows `[N, D]`, which are what the codebooks before it left."""
+
+    quantizer: VectorQuantizer
+    rows: Tensor
+    quantized: Quantized
 
 
 class AdaptiveResidualEncoder(nn.Module):
@@ -75,7 +84,10 @@ class ClvqVae(HubModel):
     input as it is (frozen k-means codes). `encoder="affine"` maps it to a space of `code_width` dimensions, in which
     the codes lie. `metric="sensitivity"` compares rows and codes after the map `quantizer.metric_map`, which is stored
     with the weights; the codes themselves stay in the space of the rows. With `predict="update"` the decoder predicts
-    what the layers between add to the input, and the input is added to its prediction.
+    what the layers between add to the input, and the input is added to its prediction. With several `codebooks` a row
+    has a code of each: the first codebook quantizes the row, every other one what those before it left of the row
+    (Zeghidour et al. 2021, arXiv 2107.03312, algorithm 1), and the decoder sees the sum. Concepts are the codes of the
+    first.
     """
 
     def __init__(
@@ -96,6 +108,7 @@ class ClvqVae(HubModel):
         code_width: int | None = None,
         metric: str = "euclidean",
         predict: str = "state",
+        codebooks: int = 1,
     ) -> None:
         super().__init__()
         width = input_width if code_width is None else code_width
@@ -109,15 +122,20 @@ class ClvqVae(HubModel):
             )
         self.predicts_update = predict == "update"
         self.encoder = _encoder(encoder, input_width, width)
-        self.quantizer = VectorQuantizer(
-            codebook_size,
-            width,
-            top_k=top_k,
-            temperature=temperature,
-            temperature_unit=temperature_unit,
-            ema_decay=ema_decay,
-            has_metric=metric != "euclidean",
-        )
+        quantizers = [
+            VectorQuantizer(
+                codebook_size,
+                width,
+                top_k=top_k,
+                temperature=temperature,
+                temperature_unit=temperature_unit,
+                ema_decay=ema_decay,
+                has_metric=metric != "euclidean",
+            )
+            for _ in range(codebooks)
+        ]
+        self.quantizer = quantizers[0]
+        self.refinements = nn.ModuleList(quantizers[1:])
         self.decoder = Decoder(
             width, output_width, decoder_layers, decoder_heads, feed_forward, dropout, decoder_memory
         )
@@ -128,8 +146,13 @@ class ClvqVae(HubModel):
 
     @property
     def codebook(self) -> Tensor:
-        """[K, D], in units of the scaled input layer; [K, W] in the space of an affine encoder."""
+        """[K, D] of the concepts, in units of the scaled input layer; [K, W] in the space of an affine encoder."""
         return self.quantizer.codebook
+
+    @property
+    def quantizers(self) -> list[VectorQuantizer]:
+        """The quantizer of the concepts, then those that refine it."""
+        return [self.quantizer, *self.refinements]
 
     @property
     def code_map(self) -> Tensor | None:
@@ -144,11 +167,32 @@ class ClvqVae(HubModel):
     def quantize(self, z_e: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Quantize `z_e [B, T, D]` with a mask `[B, T]` to `(z_q [B, T, D], indices [B, T])`.
 
-        Where there is no row, `z_q` is 0 and the index is -1.
+        `z_q` is the sum over codebooks, and the index is that of the first. Where there is no row, `z_q` is 0 and the
+        index is -1.
         """
         mask = _row_mask(z_e, mask)
-        rows = self.quantizer(z_e[mask])
-        return _scatter(straight_through(z_e[mask], rows.codes), mask), _scatter(rows.indices, mask, fill=-1)
+        chosen = self.choose(z_e[mask])
+        indices = chosen[0].quantized.indices
+        return _scatter(straight_through(z_e[mask], total(chosen)), mask), _scatter(indices, mask, fill=-1)
+
+    def choose(self, z_e: Tensor) -> list[Chosen]:
+        """Give each row of `z_e [N, D]` a code of every codebook: drawn in training mode, the nearest otherwise."""
+        first = Chosen(self.quantizer, z_e, self.quantizer(z_e))
+        return [first, *self.refine(z_e, first.quantized.codes)]
+
+    def refine(self, z_e: Tensor, codes: Tensor) -> list[Chosen]:
+        """Choose codes of the codebooks after the first for rows `z_e [N, D]`, whose first codes are `codes [N, D]`."""
+        left, chosen = z_e.detach(), []
+        for quantizer in self.quantizers[1:]:
+            left = left - codes
+            chosen.append(Chosen(quantizer, left, quantizer(left)))
+            codes = chosen[-1].quantized.codes
+        return chosen
+
+    def codes_at(self, indices: Tensor) -> Tensor:
+        """Return the sum `[N, D]` of the codes at `indices [N, codebooks]`."""
+        found = [quantizer.codebook[indices[:, i]] for i, quantizer in enumerate(self.quantizers)]
+        return found[0] if len(found) == 1 else torch.stack(found).sum(dim=0)
 
     def decode(self, z_q: Tensor, mask: Tensor | None = None, z_e: Tensor | None = None) -> Tensor:
         """Predict hidden states of the output layer `[B, T, E]`, or the update to them, from `z_q [B, T, D]`. A decoder
@@ -182,6 +226,12 @@ class ClvqVae(HubModel):
         if self.predicts_update:
             prediction = prediction + _scatter(hidden_states[mask].to(prediction.dtype), mask)
         return ClvqOutput(prediction, z_e, z_q, indices)
+
+
+def total(chosen: Sequence[Chosen]) -> Tensor:
+    """Return the sum `[N, D]` of the codes of all codebooks."""
+    found = [choice.quantized.codes for choice in chosen]
+    return found[0] if len(found) == 1 else torch.stack(found).sum(dim=0)
 
 
 def _encoder(name: str, width: int, code_width: int) -> nn.Module:

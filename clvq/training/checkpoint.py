@@ -156,6 +156,12 @@ class Checkpoint(Shown):
         """Number of codes, or of latents."""
         return self.config.architecture.size
 
+    @property
+    def codebooks(self) -> int:
+        """Number of codebooks; concepts are codes of the first."""
+        arguments = self.config.architecture
+        return (arguments.codebooks or 1) if isinstance(arguments, VaeArguments) else 1
+
     def load(self) -> ClvqVae | TopKSae:
         """Return the model, after verifying its weights."""
         from clvq.models.clvq_vae import ClvqVae  # not at the top: reading a finished catalogue needs no model
@@ -179,6 +185,7 @@ def architecture(settings: TrainConfig, input_width: int, output_width: int, enc
         encoder=encoder,
         top_k=settings.top_k if encoder == "residual" else 1,
         predict=settings.predict if settings.predict == "update" else None,
+        codebooks=settings.codebooks if encoder == "residual" and settings.codebooks > 1 else None,
         **{name: getattr(settings, name) for name in shared},
     )
 
@@ -273,5 +280,6 @@ def _described(path: Path) -> str:
     method = "" if settings.method == "clvq" else f" ({settings.method})"
     method += "" if settings.predict == "state" else f" ({settings.predict})"
     method += "" if settings.metric == "euclidean" else f" ({settings.metric} metric)"
+    method += "" if checkpoint.codebooks == 1 else f" ({checkpoint.codebooks} codebooks)"
     kind = "codes" if checkpoint.has_codes else "latents"
     return f"{path.name}{method}: {checkpoint.span}, {checkpoint.size} {kind}, seed {settings.seed}{figure}"

@@ -57,9 +57,9 @@ class _Assigned(NamedTuple):
     """The nearest codes of a split, batch by batch."""
 
     batches: list[tuple[np.ndarray, Tensor, Tensor]]
-    """(the sentences' indices in the rows, codes [N], is_word [N]), tensors on the CPU."""
+    """(the sentences' indices in the rows, codes [N, codebooks], is_word [N]), tensors on the CPU."""
     usage: Tensor
-    """[K] number of words with each code."""
+    """[K] number of words with each code of the first codebook."""
     candidates_in_use: float
     """exp of the mean entropy of the draw."""
 
@@ -67,8 +67,9 @@ class _Assigned(NamedTuple):
 class _Reliance(NamedTuple):
     """FVU over words when words get wrong codes."""
 
-    fvu_codes_shuffled: float | None
-    fvu_own_code_mean: float | None
+    fvu_codes_shuffled: float | None = None
+    fvu_own_code_mean: float | None = None
+    fvu_first_codebook: float | None = None
 
 
 @torch.no_grad()
@@ -84,7 +85,7 @@ def evaluate(
 ) -> Evaluation:
     """Measure a model with its final codebook; each row takes its nearest code.
 
-    `reliance` adds the two figures of bottleneck reliance: how much predictions depend on the codes. `seed` decides
+    `reliance` adds the figures of bottleneck reliance: how much predictions depend on the codes. `seed` decides
     their random draws.
     """
     model.eval()
@@ -95,13 +96,13 @@ def evaluate(
     done = 0
     for indices, codes, is_word in assigned.batches:
         batch = rows.read(indices)
-        prediction = _decode(model, batch, model.codebook[codes.to(model.codebook.device)])
+        prediction = _decode(model, batch, model.codes_at(codes.to(model.codebook.device)))
         words.add(batch.targets[batch.is_word], prediction[batch.is_word])
         sentence_rows.add(batch.targets[~batch.is_word], prediction[~batch.is_word])
-        count_sentences(attested, codes, is_word, batch.mask)
+        count_sentences(attested, codes[:, 0], is_word, batch.mask)
         done += len(indices)
         progress(Progress("evaluate", done, len(rows), "sentences"))
-    spoilt = _reliance(model, rows, means, assigned, seed, progress) if reliance else _Reliance(None, None)
+    spoilt = _reliance(model, rows, means, assigned, seed, progress) if reliance else _Reliance()
     active = int((assigned.usage > 0).sum())
     return Evaluation(
         rows=int(assigned.usage.sum()),
@@ -122,12 +123,15 @@ def _assign(model: ClvqVae, rows: PairRows, batch_sentences: int) -> _Assigned:
     usage = torch.zeros(len(model.codebook), dtype=torch.int64)
     for indices in rows.batches(batch_sentences):
         batch = rows.read(indices)
-        candidates = quantizer.candidates(model.encoder(batch.inputs))
-        codes, is_word = candidates.indices[:, 0].cpu(), batch.is_word.cpu()
+        z_e = model.encoder(batch.inputs)
+        candidates = quantizer.candidates(z_e)
+        first, is_word = candidates.indices[:, 0], batch.is_word.cpu()
+        further = [choice.quantized.indices for choice in model.refine(z_e, model.codebook[first])]
+        codes = torch.stack([first, *further], dim=1).cpu()
         chances = quantizer.probabilities(candidates)[batch.is_word]
         entropy += float(torch.special.entr(chances).sum(dtype=torch.float64))
         drawn += len(chances)
-        usage += torch.bincount(codes[is_word], minlength=len(usage))
+        usage += torch.bincount(codes[is_word, 0], minlength=len(usage))
         batches.append((indices, codes, is_word))
     return _Assigned(batches, usage, float(np.exp(entropy / max(drawn, 1))))
 
@@ -141,32 +145,43 @@ def _decode(model: ClvqVae, batch: PairBatch, z_q: Tensor) -> Tensor:
 def _reliance(
     model: ClvqVae, rows: PairRows, means: TrainingMeans, assigned: _Assigned, seed: int, progress: Report
 ) -> _Reliance:
-    """Measure how much worse words are predicted when codes are shuffled among the words, and when one word per
-    sentence loses its own code."""
-    shuffled, replaced = ExplainedVariance(means.words), ExplainedVariance(means.words)
+    """Measure how much worse words are predicted when codes are shuffled among the words, when one word per sentence
+    loses its own codes, and, of several codebooks, with the first one's codes alone."""
+    shuffled, replaced, alone = (ExplainedVariance(means.words) for _ in range(3))
     generator = torch.Generator().manual_seed(seed)
-    nothing = torch.zeros(0, dtype=torch.int64)
+    nothing = torch.zeros(0, len(model.quantizers), dtype=torch.int64)
     word_codes = torch.cat([nothing, *(codes[is_word] for _, codes, is_word in assigned.batches)])
     permuted = word_codes[torch.randperm(len(word_codes), generator=generator)]
-    codebook, usage = model.codebook, assigned.usage
-    mean_code = (usage.double() @ codebook.double().cpu() / max(int(usage.sum()), 1)).float().to(codebook.device)
+    device, mean_code = model.codebook.device, _mean_code(model, word_codes)
     words_replaced = done = 0
     for indices, codes, is_word in assigned.batches:
         batch = rows.read(indices)
         mixed, count = codes.clone(), int(is_word.sum())
         mixed[is_word] = permuted[words_replaced : words_replaced + count]
         words_replaced += count
-        prediction = _decode(model, batch, codebook[mixed.to(codebook.device)])
+        prediction = _decode(model, batch, model.codes_at(mixed.to(device)))
         shuffled.add(batch.targets[batch.is_word], prediction[batch.is_word])
         for _ in range(OWN_CODE_DRAWS):
-            numbers = _one_word_a_sentence(is_word, batch.mask, generator).to(codebook.device)
-            z_q = codebook[codes.to(codebook.device)]
+            numbers = _one_word_a_sentence(is_word, batch.mask, generator).to(device)
+            z_q = model.codes_at(codes.to(device))
             z_q[numbers] = mean_code
             prediction = _decode(model, batch, z_q)
             replaced.add(batch.targets[numbers], prediction[numbers])
+        if len(model.quantizers) > 1:
+            prediction = _decode(model, batch, model.codebook[codes[:, 0].to(device)])
+            alone.add(batch.targets[batch.is_word], prediction[batch.is_word])
         done += len(indices)
         progress(Progress("bottleneck reliance", done, len(rows), "sentences"))
-    return _Reliance(shuffled.fvu, replaced.fvu)
+    return _Reliance(shuffled.fvu, replaced.fvu, alone.fvu if len(model.quantizers) > 1 else None)
+
+
+def _mean_code(model: ClvqVae, codes: Tensor) -> Tensor:
+    """Return the mean `[D]` of what the decoder is given for words with `codes [N, codebooks]`."""
+    means = []
+    for number, quantizer in enumerate(model.quantizers):
+        usage = torch.bincount(codes[:, number], minlength=len(quantizer.codebook)).double()
+        means.append(usage @ quantizer.codebook.double().cpu() / max(len(codes), 1))
+    return torch.stack(means).sum(dim=0).float().to(model.codebook.device)
 
 
 def update_factor(rows: PairRows, means: TrainingMeans) -> float | None:

@@ -83,7 +83,10 @@ _UPDATE = " What is decoded is the update between the two layers, to which the i
 _SENSITIVE = (
     " Distances are those of the language model's own sensitivity:\nsteps that change what it predicts count more."
 )
-
+_REFINED = (
+    " Concepts are the codes of the first of {codebooks} codebooks of\n{codes}: the codes of each other one stand for "
+    "what those before it leave of a state."
+)
 
 _OF_UPDATE = {
     "fvu": "words of the evaluation split", "frozen_kmeans": "frozen k-means codes", "ridge": "a ridge map",
@@ -117,6 +120,8 @@ def model_card(checkpoint: Checkpoint) -> str:
         about += _UPDATE
     if isinstance(arguments, VaeArguments) and arguments.metric is not None:
         about += _SENSITIVE
+    if checkpoint.codebooks > 1:
+        about += _REFINED.format(codebooks=checkpoint.codebooks, codes=settings.codebook_size)
     verdict = training_verdict(checkpoint)
     verdict_text = "\n".join([*verdict.sentences, *(f"**{warning}**" for warning in verdict.warnings)])
     table = "\n".join(f"| {name} | {value} |" for name, value in figures_shown(checkpoint))
@@ -161,6 +166,7 @@ def _code_rows(results: TrainingResults, size: int) -> list[tuple[str, Any]]:
         ("FVU of a ridge map", standards.ridge),
         ("FVU of the mean output per k-means code", standards.mean_per_code),
         ("FVU of frozen k-means codes, same decoder and budget", standards.frozen_kmeans),
+        ("FVU with the codes of the first codebook alone", figures.fvu_first_codebook),
         ("FVU with codes shuffled among words", figures.fvu_codes_shuffled),
         ("FVU with a word's own code replaced by the mean code", figures.fvu_own_code_mean),
         ("codebook perplexity", figures.codebook_perplexity),

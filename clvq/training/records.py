@@ -34,8 +34,9 @@ class VaeArguments(Record):
     predict: str | None = None
     code_width: int | None = None
     metric: str | None = None
+    codebooks: int | None = None
 
-    omitted = ("predict", "code_width", "metric")
+    omitted = ("predict", "code_width", "metric", "codebooks")
 
     @property
     def size(self) -> int:

@@ -29,6 +29,10 @@ class Evaluation(Record):
     fvu_own_code_mean: float | None = None
     """Bottleneck reliance: FVU of words whose own code is replaced by the mean code while their neighbours keep
     theirs."""
+    fvu_first_codebook: float | None = None
+    """FVU with the codes of the first codebook alone, where there are several."""
+
+    omitted = ("fvu_first_codebook",)
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,10 @@ class SaeEvaluation(Record):
     candidates_in_use: None = None
     fvu_codes_shuffled: None = None
     fvu_own_code_mean: None = None
-    """The last three are about the draw among codes and a decoder that sees codes; an autoencoder has neither."""
+    fvu_first_codebook: None = None
+    """The last four are about the draw among codes and a decoder that sees codes; an autoencoder has neither."""
+
+    omitted = ("fvu_first_codebook",)
 
 
 @dataclass(frozen=True)

@@ -13,20 +13,20 @@ import torch
 import xxhash
 from torch import Tensor
 
-from clvq.activations.store import ROWS_AT_ONCE, ActivationStore
+from clvq.activations.store import ActivationStore
 from clvq.artifacts import CHECKPOINT, TRAINING_FOLDER, stamp
 from clvq.config import LATENT_METHODS, UNUSED, TrainConfig, differences
 from clvq.config.signatures import takes
 from clvq.device import Processes, Runtime, pick_device
 from clvq.errors import MismatchError
 from clvq.models.clvq_vae import ClvqVae
-from clvq.models.codebook_init import initial_codebook, sample_size
 from clvq.models.sae import TopKSae
 from clvq.progress import Progress, Report, silent
 from clvq.storage import remove_folder
 from clvq.training.checkpoint import Checkpoint, add_frozen_kmeans, architecture, read_checkpoint, write_checkpoint
 from clvq.training.evaluation import evaluate, update_factor
 from clvq.training.frozen_codes import FROZEN_CODES, shared_kmeans_codes
+from clvq.training.initialization import initialize
 from clvq.training.job import Job, TrainingRows
 from clvq.training.records import SaeArguments, TrainingProvenance, VaeArguments
 from clvq.training.results import Evaluation, SaeChoice, SaeEvaluation, TrainingResults, Yardsticks
@@ -156,7 +156,7 @@ class _Training:
         metric = self.job.metric_map
         model, arguments = self._frozen_model(method) if frozen else self._model("residual", metric)
         if not frozen and not (self.job.folder / STATE_NAME).exists():
-            self._initialize(model)
+            initialize(model, self.job, self.processes)
         position = self._train_codes(model, self.job, frozen)
         if self.processes.is_leader:
             self._write(model, arguments, self._evaluate(model, reliance=True), position)
@@ -207,8 +207,9 @@ class _Training:
         model = ClvqVae(**arguments.as_json()).to(self.rows.training.device)
         model.input_scale.fill_(self.rows.training.pair.scales[0])
         model.output_scale.fill_(self.rows.training.pair.scales[1])
-        if model.quantizer.metric_map is not None and metric is not None:
-            model.quantizer.metric_map.copy_(metric)
+        for quantizer in model.quantizers:
+            if quantizer.metric_map is not None and metric is not None:
+                quantizer.metric_map.copy_(metric)
         return model, arguments
 
     def _frozen_model(self, method: str) -> tuple[ClvqVae, VaeArguments]:
@@ -224,28 +225,6 @@ class _Training:
         for buffer in (*model.encoder.buffers(), *model.quantizer.buffers()):
             self.processes.share(buffer)
         return model, arguments
-
-    def _initialize(self, model: ClvqVae) -> None:
-        """Initialize the codes from the `z_e` that the encoder gives before training."""
-        config = self.config
-        self.job.progress(
-            Progress("codebook", note=f"Initializing {config.codebook_size} codes ({config.initialization}).")
-        )
-        generator = torch.Generator().manual_seed(config.seed)
-        inputs = self.rows.training.sample_inputs(sample_size(config.codebook_size), generator)
-        with torch.no_grad():
-            for part in inputs.split(ROWS_AT_ONCE):
-                part.copy_(model.quantizer.mapped(model.encoder(part)))
-        codes = initial_codebook(inputs, config.codebook_size, config.initialization, generator, self.job.progress)
-        model.quantizer.set_codebook(model.quantizer.unmapped(codes), self._expected_count(config))
-        for buffer in model.quantizer.buffers():
-            self.processes.share(buffer)
-
-    def _expected_count(self, config: TrainConfig) -> Tensor:
-        """Return the mean number of rows per code in a batch. It is the weight of the first codes when the first
-        batches update them."""
-        rows = self.rows.training.row_count / max(1, len(self.rows.training)) * config.batch_sentences
-        return torch.full((config.codebook_size,), rows / config.codebook_size, device=self.rows.training.device)
 
     def _train_codes(self, model: ClvqVae, job: Job, frozen: bool) -> Position:
         return Trainer(model, replace(job, identity=[*job.identity, frozen]), frozen_codes=frozen).run()

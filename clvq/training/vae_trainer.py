@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from clvq.models.clvq_vae import ClvqVae
+from clvq.models.clvq_vae import ClvqVae, total
 from clvq.models.decoder import Layout
 from clvq.models.losses import commitment_loss, reconstruction_loss, straight_through
 from clvq.models.metrics import perplexity
@@ -46,9 +46,10 @@ class Trainer(TrainingLoop[ClvqVae]):
         self._refuse_not_finite("squared norm of the encoder's output", float(z_e.detach().square().sum()))
         if self.frozen_codes:
             model.quantizer.eval()
-        codes, indices = model.quantizer(z_e)
+        chosen = model.choose(z_e)
+        codes, indices = chosen[0].quantized
         with torch.autocast(z_e.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-            prediction = model.decoder(straight_through(z_e, codes), Layout.of_mask(batch.mask), z_e)
+            prediction = model.decoder(straight_through(z_e, total(chosen)), Layout.of_mask(batch.mask), z_e)
         reconstruction = reconstruction_loss(model.completed(prediction.float(), batch.inputs), batch.targets)
         commitment = commitment_loss(model.quantizer.mapped(z_e), model.quantizer.mapped(codes))
         # Each process weights its loss by its rows: the gradients then sum to those of the whole batch.
@@ -61,11 +62,13 @@ class Trainer(TrainingLoop[ClvqVae]):
         value, reconstruction_value, commitment_value = figures.tolist()
         self._descend(loss, value)
         if not self.frozen_codes:
-            model.quantizer.update(z_e, indices, processes.sum)
-            if config.revive_after and self.position.step < REVIVAL_SHARE * self.total_steps:
-                model.quantizer.revive(z_e, indices, config.revive_after)
-            for buffer in model.quantizer.buffers():  # the leader's draws and mean gap hold for all
-                processes.share(buffer)
+            revives = config.revive_after and self.position.step < REVIVAL_SHARE * self.total_steps
+            for quantizer, rows, quantized in chosen:
+                quantizer.update(rows, quantized.indices, processes.sum)
+                if revives:
+                    quantizer.revive(rows, quantized.indices, config.revive_after)
+                for buffer in quantizer.buffers():  # the leader's draws and mean gap hold for all
+                    processes.share(buffer)
         self._usage += torch.bincount(indices, minlength=len(self._usage)).cpu()
         return {
             "rows": float(count),

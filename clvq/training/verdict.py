@@ -67,6 +67,7 @@ def _explained(checkpoint: Checkpoint, fvu: float) -> str:
     settings, results = checkpoint.settings, checkpoint.results
     size = f"{checkpoint.size:,}"
     parts = f"{size} codes" if results.sae is None else f"{results.sae.k} of {size} directions"
+    parts = f"{parts} in each of {books} codebooks" if (books := checkpoint.codebooks) > 1 else parts
     what = f"layer {results.target_layer}"
     measured = f"FVU {fvu:.3f}"
     if settings.predict == "update" and (update := results.of_update.get("fvu")) is not None:

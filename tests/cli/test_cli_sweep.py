@@ -309,7 +309,7 @@ def test_bad_grids_are_refused_before_any_work(
         ("layers = []", "the grid is empty"),
         ('layers = "1-2"\nseed = []', "--seed has no values, so the grid is empty"),
         ('layers = "1-2"\ncodebook_size = ["big"]', "codebook_size must be a whole number; it is 'big'"),
-        ('layers = "1-2"\ncodebook = [8]', "Did you mean codebook_size"),
+        ('layers = "1-2"\ncodebook_sise = [8]', "Did you mean codebook_size"),
         ('layers = "1-2"\ndevice = ["cpu", "cuda"]', "device must be a text"),
         ("layers = [1, 2]", "layers must be a text or a list of texts"),
         ("layers", "is not TOML"),

@@ -28,7 +28,8 @@ def trained(figures: dict[str, float | None] | None = None, /, **standards: floa
     }  # fmt: skip
     read = TrainingResults.from_json(results)
     return cast(
-        Checkpoint, SimpleNamespace(settings=TrainConfig(input_layer=4, output_layer=8), results=read, size=400)
+        Checkpoint,
+        SimpleNamespace(settings=TrainConfig(input_layer=4, output_layer=8), results=read, size=400, codebooks=1),
     )
 
 
