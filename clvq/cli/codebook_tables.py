@@ -145,17 +145,15 @@ class ConceptTable:
 def _figures(codebook: Codebook) -> Beside:
     """Return the figures of the codebook: its codes, and what they tell about the text."""
     figures, results = codebook.figures, codebook.checkpoint.results.evaluation
-    size = number(figures.codebook_size)
-    codes = table("", title="Codebook, training words")
+    several = codebook.checkpoint.codebooks > 1
+    codes = table("", title="First codebook, training words" if several else "Codebook, training words")
     codes.add_row("active and dead codes", f"{number(figures.active_codes)} and {number(figures.dead_codes)}")
     codes.add_row("on 5 sentences or more", number(figures.active_codes_5))
-    codes.add_row("perplexity", f"{number(figures.codebook_perplexity, 1)} of {size}")
+    codes.add_row("perplexity", f"{number(figures.codebook_perplexity, 1)} of {number(figures.codebook_size)}")
     codes.add_row("bits a word", number(figures.bits_per_word, 2))
     codes.add_row("R² of quantization", number(figures.quantization_r2))
     codes.add_row("mean cosine, centred", number(figures.mean_centred_cosine))
-    codes.add_row("FVU, evaluation words", number(results.fvu))
-    if results.fvu_first_codebook is not None:
-        codes.add_row("  first codebook alone", number(results.fvu_first_codebook))
+    codes.add_row("FVU of all codebooks" if several else "FVU, evaluation words", number(results.fvu))
     codes.add_row("  own code made the mean", number(results.fvu_own_code_mean))
     codes.add_row("  codes shuffled", number(results.fvu_codes_shuffled))
     text = table("", title="Training text")

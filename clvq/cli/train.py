@@ -188,7 +188,7 @@ def _reconstruction(checkpoint: Checkpoint) -> Table:
             ("mean output of a k-means code", standards.mean_per_code, ""),
             ("copy of the input layer", standards.copy, ""),
             (_SENTENCE_ROWS, figures.fvu_sentence_rows, ""),
-            ("with the codes of the first codebook alone", figures.fvu_first_codebook, ""),
+            *([("with the first codebook alone", alone, "")] if (alone := figures.fvu_first_codebook) else []),
             ("with a word's own code made the mean", figures.fvu_own_code_mean, ""),
             ("with codes shuffled among words", figures.fvu_codes_shuffled, ""),
         ],

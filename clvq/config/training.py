@@ -181,10 +181,11 @@ ALONE = ("vqvae", "sae", "crosslayer-sae")
 WITH_METRIC = ("clvq", "vqvae")
 """Methods whose codes can be learned in either metric."""
 
-_NEVER_DRAWN = ("codebooks", "top_k", "temperature", "initialization", "commitment_weight", "yardsticks")
+_NEVER_DRAWN = ("top_k", "temperature", "initialization", "commitment_weight", "yardsticks")
 
 _NO_BLOCKS = ("preset", "codebooks", "top_k", "temperature", "initialization", "commitment_weight", "decoder_layers",
               "decoder_memory", "learning_rate", "weight_decay", "precision", "yardsticks")  # fmt: skip
+_ONE_CODEBOOK = ("codebooks",)
 _SKIP = ("skip",)
 
 LATENT_METHODS = ("sae", "crosslayer-sae")
@@ -193,10 +194,10 @@ LATENT_METHODS = ("sae", "crosslayer-sae")
 UNUSED: dict[str, tuple[str, ...]] = {
     "clvq": _SKIP,
     "kmeans": _NEVER_DRAWN + _SKIP,
-    "random": _NEVER_DRAWN + _SKIP,
-    "agglomerative": _NEVER_DRAWN + _SKIP,
-    "ridge-kmeans": _NEVER_DRAWN + _SKIP,
-    "gradient-kmeans": ("metric", *_NEVER_DRAWN, *_SKIP),
+    "random": _NEVER_DRAWN + _ONE_CODEBOOK + _SKIP,
+    "agglomerative": _NEVER_DRAWN + _ONE_CODEBOOK + _SKIP,
+    "ridge-kmeans": _NEVER_DRAWN + _ONE_CODEBOOK + _SKIP,
+    "gradient-kmeans": ("metric", *_NEVER_DRAWN, *_ONE_CODEBOOK, *_SKIP),
     "vqvae": _SKIP,
     "sae": _NO_BLOCKS + _SKIP,
     "crosslayer-sae": _NO_BLOCKS,

@@ -11,6 +11,7 @@ from clvq.artifacts import model_title, short_name
 from clvq.concepts.records import TWIN_COSINE, CodebookFigures, twins
 from clvq.corpus.provenance import HeldOut
 from clvq.html_report.gathered import Material
+from clvq.training.checkpoint import Checkpoint
 from clvq.training.records import SaeArguments
 from clvq.training.results import TrainingResults
 
@@ -80,8 +81,17 @@ def story(material: Material) -> str:
         )
     origin = "drawn at random at" if checkpoint.settings.method == "random" else "learned from"
     return (
-        f"{method}Each word of a sentence is replaced by one of {checkpoint.size:,} codes, {origin} layer "
-        f"{lower}, and {predicted} is predicted from those codes alone."
+        f"{method}Each word of a sentence is replaced by {_one_of(checkpoint)}, {origin} layer {lower}, and "
+        f"{predicted} is predicted from those codes alone."
+    )
+
+
+def _one_of(checkpoint: Checkpoint) -> str:
+    """Return what a word is replaced by, in words."""
+    if checkpoint.codebooks == 1:
+        return f"one of {checkpoint.size:,} codes"
+    return (
+        f"a code of each of {checkpoint.codebooks} codebooks of {checkpoint.size:,} (concepts are codes of the first)"
     )
 
 
@@ -94,17 +104,19 @@ def headline(material: Material) -> list[Headline]:
         for name in ("codebook_perplexity", "active_codes", "active_codes_5")
     )
     shown = []
+    several = material.checkpoint.codebooks > 1
+    of_all, first = (" of all codebooks", " of the first codebook") if several else ("", "")
     if figures.fvu is not None:
         meaning = (
-            f"Variance of layer {settings.target_layer} that the codes leave unexplained, on evaluation words. "
+            f"Variance of layer {settings.target_layer} that the codes{of_all} leave unexplained, on evaluation words. "
             "0 is perfect, 1 is no better than always guessing the mean."
         )
         shown.append(Headline("FVU", f"{figures.fvu:.3f}", meaning, "FVU"))
     split = "evaluation" if measured is None else "training"
-    meaning = f"How many codes the {split} words would have if all were used alike; {size:,} at most."
+    meaning = f"How many codes{first} the {split} words would have if all were used alike; {size:,} at most."
     shown.append(Headline("Perplexity", f"{perplexity:,.0f}", meaning, "Perplexity"))
     meaning = (
-        f"Codes, of {size:,}, that at least one {split} word is given; {attested:,} of them on five different "
+        f"Codes{first}, of {size:,}, that at least one {split} word is given; {attested:,} of them on five different "
         "sentences or more."
     )
     if pairs := len(twins(material.concepts)):
@@ -114,8 +126,9 @@ def headline(material: Material) -> list[Headline]:
 
 
 def _information(figures: CodebookFigures, size: int) -> list[Headline]:
-    """Return the figures that only the catalogue of concepts has: the information in a word's code."""
-    meaning = f"The information in a word's code, on average; {math.log2(size):.2f} if all codes were equally frequent."
+    """Return the figures that only the catalogue of concepts has: the information in a word's concept."""
+    most = math.log2(size)
+    meaning = f"The information in a word's concept, on average; {most:.2f} if all codes were equally frequent."
     shown = [Headline("Bits per word", f"{figures.bits_per_word:.2f}", meaning, "Word")]
     if figures.ami_words is None:
         shown.append(Headline("AMI with words", "–", "Not measured.", "AMI"))
@@ -146,7 +159,7 @@ def ladders(results: TrainingResults) -> list[Ladder]:
             [(name, meaning, getattr(standards, key)) for key, (name, meaning) in _STANDARDS.items()],
         ),
         (
-            "FVU with wrong codes",
+            "FVU with wrong or missing codes",
             [
                 (
                     "First codebook alone",

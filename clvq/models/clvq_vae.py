@@ -120,6 +120,8 @@ class ClvqVae(HubModel):
                 f"The layers have widths {input_width} and {output_width}, so there is no update from one to the other."
                 " Use --predict state."
             )
+        if codebooks < 1:
+            raise ClvqError(f"codebooks must be 1 or more; it is {codebooks}.")
         self.predicts_update = predict == "update"
         self.encoder = _encoder(encoder, input_width, width)
         quantizers = [

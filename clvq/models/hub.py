@@ -70,8 +70,9 @@ def loaded(kind: type[Model], arguments: Mapping[str, Any], weights: Path) -> Mo
     tensors = read_tensors(weights)[0]
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     try:
-        if (blocks := arguments.get("decoder_layers", 0)) > len(tensors):
-            raise ValueError(f"{blocks} decoder layers, and {len(tensors)} tensors")
+        for part in ("decoder_layers", "codebooks"):
+            if (count := arguments.get(part, 0)) > len(tensors):
+                raise ValueError(f"{count} {part.replace('_', ' ')}, and {len(tensors)} tensors")
         with torch.device("meta"):
             claimed = {name: tuple(tensor.shape) for name, tensor in kind(**arguments).state_dict().items()}
         if other := [name for name in sorted({*shapes, *claimed}) if shapes.get(name) != claimed.get(name)]:

@@ -185,7 +185,6 @@ def architecture(settings: TrainConfig, input_width: int, output_width: int, enc
         encoder=encoder,
         top_k=settings.top_k if encoder == "residual" else 1,
         predict=settings.predict if settings.predict == "update" else None,
-        codebooks=settings.codebooks if encoder == "residual" and settings.codebooks > 1 else None,
         **{name: getattr(settings, name) for name in shared},
     )
 

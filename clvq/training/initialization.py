@@ -18,17 +18,24 @@ def initialize(model: ClvqVae, job: Job, processes: Processes) -> None:
 
     All processes get the codes of the leader.
     """
-    config, rows = job.config, job.rows.training
-    job.progress(Progress("codebook", note=f"Initializing {config.codebook_size} codes ({config.initialization})."))
+    config = job.config
+    each = "" if config.codebooks == 1 else f" for each of {config.codebooks} codebooks"
+    note = f"Initializing {config.codebook_size} codes{each} ({config.initialization})."
+    job.progress(Progress("codebook", note=note))
     generator = torch.Generator().manual_seed(config.seed)
     for number, quantizer in enumerate(model.quantizers):
-        sample = rows.sample_inputs(sample_size(config.codebook_size), generator)
-        for part in sample.split(ROWS_AT_ONCE):
-            part.copy_(quantizer.mapped(_left(model, part, number)))
-        codes = initial_codebook(sample, config.codebook_size, config.initialization, generator, job.progress)
-        quantizer.set_codebook(quantizer.unmapped(codes), _expected_count(job))
+        quantizer.set_codebook(clusters(model, number, job, config.initialization, generator), _expected_count(job))
         for buffer in quantizer.buffers():
             processes.share(buffer)
+
+
+def clusters(model: ClvqVae, number: int, job: Job, initialization: str, generator: torch.Generator) -> Tensor:
+    """Return codes `[K, D]` for codebook `number` (the first is 0), from what those before it leave of sampled rows."""
+    size, quantizer = job.config.codebook_size, model.quantizers[number]
+    sample = job.rows.training.sample_inputs(sample_size(size), generator)
+    for part in sample.split(ROWS_AT_ONCE):
+        part.copy_(quantizer.mapped(_left(model, part, number)))
+    return quantizer.unmapped(initial_codebook(sample, size, initialization, generator, job.progress))
 
 
 @torch.no_grad()

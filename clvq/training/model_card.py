@@ -166,7 +166,7 @@ def _code_rows(results: TrainingResults, size: int) -> list[tuple[str, Any]]:
         ("FVU of a ridge map", standards.ridge),
         ("FVU of the mean output per k-means code", standards.mean_per_code),
         ("FVU of frozen k-means codes, same decoder and budget", standards.frozen_kmeans),
-        ("FVU with the codes of the first codebook alone", figures.fvu_first_codebook),
+        *([("FVU with the codes of the first codebook alone", alone)] if (alone := figures.fvu_first_codebook) else []),
         ("FVU with codes shuffled among words", figures.fvu_codes_shuffled),
         ("FVU with a word's own code replaced by the mean code", figures.fvu_own_code_mean),
         ("codebook perplexity", figures.codebook_perplexity),

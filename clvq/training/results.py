@@ -30,7 +30,8 @@ class Evaluation(Record):
     """Bottleneck reliance: FVU of words whose own code is replaced by the mean code while their neighbours keep
     theirs."""
     fvu_first_codebook: float | None = None
-    """FVU with the codes of the first codebook alone, where there are several."""
+    """Of several codebooks: FVU where the codes of all but the first are left out. The decoder was never trained
+    without them, so this is no measure of what the first codes alone could predict."""
 
     omitted = ("fvu_first_codebook",)
 

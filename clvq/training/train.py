@@ -26,7 +26,7 @@ from clvq.storage import remove_folder
 from clvq.training.checkpoint import Checkpoint, add_frozen_kmeans, architecture, read_checkpoint, write_checkpoint
 from clvq.training.evaluation import evaluate, update_factor
 from clvq.training.frozen_codes import FROZEN_CODES, shared_kmeans_codes
-from clvq.training.initialization import initialize
+from clvq.training.initialization import clusters, initialize
 from clvq.training.job import Job, TrainingRows
 from clvq.training.records import SaeArguments, TrainingProvenance, VaeArguments
 from clvq.training.results import Evaluation, SaeChoice, SaeEvaluation, TrainingResults, Yardsticks
@@ -154,7 +154,9 @@ class _Training:
         method = self.config.method
         frozen = method in FROZEN_CODES
         metric = self.job.metric_map
-        model, arguments = self._frozen_model(method) if frozen else self._model("residual", metric)
+        model, arguments = (
+            self._frozen_model(method) if frozen else self._model("residual", metric, self.config.codebooks)
+        )
         if not frozen and not (self.job.folder / STATE_NAME).exists():
             initialize(model, self.job, self.processes)
         position = self._train_codes(model, self.job, frozen)
@@ -200,10 +202,15 @@ class _Training:
         return replace(measured, copy=None, ridge=None) if config.target_layer == config.input_layer else measured
 
     def _model(
-        self, encoder: str, metric: Tensor | None = None, code_width: int | None = None
+        self, encoder: str, metric: Tensor | None = None, codebooks: int = 1, code_width: int | None = None
     ) -> tuple[ClvqVae, VaeArguments]:
         arguments = architecture(self.config, *self.rows.widths, encoder)
-        arguments = replace(arguments, code_width=code_width, metric=None if metric is None else "sensitivity")
+        arguments = replace(
+            arguments,
+            code_width=code_width,
+            metric=None if metric is None else "sensitivity",
+            codebooks=codebooks if codebooks > 1 else None,
+        )
         model = ClvqVae(**arguments.as_json()).to(self.rows.training.device)
         model.input_scale.fill_(self.rows.training.pair.scales[0])
         model.output_scale.fill_(self.rows.training.pair.scales[1])
@@ -213,17 +220,25 @@ class _Training:
         return model, arguments
 
     def _frozen_model(self, method: str) -> tuple[ClvqVae, VaeArguments]:
-        """Return a model with the frozen codes of `method` and the decoder that all methods have, and its arguments."""
+        """Return a model with the frozen codes of `method` and the decoder that all methods have, and its arguments.
+
+        k-means codes have as many codebooks as the settings say; other frozen codes have one.
+        """
         frozen = FROZEN_CODES[method](self.job)
         torch.manual_seed(self.config.seed)
         if frozen.matrix is None:
-            model, arguments = self._model("identity", frozen.metric_map)
+            codebooks = self.config.codebooks if method == "kmeans" else 1
+            model, arguments = self._model("identity", frozen.metric_map, codebooks)
         else:
             model, arguments = self._model("affine", code_width=frozen.codes.shape[1])
             model.encoder.load_state_dict({"matrix": frozen.matrix, "offset": frozen.offset})
         model.quantizer.set_codebook(frozen.codes)
-        for buffer in (*model.encoder.buffers(), *model.quantizer.buffers()):
-            self.processes.share(buffer)
+        generator = torch.Generator().manual_seed(self.config.seed)
+        for number, quantizer in enumerate(model.quantizers[1:], start=1):
+            quantizer.set_codebook(clusters(model, number, self.job, "spherical", generator))
+        for part in (model.encoder, *model.quantizers):
+            for buffer in part.buffers():
+                self.processes.share(buffer)
         return model, arguments
 
     def _train_codes(self, model: ClvqVae, job: Job, frozen: bool) -> Position:

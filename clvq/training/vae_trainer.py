@@ -45,7 +45,8 @@ class Trainer(TrainingLoop[ClvqVae]):
         # Checked before the draw among codes, which would fail without saying why.
         self._refuse_not_finite("squared norm of the encoder's output", float(z_e.detach().square().sum()))
         if self.frozen_codes:
-            model.quantizer.eval()
+            for quantizer in model.quantizers:
+                quantizer.eval()
         chosen = model.choose(z_e)
         codes, indices = chosen[0].quantized
         with torch.autocast(z_e.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):

@@ -123,13 +123,36 @@ def test_an_interrupted_training_goes_on(three: clvq.Checkpoint, tiny_store: Act
     assert (cut.path / "model.safetensors").read_bytes() == (three.path / "model.safetensors").read_bytes()
 
 
-def test_frozen_codes_have_one_codebook(tiny_store: ActivationStore, tmp_path: Path) -> None:
+def test_frozen_kmeans_codes_have_as_many_codebooks(tiny_store: ActivationStore, tmp_path: Path) -> None:
+    """Each holds clusters of what those before leave, and training moves none of them."""
+    trained = clvq.train(tiny_store, path=tmp_path / "kmeans", **{**SMALL, "method": "kmeans"}, codebooks=3)
+    again = clvq.train(tiny_store, path=tmp_path / "short", **{**SMALL, "method": "kmeans", "epochs": 1}, codebooks=3)
+    books = [[quantizer.codebook for quantizer in one.load().quantizers] for one in (trained, again)]
+    assert trained.codebooks == 3 and all(torch.equal(*pair) for pair in zip(*books, strict=True))
+    rows = rows_of(tiny_store, "eval", 1)
+    _, total = naive(trained, rows)
+    model = trained.load().eval()
+    with torch.no_grad():
+        z_e = model.encode(rows).double().numpy()
+        first = model.codebook[model.assign(rows[None])[0]].double().numpy()
+        assert np.abs(model(rows[None]).z_q[0].numpy() - total).max() < 1e-4
+    assert np.square(z_e - total).sum() < 0.8 * np.square(z_e - first).sum()
+
+
+def test_the_yardstick_of_frozen_codes_is_that_method(tiny_store: ActivationStore, tmp_path: Path) -> None:
+    full = clvq.train(tiny_store, path=tmp_path / "full", **SMALL, codebooks=2, yardsticks="full")
+    kmeans = clvq.train(tiny_store, path=tmp_path / "kmeans", **{**SMALL, "method": "kmeans"}, codebooks=2)
+    assert full.results.yardsticks.frozen_kmeans == pytest.approx(kmeans.results.evaluation.fvu, rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["random", "ridge-kmeans", "agglomerative"])
+def test_other_frozen_codes_have_one_codebook(tiny_store: ActivationStore, tmp_path: Path, method: str) -> None:
     notes: list[str] = []
     trained = clvq.train(
-        tiny_store, path=tmp_path / "kmeans", codebooks=2, **{**SMALL, "epochs": 1, "method": "kmeans"},
+        tiny_store, path=tmp_path / method, codebooks=2, **{**SMALL, "epochs": 1, "method": method},
         progress=lambda progress: notes.append(progress.note or ""),
     )  # fmt: skip
-    assert "--method kmeans ignores --codebooks, --top-k." in notes
+    assert f"--method {method} ignores --top-k, --codebooks." in notes
     assert trained.codebooks == 1 and not list(trained.load().refinements)
 
 
