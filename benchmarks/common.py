@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -59,12 +60,26 @@ def require(*inputs: str) -> None:
 
 
 def first_lines(corpus: str, count: int, path: Path) -> Path:
-    """Write the first lines of a corpus in JSON lines to a file of its own."""
+    """Write the first lines of a corpus in JSON lines to a file of its own.
+
+    Where the corpus has fewer, it comes again and again, with the words of each text rotated by one place more: texts
+    that occur twice are trained on once.
+    """
     require(corpus)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with Path(corpus).open(encoding="utf-8") as lines:
-        path.write_text("".join(islice(lines, count)), encoding="utf-8")
+    lines = Path(corpus).read_text(encoding="utf-8").splitlines(keepends=True)
+    again = (rotated(line, lap) for lap in range(1, count) for line in lines)
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(islice(chain(lines, again), count))
     return path
+
+
+def rotated(line: str, places: int) -> str:
+    """Return a line whose text begins with its word number `places`, and ends with the words before that one."""
+    row = json.loads(line)
+    words = row["text"].split()
+    first = places % max(len(words), 1)
+    return json.dumps({**row, "text": " ".join(words[first:] + words[:first])}) + "\n"
 
 
 def notes(progress: Progress) -> None:

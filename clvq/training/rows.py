@@ -21,6 +21,9 @@ SELECTION_MOST = 1000
 """Size of the selection slice, the part of the training split on which choices are made: a twentieth of the distinct
 texts, and at most this many."""
 
+ROWS_IN_A_PASS = 4096
+"""A pass that does not train reads at most this many rows at a time, so that its memory does not grow with the longest
+sentences of a corpus."""
 SHUFFLE_BATCHES = 32
 """Sentences are sorted by length within this many shuffled batches. Padding stays low, and batches still mix."""
 
@@ -113,10 +116,15 @@ class PairRows:
         return PairBatch(inputs, targets, mask.to(self.device), is_word.to(self.device))
 
     def batches(self, batch_sentences: int) -> Iterator[np.ndarray]:
-        """Yield batches of indices in order of length, for passes whose order does not matter."""
+        """Yield batches of indices in order of length, for passes whose order does not matter. A batch of several
+        sentences has at most ROWS_IN_A_PASS rows, however long the sentences are."""
         order = np.argsort(self.lengths, kind="stable")
-        if len(order):
-            yield from np.array_split(order, range(batch_sentences, len(order), batch_sentences))
+        first = 0
+        while first < len(order):
+            batch = order[first : first + batch_sentences]
+            fitting = int(np.searchsorted(np.cumsum(self.lengths[batch]), ROWS_IN_A_PASS, side="right"))
+            yield batch[: max(fitting, 1)]
+            first += max(fitting, 1)
 
     def shuffled_batches(self, batch_sentences: int, seed: int, epoch: int) -> list[np.ndarray]:
         """Return batches of indices, in an order that only `seed` and `epoch` decide. Sentences of a batch are of like
