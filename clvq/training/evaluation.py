@@ -153,16 +153,19 @@ def _reliance(
     word_codes = torch.cat([nothing, *(codes[is_word] for _, codes, is_word in assigned.batches)])
     permuted = word_codes[torch.randperm(len(word_codes), generator=generator)]
     device, mean_code = model.codebook.device, _mean_code(model, word_codes)
-    words_replaced = done = 0
+    chances = torch.rand(OWN_CODE_DRAWS, sum(len(codes) for _, codes, _ in assigned.batches), generator=generator)
+    words_replaced = read = done = 0
     for indices, codes, is_word in assigned.batches:
         batch = rows.read(indices)
+        of_batch = chances[:, read : read + len(codes)]
+        read += len(codes)
         mixed, count = codes.clone(), int(is_word.sum())
         mixed[is_word] = permuted[words_replaced : words_replaced + count]
         words_replaced += count
         prediction = _decode(model, batch, model.codes_at(mixed.to(device)))
         shuffled.add(batch.targets[batch.is_word], prediction[batch.is_word])
-        for _ in range(OWN_CODE_DRAWS):
-            numbers = _one_word_a_sentence(is_word, batch.mask, generator).to(device)
+        for draw in of_batch:
+            numbers = _one_word_a_sentence(is_word, batch.mask, draw).to(device)
             z_q = model.codes_at(codes.to(device))
             z_q[numbers] = mean_code
             prediction = _decode(model, batch, z_q)
@@ -208,12 +211,12 @@ def count_sentences(attested: Tensor, codes: Tensor, is_word: Tensor, mask: Tens
     attested += torch.bincount(pairs[1], minlength=len(attested))
 
 
-def _one_word_a_sentence(is_word: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the index, among the packed rows, of one random word of each sentence that has a word `[<= B]`."""
+def _one_word_a_sentence(is_word: Tensor, mask: Tensor, draws: Tensor) -> Tensor:
+    """Return the index, among the packed rows, of one random word of each sentence that has a word `[<= B]`: the one of
+    the largest of the random `draws` `[N]`."""
     chances = torch.full(mask.shape, -1.0)
     numbers = torch.zeros(mask.shape, dtype=torch.int64)
     on_cpu = mask.cpu()
-    draws = torch.rand(int(on_cpu.sum()), generator=generator)
     chances[on_cpu] = torch.where(is_word, draws, -1.0)
     numbers[on_cpu] = torch.arange(len(draws))
     best = chances.max(dim=1)

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from clvq.activations.store import ActivationStore
 from clvq.config import TrainConfig
 from clvq.language_model.rows import WORD
 from clvq.models.clvq_vae import ClvqVae
-from clvq.progress import Progress
+from clvq.progress import Progress, silent
+from clvq.training.job import TrainingRows
 from clvq.training.rows import LayerPair, frequency_mask, pair_rows, split_by_text
 
 SMALL = {"codebook_size": 16, "epochs": 4, "batch_sentences": 16, "learning_rate": 3e-3, "device": "cpu"}
@@ -270,3 +272,21 @@ def test_two_processes_train_like_one(tiny_store: ActivationStore, tmp_path: Pat
     for (name, ours), theirs in zip(one.load().state_dict().items(), two.load().state_dict().values(), strict=True):
         torch.testing.assert_close(ours, theirs, atol=2e-2, rtol=2e-2, msg=name)
     assert (two.path / "metrics.jsonl").read_text().count('"kind": "epoch"') == 3
+
+
+def test_a_pass_reads_few_rows_at_a_time_and_measures_the_same(
+    tiny_store: ActivationStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {"input_layer": 1, "output_layer": 4, **SMALL}
+    whole = clvq.train(tiny_store, path=tmp_path / "whole", **settings)
+    monkeypatch.setattr("clvq.training.rows.ROWS_IN_A_PASS", 30)
+    rows = TrainingRows.read(tiny_store, TrainConfig(**settings), silent).training
+    batches = list(rows.batches(64))
+    assert sorted(np.concatenate(batches)) == list(range(len(rows)))
+    assert all(rows.lengths[batch].sum() <= 30 or len(batch) == 1 for batch in batches)
+    assert max(len(batch) for batch in batches) > 1
+    parts = clvq.train(tiny_store, path=tmp_path / "parts", **settings)
+    for name in ("fvu", "fvu_sentence_rows", "fvu_own_code_mean", "fvu_codes_shuffled"):
+        assert getattr(parts.results.evaluation, name) == pytest.approx(
+            getattr(whole.results.evaluation, name), rel=1e-4
+        )
