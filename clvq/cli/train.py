@@ -154,7 +154,7 @@ def _codebook(checkpoint: Checkpoint) -> Table:
     size, figures = checkpoint.settings.codebook_size, checkpoint.results.evaluation
     arguments = checkpoint.config.architecture
     assert isinstance(arguments, VaeArguments)
-    codebook = table("", title=f"First of {arguments.codebooks} codebooks" if arguments.codebooks else "Codebook")
+    codebook = table("", title=f"First of {books} codebooks" if (books := checkpoint.codebooks) > 1 else "Codebook")
     codebook.add_row("perplexity", f"{number(figures.codebook_perplexity, 1)} of {number(size)}")
     codebook.add_row("active and dead codes", f"{number(figures.active_codes)} and {number(figures.dead_codes)}")
     codebook.add_row("codes on 5 sentences or more", number(figures.active_codes_5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -193,8 +194,7 @@ class ClvqVae(HubModel):
 
     def codes_at(self, indices: Tensor) -> Tensor:
         """Return the sum `[N, D]` of the codes at `indices [N, codebooks]`."""
-        found = [quantizer.codebook[indices[:, i]] for i, quantizer in enumerate(self.quantizers)]
-        return found[0] if len(found) == 1 else torch.stack(found).sum(dim=0)
+        return reduce(torch.add, (one.codebook[indices[:, i]] for i, one in enumerate(self.quantizers)))
 
     def decode(self, z_q: Tensor, mask: Tensor | None = None, z_e: Tensor | None = None) -> Tensor:
         """Predict hidden states of the output layer `[B, T, E]`, or the update to them, from `z_q [B, T, D]`. A decoder
@@ -232,8 +232,7 @@ class ClvqVae(HubModel):
 
 def total(chosen: Sequence[Chosen]) -> Tensor:
     """Return the sum `[N, D]` of the codes of all codebooks."""
-    found = [choice.quantized.codes for choice in chosen]
-    return found[0] if len(found) == 1 else torch.stack(found).sum(dim=0)
+    return reduce(torch.add, (choice.quantized.codes for choice in chosen))
 
 
 def _encoder(name: str, width: int, code_width: int) -> nn.Module:

@@ -153,20 +153,20 @@ def _reliance(
     word_codes = torch.cat([nothing, *(codes[is_word] for _, codes, is_word in assigned.batches)])
     permuted = word_codes[torch.randperm(len(word_codes), generator=generator)]
     device, mean_code = model.codebook.device, _mean_code(model, word_codes)
-    chances = torch.rand(OWN_CODE_DRAWS, sum(len(codes) for _, codes, _ in assigned.batches), generator=generator)
-    words_replaced = read = done = 0
-    for indices, codes, is_word in assigned.batches:
+    sizes = [len(codes) for _, codes, _ in assigned.batches]
+    chances = torch.rand(OWN_CODE_DRAWS, sum(sizes), generator=generator)
+    words_replaced = done = 0
+    for (indices, codes, is_word), draws in zip(assigned.batches, chances.split(sizes, dim=1), strict=True):
         batch = rows.read(indices)
-        of_batch = chances[:, read : read + len(codes)]
-        read += len(codes)
         mixed, count = codes.clone(), int(is_word.sum())
         mixed[is_word] = permuted[words_replaced : words_replaced + count]
         words_replaced += count
         prediction = _decode(model, batch, model.codes_at(mixed.to(device)))
         shuffled.add(batch.targets[batch.is_word], prediction[batch.is_word])
-        for draw in of_batch:
+        own = model.codes_at(codes.to(device))
+        for draw in draws:
             numbers = _one_word_a_sentence(is_word, batch.mask, draw).to(device)
-            z_q = model.codes_at(codes.to(device))
+            z_q = own.clone()
             z_q[numbers] = mean_code
             prediction = _decode(model, batch, z_q)
             replaced.add(batch.targets[numbers], prediction[numbers])
@@ -175,7 +175,7 @@ def _reliance(
             alone.add(batch.targets[batch.is_word], prediction[batch.is_word])
         done += len(indices)
         progress(Progress("bottleneck reliance", done, len(rows), "sentences"))
-    return _Reliance(shuffled.fvu, replaced.fvu, alone.fvu if len(model.quantizers) > 1 else None)
+    return _Reliance(shuffled.fvu, replaced.fvu, alone.fvu)
 
 
 def _mean_code(model: ClvqVae, codes: Tensor) -> Tensor:

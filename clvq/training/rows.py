@@ -122,9 +122,9 @@ class PairRows:
         first = 0
         while first < len(order):
             batch = order[first : first + batch_sentences]
-            fitting = int(np.searchsorted(np.cumsum(self.lengths[batch]), ROWS_IN_A_PASS, side="right"))
-            yield batch[: max(fitting, 1)]
-            first += max(fitting, 1)
+            count = max(1, int(np.searchsorted(np.cumsum(self.lengths[batch]), ROWS_IN_A_PASS, side="right")))
+            yield batch[:count]
+            first += count
 
     def shuffled_batches(self, batch_sentences: int, seed: int, epoch: int) -> list[np.ndarray]:
         """Return batches of indices, in an order that only `seed` and `epoch` decide. Sentences of a batch are of like
