@@ -25,6 +25,24 @@ torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
 
 
+LONGEST = (
+    "test_tutorial.py",
+    "test_demo_faithfulness.py",
+    "test_prompted_model.py",
+    "test_demo_bench.py",
+    "test_cli_damage.py",
+)
+"""Files that take longer than half a minute. They come first, so that no process is left alone with one at the end."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # xdist would begin with the files that have the most tests
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--full", action="store_true", help="Tests of faults in full: 50 kills a command, 200 flipped bits a file."
