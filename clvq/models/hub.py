@@ -11,7 +11,7 @@ from huggingface_hub import ModelHubMixin, hf_hub_download
 from torch import nn
 
 from clvq.artifacts import WEIGHTS_NAME
-from clvq.errors import ArtifactError
+from clvq.errors import ArtifactError, ClvqError
 from clvq.storage import read_tensors, write_tensors
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -79,6 +79,6 @@ def loaded(kind: type[Model], arguments: Mapping[str, Any], weights: Path) -> Mo
             raise ValueError(f"{other[0]} is {shapes.get(other[0])} and not {claimed.get(other[0])}")
         model = kind(**arguments)
         model.load_state_dict(tensors)
-    except (TypeError, RuntimeError, ValueError) as error:
+    except (TypeError, RuntimeError, ValueError, ClvqError) as error:
         raise ArtifactError(f"{weights} does not fit the config.json beside it: {error}") from error
     return model.eval()

@@ -58,15 +58,18 @@ def test_hostile_texts_are_shown_as_text(clvq: Clvq, bert: Path, tmp_path: Path)
     assert stored["concepts.jsonl"] < 2_000_000
 
 
+@pytest.mark.parametrize("size", [10**12, 0])
 @pytest.mark.parametrize(
     "field", ["codebook_size", "input_width", "output_width", "decoder_layers", "feed_forward", "codebooks"]
 )
-def test_a_checkpoint_that_claims_to_be_huge(clvq: Clvq, trained_run: Path, tmp_path: Path, field: str) -> None:
+def test_a_checkpoint_that_claims_another_size(
+    clvq: Clvq, trained_run: Path, tmp_path: Path, field: str, size: int
+) -> None:
     """It is refused by what its weights are, before anything of the claimed size is made."""
     run = Path(shutil.copytree(trained_run, tmp_path / "run"))
     body = CHECKPOINT.read(run / "L1-L3")
     assert isinstance(body.get(field, 1), int)  # one codebook is not told
-    CHECKPOINT.write(run / "L1-L3", {**body, field: 10**12})  # signed, as a forger would
+    CHECKPOINT.write(run / "L1-L3", {**body, field: size})  # signed, as a forger would
     before = files_of(run)
     for command in (("codebook", "--overwrite"), ("explain", "a good film")):
         ended = clvq(*command, "--run", run)
