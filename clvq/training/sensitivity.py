@@ -9,6 +9,9 @@ KL divergence after a step. It is divided by the sum of its weights, so that it 
 its answer. For two classes `G` is `E[g g']`, where `g` is the gradient of the difference of the two logits. No label is
 used.
 
+One backward pass a sentence is enough. With `J = dl / dx`, let `R R'` `[C, C]` be the matrix with `G = E[J' R R' J]`.
+With random signs `s`, the expectation of `g g'` for `g = J' R s` is `J' R R' J` (Hutchinson 1990).
+
 The metric of rows is `|x - mu|^2 / s^2 + WEIGHT (x - mu) G (x - mu)' / t^2`, where `s` and `t` give each part a mean of
 1 over the training rows. The metric is stored as a symmetric matrix `M`, such that `|(x - mu) M|^2` is the metric up to
 a factor. This factor keeps the mean squared norm of the rows.
@@ -40,7 +43,7 @@ SENTENCES = 1200
 """Largest number of training sentences for which gradients are computed."""
 ANSWERS = 16
 """Where a model can give more answers than this (a next token), only the likeliest ones of each sentence count."""
-_VERSION = "1"
+_VERSION = "2"
 """Version of how the matrix is estimated."""
 _SEED = 0
 
@@ -101,15 +104,16 @@ def _estimated(store: ActivationStore, upper: UpperLayers, batch_tokens: int, pr
     sentences = [sentence for sentence in sentences if sentence.words]
     width = upper.model.width(upper.layer)
     total, words, done = torch.zeros(width, width, dtype=torch.float64), 0, 0
-    # Where a target asks several questions about a sentence, one of them is drawn.
+    # Where a target asks several questions about a sentence, one of them is drawn. All draws are made beforehand, so
+    # that they do not depend on the batches.
     generator = np.random.default_rng(_SEED)
     parts = [int(generator.choice(upper.target.parts(sentence))) for sentence in sentences]
+    signs = torch.from_numpy(generator.choice([-1.0, 1.0], (len(sentences), ANSWERS - 1)))
     for batch in upper.model.batches(sentences, batch_tokens):
         asked = [parts[index] for index in batch]
-        gradients = _word_gradients(store, upper, [sentences[index] for index in batch], asked)
-        words += gradients.shape[1]
-        flat = gradients.flatten(0, 1).double()
-        total += (flat.T @ flat).cpu()
+        gradients = _word_gradients(store, upper, [sentences[index] for index in batch], asked, signs[batch]).double()
+        words += len(gradients)
+        total += (gradients.T @ gradients).cpu()
         done += len(batch)
         progress(Progress("sensitivity", done, len(sentences), "sentences"))
     if not total.trace() > 0:
@@ -129,23 +133,26 @@ def _sample(store: ActivationStore) -> list[str]:
 
 
 def _word_gradients(
-    store: ActivationStore, upper: UpperLayers, sentences: Sequence[TokenizedSentence], parts: Sequence[int]
+    store: ActivationStore,
+    upper: UpperLayers,
+    sentences: Sequence[TokenizedSentence],
+    parts: Sequence[int],
+    signs: Tensor,
 ) -> Tensor:
-    """Return gradients `[R, N, D]` for the N words of a batch. `G` is the sum over R of their outer products, averaged
-    over words."""
+    """Return gradients `[N, D]` for the N words of a batch. `G` is the mean of their outer products.
+
+    `signs` `[B, ANSWERS - 1]` are the random signs of each sentence.
+    """
     inputs = upper.inputs(sentences, parts)
     states = upper.states(inputs).requires_grad_()
     answers = scores(upper, states, inputs)
-    factors = pair_factors(answers.detach())  # [B, C, R]
     rows = BatchRows.of(sentences, store.settings.pooling, states.device)
     stored = store.as_stored({upper.layer: rows.gather(states.detach())})
     words = ((rows.flags & WORD) != 0) & ~store.sinks_among(rows.flags, stored)
-    found: list[Tensor] = []
-    for factor in factors.unbind(dim=2):
-        last = len(found) + 1 == factors.shape[2]
-        (gradients,) = torch.autograd.grad((answers * factor).sum(), states, retain_graph=not last)
-        found.append(rows.gather_gradients(gradients)[torch.from_numpy(words).to(states.device)])
-    return torch.stack(found)
+    factors = pair_factors(answers.detach())  # [B, C, R]
+    drawn = (factors * signs[:, None, : factors.shape[2]].to(factors)).sum(dim=2)
+    (gradients,) = torch.autograd.grad((answers * drawn).sum(), states)
+    return rows.gather_gradients(gradients)[torch.from_numpy(words).to(states.device)]
 
 
 def scores(upper: UpperLayers, states: Tensor, inputs: Inputs) -> Tensor:
