@@ -1,8 +1,9 @@
 """Running a model on from a layer: the blocks below it run once, those above it once for each set of states to try.
 
-A hook puts given states in place of the layer's own (`sites.splice`). The blocks below are then not needed. If a trial
-shows that this changes nothing, they only return their input; else they run in vain. The last block runs for the one
-position that the answer is read from, if a trial shows that there is one (`last_block`).
+A hook puts given states in place of the layer's own (`sites.splice`). The embeddings and the blocks below are then not
+needed. If a trial shows that this changes nothing, the embeddings return the given states and the blocks their input;
+else they run in vain. The last block runs for the one position that the answer is read from, if a trial shows that
+there is one (`last_block`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from clvq.language_model.batching import Sharing
 from clvq.language_model.continuations import extended, extended_states, longest, states_behind
 from clvq.language_model.last_block import LastBlock
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.sites import capturing, no_cache, replaced, splice
+from clvq.language_model.sites import capturing, no_cache, replaced, splice, watch
 from clvq.language_model.tokenization import TokenizedSentence
 
 _TRIAL = ("one two three four five", "one")
@@ -85,6 +86,7 @@ class UpperLayers:
         self._site = model.locate(layer)
         model.model.requires_grad_(False)
         self._below: dict[nn.Module, Callable[..., Any]] = {}
+        self._embeddings: nn.Module | None = None
         self._last: LastBlock | None = None
         self._reads = "last"
         blocks = _blocks(model)
@@ -103,6 +105,11 @@ class UpperLayers:
     def skips_below(self) -> bool:
         """Whether the blocks below the layer are skipped when the model runs on."""
         return bool(self._below)
+
+    @property
+    def skips_embeddings(self) -> bool:
+        """Whether the embeddings are skipped when the model runs on."""
+        return self._embeddings is not None
 
     def inputs(self, sentences: Sequence[TokenizedSentence], parts: Sequence[int] | None = None) -> Inputs:
         """Return sentences as one batch, such as `LanguageModel.batches` yields; each must have a token.
@@ -180,9 +187,10 @@ class UpperLayers:
     @contextmanager
     def _spliced(self, states: Tensor) -> Iterator[None]:
         """Let the model run on from `states` while the context lasts."""
+        skipped = {} if self._embeddings is None else {self._embeddings: lambda *_, **__: states}
         handle = splice(self._site, states)
         try:
-            with replaced(self._below):
+            with replaced({**self._below, **skipped}):
                 yield
         finally:
             handle.remove()
@@ -208,9 +216,12 @@ class UpperLayers:
     @torch.no_grad()
     def _try_out(self, blocks: list[nn.Module], inputs: Inputs) -> None:
         """Test on short texts that the model's own states give its own scores; ClvqError where they do not. Skip the
-        blocks below only if other states give the same scores whether these blocks run or not."""
-        kinds: dict[nn.Module, Any] = {}
-        handles = [block.register_forward_hook(lambda b, _, output: kinds.update({b: output})) for block in blocks]
+        embeddings and the blocks below only if other states give the same scores whether these run or not."""
+        outputs: dict[nn.Module, Any] = {}
+        entering: list[Tensor] = []
+        inside = [module for module in self.model.base.modules() if module is not self.model.base]
+        handles = [module.register_forward_hook(lambda m, _, output: outputs.update({m: output})) for module in inside]
+        handles.append(watch(self.model.sites[0], entering.append))
         try:
             plain = self._run(inputs)
         finally:
@@ -227,15 +238,19 @@ class UpperLayers:
             )
         others = (states, states / 2)
         expected = [self.scores(other, inputs) for other in others]
-        self._below = {block: _passing_like(kinds[block]) for block in blocks if block in kinds}
-        try:
-            proved = all(
-                torch.equal(self.scores(other, inputs), scores) for other, scores in zip(others, expected, strict=True)
-            )
-        except Exception:  # some code may need more of a block's output than a tuple with states
-            proved = False
-        if not proved:
-            self._below = {}
+
+        def is_proved() -> bool:
+            try:
+                return all(map(torch.equal, (self.scores(other, inputs) for other in others), expected))
+            except Exception:  # some code may need more of a block's output than a tuple with states
+                return False
+
+        self._below = {block: _passing_like(outputs[block]) for block in blocks if block in outputs}
+        self._below = self._below if is_proved() else {}
+        # Of nested modules whose output enters the first block, the outermost one ends last.
+        enters = [module for module, output in outputs.items() if entering and output is entering[0]]
+        self._embeddings = enters[-1] if enters else None
+        self._embeddings = self._embeddings if is_proved() else None
 
     @torch.no_grad()
     def _try_last(self, block: nn.Module, trials: list[Inputs]) -> None:

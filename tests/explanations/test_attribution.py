@@ -61,6 +61,7 @@ def test_a_layers_own_states_give_the_models_own_logits(name: str, language_mode
         else:
             assert torch.equal(logits, own)
         assert upper.skips_below == (upper.layer > 0)
+        assert upper.skips_embeddings
 
 
 @EVERY_MODEL
@@ -93,14 +94,17 @@ def test_gradients_reach_the_states_and_stop_at_padding(language_model: Load) ->
     assert all(parameter.grad is None for parameter in upper.model.model.parameters())
 
 
-def test_a_block_that_cannot_be_passed_over_runs(tmp_path: Path) -> None:
-    """An upper block that also reads what a lower one made: passing that one over would change the logits."""
+@pytest.mark.parametrize("read", ["block", "embeddings"])
+def test_what_cannot_be_passed_over_runs(tmp_path: Path, read: str) -> None:
+    """An upper block that also reads what the embeddings or a lower block made: passing these over would change the
+    logits."""
     model = LanguageModel.load(str(tiny_models.tiny_bert(tmp_path, layers=3)), ModelOptions(device="cpu"))
     seen: list[torch.Tensor] = []
-    model.locate(1).module.intermediate.register_forward_hook(lambda _m, _a, output: seen.append(output))
+    source = model.locate(1).module.intermediate if read == "block" else model.base.embeddings.word_embeddings
+    source.register_forward_hook(lambda _m, _a, output: seen.append(output))
     model.locate(3).module.register_forward_hook(lambda _m, _a, output: output + seen.pop().mean())
     upper = UpperLayers(model, 2)
-    assert not upper.skips_below
+    assert (upper.skips_below, upper.skips_embeddings) == (read == "embeddings", False)
     sentences = model.tokenize(TEXTS)
     inputs = upper.inputs(sentences)
     states, expected = upper.states(inputs), model.run(sentences, [], predict=True).scores
