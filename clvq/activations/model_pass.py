@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from clvq.activations.estimate import row_bytes, take_sample
 from clvq.activations.store import ActivationStore, SentenceRows
@@ -59,7 +58,7 @@ class ModelPass:
                 for window in windows(self.job, self.source.sentences(split), first_sentence):
                     states = self._read_window(split, first_sentence, window)
                     if self.writer is not None:
-                        self._refuse_not_finite(split, first_sentence, window, states.hidden)
+                        self._refuse_not_finite(split, first_sentence, window, states)
                         rows = self._sentence_rows(window, states)
                         self._await_writing()
                         shard = (split, rows, states.hidden, _counts(window, rows))
@@ -139,9 +138,9 @@ class ModelPass:
             rows.append(row)
         return rows
 
-    def _refuse_not_finite(self, split: str, first_sentence: int, window: Window, states: dict[int, Tensor]) -> None:
+    def _refuse_not_finite(self, split: str, first_sentence: int, window: Window, states: WindowStates) -> None:
         stored = getattr(torch, self.job.config.dtype)
-        for layer, values in states.items():
+        for layer, values in states.hidden.items():
             largest = values.abs().amax(dim=1) if len(values) else values.new_zeros(0)
             limit = torch.finfo(stored).max
             bad = (~(largest <= limit)).nonzero()
@@ -158,6 +157,15 @@ class ModelPass:
             raise ClvqError(
                 f"Layer {layer} has a NaN or infinite value at sentence {number} of {split} ({text!r}). "
                 "The model itself gives it: check its weights, or leave that sentence out."
+            )
+        finite = states.probabilities.isfinite().all(dim=1).tolist()
+        for number, tokens in enumerate(window.tokenized):
+            if finite[number] or not tokens.input_ids:  # an empty text has no answer
+                continue
+            raise ClvqError(
+                f"The model's answer to sentence {first_sentence + number} of {split} "
+                f"({window.pairs[number][0].text[:80]!r}) is NaN or infinite: check the weights of its head, or leave "
+                "that sentence out."
             )
 
     def _check_disk(self, writer: StoreWriter) -> None:

@@ -47,9 +47,10 @@ def number_labels(
     """Return a number for every label of every split, and the names of the numbers where they are known.
 
     `classes` (see `parse_label_map`) gives the class of every value. Without it, labels that are numbers stay as they
-    are. Labels that are names are numbered by the first of these that applies: `head`, the names of a model's classes,
-    where it has all of the labels, in whatever case; a split's class column; the sorted order of the labels, where
-    there is no head. ClvqError where a label is not a class of the head.
+    are, unless they can only be the names of classes of `head`. Labels that are names are numbered by the first of
+    these that applies: `head`, the names of a model's classes, where it has all of the labels, in whatever case; a
+    split's class column; the sorted order of the labels, where there is no head. ClvqError where a label is not a class
+    of the head, or may be two of them.
     """
     labels = [_SplitLabels.from_raw(rows, raw, bool(classes)) for rows, raw in splits]
     if classes:
@@ -118,6 +119,8 @@ def _numbered(labels: list[_SplitLabels], head: list[str] | None) -> tuple[list[
             f"{named.rows.table.origin} ({named.rows.label}). Write both the same way, or say what they mean with "
             "--label-map VALUE=CLASS,..."
         )
+    if bare and head and (classes := _numbers_as_names(labels, head, bare)):
+        return [{raw: classes[int(value)] for raw, value in split.values.items()} for split in labels], head
     if bare or not (named or columns):
         return [{raw: int(value) for raw, value in split.values.items()} for split in labels], (
             columns[0] if columns else None
@@ -136,6 +139,27 @@ def _numbered(labels: list[_SplitLabels], head: list[str] | None) -> tuple[list[
     order = list(order) if order is not None else sorted(used)
     by_name = {fold(name): number for number, name in enumerate(order)}
     return [{raw: by_name[fold(name)] for raw, name in split.items()} for split in names], order
+
+
+def _numbers_as_names(labels: list[_SplitLabels], head: list[str], bare: _SplitLabels) -> dict[int, int]:
+    """Return the classes of labels that are numbers and the names of classes, but not numbers of classes; else nothing.
+
+    ClvqError where they are both names and numbers, of different classes.
+    """
+    values = sorted({int(value) for split in labels for value in split.values.values()})
+    names = [name.strip() for name in head]
+    by_name = {value: names.index(str(value)) for value in values if str(value) in names}
+    if len(by_name) < len(values) or all(value == number for value, number in by_name.items()):
+        return {}
+    if values[-1] < len(head):
+        shown = ",".join(f"{value}={head[value]}" for value in values[:_SHOWN])
+        raise ClvqError(
+            f"{bare.where}: the labels {_listed(set(map(str, values)))} are numbers of classes of the model, counted "
+            f"from 0, and also names of other classes of it ({', '.join(head)}). Say what they are: for names "
+            f"--label-map {','.join(f'{value}={value}' for value in values[:_SHOWN])}, for numbers --label-map {shown}"
+            + (" and so on." if len(values) > _SHOWN else ".")
+        )
+    return by_name
 
 
 def _covers(names: list[str], used: set[str]) -> bool:

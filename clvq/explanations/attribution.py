@@ -159,7 +159,7 @@ class IntegratedAttribution:
 
 
 def _filler(upper: UpperLayers) -> int:
-    """Return the first of the model's filler tokens whose state is not 0 at the layer.
+    """Return the first of the model's filler tokens whose state at the layer is finite and not 0.
 
     If a model normalises states before use, a state of 0 is a singular point, where no number of steps is enough. A
     token may have the state 0 at the layer, for example if its embedding was never trained. Such a token is used only
@@ -167,6 +167,7 @@ def _filler(upper: UpperLayers) -> int:
     """
     fillers = upper.model.tensors.filler_ids
     for number in fillers:
-        if upper.states(Inputs(**upper.model.tensors.ids([[number]]), pad=0)).any():
+        state = upper.states(Inputs(**upper.model.tensors.ids([[number]]), pad=0))
+        if state.isfinite().all() and state.any():
             return number
     return fillers[0]

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clvq.activations.store import ActivationStore
 from clvq.artifacts import EXPLANATIONS, UNFINISHED_EXPLANATIONS_NAME
@@ -40,6 +40,20 @@ class _Text(NamedTuple):
 def _right_numbers(texts: Sequence[_Text]) -> dict[int, float]:
     """Return the right score of each text that has one, by the text's index."""
     return {number: one.labels.answers[0] for number, one in enumerate(texts) if one.labels.answers}
+
+
+def stored_settings(checkpoint: Checkpoint) -> dict[str, Any] | None:
+    """Return the settings of the explanations in a checkpoint's folder, finished or not; None where there are none of
+    its weights."""
+    body = EXPLANATIONS.inspect(checkpoint.path, {"checkpoint": checkpoint.fingerprint}).usable()
+    if body is not None:
+        return dict(body["settings"])
+    try:
+        with (checkpoint.path / UNFINISHED_EXPLANATIONS_NAME).open("rb") as file:
+            head = json.loads(file.readline())
+        return dict(head["settings"]) if head["checkpoint"] == checkpoint.fingerprint else None
+    except (OSError, ValueError, KeyError, TypeError):  # none, or a damaged one, which `explain` refuses
+        return None
 
 
 class StoredSplit:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clvq.artifacts import EXPLANATIONS, FAITHFULNESS, MODES, stamp
+from clvq.artifacts import FAITHFULNESS, MODES, stamp
 from clvq.artifacts.kinds import Artifact, State
 from clvq.config import FaithfulnessConfig, differences
 from clvq.device import Processes
 from clvq.errors import MismatchError
 from clvq.explanations.explain import explain
 from clvq.explanations.results import Explanations
+from clvq.explanations.stored_split import SPLIT, stored_settings
 from clvq.notebook import Shown
 from clvq.progress import Progress, Report
 from clvq.storage import locked
@@ -43,11 +45,12 @@ def artifact_of(measurement: str) -> Artifact:
 def explained_by(checkpoints: Sequence[Checkpoint], config: FaithfulnessConfig, progress: Report) -> list[Explanations]:
     """Return the explanations of the evaluation split, whatever settings they were made with.
 
-    Missing explanations are made with the settings of the first checkpoint that has some.
+    Missing explanations are made with the settings of the first checkpoint that has some. A note tells where fewer
+    sentences are explained than are asked for.
     """
-    settings = [_explained_with(checkpoint) for checkpoint in checkpoints]
+    settings = [stored_settings(checkpoint) for checkpoint in checkpoints]
     first = next((one for one in settings if one is not None), {})
-    return [
+    found = [
         explain(
             checkpoint, progress=progress, **(first if one is None else one), model=config.model,
             device=config.device,
@@ -55,12 +58,15 @@ def explained_by(checkpoints: Sequence[Checkpoint], config: FaithfulnessConfig, 
         )
         for checkpoint, one in zip(checkpoints, settings, strict=True)
     ]  # fmt: skip
-
-
-def _explained_with(checkpoint: Checkpoint) -> dict[str, Any] | None:
-    """Return the settings of finished explanations; None where there are none for the checkpoint's weights."""
-    body = EXPLANATIONS.inspect(checkpoint.path, {"checkpoint": checkpoint.fingerprint}).usable()
-    return None if body is None else dict(body["settings"])
+    asked = min(config.limit or math.inf, checkpoints[0].store().sentence_count(SPLIT))
+    for one in found:
+        if (explained := one.summary.settings.limit) is not None and explained < asked:
+            note = (
+                f"Warning: the figures are of the first {explained:,} of {asked:,} sentences, because no others are "
+                f"explained with {one.codebook.checkpoint.path}. `clvq explain --overwrite` explains all."
+            )
+            progress(Progress("faithfulness", note=note))
+    return found
 
 
 def kept(

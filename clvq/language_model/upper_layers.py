@@ -1,9 +1,8 @@
 """Running a model on from a layer: the blocks below it run once, those above it once for each set of states to try.
 
-A hook puts given states in place of the layer's own (`sites.splice`). The embeddings and the blocks below are then not
-needed. If a trial shows that this changes nothing, the embeddings return the given states and the blocks their input;
-else they run in vain. The last block runs for the one position that the answer is read from, if a trial shows that
-there is one (`last_block`).
+A hook puts given states in place of the layer's own (`sites.splice`). If a trial shows that this changes nothing, the
+embeddings then return the given states, and the blocks below their input; else these run in vain. The last block runs
+for the one position that the answer is read from, if a trial shows that there is one (`last_block`).
 """
 
 from __future__ import annotations
@@ -108,7 +107,7 @@ class UpperLayers:
 
     @property
     def skips_embeddings(self) -> bool:
-        """Whether the embeddings are skipped when the model runs on."""
+        """Whether the embeddings are skipped too."""
         return self._embeddings is not None
 
     def inputs(self, sentences: Sequence[TokenizedSentence], parts: Sequence[int] | None = None) -> Inputs:
@@ -215,8 +214,8 @@ class UpperLayers:
 
     @torch.no_grad()
     def _try_out(self, blocks: list[nn.Module], inputs: Inputs) -> None:
-        """Test on short texts that the model's own states give its own scores; ClvqError where they do not. Skip the
-        embeddings and the blocks below only if other states give the same scores whether these run or not."""
+        """Test on short texts that the model's own states give its own scores; ClvqError where they do not. Skip what
+        is below only if other states give the same scores whether it runs or not."""
         outputs: dict[nn.Module, Any] = {}
         entering: list[Tensor] = []
         inside = [module for module in self.model.base.modules() if module is not self.model.base]
@@ -227,6 +226,8 @@ class UpperLayers:
         finally:
             for handle in handles:
                 handle.remove()
+        if not plain.isfinite().all():
+            raise ClvqError(f"{self.model.model_id} answers NaN or infinity: check the weights of its head.")
         states = self.states(inputs)
         ours = self.scores(states, inputs)
         # Appended tokens make another batch, and so other rounding.
@@ -247,9 +248,8 @@ class UpperLayers:
 
         self._below = {block: _passing_like(outputs[block]) for block in blocks if block in outputs}
         self._below = self._below if is_proved() else {}
-        # Of nested modules whose output enters the first block, the outermost one ends last.
-        enters = [module for module, output in outputs.items() if entering and output is entering[0]]
-        self._embeddings = enters[-1] if enters else None
+        # Of nested modules whose output enters the first block, the outermost one ended last.
+        self._embeddings = next((one for one, output in reversed(outputs.items()) if output is entering[0]), None)
         self._embeddings = self._embeddings if is_proved() else None
 
     @torch.no_grad()

@@ -200,7 +200,23 @@ def test_nan_in_hidden_states_stops_with_the_place(clvq: Clvq, bert: Path, corpu
     ended = clvq(*arguments, "--layers", "1,3")
     assert ended.code == 1
     assert re.search(r"Layer 3 has a NaN or infinite value at sentence 0 of train \([\"']The film", ended.message)
-    assert clvq(*arguments, "--layers", "1,2").code == 0
+    ended = clvq(*arguments, "--layers", "1,2")  # finite, and the answer is not
+    assert (ended.code, "answer to sentence 0 of train ('The film" in ended.message.replace('"', "'")) == (1, True)
+    assert "check the weights of its head" in ended.message
+
+
+@pytest.mark.parametrize("value", [float("nan"), 3e38])
+def test_an_answer_that_is_not_finite_stops_with_the_place(
+    clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path, value: float
+) -> None:
+    model = Path(shutil.copytree(bert, tmp_path / "model"))
+    weights = load_file(model / "model.safetensors")
+    weights["classifier.weight"][:] = value
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    ended = clvq("extract", "--run", tmp_path / "run", "--model", model, "--dataset", corpus, "--layers", "1,3")
+    assert ended.code == 1
+    assert "answer to sentence 0 of train" in ended.message and "is NaN or infinite" in ended.message
+    assert not (tmp_path / "run" / "activations" / "manifest.json").exists()
 
 
 def test_an_overflow_of_16_bits_names_bf16(

@@ -45,6 +45,27 @@ def test_two_classes_have_no_specificity(clvq: Clvq, run: Path) -> None:
     assert (document["specificity"], document["without_specificity"]) == ([], reason)
 
 
+def test_fewer_explanations_than_are_asked_for_are_told(clvq: Clvq, run: Path) -> None:
+    told = "the figures are of the first 10 of 13 sentences"
+    ended = clvq("faithfulness", "--run", run, "--draws", 1, "--limit", 20, "--json")
+    assert (ended.document["clean"]["sentences"], told in ended.message) == (10, True), ended.err
+    assert "the figures are of" not in clvq("faithfulness", "--run", run, *QUICK, "--overwrite").message
+
+
+def test_explanations_that_were_interrupted_are_finished_with_their_settings(clvq: Clvq, run: Path) -> None:
+    """What an interrupted `explain` leaves: a line of settings, and one of each sentence that was done."""
+    folder = run / "L1-L3"
+    body = json.loads((folder / "explanations.json").read_text(encoding="utf-8"))
+    head = {"checkpoint": body["checkpoint"], "rows": body["rows"], "settings": body["settings"]}
+    lines = (folder / "explanations.jsonl").read_text(encoding="utf-8").splitlines()[:4]
+    (folder / "explanations-unfinished.jsonl").write_text(
+        "\n".join([json.dumps(head), *lines]) + "\n", encoding="utf-8"
+    )
+    (folder / "explanations.json").unlink()
+    assert clvq("faithfulness", "--run", run, *QUICK, "--json").document["clean"]["sentences"] == 10
+    assert json.loads((folder / "explanations.json").read_text(encoding="utf-8"))["settings"] == body["settings"]
+
+
 def test_each_edit_and_place_beside_its_controls(clvq: Clvq, run: Path) -> None:
     first = clvq("faithfulness", "--run", run, *QUICK, "--at", "salient,all", "--curve")
     assert first.code == 0, first.err

@@ -284,6 +284,9 @@ def test_columns_are_found_by_name_or_by_being_the_only_text(write: Write) -> No
         (["pos", "neg", None, ""], None, [1, 0, None, None], ["neg", "pos"]),
         (["pos", "neg", None, "neg"], ["POS", "NEG"], [0, 1, None, 1], ["POS", "NEG"]),
         (["Pos", "pos", "1", "Pos"], None, [1, 2, 0, 1], ["1", "Pos", "pos"]),
+        (["1", "3", None, "2"], ["1", "2", "3"], [0, 2, None, 1], ["1", "2", "3"]),
+        ([1, 0, None, 2], ["1", "2", "3"], [1, 0, None, 2], None),
+        ([1, 0, None, 1], ["0", "1"], [1, 0, None, 1], None),
     ],
 )
 def test_labels(
@@ -301,6 +304,18 @@ def test_labels(
             continue
         assert [label for _, label in sorted(everything(corpus))] == expected
         assert corpus.label_names == names
+
+
+@pytest.mark.parametrize("values", [["1", "2"], [1, 2]])
+@pytest.mark.parametrize("head", [["1", "2", "3"], ["2", "1", "0"]])
+def test_numbers_that_are_names_of_other_classes(write: Write, values: list[Any], head: list[str]) -> None:
+    path = write("r.jsonl", jsonl(rows([("a", values[0]), ("b", values[1]), ("c", values[0])])))
+    refused("names of other classes", f"--label-map 1=1,2=2, for numbers --label-map 1={head[1]},2={head[2]}",
+            dataset=path, label_names=head)  # fmt: skip
+    as_names = load_corpus(path, label_names=head, label_map="1=1,2=2")
+    assert sorted(everything(as_names)) == [("a", head.index("1")), ("b", head.index("2")), ("c", head.index("1"))]
+    as_numbers = load_corpus(path, label_names=head, label_map=f"1={head[1]},2={head[2]}")
+    assert sorted(everything(as_numbers)) == [("a", 1), ("b", 2), ("c", 1)]
 
 
 def test_class_columns_follow_the_model(tmp_path: Path) -> None:
