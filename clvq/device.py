@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, distributed
 
 from clvq.config import AssignConfig, BenchConfig, ExplainConfig, FaithfulnessConfig
-from clvq.errors import ClvqError, first_line
+from clvq.errors import ClvqError, first_line, refuse_undecodable
 from clvq.storage import locked
 
 T = TypeVar("T")
@@ -155,7 +155,8 @@ class Processes:
 
     def locked(self, folder: Path) -> AbstractContextManager[None]:
         """Return the lock of a folder for the leader, who alone writes there; for the others a context that does
-        nothing."""
+        nothing. ClvqError for a name that libraries which write there cannot take."""
+        refuse_undecodable("the folder", folder)
         return locked(folder) if self.is_leader else nullcontext()
 
     def by_turns(self, items: Iterable[Item], work: Callable[[Item], T]) -> Iterator[T]:

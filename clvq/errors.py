@@ -26,3 +26,11 @@ class MismatchError(ClvqError):
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message that is not blank, or else the name of its class."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def refuse_undecodable(what: str, path: object) -> None:
+    """Raise ClvqError for a name of bytes that are not UTF-8: JSON and safetensors cannot hold it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise ClvqError(f"The name of {what}, {str(path)!r}, is not UTF-8. Rename it.") from error

@@ -30,7 +30,7 @@ def read_config(path: Path | None, kinds: Mapping[str, Any], option: str = "--co
     if path is None:
         return {}
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ClvqError(f"{option} {path} cannot be read: {error.strerror}.") from error
     except ValueError as error:  # TOML that does not parse, and text that is not UTF-8

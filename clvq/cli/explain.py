@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,8 +57,13 @@ def explain(
     if text is not None and checkpoint is None:
         _refuse_checkpoint_names(run, text)
     found = named_checkpoint(run, checkpoint, report)
-    texts = None if given_texts.none else given_texts.filled(found, report)
+    filled = None if given_texts.none else given_texts.filled(found, report)
+    texts = None if filled is None else list(filled.values())
     explanations = clvq.explain(found, texts, overwrite=overwrite, progress=report, **given)
+    if filled is not None:  # blank texts count too, so that the numbers are those of the lines or rows
+        numbers = list(filled)
+        sentences = [replace(sentence, id=numbers[sentence.id]) for sentence in explanations.sentences]
+        explanations = replace(explanations, sentences=sentences)
     if html is not None and not is_follower():
         from clvq.explanations.page import explanations_page
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,15 +99,16 @@ class GivenTexts:
         for text in _of_standard_input() if self.text == ["-"] else self.text or ():
             yield {TEXT: text, **self._same} if self._same else text
 
-    def filled(self, checkpoint: Checkpoint, report: Report) -> list[Given]:
-        """Return the texts. Blank texts of a file or of standard input are left out, and their number is reported.
+    def filled(self, checkpoint: Checkpoint, report: Report) -> dict[int, Given]:
+        """Return the texts by their numbers, from 0. Blank texts of a file or of standard input are left out, and how
+        many is reported.
 
         ClvqError where every one of these is blank.
         """
-        texts = list(self.read(checkpoint))
+        texts = dict(enumerate(self.read(checkpoint)))
         if self.file is None and self.text != ["-"]:
             return texts
-        filled = [text for text in texts if (text if isinstance(text, str) else text[TEXT]).strip()]
+        filled = {number: text for number, text in texts.items() if _is_visible(text)}
         if not filled:
             raise ClvqError(f"{self.source} holds no text to explain.")
         if len(filled) < len(texts):
@@ -148,6 +151,12 @@ class GivenTexts:
         return Rows.choose(table, self.text_column, "", parts=Parts(names, self.text_pair_column))
 
 
+def _is_visible(text: Given) -> bool:
+    """Return whether a text has a character that is neither white space nor a format character such as U+200B."""
+    written = text if isinstance(text, str) else text[TEXT]
+    return any(not character.isspace() and unicodedata.category(character) != "Cf" for character in written)
+
+
 def _parts_read(checkpoint: Checkpoint) -> tuple[str, ...]:
     """Return the names of the parts that make up a text for the model of a checkpoint."""
     from clvq.language_model.input_format import InputFormat
@@ -156,12 +165,18 @@ def _parts_read(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 
 def _of_standard_input() -> Iterator[str]:
-    """Yield one text per line; ClvqError where standard input is closed or not UTF-8."""
+    """Yield one text per line, without its line end; ClvqError where standard input is closed or not UTF-8."""
     if sys.stdin is None:
         raise ClvqError("Standard input is closed. Give the texts on the command line, or with --file.")
     for number, line in enumerate(sys.stdin.buffer, 1):
+        if b"\0" in line:
+            order = "utf-16" if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-16le"
+            raise ClvqError(
+                f"Standard input, line {number}: it holds zero bytes, so it seems to be UTF-16 and not UTF-8. Convert "
+                f"it, for example with: iconv -f {order} -t utf-8"
+            )
         try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\n")
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\n").removesuffix("\r")
         except UnicodeDecodeError as error:
             raise ClvqError(
                 f"Standard input, line {number}: byte 0x{error.object[error.start]:02x} is not UTF-8. "

@@ -7,6 +7,7 @@ from typing import Literal
 
 from clvq.config.prompts import TEXT, TEXT_PAIR, Prompt, parse_label_words, read_prompt, written_label_words
 from clvq.config.settings import BATCH, DEVICE, POSITIVE, TRUST, Bounds, Settings, flag, listed, stated
+from clvq.errors import refuse_undecodable
 
 Unit = Literal["word", "token"]
 WordMethod = Literal["text", "whitespace"]
@@ -149,6 +150,8 @@ class ExtractConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("model", "dataset", "eval_dataset"):
+            refuse_undecodable(f"--{name.replace('_', '-')}", getattr(self, name))
         self.require(len(set(self.layers)) == len(self.layers), f"--layers names a layer twice: {list(self.layers)}.")
         self.require(
             self.against is None or self.target is not None, "--against is for --target: give the token it is against."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,16 +20,19 @@ from clvq.corpus.sources import open_source
 from clvq.corpus.tables import Table
 from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.records import Agreement, Explanation, Span
+from clvq.progress import Progress, Report, silent
 
 RANDOM_DRAWS = 10
 """Number of random scores; the yardstick is the mean over these."""
 
 
-def read_rationales(store: ActivationStore, column: str) -> dict[str, list[Span]]:
+def read_rationales(store: ActivationStore, column: str, progress: Report = silent) -> dict[str, list[Span]]:
     """Return, for each text of the evaluation split's corpus, the character spans `[start, end)` that `column` marks.
 
-    The column holds a part of the text, a list of parts, or such a list as JSON. A text that occurs several times has
-    the spans of all its rows. ClvqError where the column is missing, holds anything else, or marks nothing.
+    The column holds a part of the text, a list of parts, or such a list as JSON or as Python writes it. A part is where
+    it first stands between the borders of words, or else where it first stands. A text that occurs several times has
+    the spans of all its rows. A note tells how many parts are not in their texts. ClvqError where the column is
+    missing, holds anything else, or marks nothing.
     """
     if store.settings.keep_prompt:
         raise ClvqError("--rationale-column cannot be used with activations that were made with --keep-prompt.")
@@ -38,6 +43,7 @@ def read_rationales(store: ActivationStore, column: str) -> dict[str, list[Span]
             f"Its columns are: {', '.join(table.columns.reachable)}."
         )
     spans_of_text: dict[str, set[Span]] = {}
+    missing = 0
     rows = Rows(table, text_column, None, Hints(join_tokens=store.settings.words == "whitespace"), part_columns)
     for number, (*values, marked) in enumerate(table.values([*rows.part_columns, column]), 1):
         text = rows.as_text(values, number) or ""
@@ -47,14 +53,25 @@ def read_rationales(store: ActivationStore, column: str) -> dict[str, list[Span]
                 f"{table.origin}, row {number}: the column {column!r} (--rationale-column) holds neither a part of the "
                 "text nor a list of parts."
             )
-        starts = ((text.find(part), len(part)) for part in parts if part)
-        spans_of_text.setdefault(text, set()).update((start, start + length) for start, length in starts if start >= 0)
+        spans = [_span(text, part) for part in parts if part]
+        missing += spans.count(None)
+        spans_of_text.setdefault(text, set()).update(span for span in spans if span is not None)
     if not any(spans_of_text.values()):
         raise ClvqError(
             f"No text of {table.origin} holds what its column {column!r} says (--rationale-column): that column does "
             "not mark parts of the texts."
         )
+    if missing:
+        note = f"{missing:,} parts that the column {column!r} marks are not in their texts, and are left out."
+        progress(Progress("explain", note=note))
     return {text: sorted(spans) for text, spans in spans_of_text.items()}
+
+
+def _span(text: str, part: str) -> Span | None:
+    """Return where a part of a text is; None where it is not in it."""
+    within = re.search(rf"(?<!\w){re.escape(part)}(?!\w)", text)
+    start = within.start() if within else text.find(part)
+    return None if start < 0 else (start, start + len(part))
 
 
 def _evaluation_table(store: ActivationStore) -> tuple[Table, str, tuple[tuple[str, str], ...]]:
@@ -87,12 +104,20 @@ def _parts(value: Any) -> list[str] | None:
         try:
             value = json.loads(value)
         except ValueError:
-            return [str(value)]
+            value = _python_list(value)
     if isinstance(value, str):
         return [value]
     if isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
         return list(value)
     return None
+
+
+def _python_list(written: str) -> Any:
+    """Return the list that Python writes so, as pandas does in CSV files; any other text as it is."""
+    try:
+        return ast.literal_eval(written)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return written
 
 
 def agreement(sentences: Sequence[Explanation], column: str, frequencies: Mapping[str, int]) -> Agreement:

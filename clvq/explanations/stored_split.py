@@ -99,7 +99,7 @@ class StoredSplit:
         """Explain the sentences that are missing, and write the two files. Of several processes the leader writes."""
         rationales = None
         if self.config.rationale_column is not None:
-            rationales = read_rationales(self.store, self.config.rationale_column)
+            rationales = read_rationales(self.store, self.config.rationale_column, self.progress)
         done = {} if overwrite else self._unfinished()
         explainer = Explainer(self.checkpoint, self.store, self.config, self.progress)
         concepts = self._concepts()

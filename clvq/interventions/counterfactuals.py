@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from clvq import demo
+from clvq.corpus.delimited import FileOptions
 from clvq.corpus.sources import open_source
 from clvq.errors import ClvqError
 from clvq.storage import file_checksum
@@ -80,7 +81,7 @@ def read_counterfactuals(path: Path) -> Counterfactuals:
 
     ClvqError where the file is missing or damaged, lacks a column, or holds no pair.
     """
-    source = open_source(str(path))
+    source = open_source(str(path), options=FileOptions(columns=_COLUMNS))
     table = source.table(source.splits[0])
     aspects = [name.removesuffix(_ASPECT) for name in table.columns.names if name.endswith(_ASPECT)]
     missing = [name for name in _COLUMNS if name not in table.columns.names]
@@ -122,4 +123,4 @@ def _value(value: Any) -> str | None:
 
 
 def _is_true(value: Any) -> bool:
-    return str(value).lower() in ("true", "1")
+    return str(value).strip().lower() in ("true", "1", "1.0", "yes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -43,6 +44,21 @@ def test_the_table_and_the_document_say_the_same(clvq: Clvq, benched: Path) -> N
     for value in errors.values():
         assert f"{value:.3f}" in shown.out
     assert "estimates are" in shown.out
+
+
+def test_pairs_may_be_a_table(clvq: Clvq, benched: Path) -> None:
+    rows = [json.loads(line) for line in (benched / "pairs.jsonl").read_text(encoding="utf-8").splitlines()]
+    table = benched / "pairs.csv"
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows({**row, "is_original": f"{float(row['is_original'])}"} for row in rows)
+    documents = [
+        clvq("bench", "--run", benched, "--pairs", path, "--overwrite", "--json").document
+        for path in (benched / "pairs.jsonl", table)
+    ]
+    assert documents[0]["rows"] == documents[1]["rows"]
+    assert documents[1]["pairs"] == 4
 
 
 def test_a_result_is_read_again_and_other_settings_are_refused(clvq: Clvq, benched: Path) -> None:

@@ -28,7 +28,8 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_preset(
 
 def test_layers_flags_and_their_negation(clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path) -> None:
     file = tmp_path / "extract.toml"
-    file.write_text(f'model = "{bert}"\ndataset = "{corpus}"\nlayers = [0, 2]\nkeep_sinks = true\njson = true\n')
+    text = f'model = "{bert}"\ndataset = "{corpus}"\nlayers = [0, 2]\nkeep_sinks = true\njson = true\n'
+    file.write_text(text, encoding="utf-8-sig")  # as editors of Windows write it
     ended = clvq("extract", "--config", file, "--run", tmp_path / "run", "--no-keep-sinks", "--max-sentences", 20)
     assert ended.code == 0, ended.err
     assert ended.document["settings"]["layers"] == [0, 2]

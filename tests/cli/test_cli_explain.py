@@ -117,12 +117,27 @@ def test_texts_from_standard_input(clvq: Clvq, run: Path, monkeypatch: pytest.Mo
     ended = clvq("explain", "-", "--run", run, "--json", *QUICK)
     assert [sentence["text"] for sentence in ended.document["sentences"]] == ["good film", "ünwonderful — slow"]
     assert "1 blank texts of standard input are left out" in ended.message
+    piped(monkeypatch, "good film\r\n\r\nünwonderful — slow\r\n".encode())
+    windows = clvq("explain", "-", "--run", run, "--json", *QUICK)
+    assert windows.document["sentences"] == ended.document["sentences"]
+    for encoding, advice in (("utf-16", "iconv -f utf-16 -t utf-8"), ("utf-16le", "iconv -f utf-16le -t utf-8")):
+        piped(monkeypatch, "good film\nslow\n".encode(encoding))
+        assert advice in refused(clvq("explain", "-", "--run", run))
     piped(monkeypatch, b"good\nb\xe4d\n")
     assert "Standard input, line 2: byte 0xe4 is not UTF-8" in refused(clvq("explain", "-", "--run", run))
     piped(monkeypatch, b"\n \n")
     assert "standard input holds no text" in refused(clvq("explain", "-", "--run", run))
     monkeypatch.setattr(sys, "stdin", None)
     assert "Standard input is closed" in refused(clvq("explain", "-", "--run", run))
+
+
+def test_texts_keep_the_numbers_of_their_lines(clvq: Clvq, run: Path, tmp_path: Path) -> None:
+    """Also where blank ones, and one of a zero-width space alone, are left out."""
+    file = tmp_path / "texts.txt"
+    file.write_text("good film\n\n\u200b\nslow\n", encoding="utf-8")
+    ended = clvq("explain", "--file", file, "--run", run, "--json", *QUICK)
+    assert [(one["id"], one["text"]) for one in ended.document["sentences"]] == [(0, "good film"), (3, "slow")]
+    assert f"2 blank texts of {file} are left out" in ended.message
 
 
 @pytest.mark.parametrize(

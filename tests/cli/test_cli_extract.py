@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -291,3 +293,15 @@ def test_a_dry_run_tells_what_is_then_written(clvq: Clvq, bert: Path, corpus: Pa
     nothing = clvq("extract", "--run", run, "--dry-run")
     assert "0 B of" in nothing.out or "0 bytes of" in nothing.out
     assert files_of(run) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_are_not_utf8_are_refused_before_the_model_runs(
+    clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path
+) -> None:
+    odd = tmp_path / os.fsdecode(b"r\xe9views.jsonl")
+    shutil.copy(corpus, odd)
+    for dataset, run in ((odd, tmp_path / "run"), (corpus, tmp_path / os.fsdecode(b"r\xe9n"))):
+        ended = clvq("extract", "--model", bert, "--dataset", dataset, "--layers", "1", "--run", run)
+        assert (ended.code, "is not UTF-8. Rename it." in ended.message) == (1, True), ended.err
+        assert not run.exists()

@@ -231,6 +231,36 @@ def test_a_text_marked_twice_has_both_rationales(trained: Path) -> None:
     assert spans[text] == [(0, len(text) // 2), (len(text) - 4, len(text))]
 
 
+@pytest.mark.parametrize(
+    ("text", "why", "spans"),
+    [
+        ("the heart of this art film", "art", [(18, 21)]),
+        ("this is fine", "is", [(5, 7)]),
+        ("unbelievably good", "believ", [(2, 8)]),  # nowhere a word of its own
+        ("i don't like it", str(["don't", "it"]), [(2, 7), (13, 15)]),  # as pandas writes a list
+        ("an 'odd' film", str(["'odd'", 'a"b']), [(3, 8)]),
+        ("[sic] a film", "[sic]", [(0, 5)]),
+    ],
+)
+def test_where_a_marked_part_is(
+    tmp_path: Path, model_folder: Any, text: str, why: str, spans: list[tuple[int, int]]
+) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    rows = [{"text": text, "label": 0, "why": why}, {"text": "other texts", "label": 1, "why": "nowhere"}]
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    training = tmp_path / "training.jsonl"
+    training.write_text('{"text": "a film", "label": 0}\n{"text": "a story", "label": 1}\n', encoding="utf-8")
+    store = clvq.extract(
+        tmp_path / "activations", model=str(model_folder("bert")), dataset=str(training), eval_dataset=str(corpus),
+        layers=(1,),
+    )  # fmt: skip
+    notes: list[str] = []
+    found = read_rationales(store, "why", lambda report: notes.append(report.note or ""))
+    assert found == {text: spans, "other texts": []}
+    missing = 1 + (why.count('a"b') > 0)
+    assert any(note.startswith(f"{missing} parts that the column 'why' marks are not in their texts") for note in notes)
+
+
 def test_a_rationale_column_that_is_none_is_refused(checkpoint: Path) -> None:
     with pytest.raises(ClvqError, match=r"has no column 'nothing'.*text, label, why"):
         clvq.explain(checkpoint, rationale_column="nothing")
