@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -133,6 +134,21 @@ def _document(store: ActivationStore, columns: TakenColumns) -> dict[str, Any]:
     }
 
 
+def _fates(store: ActivationStore) -> Iterator[tuple[str, list[int]]]:
+    """Yield what happened to some texts, and how often in each split."""
+    splits = [{**split.corpus_counts, **split.counts} for split in store.manifest.splits.values()]
+    for name, meaning in _FATES.items():
+        if any(values := [split.get(name, 0) for split in splits]):
+            yield meaning, values
+
+
+def report_fates(store: ActivationStore, report: Report) -> None:
+    """Report what happened to some texts, for a command that shows no table of them."""
+    for meaning, values in _fates(store):
+        where = ", ".join(f"{value:,} in {split}" for split, value in zip(store.manifest.splits, values, strict=True))
+        report(Progress("extract", note=f"{meaning[0].upper()}{meaning[1:]}: {where}."))
+
+
 def _shown(store: ActivationStore, size: int, columns: TakenColumns) -> list[RenderableType]:
     """Return tables of the texts and layers of a store that takes `size` bytes."""
     settings, splits = store.settings, store.manifest.splits.values()
@@ -142,10 +158,8 @@ def _shown(store: ActivationStore, size: int, columns: TakenColumns) -> list[Ren
     counts.add_row("sentences", *(number(split.sentences) for split in splits))
     counts.add_row(unit, *(number(split.counts.get("words", 0)) for split in splits))
     counts.add_row("rows, with sentence rows", *(number(split.counts.get("rows", 0)) for split in splits))
-    for name, meaning in _FATES.items():
-        values = [{**split.corpus_counts, **split.counts}.get(name, 0) for split in splits]
-        if any(values):
-            counts.add_row(meaning, *map(number, values))
+    for meaning, values in _fates(store):
+        counts.add_row(meaning, *map(number, values))
     if any(split.r2 is not None for split in figures):
         counts.add_row("R² of the scores", *(number(split.r2) for split in figures))
         counts.add_row("their correlation with the labels", *(number(split.correlation) for split in figures))

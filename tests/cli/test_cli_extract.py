@@ -135,6 +135,12 @@ def test_odd_text_is_handled_and_counted(clvq: Clvq, bert: Path, tmp_path: Path)
         "a broken character, repaired",
     ):
         assert meaning in ended.out
+    pair = ("--input-layer", 0, "--output-layer", 2, "--codebook-size", 5, "--epochs", 1, "--decoder-layers", 0)
+    asked = ("train", "--model", bert, "--dataset", corpus, *arguments[2:], *pair, "--run", tmp_path / "trained")
+    told = clvq(*asked).message
+    assert "Rows of the corpus without a text: 1 in train, 0 in eval." in told
+    assert "Sentences that are also in eval, left out: 9 in train, 0 in eval." in told
+    assert "Rows of the corpus" not in clvq(*asked, "--overwrite").message  # told where texts are read
     store = ActivationStore(tmp_path / "run" / "activations")
     texts = [row.text for row in store.sentences("eval")]
     assert texts == [text.replace("\ud83d", "\ufffd") for text in ODD_TEXTS[:9]]
