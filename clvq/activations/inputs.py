@@ -10,9 +10,9 @@ from clvq.artifacts import local_checksum
 from clvq.config import DEMO, ExtractConfig, differences
 from clvq.demo import MODEL_PATH
 from clvq.errors import MismatchError
-from clvq.language_model.loading import folder_fingerprint
 from clvq.language_model.location import locate
 from clvq.language_model.model import LanguageModel
+from clvq.language_model.model_folder import folder_fingerprint
 
 
 def model_name(config: ExtractConfig, store: ActivationStore | None) -> str:

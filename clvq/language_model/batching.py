@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from itertools import takewhile
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ class Sharing(Enum):
     def note(self, model: str) -> str | None:
         """Return a note for users on how the model called `model` is batched; None where nothing is special."""
         notes = {
-            Sharing.EQUAL: f"{model} does not ignore padding. Only sentences of equal length are run together.",
+            Sharing.EQUAL: f"Results in {model} depend on padding. Only sentences of equal length are run together.",
             Sharing.ALONE: f"A sentence's results in {model} depend on the batch. Sentences are run one by one.",
         }
         return f"{notes[self]} This takes longer." if self in notes else None
@@ -69,6 +70,13 @@ def try_sharing(
     if is_as_alone([drawn(length) for length in lengths]):
         return Sharing.ANY
     return Sharing.EQUAL if is_as_alone([drawn(longest) for _ in range(3)]) else Sharing.ALONE
+
+
+def has_growing_positions(config: Any) -> bool:
+    """Return whether rotary positions depend on the longest text of a batch (LongRoPE, dynamic scaling)."""
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    entries = [rope, *(part for part in rope.values() if isinstance(part, dict))]
+    return any(entry.get("rope_type", entry.get("type")) in ("longrope", "dynamic") for entry in entries)
 
 
 def rounding_of(dtype: torch.dtype) -> float:

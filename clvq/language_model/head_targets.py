@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from clvq.config import LABEL, TAG
+from clvq.errors import ClvqError
 from clvq.language_model.answers import Choice, Score, Target
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.words import find_words
@@ -186,7 +187,12 @@ class ScoreTarget(Score):
 def head_target(config: Any, architecture: str) -> Target:
     """Return the target of a classification head, from the `config` and the class name (`architecture`) of its
     model."""
-    names = tuple(str(config.id2label.get(number, f"LABEL_{number}")) for number in range(config.num_labels))
+    if set(config.id2label) != set(range(config.num_labels)):
+        raise ClvqError(
+            f"config.json numbers the labels {', '.join(map(str, config.id2label))} (id2label), and a head with "
+            f"{config.num_labels} outputs has labels 0 to {config.num_labels - 1}. Correct id2label."
+        )
+    names = tuple(str(config.id2label[number]) for number in range(config.num_labels))
     if architecture.endswith("ForTokenClassification"):
         return TagTarget(names)
     if config.problem_type == "multi_label_classification":

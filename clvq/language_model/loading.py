@@ -5,6 +5,7 @@ Only this module knows how transformers loads models.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 import xxhash
 from huggingface_hub import hf_hub_download
 from huggingface_hub.utils import are_progress_bars_disabled
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -24,12 +26,15 @@ from transformers import (
     AutoModelForTokenClassification,
     AutoTokenizer,
 )
-from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES,
+)
 from transformers.utils import logging as transformers_logging
 
-from clvq.artifacts import files_checksum
 from clvq.errors import ClvqError
 from clvq.language_model.advice import advice
+from clvq.language_model.model_folder import checked, few, folder_fingerprint
 from clvq.language_model.options import ModelOptions
 from clvq.language_model.special_tokens import special_ids
 
@@ -67,7 +72,7 @@ def explained(name: str) -> Iterator[None]:
 def load_files(name: str, revision: str | None, device: torch.device, options: ModelOptions) -> LoadedFiles:
     """Load the model of the local folder or hub id `name`; call this function inside `explained`."""
     weights = options.placement.options(device)
-    local = _check_folder(Path(name)) if Path(name).exists() else None
+    local = checked(Path(name)) if Path(name).exists() else None
     # One commit for every file, even if the branch moves between two downloads.
     commit = None if local else _commit(name, revision)
     source = {"revision": commit, "trust_remote_code": options.trust_remote_code}
@@ -122,7 +127,8 @@ def _auto_class(config: Any, options: ModelOptions) -> Any:
         return AutoModelForTokenClassification
     if architecture.endswith("ForSequenceClassification"):
         return AutoModelForSequenceClassification
-    if options.keeps_token_head and architecture.endswith(("ForCausalLM", "LMHeadModel")):
+    is_causal = config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    if options.keeps_token_head and is_causal and architecture.endswith(("ForCausalLM", "LMHeadModel")):
         return AutoModelForCausalLM
     if options.keeps_mask_head and architecture.endswith(MASKED):
         return AutoModelForMaskedLM
@@ -132,8 +138,11 @@ def _auto_class(config: Any, options: ModelOptions) -> Any:
 def _load_weights(name: str, config: Any, auto: Any, options: dict[str, Any]) -> tuple[Any, str | None]:
     """Return the model that the class `auto` loads, with its classification head or its head for tokens, and None; or
     the base model, and the reason why there is no head. ClvqError where weights of the base model are missing."""
-    model, info = auto.from_pretrained(name, config=config, use_safetensors=True, output_loading_info=True, **options)
+    model, info = auto.from_pretrained(
+        name, config=config, use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True, **options
+    )
     base = model.base_model
+    _refuse_other_shapes(name, base, info)
     prefix = f"{model.base_model_prefix}." if base is not model else ""
     missing = sorted(info["missing_keys"])
     in_head = [key for key in missing if not key.startswith(prefix)]
@@ -142,23 +151,40 @@ def _load_weights(name: str, config: Any, auto: Any, options: dict[str, Any]) ->
     in_base = [key for key in missing if key not in in_head and key not in in_pooler]
     if in_base:
         raise ClvqError(
-            f"the weights of {name} are incomplete: {_few(in_base)} missing. Its config.json belongs to "
+            f"the weights of {name} are incomplete: {few(in_base)} missing. Its config.json belongs to "
             "another model, or the copy was cut short: fetch the files again."
         )
     if auto not in (AutoModelForSequenceClassification, AutoModelForTokenClassification):
         has_words = auto in (AutoModelForCausalLM, AutoModelForMaskedLM)
         if has_words and in_head:
-            return base, f"the head's weights are not in its files ({_few(in_head)} missing)"
+            return base, f"the head's weights are not in its files ({few(in_head)} missing)"
+        if not config.architectures:
+            return base, 'its config.json names no class, such as "architectures": ["BertForSequenceClassification"]'
         return model if has_words else base, f"its files hold {_architecture(config)}, which has no classification head"
     if in_head or in_pooler:
-        return base, f"the head's weights are not in its files ({_few(in_head + in_pooler)} missing)"
+        return base, f"the head's weights are not in its files ({few(in_head + in_pooler)} missing)"
     if config.problem_type == "regression" and config.num_labels > 1:
         return base, f"its head gives {config.num_labels} numbers at once, none of which is the answer by itself"
     return model, None
 
 
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def _refuse_other_shapes(name: str, base: Any, info: dict[str, Any]) -> None:
+    """Raise ClvqError where config.json describes other shapes than the weights have, or fewer blocks."""
+    if info["mismatched_keys"]:
+        key, stored, described = sorted(info["mismatched_keys"])[0]
+        raise ClvqError(
+            f"the weights of {name} do not fit its config.json: {key} is {list(stored)} in the weights, and "
+            f"{list(described)} by config.json. Fetch both from the same place, or correct config.json."
+        )
+    lists = {path: len(part) for path, part in base.named_modules() if isinstance(part, nn.ModuleList)}
+    for path, length in lists.items():
+        entry = re.compile(rf"(?:^|\.){re.escape(path)}\.(\d+)\.")
+        further = [key for key in info["unexpected_keys"] if (found := entry.search(key)) and int(found[1]) >= length]
+        if further:
+            raise ClvqError(
+                f"the weights of {name} do not fit its config.json, which has {length} of {path}: {few(further)} "
+                "would be left out. Fetch both from the same place, or correct config.json."
+            )
 
 
 def split_revision(model: str, revision: str | None) -> tuple[str, str | None]:
@@ -185,34 +211,6 @@ def _commit(name: str, revision: str | None) -> str:
     return Path(hf_hub_download(name, "config.json", revision=revision)).parent.name
 
 
-def _check_folder(folder: Path) -> Path:
-    """Return the folder. ClvqError where no model can be read from it, raised before transformers looks at it."""
-    if not folder.is_dir():
-        raise ClvqError(f"{folder} is a file: give the folder that holds the model's config.json.")
-    if (folder / "adapter_config.json").is_file():
-        _refuse_adapter(folder)
-    if not (folder / "config.json").is_file():
-        raise ClvqError(f"{folder} holds no config.json: give the folder that save_pretrained wrote.")
-    if not any(folder.glob("*.safetensors")):
-        found = "only pickled weights" if any(folder.glob("*.bin")) else "no weights"
-        raise ClvqError(
-            f"{folder} holds {found}: clvq reads safetensors files, and loads no pickled weights. Convert it "
-            "once, with "
-            "AutoModel.from_pretrained(...).save_pretrained(...) from a source that you trust."
-        )
-    return folder
-
-
-def _refuse_adapter(folder: Path) -> None:
-    """Refuse a folder whose only weights are those of a PEFT adapter."""
-    if all(path.name.startswith("adapter") for path in folder.glob("*.safetensors")):
-        raise ClvqError(
-            f"{folder} holds an adapter (LoRA or another kind of PEFT), not a whole model. Merge it into its base "
-            "model once, with peft: AutoPeftModelForSequenceClassification.from_pretrained(...).merge_and_unload()"
-            ".save_pretrained(...), save the tokenizer in the same folder, and give that folder."
-        )
-
-
 def _check_tokenizer(tokenizer: Any, name: str) -> None:
     if not tokenizer.is_fast:
         raise ClvqError(
@@ -226,23 +224,6 @@ def _check_tokenizer(tokenizer: Any, name: str) -> None:
 
 def _digest(text: str) -> str:
     return xxhash.xxh3_128_hexdigest(text.encode())
-
-
-def folder_fingerprint(folder: Path) -> str:
-    """Return a hash of the contents of every file that decides what the model computes."""
-    patterns = (
-        "config.json",
-        "*.safetensors",
-        "*.index.json",
-        "tokenizer*",
-        "vocab*",
-        "merges*",
-        "*.model",
-        "*.py",
-        "special_tokens_map.json",
-        "added_tokens.json",
-    )
-    return files_checksum(folder, {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
 
 
 @contextmanager

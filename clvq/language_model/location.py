@@ -9,7 +9,7 @@ from clvq.artifacts import RANDOMIZED
 from clvq.config import DEMO
 from clvq.demo import MODEL_PATH
 from clvq.errors import ClvqError
-from clvq.language_model.loading import folder_fingerprint
+from clvq.language_model.model_folder import folder_fingerprint
 from clvq.language_model.records import ModelRecord
 
 REMEDY = "Say with --model where it is now."

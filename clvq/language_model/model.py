@@ -17,7 +17,7 @@ from clvq.artifacts import RANDOMIZED
 from clvq.device import pick_device
 from clvq.errors import ClvqError
 from clvq.language_model.answers import Target
-from clvq.language_model.batching import Sharing, batches_by_length, try_sharing
+from clvq.language_model.batching import Sharing, batches_by_length, has_growing_positions, try_sharing
 from clvq.language_model.continuations import ALONE, longest
 from clvq.language_model.forward import BatchResult, run_together
 from clvq.language_model.head import Head
@@ -79,6 +79,8 @@ class LanguageModel:
         self.sharing = Sharing.ANY
         """Which sentences may share a forward, found by a trial."""
         self.sharing = try_sharing(self._trial_values, ordinary, self.max_length)
+        if self.sharing is Sharing.ANY and has_growing_positions(self.config.get_text_config()):
+            self.sharing = Sharing.EQUAL  # the trial is too short to show it
 
     def _take_texts(self, max_length: int | None, input_format: InputFormat) -> None:
         """Set how texts become tokens: in which format, and how long they may be."""

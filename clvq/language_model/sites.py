@@ -112,6 +112,8 @@ def find_sites(base: Any, blocks: int, inputs: dict[str, Tensor]) -> tuple[list[
         if name and not any(f"{name}.".startswith(f"{s}.") or s.startswith(f"{name}.") for s in stacks)
     ]
     states, passed = _trial(base, inputs, [*ends, *beside])
+    if odd := [state.dim() for state in states if state.dim() != 3]:
+        raise ClvqError(_unsupported(base, f"its hidden states have {odd[0]} dimensions"))
     if len(states) != blocks + 1:
         raise ClvqError(_unsupported(base, f"{blocks} blocks give {len(states)} hidden states"))
     problem = "it holds no list of all its blocks"
@@ -186,7 +188,10 @@ def length_limit(base: Any, tokenizer: Any, given: int | None) -> int:
     for name, module in base.named_modules():
         # RoBERTa and similar models count positions from the padding id, so the first positions are never used.
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
-            limits = [module.num_embeddings - module.padding_idx - 1]
+            limits = [module.weight.shape[0] - module.padding_idx - 1]
+    if getattr(config, "attention_type", None) == "block_sparse":
+        # BigBird attends in full up to this length, and beyond it in random blocks, which a shorter text turns off.
+        limits.append((5 + 2 * config.num_random_blocks) * config.block_size)
     model_limit = min(limits, default=None)
     least = tokenizer.num_special_tokens_to_add(pair=False) + 1
     if given is not None:

@@ -88,7 +88,7 @@ def test_a_trial_finds_the_models_that_read_padding(name: str, language_model: L
     assert language_model(name).sharing is expected
     notes: list[Progress] = []
     LanguageModel.load(str(model_folder(name)), ModelOptions(device="cpu"), progress=notes.append)
-    assert ["does not ignore padding" in str(note.note) for note in notes] == [True] * (expected is Sharing.EQUAL)
+    assert ["depend on padding" in str(note.note) for note in notes] == [True] * (expected is Sharing.EQUAL)
 
 
 @pytest.mark.parametrize("name", tiny_models.PADDING_READERS)
@@ -165,7 +165,7 @@ def test_an_extraction_stores_the_rows_of_unpadded_sentences(
                 device="cpu", batch_tokens=batch_tokens, progress=notes.append,
             )
         )  # fmt: skip
-        assert sum("does not ignore padding" in str(note.note) for note in notes) == 1
+        assert sum("depend on padding" in str(note.note) for note in notes) == 1
     for file in made[0].path.glob("*.safetensors"):
         ours, theirs = (load_file(store.path / file.name)["hidden_states"] for store in made)
         assert_close(ours.float(), theirs.float())

@@ -11,10 +11,20 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import AutoTokenizer, T5Config, T5EncoderModel, UMT5Config, UMT5EncoderModel
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BigBirdConfig,
+    BigBirdModel,
+    T5Config,
+    T5EncoderModel,
+    UMT5Config,
+    UMT5EncoderModel,
+)
 
 from clvq.activations.extraction import extract
 from clvq.errors import ClvqError
+from clvq.language_model.batching import Sharing
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.options import ModelOptions
 from clvq.language_model.upper_layers import UpperLayers
@@ -106,6 +116,90 @@ def test_an_adapter_must_be_merged(names: list[str], has_config: bool, model_fol
         save_file({"base_model.model.lora_A.weight": torch.zeros(2, 2)}, tmp_path / f"{name}.safetensors")
     with pytest.raises(ClvqError, match=r"holds an adapter .*merge_and_unload\(\)"):
         LanguageModel.load(str(tmp_path), ModelOptions(device="cpu"))
+
+
+def test_a_model_with_an_adapter_beside_it_is_refused(model_folder: Folder, tmp_path: Path) -> None:
+    """transformers would add the adapter where peft is installed, and not elsewhere."""
+    folder = Path(shutil.copytree(model_folder("bert"), tmp_path / "model"))
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": "b"}))
+    save_file({"base_model.model.lora_A.weight": torch.zeros(2, 2)}, folder / "adapter_model.safetensors")
+    with pytest.raises(ClvqError, match=r"a whole model and an adapter .* Move the adapter's files"):
+        LanguageModel.load(str(folder), ModelOptions(device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"num_hidden_layers": 2}, r"has 2 of encoder\.layer: .*encoder\.layer\.2\..* would be left out"),
+        ({"vocab_size": 999}, r"word_embeddings\.weight is \[\d+, 32\] in the weights, and \[999, 32\] by config"),
+        (
+            {"id2label": {"0": "a", "1": "b", "2": "c"}},
+            r"classifier\.\w+ is \[2.*\] in the weights, and \[3.*\] by config",
+        ),
+        ({"id2label": {"1": "neg", "2": "pos"}}, r"numbers the labels 1, 2 \(id2label\), and .* has labels 0 to 1"),
+    ],
+)
+def test_a_config_that_is_not_the_weights_own_is_named(
+    model_folder: Folder, tmp_path: Path, settings: dict[str, Any], says: str
+) -> None:
+    folder = with_config(model_folder("bert"), tmp_path / "model", **settings)
+    with pytest.raises(ClvqError, match=says):
+        LanguageModel.load(str(folder), ModelOptions(device="cpu"))
+
+
+def test_weights_that_are_not_there_are_named(model_folder: Folder, tmp_path: Path) -> None:
+    model = AutoModelForSequenceClassification.from_pretrained(model_folder("bert"))
+    tokenizer = AutoTokenizer.from_pretrained(model_folder("bert"))
+    for name in ("shard", "index"):
+        model.save_pretrained(tmp_path / name, max_shard_size="40KB")
+        tokenizer.save_pretrained(tmp_path / name)
+    LanguageModel.load(str(tmp_path / "shard"), ModelOptions(device="cpu"))
+    shard = sorted((tmp_path / "shard").glob("*.safetensors"))[1]
+    shard.unlink()
+    with pytest.raises(ClvqError, match=rf"lacks {shard.name}, which model.safetensors.index.json names"):
+        LanguageModel.load(str(tmp_path / "shard"), ModelOptions(device="cpu"))
+    (tmp_path / "index" / "model.safetensors.index.json").unlink()
+    with pytest.raises(ClvqError, match=r"holds model-00001-of-\d+\.safetensors.*and no model\.safetensors or"):
+        LanguageModel.load(str(tmp_path / "index"), ModelOptions(device="cpu"))
+
+
+def test_a_config_without_a_class_says_why_there_is_no_head(model_folder: Folder, tmp_path: Path) -> None:
+    folder = with_config(model_folder("bert"), tmp_path / "model", architectures=None)
+    model = LanguageModel.load(str(folder), ModelOptions(device="cpu"))
+    assert model.target is None
+    assert "config.json names no class" in str(model.no_head_reason)
+
+
+def test_block_sparse_attention_is_read_as_far_as_it_is_full(model_folder: Folder, tmp_path: Path) -> None:
+    """BigBird attends in random blocks from some length on, and for good in full after a shorter text."""
+    tokenizer = AutoTokenizer.from_pretrained(model_folder("bert"))
+    torch.manual_seed(0)
+    config = BigBirdConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48,
+        block_size=4, num_random_blocks=1, max_position_embeddings=128, pad_token_id=0, attention_type="block_sparse",
+    )  # fmt: skip
+    reference = BigBirdModel(config).eval()
+    reference.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    model = LanguageModel.load(str(tmp_path), ModelOptions(device="cpu"))
+    assert model.max_length == (5 + 2) * 4
+    (sentence,) = model.tokenize(["good film " * 40], "token")
+    assert (len(sentence.input_ids), sentence.truncated_words > 0) == (28, True)
+    with torch.no_grad():
+        states = reference(input_ids=torch.tensor([sentence.input_ids]), output_hidden_states=True).hidden_states[1][0]
+    words = [tokens[0] for tokens in sentence.word_tokens]
+    rows = model.run([sentence], [1]).hidden[1]
+    assert torch.allclose(rows[-len(words) :], states[words], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "default"])
+def test_positions_that_grow_with_the_batch_share_it_among_equals(
+    model_folder: Folder, tmp_path: Path, kind: str
+) -> None:
+    rope = {"rope_type": kind, "rope_theta": 10000.0, **({"factor": 4.0} if kind == "dynamic" else {})}
+    folder = with_config(model_folder("llama"), tmp_path / "model", rope_parameters=rope, max_position_embeddings=40)
+    model = LanguageModel.load(str(folder), ModelOptions(device="cpu"))
+    assert model.sharing is (Sharing.EQUAL if kind == "dynamic" else Sharing.ANY)
 
 
 OWN_CODE = """
