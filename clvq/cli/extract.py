@@ -28,6 +28,7 @@ _FATES = {
     "missing": "rows of the corpus without a text",
     "in_evaluation": "sentences that are also in eval, left out",
     "over_limit": "sentences over --max-sentences",
+    "unlabelled": "sentences without a label, kept",
     "duplicates": "repeated texts, kept",
     "blank": "blank sentences, kept",
     "repaired": "sentences with a broken character, repaired",

@@ -99,12 +99,12 @@ class Rows:
 
     @classmethod
     def like(cls, table: Table, other: Rows) -> Rows:
-        """Return the columns that another split uses, where they are here too, or else those with a usual name."""
-        names = table.columns.reachable
-        label = other.label if other.label in names else None if other.label else ""
+        """Return the columns that another split uses, where they are here too, or else those with a usual name. Case
+        and blanks around a name do not count."""
         pair = dict(other.parts).get(TEXT_PAIR)
-        parts = Parts(tuple(name for name, _ in other.parts) or (TEXT,), pair if pair in names else None)
-        return cls.choose(table, other.text if other.text in names else None, label, other.hints, parts)
+        parts = Parts(tuple(name for name, _ in other.parts) or (TEXT,), _alike(table, pair))
+        label = _alike(table, other.label) if other.label else ""
+        return cls.choose(table, _alike(table, other.text), label, other.hints, parts)
 
     def read(self) -> Iterator[tuple[str | None, AnyLabel]]:
         """Yield each row's text, or None where it has none, and its label as it stands in the column.
@@ -241,6 +241,14 @@ def _named(table: Table, kind: str, name: str | None) -> str | None:
     if len(alike) != 1:
         raise _no_column(table, kind, f"no column {name!r}")
     return alike[0]
+
+
+def _alike(table: Table, name: str | None) -> str | None:
+    """Return the column of that name, or else the only one whose name differs in case and blanks alone; None without
+    one."""
+    names = table.columns.reachable
+    alike = [column for column in names if name is not None and column.strip().lower() == name.strip().lower()]
+    return name if name in names else alike[0] if len(alike) == 1 else None
 
 
 def _no_column(table: Table, kind: str, problem: str) -> ClvqError:

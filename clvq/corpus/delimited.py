@@ -15,6 +15,7 @@ from pathlib import Path
 from clvq.artifacts.records import Record
 from clvq.config import Quoting
 from clvq.corpus.lines import read_lines
+from clvq.corpus.text_files import refuse_table
 from clvq.corpus.usual_names import HEADER_NAMES
 from clvq.errors import ClvqError
 
@@ -128,7 +129,7 @@ def find_layout(path: Path, suffix: str, options: FileOptions) -> Layout | None:
     """
     if suffix == ".txt" and options.character in (None, NO_DELIMITER):
         if options.character is None:
-            _refuse_table(path)
+            refuse_table(path, DELIMITERS.values())
         return None
     reading = _best(path, suffix, options)
     if reading is None:
@@ -259,28 +260,10 @@ def _with_quoting(path: Path, delimiter: str, options: FileOptions) -> _Reading:
 def _refuse_doubtful_header(path: Path, first: Sequence[str], named: Sequence[str]) -> None:
     """Raise ClvqError where the first line has no known column name. It may be data, which would be lost."""
     cells = {cell.strip() for cell in first}
-    if not {cell.lower() for cell in cells} & HEADER_NAMES and not {name.strip() for name in named} & cells:
+    telling = {name.strip() for name in named if not name.strip().isdecimal()}  # a number is also that of a column
+    if not {cell.lower() for cell in cells} & HEADER_NAMES and not telling & cells:
         shown = ", ".join(cell.strip()[:60] for cell in first[:8])
         raise ClvqError(
             f"{path} has no text column with a usual name in its first line: {shown}. If that line names the columns, "
             "give --text-column, or --header; if it is data, give --no-header."
-        )
-
-
-def _refuse_table(path: Path) -> None:
-    """Raise ClvqError for a text file in which every line has as many tabs (or semicolons, or pipes) as the first."""
-    counts: dict[str, int] | None = None
-    lines = 0
-    for line in read_lines(path):
-        if line.strip():
-            here = {character: line.count(character) for character in "\t;|"}
-            counts = here if counts is None else {c: n for c, n in counts.items() if n and here[c] == n}
-            lines += 1
-            if not counts:
-                return
-    same = next((character for character, count in (counts or {}).items() if count), None)
-    if same is not None and lines > 1:
-        raise ClvqError(
-            f"{path} seems to be a table: every line has {same!r} {(counts or {})[same]} times. Give --delimiter: that "
-            "character, or none, which takes each line as a text."
         )

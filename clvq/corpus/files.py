@@ -115,7 +115,12 @@ def read_rows(path: Path, layout: Layout | None, columns: list[str] | None = Non
         for line in read_lines(path):
             yield {"text": line.removesuffix("\n").removesuffix("\r")}
     else:
-        yield from _read_json(path)
+        present: dict[str, None] = {}
+        for row in _read_json(path):
+            present.update(dict.fromkeys(row))
+            yield row
+        if present:
+            _require(path, [name for name in columns or [] if name.split(".")[0] not in present], list(present))
 
 
 def _read_delimited(path: Path, layout: Layout, columns: list[str] | None) -> Iterator[dict[str, Any]]:
@@ -172,7 +177,9 @@ def _as_row(item: Any, where: str) -> dict[str, Any]:
 def _parse_json(path: Path, first_line: int, document: str) -> Any:
     try:
         # Numbers stay as written: 1.50 in a text column is not 1.5. NaN is how pandas writes a missing value.
-        return json.loads(document, parse_int=str, parse_float=str, parse_constant={"NaN": None}.get)
+        return json.loads(
+            document, parse_int=str, parse_float=str, parse_constant={"NaN": None}.get, object_pairs_hook=_unique
+        )
     except (ValueError, RecursionError) as error:
         line = first_line + getattr(error, "lineno", 1) - 1
         reason = getattr(error, "msg", error)
@@ -180,6 +187,15 @@ def _parse_json(path: Path, first_line: int, document: str) -> Any:
             f"{path}, line {line}: not valid JSON ({reason}). The file must hold one object a line, or "
             "one array of objects; a broken last line often means a download that stopped."
         ) from error
+
+
+def _unique(entries: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; ValueError where it has a key twice."""
+    item = dict(entries)
+    if len(item) < len(entries):
+        names = [name for name, _ in entries]
+        raise ValueError(f"the key {next(name for name in item if names.count(name) > 1)!r} twice in an object")
+    return item
 
 
 def _parquet_columns(path: Path) -> Columns:
@@ -190,6 +206,8 @@ def _parquet_columns(path: Path) -> Columns:
         schema = pyarrow.parquet.read_schema(path)
     except (OSError, pyarrow.ArrowException) as error:
         raise _broken_parquet(path, error) from error
+    if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
+        raise ClvqError(f"{path} has the column {twice[0]!r} twice. Name each column once.")
     metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     features = metadata.get("info", {}).get("features") or {}
     classes = {name: feature["names"] for name, feature in features.items() if _is_class_label(feature)}

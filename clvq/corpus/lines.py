@@ -39,7 +39,7 @@ def read_lines(path: Path) -> Iterator[str]:
         with _open(path) as stream:
             head = stream.read(_HEAD)
         encoding = _encoding(path, head)
-        newline = "\r" if "\r" in (start := head.decode(encoding, "ignore")) and "\n" not in start else "\n"
+        newline = "\r" if _has_no_line_feed(path, head.decode(encoding, "ignore"), encoding) else "\n"
         with _open(path) as stream, io.TextIOWrapper(stream, encoding, "surrogateescape", newline) as text:
             for line in text:
                 number += 1
@@ -57,6 +57,14 @@ def read_lines(path: Path) -> Iterator[str]:
             f"Cannot read {path} past line {number}: {reason}. "
             "Check that the file is whole, readable, and of the format that its name says."
         ) from error
+
+
+def _has_no_line_feed(path: Path, start: str, encoding: str) -> bool:
+    """Return whether a file has carriage returns and no line feed; `start` is its beginning."""
+    if "\r" not in start or "\n" in start:
+        return False
+    with _open(path) as stream, io.TextIOWrapper(stream, encoding, "surrogateescape", "") as text:
+        return not any("\n" in part for part in iter(lambda: text.read(_HEAD), ""))
 
 
 def _open(path: Path) -> BinaryIO:

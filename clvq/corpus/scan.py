@@ -44,6 +44,8 @@ class SplitCounts:
     """Rows left out by max_sentences."""
     sentences: int
     """Rows that stay."""
+    unlabelled: int
+    """Rows that stay, and have no label in the label column."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Scan:
     """[rows] uint8: no text, white space alone, or a text."""
     repaired: np.ndarray
     """[rows] uint8: whether half a Unicode character was replaced."""
+    unlabelled: np.ndarray
+    """[rows] uint8: whether there is a label column, and no label in it."""
     labels: set[RawLabel]
     """The distinct labels. Where labels are lists, the distinct entries; where they are numbers, none."""
     lengths: set[int]
@@ -90,7 +94,7 @@ class Scan:
 def scan(rows: Rows, seed: int, limit: int | None, counts: Callable[[int], bool] = lambda key: True) -> Scan:
     """Read a split. A stream is read only until it has given `limit` texts for whose key `counts` is true."""
     limit = limit if rows.table.shuffled is not None else None
-    keys, kinds, repaired = array("Q"), array("B"), array("B")
+    keys, kinds, repaired, unlabelled = array("Q"), array("B"), array("B"), array("B")
     labels: set[RawLabel] = set()
     lengths: set[int] = set()
     counted = 0
@@ -100,6 +104,7 @@ def scan(rows: Rows, seed: int, limit: int | None, counts: Callable[[int], bool]
         keys.append(key)
         kinds.append(_MISSING if raw is None else _TEXT if text and not text.isspace() else _BLANK)
         repaired.append(raw is not None and text != raw)
+        unlabelled.append(rows.label is not None and label is None)
         if isinstance(label, tuple):
             labels.update(label)
             lengths.add(len(label))
@@ -118,7 +123,7 @@ def scan(rows: Rows, seed: int, limit: int | None, counts: Callable[[int], bool]
             f"{rows.table.origin}: none of its {len(keys)} rows has a text in the column {rows.text!r}. "
             "Name the right column with --text-column, or another split."
         )
-    return Scan(np.array(keys), np.array(kinds), np.array(repaired), labels, lengths)
+    return Scan(np.array(keys), np.array(kinds), np.array(repaired), np.array(unlabelled), labels, lengths)
 
 
 def stays_in_training(key: int) -> bool:
@@ -180,4 +185,5 @@ class Part:
             in_evaluation=int((self.side & self.scan.usable & self.shared).sum()),
             over_limit=int((self.eligible & ~self.keep).sum()),
             sentences=int(self.keep.sum()),
+            unlabelled=int(self.scan.unlabelled[self.keep].sum()),
         )

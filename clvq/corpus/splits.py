@@ -147,6 +147,8 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None, 
     if one_hot and label_names is not None:
         refuse_unlike(lengths, label_names, f"{rows[0].table.origin}, column {rows[0].label!r}")
         raw = [(r, set()) for r in rows]
+    if settings.label_map is None and label_names is not None and len(label_names) == 2:
+        _refuse_minus_one(train.rows, entries, any(part.scan.unlabelled.any() for part in parts), label_names)
     labels = number_labels(raw, label_names, parse_label_map(settings.label_map))
     count = len(labels.names or label_names or ()) if form == "several" else 0
     sides = [
@@ -171,6 +173,17 @@ def _refuse_unlabelled(rows: Rows, head: list[str]) -> None:
             f"{rows.table.origin} has no label column with a usual name, but the model has classes "
             f"({', '.join(head)}). Name it with --label-column, such as {', '.join(candidates)}; or give "
             "--label-column none for a corpus without labels."
+        )
+
+
+def _refuse_minus_one(rows: Rows, labels: set[Any], some_lack_labels: bool, head: list[str]) -> None:
+    """Raise ClvqError where all labels are 1 and other rows have none: -1 may mean the other class, and not that there
+    is no label."""
+    if some_lack_labels and {str(label) for label in labels - {None}} == {"1"}:
+        raise ClvqError(
+            f"{rows.table.origin}: the column {rows.label!r} has the label 1 alone, and rows without a label; -1 "
+            f"counts as none. Where -1 is a class, say so: --label-map -1={head[0]},1={head[1]}. Otherwise --label-map "
+            f"1={head[1]},-1=none."
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from clvq.corpus.delimited import StoredLayout
 from clvq.corpus.parts import SEPARATOR
-from clvq.corpus.provenance import CorpusProvenance
+from clvq.corpus.provenance import CorpusProvenance, HeldOut
 
 EXAMPLES = 3
 _LONGEST = 60  # characters of a text in a note
@@ -40,6 +40,8 @@ class TakenColumns:
     """For a text of several parts, the column of each part, in their order; else empty."""
     layout: StoredLayout | None
     """How the file is read as a table; None for other files."""
+    evaluation: str | None
+    """A sentence on the evaluation split, where it is a part of the training split or has other columns."""
 
     @classmethod
     def of_sentences(
@@ -73,6 +75,7 @@ class TakenColumns:
             {value: named(number) for value, number in numbers.items()},
             origin.part_columns,
             origin.layout,
+            _evaluation(provenance),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -91,6 +94,8 @@ class TakenColumns:
             lines.append(
                 f"The file is split at {self.layout.delimiter!r}, double quotes {quotes}, the first line {header}."
             )
+        if self.evaluation is not None:
+            lines.append(self.evaluation)
         if self.label_column is None:
             return [*lines, "Labels: none (--label-column names their column)."]
         labels = ", ".join("none" if label is None else repr(label) for label in self.labels)
@@ -100,6 +105,17 @@ class TakenColumns:
             more = f", and {len(self.label_map) - 12} more" if len(self.label_map) > 12 else ""
             lines.append(f"Labels: {', '.join(meanings)}{more}.")
         return lines
+
+
+def _evaluation(provenance: CorpusProvenance) -> str | None:
+    training, evaluation = provenance.training, provenance.evaluation
+    if isinstance(evaluation, HeldOut):
+        return f"For evaluation {evaluation.held_out:.0%} of the texts are held out."
+    own, other = ((one.text_column, one.label_column) for one in (training, evaluation))
+    if own == other:
+        return None
+    labels = "there are no labels" if other[1] is None else f"labels are the column {other[1]!r}"
+    return f"In the evaluation split texts are the column {other[0]!r}, and {labels}."
 
 
 def _shown(answers: list[float] | None, form: str, names: list[str] | None) -> str | None:

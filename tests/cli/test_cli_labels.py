@@ -68,7 +68,8 @@ def stored(folder: Path) -> dict[str, int | None]:
         ((1.0, 0.0), (), {1.0: 1, 0.0: 0}),
         ((0.5, 4.5), ("--label-map", "0.5=NEGATIVE,4.5=POSITIVE"), {0.5: 0, 4.5: 1}),
         ((-1, 1), ("--label-map", "-1=NEGATIVE,1=POSITIVE"), {-1: 0, 1: 1}),
-        ((-1, 1), (), {-1: None, 1: 1}),
+        ((-1, 1), ("--label-map", "-1=none,1=POSITIVE"), {-1: None, 1: 1}),
+        ((-1, 0, 1), (), {-1: None, 0: 0, 1: 1}),
         ((0, 2, 4), ("--label-map", "0=NEGATIVE,2=none,4=POSITIVE"), {0: 0, 2: None, 4: 1}),
     ],
 )

@@ -21,6 +21,7 @@ from clvq.corpus import splits
 from clvq.corpus.provenance import HeldOut
 from clvq.corpus.settings import CorpusSettings
 from clvq.corpus.splits import Corpus, Sentence
+from clvq.corpus.taken import TakenColumns
 from clvq.errors import ClvqError
 
 Write = Callable[[str, str | bytes], str]
@@ -254,6 +255,81 @@ def test_another_dataset_for_evaluation(write: Write) -> None:
     assert list(corpus.train) == [("good one", 2), ("bad one", 0)]
     assert list(corpus.evaluation) == [("fine", 2), ("awful", 0)]
     assert corpus.label_names == ["NEG", "neutral", "POS"]
+    told = TakenColumns.of_sentences(corpus.provenance, corpus.label_names, corpus.train).lines()
+    assert "In the evaluation split texts are the column 'sentence', and labels are the column 'label'." in told
+
+
+def test_columns_of_the_evaluation_split_may_differ_in_case(write: Write) -> None:
+    train = write("a.csv", "id,Body,verdict\n1,good soup,pos\n2,bad soup,neg\n")
+    other = write("b.csv", "id,title,body ,Verdict\n1,one,fine,pos\n2,two,awful,neg\n")
+    corpus = load_corpus(train, text_column="Body", label_column="verdict", eval_dataset=other)
+    assert list(corpus.evaluation) == [("fine", 1), ("awful", 0)]
+
+
+def test_a_headless_table_is_not_taken_for_one_with_numbers_as_names(write: Write) -> None:
+    path = write("r.csv", "good film,1\nbad film,0\nfine room,1\n")
+    refused("no text column with a usual name in its first line", "--no-header", dataset=path, text_column="1")
+    corpus = load_corpus(path, text_column="1", label_column="2", header=False)
+    assert sorted(everything(corpus)) == [("bad film", 0), ("fine room", 1), ("good film", 1)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "end"), [(["good " * 13106 + "goods", *["bad film"] * 20], "\r\n"), (["a\rb " * 20000, "c", "d"], "\n")]
+)
+def test_line_ends_are_those_of_the_whole_file(tmp_path: Path, lines: list[str], end: str) -> None:
+    """The first line is longer than what is read to find the encoding; the carriage return may be its last byte."""
+    path = tmp_path / "r.txt"
+    path.write_bytes("".join(line + end for line in lines).encode())
+    assert sorted(text for text, _ in everything(load_corpus(str(path)))) == sorted(lines)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("text,label\ngood soup,1\nbad room,0\n", "seems to be a table"),
+        ("id\tsentence\n1\tgood soup\n2\tbad\troom\n", "seems to be a table"),
+        ('{"text": "good soup", "label": 1}\n{"text": "bad", "label": 0}\n', "seems to hold JSON lines"),
+    ],
+)
+def test_a_text_file_that_is_a_table_is_refused(write: Write, content: str, says: str) -> None:
+    path = write("r.txt", content)
+    refused(says, "--delimiter", dataset=path)
+    assert len(everything(load_corpus(path, delimiter="none"))) == len(content.splitlines())
+
+
+def test_text_files_that_only_look_like_tables_are_read(write: Write) -> None:
+    for content in ("text, of a kind\nfine\n", "good,bad\nfine\n", "{braces}\nfine\n"):
+        assert len(everything(load_corpus(write("r.txt", content)))) == 2
+
+
+def test_a_name_twice_is_refused(write: Write, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = write("r.jsonl", '{"text": "a", "text": "b", "label": 0}\n{"text": "c", "label": 1}\n')
+    refused("line 1", "the key 'text' twice", dataset=path)
+    columns = [pa.array(["a", "b"]), pa.array(["c", "d"]), pa.array([0, 1])]
+    pq.write_table(pa.Table.from_arrays(columns, names=["text", "text", "label"]), tmp_path / "r.parquet")
+    refused("the column 'text' twice", dataset=str(tmp_path / "r.parquet"))
+
+
+def test_minus_one_beside_one_alone_has_to_be_explained(write: Write) -> None:
+    path = write("r.jsonl", jsonl(rows([("a", 1), ("b", -1), ("c", 1), ("d", -1)])))
+    refused("the label 1 alone", "--label-map -1=no,1=yes", dataset=path, label_names=["no", "yes"])
+    assert dict(everything(load_corpus(path, label_names=["no", "yes"], label_map="-1=no,1=yes")))["b"] == 0
+    corpus = load_corpus(path, label_names=["no", "yes"], label_map="1=yes,-1=none")
+    assert dict(everything(corpus)) == {"a": 1, "b": None, "c": 1, "d": None}
+    path = write("r.jsonl", jsonl(rows([("a", 1), ("b", -1), ("c", 0), ("d", None)])))
+    corpus = load_corpus(path, label_names=["no", "yes"])
+    assert sum(counts["unlabelled"] for counts in corpus.counts.values()) == 2
+
+
+def test_a_file_of_a_folder_without_the_text_column_is_named(write: Write, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text(jsonl(rows([("a", 0), ("b", 1)])))
+    (folder / "b.jsonl").write_text(jsonl([{"review": "c", "label": 1}]))
+    refused("b.jsonl lacks the column 'text'", dataset=str(folder))
 
 
 # Columns and labels
@@ -383,6 +459,7 @@ def test_texts_of_the_evaluation_split_leave_training(write: Write) -> None:
         "repaired": 0,
         "duplicates": 2,
         "in_evaluation": 3,
+        "unlabelled": 0,
         "over_limit": 0,
         "sentences": 3,
     }
