@@ -215,9 +215,10 @@ def estimate(
         keep_prompt: Give the words of the prompt rows too; they count like words of the text.
         label_column: Column of the corpus with the label, or with a list of labels for a head that
             gives several or one for each word; none: the corpus has no labels [recognised by its name].
-        label_map: The class of each value in the label column, such as neg=0,pos=1. A class is given by
-            its number or by its name in the model; none means no label [a number is a class; a name is
-            the name of a class of the model].
+        label_map: The class of each value in the label column, such as neg=0,pos=1; double quotes
+            enclose a value that has a comma. A class is given by its number or by its name in the
+            model; none means no label [a number is a class; a name is the name of a class of the
+            model].
         delimiter: Separator of the fields in a .csv, .tsv or .txt file: a character, or comma,
             semicolon, tab or pipe; none: each line is a text [recognised].
         quoting: Meaning of double quotes in such a file. quoted: they enclose fields, as in the CSV
@@ -398,9 +399,10 @@ def extract(
         keep_prompt: Give the words of the prompt rows too; they count like words of the text.
         label_column: Column of the corpus with the label, or with a list of labels for a head that
             gives several or one for each word; none: the corpus has no labels [recognised by its name].
-        label_map: The class of each value in the label column, such as neg=0,pos=1. A class is given by
-            its number or by its name in the model; none means no label [a number is a class; a name is
-            the name of a class of the model].
+        label_map: The class of each value in the label column, such as neg=0,pos=1; double quotes
+            enclose a value that has a comma. A class is given by its number or by its name in the
+            model; none means no label [a number is a class; a name is the name of a class of the
+            model].
         delimiter: Separator of the fields in a .csv, .tsv or .txt file: a character, or comma,
             semicolon, tab or pipe; none: each line is a text [recognised].
         quoting: Meaning of double quotes in such a file. quoted: they enclose fields, as in the CSV

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +14,7 @@ from clvq.errors import ClvqError
 LabelIds = dict[RawLabel, int | None]
 
 _SHOWN = 10  # values in a message
+_OPENING = re.compile(r'(?:^|,)\s*"')
 
 
 @dataclass(frozen=True)
@@ -27,18 +30,24 @@ class Labels:
 
 
 def parse_label_map(text: str | None) -> dict[str, str]:
-    """Return the class of each value, as `label_key`, from "negative=0,positive=1". ClvqError for text of another
-    form."""
+    """Return the class of each value, as `label_key`, from "negative=0,positive=1". Double quotes may enclose a value,
+    such as one with a comma. ClvqError for text of another form."""
     classes: dict[str, str] = {}
-    for part in (text or "").split(",") if text else ():
+    is_whole = not text or not _OPENING.search(text) or text.count('"') % 2 == 0
+    for part in next(csv.reader([text], skipinitialspace=True)) if text else ():
         value, equals, name = part.rpartition("=")
-        if not (equals and value.strip() and name.strip()) or label_key(value) in classes:
+        if not (is_whole and equals and value.strip() and name.strip()) or label_key(value) in classes:
             raise ClvqError(
-                "--label-map is VALUE=CLASS, separated by commas, each value once, such as negative=0,positive=1; "
-                f"it is {text!r}."
+                "--label-map is VALUE=CLASS, separated by commas, each value once, such as negative=0,positive=1, with "
+                f"double quotes around a value that has a comma; it is {text!r}."
             )
         classes[label_key(value)] = name.strip()
     return classes
+
+
+def _quoted(value: str) -> str:
+    """Return a value as `--label-map` takes it."""
+    return f'"{value}"' if {",", "="} & set(value) else value
 
 
 def number_labels(
@@ -226,7 +235,7 @@ def _advice(values: set[str], head: list[str]) -> str:
     if len(values) == len(head) and all(value.isdecimal() for value in values):
         ordered = sorted(values, key=int)
         classes = [name if not {",", "="} & set(name) else str(number) for number, name in enumerate(head)]
-    example = ",".join(f"{value}={name}" for value, name in zip(ordered, classes, strict=True))
+    example = ",".join(f"{_quoted(value)}={name}" for value, name in zip(ordered, classes, strict=True))
     more = ",..." if len(ordered) < len(values) else ""
     return (
         f"Say which is which: --label-map {example}{more} (a class by its name or number); or name another column with "

@@ -37,7 +37,9 @@ def in_turn(*values: Any) -> list[tuple[str, Any]]:
 
 def write(path: Path, rows: list[tuple[str, Any]]) -> Path:
     if path.suffix == ".csv":
-        path.write_text("text,label\n" + "".join(f'"{text}",{label}\n' for text, label in rows))
+        path.write_text(
+            "text,label\n" + "".join(f'"{t}","{v}"\n' if "," in str(v) else f'"{t}",{v}\n' for t, v in rows)
+        )
     elif path.suffix == ".parquet":
         pq.write_table(pa.table({"text": [t for t, _ in rows], "label": [label for _, label in rows]}), path)
     else:
@@ -71,6 +73,7 @@ def stored(folder: Path) -> dict[str, int | None]:
         ((-1, 1), ("--label-map", "-1=none,1=POSITIVE"), {-1: None, 1: 1}),
         ((-1, 0, 1), (), {-1: None, 0: 0, 1: 1}),
         ((0, 2, 4), ("--label-map", "0=NEGATIVE,2=none,4=POSITIVE"), {0: 0, 2: None, 4: 1}),
+        (("Yes, so", "No"), ("--label-map", '"Yes, so"=POSITIVE, No=0'), {"Yes, so": 1, "No": 0}),
     ],
 )
 @pytest.mark.parametrize("name", ["r.jsonl", "r.csv", "r.parquet"])
@@ -107,6 +110,8 @@ def test_labels_are_classes_of_the_model(
         ((1, 2), ("--label-map", "1=NEGATIVE,2=neutral"), "no class 'neutral'. The classes are 0 (NEGATIVE)"),
         ((1, 2), ("--label-map", "1=NEGATIVE,2=2"), "no class '2'"),
         ((1, 2), ("--label-map", "1:NEGATIVE"), "VALUE=CLASS"),
+        ((1, 2), ("--label-map", '"1=NEGATIVE,2=POSITIVE'), "double quotes around a value that has a comma"),
+        (("Yes; so", "No=no"), (), '--label-map "No=no"=CLASS,Yes; so=CLASS'),
         ((1, 2), ("--label-map", "1=NEGATIVE,1=POSITIVE"), "each value once"),
     ],
 )
