@@ -78,7 +78,8 @@ class ExtractConfig(Settings):
     label_map: str | None = stated(
         None,
         "The class of each value in the label column, such as neg=0,pos=1; double quotes enclose a value that has a "
-        "comma. A class is given by its number or by its name in the model; none means no label [a number is a class; a name is the name of a class of the model].",
+        "comma. A class is given by its number or by its name in the model; none means no label [a number is a class; "
+        "a name is the name of a class of the model].",
     )
     delimiter: str | None = stated(
         None,
