@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from clvq.errors import ClvqError
@@ -19,6 +20,13 @@ def load_builder(origin: str, path: str, subset: str | None, **settings: Any) ->
         if hasattr(builder.config, "keep_default_na"):  # CSV files: "NA" and "null" are words
             builder = load_dataset_builder(path, subset, **settings, keep_default_na=False)
     return builder
+
+
+_OF_A_NAME = "Check the name; a private dataset needs `hf auth login` or HF_TOKEN."
+_OF_A_FOLDER = (
+    "A folder must hold .jsonl, .json, .csv, .tsv, .parquet or .txt files, with their endings in lower case, and its path "
+    "none of the characters * ? [ ]. A single file may have any name."
+)
 
 
 @contextmanager
@@ -52,10 +60,10 @@ def datasets_errors(origin: str) -> Iterator[None]:
             root = root.__cause__
         reason = " ".join(str(root if type(error).__name__.startswith("DatasetGeneration") else error).split())
         reason = reason[:500].rstrip(".")
-        raise ClvqError(f"Cannot load the dataset {origin}: {reason}. {_advice(error, reason)}") from error
+        raise ClvqError(f"Cannot load the dataset {origin}: {reason}. {_advice(error, reason, origin)}") from error
 
 
-def _advice(error: Exception, reason: str) -> str:
+def _advice(error: Exception, reason: str, origin: str) -> str:
     if "script" in reason or "trust_remote_code" in reason:
         return "clvq runs no dataset scripts. The hub may hold a converted copy: try user/name@refs/convert/parquet."
     if "gated" in reason:
@@ -66,5 +74,5 @@ def _advice(error: Exception, reason: str) -> str:
     if "onfig" in reason:
         return "Choose a subset that exists."
     if isinstance(error, FileNotFoundError):
-        return "Check the name; a private dataset needs `hf auth login` or HF_TOKEN."
+        return _OF_A_FOLDER if Path(origin).is_dir() else _OF_A_NAME
     return "Check that its files are whole and of one format."

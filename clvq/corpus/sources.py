@@ -137,10 +137,23 @@ def _open_folder(path: Path, subset: str | None, streaming: bool, options: FileO
         raise
     splits = {str(split): [Path(file) for file in files] for split, files in (builder.config.data_files or {}).items()}
     name = FolderName(path.resolve().name, subset)
+    if not _has_card(path):
+        _refuse_left_out(path, {file for files in splits.values() for file in files})
     # A card can set separators, names and types, which `datasets` applies. Files without a card are read as they stand.
     if not _has_card(path) and all(file_format(file) and file.is_file() for files in splits.values() for file in files):
         return _files_source(str(path), splits, name, options)
     return _builder_source(str(path), builder, name, streaming)
+
+
+def _refuse_left_out(path: Path, taken: set[Path]) -> None:
+    """Raise ClvqError for tables of other formats than the one that `datasets` has chosen."""
+    others = {".jsonl", ".csv", ".tsv", ".parquet"} - {file_format(file) for file in taken}
+    if left_out := [file.name for file in sorted(path.iterdir()) if file_format(file) in others]:
+        read = ", ".join(sorted(file.name for file in taken)[:3])
+        raise ClvqError(
+            f"{path} holds files of several formats: {read} would be read, and {', '.join(left_out[:3])} would not. "
+            "Put the files of one format into a folder of their own, or give one file."
+        )
 
 
 def _has_card(folder: Path) -> bool:

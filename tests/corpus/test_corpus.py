@@ -324,6 +324,18 @@ def test_minus_one_beside_one_alone_has_to_be_explained(write: Write) -> None:
     assert sum(counts["unlabelled"] for counts in corpus.counts.values()) == 2
 
 
+def test_folders_that_cannot_be_read_as_a_whole_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    refused("A folder must hold .jsonl", dataset=str(folder))
+    (folder / "a.csv").write_text("text,label\na,0\nb,1\n")
+    (folder / "b.jsonl").write_text(jsonl(rows([("c", 0)])))
+    refused("several formats", "a.csv", "b.jsonl", dataset=str(folder))
+    (folder / "b.jsonl").unlink()
+    (folder / "notes.txt").write_text("for people")
+    assert sorted(everything(load_corpus(str(folder)))) == [("a", 0), ("b", 1)]
+
+
 def test_a_file_of_a_folder_without_the_text_column_is_named(write: Write, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
