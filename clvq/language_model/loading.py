@@ -179,7 +179,8 @@ def _refuse_other_shapes(name: str, base: Any, info: dict[str, Any]) -> None:
     lists = {path: len(part) for path, part in base.named_modules() if isinstance(part, nn.ModuleList)}
     for path, length in lists.items():
         entry = re.compile(rf"(?:^|\.){re.escape(path)}\.(\d+)\.")
-        further = [key for key in info["unexpected_keys"] if (found := entry.search(key)) and int(found[1]) >= length]
+        unexpected = sorted(info["unexpected_keys"])
+        further = [key for key in unexpected if (found := entry.search(key)) and int(found[1]) >= length]
         if further:
             raise ClvqError(
                 f"the weights of {name} do not fit its config.json, which has {length} of {path}: {few(further)} "

@@ -116,14 +116,14 @@ def test_of_a_language_model_the_likeliest_next_tokens_count(
 
 
 def nears_in_the_mean(store: ActivationStore, expected: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mean of 30 estimates, each with other signs, is several times nearer than one of them."""
+    """The mean of 20 estimates, each with other signs, is several times nearer than one of them."""
     estimates: list[np.ndarray] = []
-    for seed in range(30):
+    for seed in range(20):
         monkeypatch.setattr(sensitivity_module, "_SEED", seed)  # all sentences are in the sample, whatever the seed
         artifact(1).path(store.path).unlink(missing_ok=True)
         estimates.append(sensitivity_module.sensitivity(store, 1, Runtime(device="cpu")).numpy())
     single = np.mean([np.linalg.norm(estimate - expected) for estimate in estimates])
-    assert 0 < np.linalg.norm(np.mean(estimates, axis=0) - expected) < 0.4 * single < 0.4 * np.linalg.norm(expected)
+    assert 0 < np.linalg.norm(np.mean(estimates, axis=0) - expected) < 0.45 * single < 0.45 * np.linalg.norm(expected)
 
 
 def test_of_a_single_score_its_own_gradients_count(corpus_file: Path, tmp_path: Path) -> None:
