@@ -158,15 +158,13 @@ class ModelPass:
                 f"Layer {layer} has a NaN or infinite value at sentence {number} of {split} ({text!r}). "
                 "The model itself gives it: check its weights, or leave that sentence out."
             )
-        finite = states.probabilities.isfinite().all(dim=1).tolist()
-        for number, tokens in enumerate(window.tokenized):
-            if finite[number] or not tokens.input_ids:  # an empty text has no answer
-                continue
-            raise ClvqError(
-                f"The model's answer to sentence {first_sentence + number} of {split} "
-                f"({window.pairs[number][0].text[:80]!r}) is NaN or infinite: check the weights of its head, or leave "
-                "that sentence out."
-            )
+        for number in (~states.probabilities.isfinite().all(dim=1)).nonzero().flatten().tolist():
+            if window.tokenized[number].input_ids:  # an empty text has no answer
+                raise ClvqError(
+                    f"The model's answer to sentence {first_sentence + number} of {split} "
+                    f"({window.pairs[number][0].text[:80]!r}) is NaN or infinite: check the weights of its head, or "
+                    "leave that sentence out."
+                )
 
     def _check_disk(self, writer: StoreWriter) -> None:
         """Report how much will be written, estimated from a sample of sentences. ClvqError where the disk has less

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -102,9 +102,10 @@ class Rows:
         """Return the columns that another split uses, where they are here too, or else those with a usual name. Case
         and blanks around a name do not count."""
         pair = dict(other.parts).get(TEXT_PAIR)
-        parts = Parts(tuple(name for name, _ in other.parts) or (TEXT,), _alike(table, pair))
-        label = _alike(table, other.label) if other.label else ""
-        return cls.choose(table, _alike(table, other.text), label, other.hints, parts)
+        pair = None if pair is None else _alike(table, pair, _folded)
+        parts = Parts(tuple(name for name, _ in other.parts) or (TEXT,), pair)
+        label = _alike(table, other.label, _folded) if other.label else ""
+        return cls.choose(table, _alike(table, other.text, _folded), label, other.hints, parts)
 
     def read(self) -> Iterator[tuple[str | None, AnyLabel]]:
         """Yield each row's text, or None where it has none, and its label as it stands in the column.
@@ -228,27 +229,30 @@ def label_key(value: Any) -> str:
 
 
 def _by_name(columns: list[str], usual: tuple[str, ...], taken: str | None) -> str | None:
-    by_lower_case = {name.strip().lower(): name for name in reversed(columns) if name != taken}
-    return next((by_lower_case[name] for name in usual if name in by_lower_case), None)
+    by_folded = {_folded(name): name for name in reversed(columns) if name != taken}
+    return next((by_folded[name] for name in usual if name in by_folded), None)
+
+
+def _folded(name: str) -> str:
+    return name.strip().lower()
 
 
 def _named(table: Table, kind: str, name: str | None) -> str | None:
     """Return the column that the user named; blanks around it do not count. No name is given back. ClvqError: no such
     column."""
-    if not name or name in table.columns.reachable:
+    if not name:
         return name
-    alike = [column for column in table.columns.reachable if column.strip() == name.strip()]
-    if len(alike) != 1:
+    column = _alike(table, name, str.strip)
+    if column is None:
         raise _no_column(table, kind, f"no column {name!r}")
-    return alike[0]
+    return column
 
 
-def _alike(table: Table, name: str | None) -> str | None:
-    """Return the column of that name, or else the only one whose name differs in case and blanks alone; None without
-    one."""
+def _alike(table: Table, name: str, key: Callable[[str], str]) -> str | None:
+    """Return the column of that name, or else the only one whose name has the same `key`; None without one."""
     names = table.columns.reachable
-    alike = [column for column in names if name is not None and column.strip().lower() == name.strip().lower()]
-    return name if name in names else alike[0] if len(alike) == 1 else None
+    alike = [name] if name in names else [column for column in names if key(column) == key(name)]
+    return alike[0] if len(alike) == 1 else None
 
 
 def _no_column(table: Table, kind: str, problem: str) -> ClvqError:

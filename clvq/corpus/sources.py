@@ -137,11 +137,12 @@ def _open_folder(path: Path, subset: str | None, streaming: bool, options: FileO
         raise
     splits = {str(split): [Path(file) for file in files] for split, files in (builder.config.data_files or {}).items()}
     name = FolderName(path.resolve().name, subset)
-    if not _has_card(path):
-        _refuse_left_out(path, {file for files in splits.values() for file in files})
     # A card can set separators, names and types, which `datasets` applies. Files without a card are read as they stand.
-    if not _has_card(path) and all(file_format(file) and file.is_file() for files in splits.values() for file in files):
-        return _files_source(str(path), splits, name, options)
+    if not _has_card(path):
+        taken = {file for files in splits.values() for file in files}
+        _refuse_left_out(path, taken)
+        if all(file_format(file) and file.is_file() for file in taken):
+            return _files_source(str(path), splits, name, options)
     return _builder_source(str(path), builder, name, streaming)
 
 

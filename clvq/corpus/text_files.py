@@ -17,11 +17,12 @@ _NAME = re.compile(r"[\w.-]+")
 def refuse_table(path: Path, delimiters: Collection[str]) -> None:
     """Raise ClvqError for a text file in which every line has as many tabs (or semicolons, or pipes) as the first, or
     whose first line is that of a table or of JSON lines."""
-    _refuse_first_line(path, delimiters)
     counts: dict[str, int] | None = None
     lines = 0
     for line in read_lines(path):
         if line.strip():
+            if not lines:
+                _refuse_first_line(path, line.strip(), delimiters)
             here = {character: line.count(character) for character in "\t;|"}
             counts = here if counts is None else {c: n for c, n in counts.items() if n and here[c] == n}
             lines += 1
@@ -35,8 +36,7 @@ def refuse_table(path: Path, delimiters: Collection[str]) -> None:
         )
 
 
-def _refuse_first_line(path: Path, delimiters: Collection[str]) -> None:
-    first = next((line.strip() for line in read_lines(path) if line.strip()), "")
+def _refuse_first_line(path: Path, first: str, delimiters: Collection[str]) -> None:
     what = f"the first line is {first[:60]!r}"
     for character in delimiters:
         cells = [cell.strip().lower() for cell in first.split(character)]

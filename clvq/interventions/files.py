@@ -58,9 +58,11 @@ def explained_by(checkpoints: Sequence[Checkpoint], config: FaithfulnessConfig, 
         )
         for checkpoint, one in zip(checkpoints, settings, strict=True)
     ]  # fmt: skip
-    asked = min(config.limit or math.inf, checkpoints[0].store().sentence_count(SPLIT))
     for one in found:
-        if (explained := one.summary.settings.limit) is not None and explained < asked:
+        if (explained := one.summary.settings.limit) is None:
+            continue
+        asked = min(config.limit or math.inf, one.codebook.checkpoint.store().sentence_count(SPLIT))
+        if explained < asked:
             note = (
                 f"Warning: the figures are of the first {explained:,} of {asked:,} sentences, because no others are "
                 f"explained with {one.codebook.checkpoint.path}. `clvq explain --overwrite` explains all."

@@ -176,14 +176,15 @@ def _refuse_other_shapes(name: str, base: Any, info: dict[str, Any]) -> None:
             f"the weights of {name} do not fit its config.json: {key} is {list(stored)} in the weights, and "
             f"{list(described)} by config.json. Fetch both from the same place, or correct config.json."
         )
-    lists = {path: len(part) for path, part in base.named_modules() if isinstance(part, nn.ModuleList)}
-    for path, length in lists.items():
+    unexpected = sorted(info["unexpected_keys"])
+    for path, part in base.named_modules():
+        if not isinstance(part, nn.ModuleList):
+            continue
         entry = re.compile(rf"(?:^|\.){re.escape(path)}\.(\d+)\.")
-        unexpected = sorted(info["unexpected_keys"])
-        further = [key for key in unexpected if (found := entry.search(key)) and int(found[1]) >= length]
+        further = [key for key in unexpected if (found := entry.search(key)) and int(found[1]) >= len(part)]
         if further:
             raise ClvqError(
-                f"the weights of {name} do not fit its config.json, which has {length} of {path}: {few(further)} "
+                f"the weights of {name} do not fit its config.json, which has {len(part)} of {path}: {few(further)} "
                 "would be left out. Fetch both from the same place, or correct config.json."
             )
 
