@@ -176,10 +176,8 @@ def _as_row(item: Any, where: str) -> dict[str, Any]:
 
 def _parse_json(path: Path, first_line: int, document: str) -> Any:
     try:
-        # Numbers stay as written: 1.50 in a text column is not 1.5. NaN is how pandas writes a missing value.
-        return json.loads(
-            document, parse_int=str, parse_float=str, parse_constant={"NaN": None}.get, object_pairs_hook=_unique
-        )
+        # Numbers stay as written: 1.50 in a text column is not 1.5.
+        return json.loads(document, parse_int=str, parse_float=str, parse_constant=_constant, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         line = first_line + getattr(error, "lineno", 1) - 1
         reason = getattr(error, "msg", error)
@@ -187,6 +185,11 @@ def _parse_json(path: Path, first_line: int, document: str) -> Any:
             f"{path}, line {line}: not valid JSON ({reason}). The file must hold one object a line, or "
             "one array of objects; a broken last line often means a download that stopped."
         ) from error
+
+
+def _constant(name: str) -> str | None:
+    """Return NaN, Infinity or -Infinity as it is written; None for NaN, which is how pandas writes a missing value."""
+    return None if name == "NaN" else name
 
 
 def _unique(entries: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def parse_label_map(text: str | None) -> dict[str, str]:
 
 def _quoted(value: str) -> str:
     """Return a value as `--label-map` takes it."""
-    return f'"{value}"' if {",", "="} & set(value) else value
+    return '"' + value.replace('"', '""') + '"' if set(',="') & set(value) else value
 
 
 def number_labels(

@@ -313,6 +313,22 @@ def test_a_name_twice_is_refused(write: Write, tmp_path: Path) -> None:
     refused("the column 'text' twice", dataset=str(tmp_path / "r.parquet"))
 
 
+@pytest.mark.parametrize("value", ["Infinity", "-Infinity"])
+def test_an_infinite_label_is_not_taken_for_a_missing_one(write: Write, value: str) -> None:
+    path = write("r.jsonl", jsonl(rows([("a", 1), ("b", 2), ("c", 0)])).replace("2", value))
+    refused(f"{value!r}", "are not the classes of the model", dataset=path, label_names=["no", "yes"])
+    with pytest.raises(ClvqError, match=f"row 2: the label '{value}' .* is not a number"):
+        splits.load_corpus(CorpusSettings(path), ["score"], form="number")
+
+
+def test_a_value_with_quotes_is_shown_as_label_map_takes_it(write: Write) -> None:
+    values = ['say "hi"', 'say "ho", again']
+    path = write("r.jsonl", jsonl(rows([("a", values[0]), ("b", values[1]), ("c", values[0])])))
+    message = refused("--label-map ", dataset=path, label_names=["no", "yes"])
+    shown = message.split("--label-map ")[1].split(" (a class")[0].replace("CLASS", "yes")
+    assert dict(everything(load_corpus(path, label_names=["no", "yes"], label_map=shown))) == dict.fromkeys("abc", 1)
+
+
 def test_minus_one_beside_one_alone_has_to_be_explained(write: Write) -> None:
     path = write("r.jsonl", jsonl(rows([("a", 1), ("b", -1), ("c", 1), ("d", -1)])))
     refused("the label 1 alone", "--label-map -1=no,1=yes", dataset=path, label_names=["no", "yes"])
