@@ -74,6 +74,10 @@ class HeldOut(Record):
 
     held_out: float
     """The share of the distinct texts."""
+    unlabelled: list[str] = field(default_factory=list)
+    """Splits of the dataset that are for evaluation and have no labels, though training has."""
+
+    omitted = ("unlabelled",)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -130,15 +130,15 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None, 
     if settings.max_sentences is not None and settings.max_sentences < 1:
         raise ClvqError(f"max_sentences is {settings.max_sentences}; it must be at least 1.")
     train, evaluation = _open_splits(settings, form)
-    for split in filter(None, (train, evaluation)):
-        if label_names is not None and settings.label_column is None:
+    for split in (train, evaluation):
+        if isinstance(split, _OpenSplit) and label_names is not None and settings.label_column is None:
             _refuse_unlabelled(split.rows, label_names)
-    if evaluation is None:
+    if isinstance(evaluation, HeldOut):
         parts = _hold_out(train.rows, settings)
-        rows, evaluated = (train.rows, train.rows), None
+        rows = (train.rows, train.rows)
     else:
         parts = _keep_apart(train.rows, evaluation.rows, settings)
-        rows, evaluated = (train.rows, evaluation.rows), evaluation.origin
+        rows = (train.rows, evaluation.rows)
     raw = [(r, part.scan.labels) for r, part in zip(rows, parts, strict=True)]
     lengths, entries = set[int](), set[Any]()
     for part in parts:
@@ -157,7 +157,7 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None, 
     ]
     provenance = CorpusProvenance(
         training=train.origin,
-        evaluation=evaluated or HeldOut(HELD_OUT),
+        evaluation=evaluation if isinstance(evaluation, HeldOut) else evaluation.origin,
         **{name: getattr(settings, name) for name in ("max_sentences", "streaming", "seed")},
         label_map=labels.label_map,
         label_form=None if form == "class" else form,
@@ -187,8 +187,8 @@ def _refuse_minus_one(rows: Rows, labels: set[Any], some_lack_labels: bool, head
         )
 
 
-def _open_splits(settings: CorpusSettings, form: LabelForm = "class") -> tuple[_OpenSplit, _OpenSplit | None]:
-    """Return the training split, and the evaluation split where one exists."""
+def _open_splits(settings: CorpusSettings, form: LabelForm = "class") -> tuple[_OpenSplit, _OpenSplit | HeldOut]:
+    """Return the training split, and the evaluation split; of texts that are to be held out, how many."""
     options, streaming = settings.file_options, settings.streaming
     source = open_source(
         settings.dataset, subset=settings.subset, revision=settings.revision, streaming=streaming, options=options
@@ -205,10 +205,11 @@ def _open_splits(settings: CorpusSettings, form: LabelForm = "class") -> tuple[_
     if settings.eval_dataset is not None:
         eval_split = settings.eval_split or _default_split(eval_source, (*EVALUATION_SPLITS, "train"))
     else:
-        usual = settings.eval_split or _usual_evaluation(source, split, train)
-        if usual is None:
-            return _open_split(source, split, train, settings), None
-        eval_split = usual
+        usual = [settings.eval_split] if settings.eval_split else _usual_evaluation(source, split)
+        labelled = usual if settings.eval_split else _labelled(source, usual, train)
+        if not labelled:
+            return _open_split(source, split, train, settings), HeldOut(HELD_OUT, usual)
+        eval_split = labelled[0]
     evaluation = Rows.like(eval_source.table(eval_split), train)
     return (
         _open_split(source, split, train, settings),
@@ -243,14 +244,17 @@ def _default_split(source: Source, preferred: tuple[str, ...]) -> str:
     raise ClvqError(f"{source.origin} has no split {preferred[0]!r}. Choose one of: {splits}.")
 
 
-def _usual_evaluation(source: Source, split: str, train: Rows) -> str | None:
-    """Return the dataset's own evaluation split, or None. Public test splits often hide their labels; they are
-    skipped."""
+def _usual_evaluation(source: Source, split: str) -> list[str]:
+    """Return the dataset's splits with a usual name of an evaluation split, except those of training."""
     others = [name for name in source.splits if name not in split_names(split)]
-    candidates = [name for name in EVALUATION_SPLITS if name in others]
-    if candidates and train.has_labels():
-        candidates = [name for name in candidates if Rows.like(source.table(name), train).has_labels()]
-    return candidates[0] if candidates else None
+    return [name for name in EVALUATION_SPLITS if name in others]
+
+
+def _labelled(source: Source, splits: list[str], train: Rows) -> list[str]:
+    """Return those of the splits that have labels, where training has. Public test splits often hide theirs."""
+    if not splits or not train.has_labels():
+        return splits
+    return [name for name in splits if Rows.like(source.table(name), train).has_labels()]
 
 
 def _keep_apart(train: Rows, evaluation: Rows, settings: CorpusSettings) -> tuple[Part, Part]:

@@ -110,7 +110,9 @@ class TakenColumns:
 def _evaluation(provenance: CorpusProvenance) -> str | None:
     training, evaluation = provenance.training, provenance.evaluation
     if isinstance(evaluation, HeldOut):
-        return f"For evaluation {evaluation.held_out:.0%} of the texts are held out."
+        names = ", ".join(map(repr, evaluation.unlabelled))
+        reason = f", since there are no labels in {names} (--eval-split takes it all the same)" if names else ""
+        return f"For evaluation {evaluation.held_out:.0%} of the texts are held out{reason}."
     own, other = ((one.text_column, one.label_column) for one in (training, evaluation))
     if own == other:
         return None

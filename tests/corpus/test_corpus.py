@@ -231,7 +231,9 @@ def test_a_saved_dataset(tmp_path: Path) -> None:
     train, test = Dataset.from_list(rows(REVIEWS)), Dataset.from_list(rows([("x", -1), ("y", -1)]))
     DatasetDict(train=train, test=test).save_to_disk(str(tmp_path / "two"))
     corpus = load_corpus(str(tmp_path / "two"))
-    assert corpus.provenance.evaluation == HeldOut(0.1)  # the test split hides its labels
+    assert corpus.provenance.evaluation == HeldOut(0.1, ["test"])  # it hides its labels
+    told = TakenColumns.of_sentences(corpus.provenance, None, corpus.train).lines()
+    assert any("are held out, since there are no labels in 'test'" in line for line in told)
     assert sorted(everything(corpus)) == sorted(REVIEWS)
     assert len(load_corpus(str(tmp_path / "two"), label_column="").evaluation) == 2
     train.with_format("numpy").save_to_disk(str(tmp_path / "one"))
