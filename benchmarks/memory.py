@@ -62,6 +62,8 @@ def commands_of(options: argparse.Namespace, times: int) -> dict[str, list[str]]
             str(options.epochs),
             "--codebook-size",
             str(options.codebook_size),
+            "--metric",
+            "euclidean",
         ],
         "codebook": [],
         "explain": [],

@@ -38,7 +38,7 @@ def report(progress):
     if progress.stage == "train" and "rows" in progress.details:
         print(progress.details["rows"], time.process_time(), flush=True)
 clvq.train(sys.argv[1], path=sys.argv[2], input_layer=int(sys.argv[3]), output_layer=int(sys.argv[4]), epochs=1,
-           device="cpu", overwrite=sys.argv[5] == "new", progress=report)
+           metric="euclidean", device="cpu", overwrite=sys.argv[5] == "new", progress=report)
 """
 
 

@@ -72,7 +72,8 @@ def timed_run(options: argparse.Namespace, run: Path, count: int, codes: int) ->
             layers=tuple(layers.values()), device="cpu",
         ),
         "train": lambda: clvq.train(
-            run / "activations", path=checkpoint, codebook_size=codes, epochs=1, device="cpu", **layers
+            run / "activations", path=checkpoint, codebook_size=codes, epochs=1, metric="euclidean", device="cpu",
+            **layers,
         ),
         "codebook": lambda: clvq.codebook(checkpoint),
         "report": lambda: clvq.report(checkpoint, run / "report.html"),
@@ -87,7 +88,7 @@ def training_seconds(options: argparse.Namespace, count: int, codes: int) -> flo
     shutil.rmtree(checkpoint, ignore_errors=True)
     spent, _ = cpu_seconds(
         lambda: clvq.train(
-            run / "activations", path=checkpoint, codebook_size=codes, epochs=1, device="cpu",
+            run / "activations", path=checkpoint, codebook_size=codes, epochs=1, metric="euclidean", device="cpu",
             input_layer=options.input_layer, output_layer=options.output_layer,
         )
     )  # fmt: skip

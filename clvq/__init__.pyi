@@ -656,7 +656,8 @@ def sweep(
             "crosslayer-sae",
         ]
     ] = "clvq",
-    metric: Literal["euclidean", "sensitivity"] | Sequence[Literal["euclidean", "sensitivity"]] = "euclidean",
+    metric: Literal["euclidean", "mixed", "sensitivity"]
+    | Sequence[Literal["euclidean", "mixed", "sensitivity"]] = "mixed",
     predict: Literal["state", "update"] | Sequence[Literal["state", "update"]] = "state",
     preset: Literal["default", "paper"] | Sequence[Literal["default", "paper"]] = "default",
     codebook_size: int | Sequence[int] = 400,
@@ -719,9 +720,10 @@ def sweep(
             the output layer; gradient-kmeans: over frozen k-means codes of the sensitivity metric;
             vqvae: a CLVQ-VAE that reconstructs the input layer; sae: a TopK sparse autoencoder of the
             input layer; crosslayer-sae: one that predicts the output layer (a transcoder).
-        metric: Distances between states and codes. euclidean: as the states are; sensitivity: steps
-            that change what the language model predicts count more, as its gradients over a sample of
-            the training sentences say.
+        metric: Distances between states and codes. mixed: steps that change what the language model
+            predicts count somewhat more, as its gradients over a sample of the training sentences say;
+            sensitivity: such steps count most; euclidean: as the states are, which needs no language
+            model. Other methods than clvq have euclidean by default.
         predict: What the decoder predicts. state: the output layer's state; update: what the layers
             between add to the input layer's state, to which it is then added.
         preset: Source of the settings that are not given: the defaults of clvq, or the published
@@ -783,7 +785,7 @@ def train(
     method: Literal[
         "clvq", "kmeans", "random", "agglomerative", "ridge-kmeans", "gradient-kmeans", "vqvae", "sae", "crosslayer-sae"
     ] = "clvq",
-    metric: Literal["euclidean", "sensitivity"] = "euclidean",
+    metric: Literal["euclidean", "mixed", "sensitivity"] = "mixed",
     predict: Literal["state", "update"] = "state",
     preset: Literal["default", "paper"] = "default",
     codebook_size: int = 400,
@@ -827,9 +829,9 @@ def train(
     the method has no use for are ignored, with a note. MismatchError where the folder was made with other settings,
     unless `overwrite`.
 
-    With `metric="sensitivity"`, and for the method gradient-kmeans, the language model is run over a sample of the
-    training sentences. The result is stored beside the activations. ClvqError where the model predicts nothing or is
-    not found, MismatchError where it is another one.
+    With another metric than "euclidean", and for the method gradient-kmeans, the language model is run over a sample of
+    the training sentences. The result is stored beside the activations. ClvqError where the model predicts nothing or
+    is not found, MismatchError where it is another one.
 
     Args:
         store: Activations that hold both layers, or their folder.
@@ -847,9 +849,10 @@ def train(
             the output layer; gradient-kmeans: over frozen k-means codes of the sensitivity metric;
             vqvae: a CLVQ-VAE that reconstructs the input layer; sae: a TopK sparse autoencoder of the
             input layer; crosslayer-sae: one that predicts the output layer (a transcoder).
-        metric: Distances between states and codes. euclidean: as the states are; sensitivity: steps
-            that change what the language model predicts count more, as its gradients over a sample of
-            the training sentences say.
+        metric: Distances between states and codes. mixed: steps that change what the language model
+            predicts count somewhat more, as its gradients over a sample of the training sentences say;
+            sensitivity: such steps count most; euclidean: as the states are, which needs no language
+            model. Other methods than clvq have euclidean by default.
         predict: What the decoder predicts. state: the output layer's state; update: what the layers
             between add to the input layer's state, to which it is then added.
         preset: Source of the settings that are not given: the defaults of clvq, or the published

@@ -30,7 +30,8 @@ PICTURES = ROOT / "docs" / "pictures"
 TEXT = "the soup was never bland"
 WORD = "never"
 """The word of the text whose concept is taken out."""
-_SMALL = ("train", "--input-layer", "1", "--output-layer", "8", "--codebook-size", "100", "--epochs", "3")
+_SMALL = ("train", "--input-layer", "1", "--output-layer", "8", "--codebook-size", "100", "--epochs", "3", "--metric",
+          "euclidean", "--name", "L1-L8")  # fmt: skip
 _DEMO = ("train", "--input-layer", "4", "--output-layer", "8", "--run", "demo", "--model", "demo", "--dataset", "demo")
 COLUMNS = 100
 SHOWN, TOOLS, MARGIN = 660, 42, 14

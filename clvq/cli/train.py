@@ -98,7 +98,7 @@ def _default_name(config: TrainConfig) -> str:
     preset = "-paper" if config.preset == "paper" else ""
     method = "" if config.method == "clvq" else f"-{config.method}"
     predict = "" if config.predict == "state" else f"-{config.predict}"
-    metric = "" if config.metric == "euclidean" else f"-{config.metric}"
+    metric = "" if config.metric == config.usual.metric else f"-{config.metric}"
     codebooks = "" if config.codebooks == 1 else f"-codebooks{config.codebooks}"
     return f"L{config.input_layer}-L{config.output_layer}{preset}{method}{metric}{predict}{codebooks}"
 

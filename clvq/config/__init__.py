@@ -32,11 +32,12 @@ from clvq.config.settings import (
     stated,
 )
 from clvq.config.steer import SteerConfig
-from clvq.config.training import LATENT_METHODS, PAPER, UNUSED, TrainConfig
+from clvq.config.training import LATENT_METHODS, PAPER, SENSITIVITY_WEIGHTS, UNUSED, TrainConfig
 
 __all__ = [
-    "DEMO", "LATENT_METHODS", "PAPER", "UNUSED", "AssignConfig", "BenchConfig", "ExplainConfig", "ExtractConfig",
-    "FaithfulnessConfig", "Quoting", "Settings", "SteerConfig", "TrainConfig", "WordMethod", "differences",
+    "DEMO", "LATENT_METHODS", "PAPER", "SENSITIVITY_WEIGHTS", "UNUSED", "AssignConfig", "BenchConfig", "ExplainConfig",
+    "ExtractConfig", "FaithfulnessConfig", "Quoting", "Settings", "SteerConfig", "TrainConfig", "WordMethod",
+    "differences",
 ]  # fmt: skip
 
 Baseline = Literal["padding", "zero"]

@@ -72,11 +72,11 @@ def training_name(config: TrainConfig) -> str:
     the method and preset: L4-L8-clvq-K400-T0.5-seed0.
     """
     shared = {name: getattr(config, name) for name in (*PAIR, "method", "preset")}
-    usual = TrainConfig.resolve(**shared)
+    usual = config.usual
     parts = [f"L{config.input_layer}-L{config.output_layer}"]
     parts += [config.preset] if config.preset != "default" else []
     parts += [config.method]
-    parts += [value for value in (config.metric, config.predict) if value not in ("euclidean", "state")]
+    parts += [getattr(config, name) for name in ("metric", "predict") if getattr(config, name) != getattr(usual, name)]
     parts += [f"K{config.codebook_size}"]
     named = {*shared, "metric", "predict", "codebook_size", "seed"}
     for name in GRID:
@@ -87,8 +87,8 @@ def training_name(config: TrainConfig) -> str:
 
 def used_settings(config: TrainConfig) -> dict[str, Any]:
     """Return the settings by name, without those that the method does not use."""
-    values = config.as_json()
-    return {name: value for name, value in values.items() if name not in UNUSED[config.method]}
+    aside = UNUSED[config.method] + (() if config.method in WITH_METRIC else ("metric",))
+    return {name: value for name, value in config.as_json().items() if name not in aside}
 
 
 def _config(pair: tuple[int, int], values: dict[str, Any]) -> TrainConfig:

@@ -10,7 +10,7 @@ from clvq.config.settings import ABOVE_ZERO, DEVICE, NOT_NEGATIVE, POSITIVE, Bou
 Method = Literal[
     "clvq", "kmeans", "random", "agglomerative", "ridge-kmeans", "gradient-kmeans", "vqvae", "sae", "crosslayer-sae"
 ]
-Metric = Literal["euclidean", "sensitivity"]
+Metric = Literal["euclidean", "mixed", "sensitivity"]
 Initialization = Literal["spherical", "kmeans", "random"]
 DecoderMemory = Literal["quantized", "encoder"]
 Predicted = Literal["state", "update"]
@@ -40,9 +40,11 @@ class TrainConfig(Settings):
         "autoencoder of the input layer; crosslayer-sae: one that predicts the output layer (a transcoder).",
     )
     metric: Metric = stated(
-        "euclidean",
-        "Distances between states and codes. euclidean: as the states are; sensitivity: steps that change what the "
-        "language model predicts count more, as its gradients over a sample of the training sentences say.",
+        "mixed",
+        "Distances between states and codes. mixed: steps that change what the language model predicts count somewhat "
+        "more, as its gradients over a sample of the training sentences say; sensitivity: such steps count most; "
+        "euclidean: as the states are, which needs no language model. Other methods than clvq have euclidean by "
+        "default.",
     )
     predict: Predicted = stated(
         "state",
@@ -148,7 +150,7 @@ class TrainConfig(Settings):
         self.require(
             self.metric == "euclidean" or self.method in WITH_METRIC,
             f"--metric {self.metric} can be used with --method {' or '.join(WITH_METRIC)}, not with {self.method}. "
-            "--method gradient-kmeans has k-means codes in that metric.",
+            "--method gradient-kmeans has k-means codes in the metric of the sensitivity.",
         )
 
         self.require(
@@ -158,9 +160,15 @@ class TrainConfig(Settings):
         )
 
     @property
-    def uses_sensitivity(self) -> bool:
-        """Whether codes are compared in the metric of the model's own sensitivity."""
-        return self.metric == "sensitivity" or self.method == "gradient-kmeans"
+    def usual(self) -> TrainConfig:
+        """The defaults of these layers, this method and this preset."""
+        named = ("input_layer", "output_layer", "method", "preset")
+        return TrainConfig.resolve(**{name: getattr(self, name) for name in named})
+
+    @property
+    def metric_of_codes(self) -> Metric:
+        """The metric in which states and codes are compared."""
+        return "sensitivity" if self.method == "gradient-kmeans" else self.metric
 
     @property
     def target_layer(self) -> int:
@@ -173,13 +181,18 @@ class TrainConfig(Settings):
 
     @classmethod
     def preset_values(cls, **named: Any) -> dict[str, Any]:
-        return PAPER if named.get("preset") == "paper" and "preset" not in cls.unused(**named) else {}
+        if named.get("preset") == "paper" and "preset" not in cls.unused(**named):
+            return PAPER
+        return {} if named.get("method", "clvq") == "clvq" else {"metric": "euclidean"}
 
 
 ALONE = ("vqvae", "sae", "crosslayer-sae")
 """Methods without a decoder that could predict an update."""
 WITH_METRIC = ("clvq", "vqvae")
-"""Methods whose codes can be learned in either metric."""
+"""Methods whose codes can be learned in any metric."""
+
+SENSITIVITY_WEIGHTS: dict[Metric, float] = {"euclidean": 0.0, "mixed": 0.25, "sensitivity": 4.0}
+"""Weight of the model's own sensitivity in each metric, relative to the states' own distance."""
 
 _NEVER_DRAWN = ("top_k", "temperature", "initialization", "commitment_weight", "yardsticks")
 
@@ -206,6 +219,7 @@ UNUSED: dict[str, tuple[str, ...]] = {
 initialization of them. A sparse autoencoder has no decoder blocks, and several learning rates are tried for it."""
 
 PAPER: dict[str, Any] = {
+    "metric": "euclidean",
     "temperature_unit": "raw",
     "decoder_layers": 6,
     "decoder_memory": "encoder",

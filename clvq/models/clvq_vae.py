@@ -83,12 +83,12 @@ class ClvqVae(HubModel):
     Hidden states are given as the language model makes them. The model multiplies the input by `input_scale` and
     divides the prediction by `output_scale`; both scales are stored with the weights. `encoder="identity"` leaves the
     input as it is (frozen k-means codes). `encoder="affine"` maps it to a space of `code_width` dimensions, in which
-    the codes lie. `metric="sensitivity"` compares rows and codes after the map `quantizer.metric_map`, which is stored
-    with the weights; the codes themselves stay in the space of the rows. With `predict="update"` the decoder predicts
-    what the layers between add to the input, and the input is added to its prediction. With several `codebooks` a row
-    has a code of each: the first codebook quantizes the row, every other one what those before it left of the row
-    (Zeghidour et al. 2021, arXiv 2107.03312, algorithm 1), and the decoder sees the sum. Concepts are the codes of the
-    first.
+    the codes lie. Any other `metric` than "euclidean" compares rows and codes after the map `quantizer.metric_map`,
+    which is stored with the weights; the codes themselves stay in the space of the rows. With `predict="update"` the
+    decoder predicts what the layers between add to the input, and the input is added to its prediction. With several
+    `codebooks` a row has a code of each: the first codebook quantizes the row, every other one what those before it
+    left of the row (Zeghidour et al. 2021, arXiv 2107.03312, algorithm 1), and the decoder sees the sum. Concepts are
+    the codes of the first.
     """
 
     def __init__(

@@ -138,7 +138,7 @@ class Checkpoint(Shown):
     @property
     def title(self) -> str:
         """What was trained, in words."""
-        return title(self.settings.method, self.settings.metric)
+        return title(self.settings)
 
     @property
     def span(self) -> str:
@@ -278,7 +278,7 @@ def _described(path: Path) -> str:
     figure = "" if fvu is None else f", FVU {fvu:.3f}"
     method = "" if settings.method == "clvq" else f" ({settings.method})"
     method += "" if settings.predict == "state" else f" ({settings.predict})"
-    method += "" if settings.metric == "euclidean" else f" ({settings.metric} metric)"
+    method += "" if settings.metric == settings.usual.metric else f" ({settings.metric} metric)"
     method += "" if checkpoint.codebooks == 1 else f" ({checkpoint.codebooks} codebooks)"
     kind = "codes" if checkpoint.has_codes else "latents"
     return f"{path.name}{method}: {checkpoint.span}, {checkpoint.size} {kind}, seed {settings.seed}{figure}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from clvq.artifacts import model_title
+from clvq.config import TrainConfig
 from clvq.training.records import SaeArguments, VaeArguments
 from clvq.training.results import SaeChoice, SaeEvaluation, TrainingResults
 from clvq.training.verdict import training_verdict
@@ -80,9 +81,13 @@ values, indices = model.encode(hidden_states)   # [N, D] -> [N, k], [N, k]""",
 
 
 _UPDATE = " What is decoded is the update between the two layers, to which the input is added."
-_SENSITIVE = (
-    " Distances are those of the language model's own sensitivity:\nsteps that change what it predicts count more."
-)
+_DISTANCES = {"euclidean": "Euclidean distances", "mixed": "mixed distances", "sensitivity": "sensitivity"}
+_METRICS = {
+    "mixed": " Distances are in part those of the language model's own sensitivity:\nsteps that change what it "
+    "predicts count somewhat more.",
+    "sensitivity": " Distances are those of the language model's own sensitivity:\nsteps that change what it predicts "
+    "count more.",
+}
 _REFINED = (
     " Concepts are the codes of the first of {codebooks} codebooks of\n{codes}: the codes of each other one stand for "
     "what those before it leave of a state."
@@ -95,9 +100,10 @@ _OF_UPDATE = {
 """Names of the figures of `TrainingResults.of_update`."""
 
 
-def title(method: str, metric: str) -> str:
+def title(settings: TrainConfig) -> str:
     """Return what was trained, in words."""
-    return f"{TITLES[method]} by sensitivity" if metric == "sensitivity" else TITLES[method]
+    name = TITLES[settings.method]
+    return name if settings.metric == settings.usual.metric else f"{name} by {_DISTANCES[settings.metric]}"
 
 
 def span(input_layer: int, target_layer: int) -> str:
@@ -119,7 +125,7 @@ def model_card(checkpoint: Checkpoint) -> str:
     if isinstance(arguments, VaeArguments) and arguments.predict == "update":
         about += _UPDATE
     if isinstance(arguments, VaeArguments) and arguments.metric is not None:
-        about += _SENSITIVE
+        about += _METRICS[arguments.metric]
     if checkpoint.codebooks > 1:
         about += _REFINED.format(codebooks=checkpoint.codebooks, codes=settings.codebook_size)
     verdict = training_verdict(checkpoint)

@@ -12,7 +12,7 @@ used.
 One backward pass a sentence is enough. With `J = dl / dx`, let `R R'` `[C, C]` be the matrix with `G = E[J' R R' J]`.
 With random signs `s`, the expectation of `g g'` for `g = J' R s` is `J' R R' J` (Hutchinson 1990).
 
-The metric of rows is `|x - mu|^2 / s^2 + WEIGHT (x - mu) G (x - mu)' / t^2`, where `s` and `t` give each part a mean of
+The metric of rows is `|x - mu|^2 / s^2 + weight (x - mu) G (x - mu)' / t^2`, where `s` and `t` give each part a mean of
 1 over the training rows. The metric is stored as a symmetric matrix `M`, such that `|(x - mu) M|^2` is the metric up to
 a factor. This factor keeps the mean squared norm of the rows.
 """
@@ -20,25 +20,28 @@ a factor. This factor keeps the mean squared norm of the rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
+import xxhash
 from torch import Tensor
 
 from clvq import artifacts
 from clvq.activations.new_text import tokenize
 from clvq.activations.source import source_model
 from clvq.activations.store import ActivationStore
-from clvq.device import Runtime
+from clvq.config import SENSITIVITY_WEIGHTS
+from clvq.device import Processes, Runtime
 from clvq.errors import ClvqError
+from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import WORD, BatchRows
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import Inputs, UpperLayers
 from clvq.progress import Progress, Report, silent
+from clvq.training.job import Job
 from clvq.training.rows import PairRows, split_by_text
 
-WEIGHT = 4.0
-"""Weight of the sensitivity, relative to the rows' own distance."""
 SENTENCES = 1200
 """Largest number of training sentences for which gradients are computed."""
 ANSWERS = 16
@@ -46,6 +49,26 @@ ANSWERS = 16
 _VERSION = "2"
 """Version of how the matrix is estimated."""
 _SEED = 0
+
+
+def with_metric(job: Job, store: ActivationStore, runtime: Runtime, processes: Processes) -> Job:
+    """Return the job with the map of its metric, also in its identity. The leader estimates the sensitivity.
+
+    A model that predicts nothing adds no sensitivity to the states' own distance.
+    """
+    layer, metric = job.config.input_layer, job.config.metric_of_codes
+    if metric == "mixed" and store.target is None:
+        made = store.provenance.model
+        note = f"{made.id} predicts nothing ({made.no_head_reason}), so codes are compared by the Euclidean distance."
+        job.progress(Progress("train", note=note))
+        return job
+    if processes.is_leader:
+        sensitivity(store, layer, runtime, job.progress)
+    processes.wait()
+    matrix = sensitivity(store, layer, runtime, job.progress)
+    digest = xxhash.xxh3_128_hexdigest(matrix.numpy().tobytes())
+    weighted = metric_map(matrix, job.rows.training, SENSITIVITY_WEIGHTS[metric])
+    return replace(job, metric_map=weighted, identity=[*job.identity, digest])
 
 
 def sensitivity(store: ActivationStore, layer: int, runtime: Runtime, progress: Report = silent) -> Tensor:
@@ -66,17 +89,27 @@ def sensitivity(store: ActivationStore, layer: int, runtime: Runtime, progress: 
     }
     stored = artifact.read(store.path, made_of)
     if stored is None:
-        upper = UpperLayers(source_model(store, runtime, progress, by=store.path), layer)
+        upper = UpperLayers(_source_model(store, runtime, progress), layer)
         stored = {"sensitivity": _estimated(store, upper, runtime.batch_tokens, progress)}
         artifact.write(store.path, stored, made_of)
     return stored["sensitivity"]
 
 
-def metric_map(matrix: Tensor, rows: PairRows) -> Tensor:
+def _source_model(store: ActivationStore, runtime: Runtime, progress: Report) -> LanguageModel:
+    try:
+        return source_model(store, runtime, progress, by=store.path)
+    except ClvqError as error:
+        advice = (
+            "Its sensitivity decides which codes are near; the Euclidean metric (--metric euclidean) needs no model."
+        )
+        raise type(error)(f"{error} {advice}") from error
+
+
+def metric_map(matrix: Tensor, rows: PairRows, weight: float) -> Tensor:
     """Return `M` `[D, D]`, symmetric and invertible: distances of scaled rows in the metric are those of `rows @ M`.
 
     `matrix` `[D, D]` is the sensitivity in any unit. `rows` are the training rows, over which the two parts of the
-    metric are balanced.
+    metric are balanced before the sensitivity counts `weight` times.
     """
     matrix = matrix.to(rows.device)
     total = torch.zeros(len(matrix), dtype=torch.float64, device=rows.device)
@@ -89,7 +122,7 @@ def metric_map(matrix: Tensor, rows: PairRows) -> Tensor:
     covariance = squares / rows.row_count - torch.outer(mean, mean)
     variance, reaction = covariance.trace(), (covariance * matrix).sum()
     unit = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
-    return symmetric_root((unit + WEIGHT * variance / reaction * matrix) / (1 + WEIGHT)).float()
+    return symmetric_root((unit + weight * variance / reaction * matrix) / (1 + weight)).float()
 
 
 def symmetric_root(square: Tensor) -> Tensor:

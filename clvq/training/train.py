@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import xxhash
 from torch import Tensor
 
 from clvq.activations.store import ActivationStore
@@ -32,7 +31,7 @@ from clvq.training.records import SaeArguments, TrainingProvenance, VaeArguments
 from clvq.training.results import Evaluation, SaeChoice, SaeEvaluation, TrainingResults, Yardsticks
 from clvq.training.sae_sweep import architecture as sae_architecture
 from clvq.training.sae_sweep import train_sae
-from clvq.training.sensitivity import metric_map, sensitivity
+from clvq.training.sensitivity import with_metric
 from clvq.training.state import STATE_NAME, Position
 from clvq.training.tracking import require_tracker
 from clvq.training.vae_trainer import Trainer
@@ -61,9 +60,9 @@ def train(
     the method has no use for are ignored, with a note. MismatchError where the folder was made with other settings,
     unless `overwrite`.
 
-    With `metric="sensitivity"`, and for the method gradient-kmeans, the language model is run over a sample of the
-    training sentences. The result is stored beside the activations. ClvqError where the model predicts nothing or is
-    not found, MismatchError where it is another one.
+    With another metric than "euclidean", and for the method gradient-kmeans, the language model is run over a sample of
+    the training sentences. The result is stored beside the activations. ClvqError where the model predicts nothing or
+    is not found, MismatchError where it is another one.
 
     Args:
         store: Activations that hold both layers, or their folder.
@@ -100,23 +99,11 @@ def train(
             rows = TrainingRows.read(store, config, progress)
             identity = [config.deciding(), layers]
             job = Job(rows, config, path / TRAINING_FOLDER, identity, progress, tracker=config.report_to)
-            if config.uses_sensitivity:
+            if config.metric_of_codes != "euclidean":
                 where = None if model is None else str(model)
                 runtime = Runtime(config.device, batch_tokens, trust_remote_code, where)
-                job = _with_metric(job, store, runtime, processes)
+                job = with_metric(job, store, runtime, processes)
             return _Training(store, path, job, processes).run()
-
-
-def _with_metric(job: Job, store: ActivationStore, runtime: Runtime, processes: Processes) -> Job:
-    """Return the job with the map of the sensitivity metric, also in its identity. The leader estimates the matrix."""
-    layer = job.config.input_layer
-    if processes.is_leader:
-        sensitivity(store, layer, runtime, job.progress)
-    processes.wait()
-    matrix = sensitivity(store, layer, runtime, job.progress)
-    digest = xxhash.xxh3_128_hexdigest(matrix.numpy().tobytes())
-    metric = metric_map(matrix, job.rows.training)
-    return replace(job, metric_map=metric, identity=[*job.identity, digest])
 
 
 @dataclass(frozen=True)
@@ -208,7 +195,7 @@ class _Training:
         arguments = replace(
             arguments,
             code_width=code_width,
-            metric=None if metric is None else "sensitivity",
+            metric=None if metric is None else self.config.metric_of_codes,
             codebooks=codebooks if codebooks > 1 else None,
         )
         model = ClvqVae(**arguments.as_json()).to(self.rows.training.device)

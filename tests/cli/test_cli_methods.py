@@ -185,7 +185,7 @@ def test_the_sensitivity_metric_through_the_commands(clvq: Clvq, own: Path, bert
     assert (again.code, again.out, "is up to date" in again.message) == (0, trained.out, True)
     assert files_of(own) == before
     other = clvq("train", "--run", own, *PAIR, "--name", name)
-    assert (other.code, "metric ('sensitivity' there, 'euclidean' here)" in other.message) == (1, True)
+    assert (other.code, "metric ('sensitivity' there, 'mixed' here)" in other.message) == (1, True)
     assert f"{name} (sensitivity metric): layers 1 -> 3, 12 codes" in clvq("codebook", "--run", own).message
     measured = clvq(
         "faithfulness", "--run", own, "--checkpoint", name, "--checkpoint", "L1-L3-gradient-kmeans", "--limit", 6,

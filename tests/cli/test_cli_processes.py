@@ -55,6 +55,7 @@ def test_training_extracts_in_both(nursery: Nursery, clvq: Clvq, bert: Path, cor
     activations = {
         name: bytes_ for name, bytes_ in timeless(tmp_path / "two").items() if name.startswith("activations")
     }
+    assert activations.pop("activations/sensitivity-L1.safetensors")  # made by the training
     assert activations == timeless(tmp_path / "one")
     assert (tmp_path / "two" / "L1-L3" / "concept-space.safetensors").exists()
 

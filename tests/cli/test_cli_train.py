@@ -97,7 +97,8 @@ def test_a_fresh_run_folder_is_extracted_first(clvq: Clvq, bert: Path, corpus: P
 def test_without_model_and_corpus_the_demo_is_used_and_said_so(
     clvq: Clvq, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clvq.activations.inputs.MODEL_PATH", bert)  # the real one takes longer
+    for user in ("clvq.activations.inputs", "clvq.language_model.location"):
+        monkeypatch.setattr(f"{user}.MODEL_PATH", bert)  # the real one takes longer
     monkeypatch.chdir(tmp_path)
     ended = clvq("train", *PAIR, "--max-sentences", 30)
     assert ended.code == 0, ended.err

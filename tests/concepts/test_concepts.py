@@ -44,10 +44,12 @@ def made(run: Path) -> clvq.Codebook:
 class Row:
     """A kept row as the naive loop sees it."""
 
-    def __init__(self, sentence: int, stored: Any, place: int, z_e: torch.Tensor, codebook: torch.Tensor) -> None:
-        distances = torch.cdist(z_e[None].double(), codebook.double())[0] ** 2
+    def __init__(self, sentence: int, stored: Any, place: int, z_e: torch.Tensor, model: Any) -> None:
+        metric = model.quantizer.metric_map.double()
+        gaps = z_e.double() - model.codebook.double()
         self.sentence, self.text, self.label, self.prediction = sentence, stored.text, stored.label, stored.prediction
-        self.z_e, self.code, self.distance = z_e, int(distances.argmin()), float(distances.min())
+        self.z_e, self.code = z_e, int((gaps @ metric).square().sum(dim=1).argmin())
+        self.distance = float(gaps[self.code].square().sum())
         self.is_word = bool(stored.flags[place] & WORD)
         self.span = (stored.starts[place], stored.ends[place])
         self.word = stored.text[slice(*self.span)]
@@ -65,7 +67,7 @@ def naive_rows(checkpoint: clvq.Checkpoint, split: str = "train") -> list[Row | 
             at = len(rows)
             with torch.no_grad():
                 z_e = model.encode(states[at].float())
-            rows.append(None if sinks[at] else Row(number, sentence, place, z_e, model.codebook))
+            rows.append(None if sinks[at] else Row(number, sentence, place, z_e, model))
     return rows
 
 

@@ -96,7 +96,8 @@ def test_the_space_of_a_checkpoint_is_that_of_its_training_words(folder: Path) -
     assert torch.equal(space.codes(some), torch.tensor(codes[:7]).long())
     assert torch.equal(space.basis(some)[:, :, 0], space.directions(space.codes(some)))
     model = checkpoint.load()
-    gaps = torch.cdist(model.encode(some), model.codebook)
+    metric = model.quantizer.metric_map
+    gaps = torch.cdist(model.encode(some) @ metric, model.codebook @ metric)
     nearest = gaps.argsort(dim=1)[:, :3]
     for number, basis in enumerate(space.basis(some, 3)):
         spanned = space.directions(nearest[number])

@@ -160,7 +160,7 @@ def standing_still(tmp_path: Path) -> Checkpoint:
         if "h.1." in name and "c_proj" in name:
             weights[name].zero_()
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    checkpoint = run_of(tmp_path, folder, (1, 2), decoder_layers=0)
+    checkpoint = run_of(tmp_path, folder, (1, 2), decoder_layers=0, metric="euclidean")
     store = checkpoint.store()
     for split in ("train", "eval"):
         one, other = (torch.cat([rows for _, rows in store.rows(split, layer).shards()]) for layer in (1, 2))

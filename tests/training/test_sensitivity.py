@@ -163,28 +163,32 @@ def training_rows(store: ActivationStore, layer: int = 1) -> np.ndarray:
     return rows[np.repeat(chosen, store.row_counts("train"))] * store.layer(layer).scale
 
 
-@pytest.mark.parametrize("settings", [SENSITIVE, {**SMALL, **PAIR, "method": "gradient-kmeans"}])
+@pytest.mark.parametrize(
+    ("settings", "weight"),
+    [({"metric": "sensitivity"}, 4), ({"metric": "mixed"}, 0.25), ({"method": "gradient-kmeans"}, 4)],
+)
 def test_a_row_has_the_code_that_is_nearest_in_the_metric(
-    tiny_store: ActivationStore, tmp_path: Path, settings: dict[str, Any]
+    tiny_store: ActivationStore, tmp_path: Path, settings: dict[str, Any], weight: float
 ) -> None:
-    """Naively: |x - c|^2 / s^2 + 4 (x - c) G (x - c)' / t^2, each part with a mean of 1 about the mean row."""
+    """Naively: |x - c|^2 / s^2 + weight (x - c) G (x - c)' / t^2, each part with a mean of 1 about the mean row."""
     store = ActivationStore(shutil.copytree(tiny_store.path, tmp_path / "activations"))
-    checkpoint = clvq.train(store, path=tmp_path / "a", **{**settings, "output_layer": 4})
+    checkpoint = clvq.train(store, path=tmp_path / "a", **{**SMALL, **PAIR, **settings, "output_layer": 4})
     model, sensitivity = checkpoint.load(), stored_sensitivity(store)
     away = training_rows(store) - training_rows(store).mean(axis=0)
     s2 = np.square(away).sum(axis=1).mean()
     t2 = np.einsum("nd,de,ne->n", away, sensitivity, away).mean()
-    square = np.eye(32) / s2 + 4 * sensitivity / t2
+    square = np.eye(32) / s2 + weight * sensitivity / t2
     root = model.quantizer.metric_map.double().numpy()
     assert np.allclose(root, root.T, atol=1e-6)
-    assert np.allclose(root @ root, square * s2 / 5, atol=1e-4 * np.abs(square).max() * s2)
+    assert np.allclose(root @ root, square * s2 / (1 + weight), atol=1e-4 * np.abs(square).max() * s2)
     rows = torch.cat([rows for _, rows in store.rows("eval", 1).shards()])
     with torch.no_grad():
         z_e = model.encode(rows).double().numpy()
     codes = model.codebook.double().numpy()
     expected = cdist(z_e, codes, "mahalanobis", VI=square).argmin(axis=1)
     assert np.array_equal(model.assign(rows[None])[0].numpy(), expected)
-    assert not np.array_equal(expected, cdist(z_e, codes).argmin(axis=1))
+    if weight > 1:  # the Euclidean metric would choose other codes
+        assert not np.array_equal(expected, cdist(z_e, codes).argmin(axis=1))
     # Codes are like rows of the input layer: as long, and about their mean.
     assert np.linalg.norm(codes, axis=1).mean() == pytest.approx(np.linalg.norm(z_e, axis=1).mean(), rel=0.25)
     assert checkpoint.load().code_map is None
@@ -198,7 +202,7 @@ def test_the_map_leaves_rows_their_mean_squared_norm_and_balances_the_parts(tiny
     rows = TrainingRows.read(tiny_store, TrainConfig(1, 4), silent).training
     direction = torch.randn(32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for scale in (1e-6, 1.0, 1e6):
-        root = metric_map(scale * torch.outer(direction, direction), rows).double().numpy()
+        root = metric_map(scale * torch.outer(direction, direction), rows, 4).double().numpy()
         away = training_rows(tiny_store) - training_rows(tiny_store).mean(axis=0)
         assert np.square(away @ root).sum() == pytest.approx(np.square(away).sum(), rel=1e-3)
         # Four of five parts of the squared norm are the one direction's that matters.
@@ -251,7 +255,7 @@ def test_codes_tell_words_apart_along_the_one_direction_that_matters(
 ) -> None:
     store, direction = planted
     pair = {**SMALL, "input_layer": 1, "output_layer": 2, "epochs": 3, "revive_after": 10}
-    plain = clvq.train(store, path=tmp_path / "plain", method=method, **pair)
+    plain = clvq.train(store, path=tmp_path / "plain", method=method, metric="euclidean", **pair)
     how = {"metric": "sensitivity"} if method == "clvq" else {"method": "gradient-kmeans"}
     sensitive = clvq.train(store, path=tmp_path / "sensitive", **pair, **how)
     values, vectors = np.linalg.eigh(stored_sensitivity(store))
@@ -312,7 +316,9 @@ def test_the_model_is_found_where_it_is_now(tmp_path: Path, corpus_file: Path) -
     folder = tiny_models.tiny_bert(tmp_path / "bert")
     store = store_of(folder, corpus_file, tmp_path)
     moved = folder.rename(tmp_path / "moved")
-    with pytest.raises(clvq.ClvqError, match="Say with --model where it is now"):
+    with pytest.raises(
+        clvq.ClvqError, match=r"Say with --model where it is now\..*--metric euclidean\) needs no model"
+    ):
         clvq.train(store, path=tmp_path / "a", **SENSITIVE)
     with pytest.raises(clvq.MismatchError, match="it has other files"):
         clvq.train(store, path=tmp_path / "a", model=tiny_models.tiny_bert(tmp_path / "x", labels=3), **SENSITIVE)
@@ -337,3 +343,31 @@ def test_what_has_no_sensitivity_is_refused(tmp_path: Path, corpus_file: Path) -
     deaf = store_of(folder, corpus_file, tmp_path / "of-deaf")
     with pytest.raises(clvq.ClvqError, match="do not change with words at layer 1"):
         clvq.train(deaf, path=tmp_path / "a", **SENSITIVE)
+
+
+def test_the_default_is_mixed_and_euclidean_where_nothing_is_predicted(
+    tiny_store: ActivationStore, corpus_file: Path, tmp_path: Path
+) -> None:
+    usual = {method: clvq.TrainConfig.resolve(**PAIR, method=method).metric for method in ("clvq", "kmeans", "vqvae")}
+    assert usual == {"clvq": "mixed", "kmeans": "euclidean", "vqvae": "euclidean"}
+    assert clvq.TrainConfig.resolve(**PAIR, preset="paper").metric == "euclidean"
+    store = ActivationStore(shutil.copytree(tiny_store.path, tmp_path / "activations"))
+    pair = {**SMALL, "input_layer": 1, "output_layer": 4}
+    made = {
+        metric: clvq.train(store, path=tmp_path / metric, **pair, metric=metric) for metric in ("mixed", "euclidean")
+    }
+    default = clvq.train(store, path=tmp_path / "default", **pair)
+    weights = {path: (path / "model.safetensors").read_bytes() for path in tmp_path.iterdir() if path != store.path}
+    assert weights[default.path] == weights[made["mixed"].path] != weights[made["euclidean"].path]
+    assert (default.title, made["euclidean"].title) == ("CLVQ-VAE", "CLVQ-VAE by Euclidean distances")
+    assert "in part those of the language model" in (default.path / "README.md").read_text()
+
+    headless = store_of(tiny_models.tiny_bert(tmp_path / "bert", head=False), corpus_file, tmp_path / "headless")
+    notes: list[str] = []
+    plain = clvq.train(headless, path=tmp_path / "plain", **SMALL, **PAIR, metric="euclidean")
+    mixed = clvq.train(
+        headless, path=tmp_path / "none", **SMALL, **PAIR, progress=lambda progress: notes.append(progress.note or "")
+    )
+    assert any("predicts nothing (" in note and "Euclidean distance" in note for note in notes)
+    assert (plain.path / "model.safetensors").read_bytes() == (mixed.path / "model.safetensors").read_bytes()
+    assert "sensitivity" not in (mixed.path / "README.md").read_text()

@@ -39,11 +39,13 @@ def naive(checkpoint: clvq.Checkpoint, rows: torch.Tensor) -> tuple[np.ndarray, 
     books = [model.codebook, *(quantizer.codebook for quantizer in model.refinements)]
     with torch.no_grad():
         left = model.encode(rows).double().numpy()
+    metric = None if model.quantizer.metric_map is None else model.quantizer.metric_map.double().numpy()
     indices, total = np.zeros((len(rows), len(books)), int), np.zeros_like(left)
     for row in range(len(rows)):
         for level, book in enumerate(books):
             codes = book.double().numpy()
-            indices[row, level] = np.square(codes - (left[row] - total[row])).sum(axis=1).argmin()
+            gaps = codes - (left[row] - total[row])
+            indices[row, level] = np.square(gaps if metric is None else gaps @ metric).sum(axis=1).argmin()
             total[row] += codes[indices[row, level]]
     return indices, total
 
