@@ -19,6 +19,7 @@ a factor. This factor keeps the mean squared norm of the rows.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -49,6 +50,7 @@ ANSWERS = 16
 _VERSION = "2"
 """Version of how the matrix is estimated."""
 _SEED = 0
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def with_metric(job: Job, store: ActivationStore, runtime: Runtime, processes: Processes) -> Job:
@@ -62,10 +64,7 @@ def with_metric(job: Job, store: ActivationStore, runtime: Runtime, processes: P
         note = f"{made.id} predicts nothing ({made.no_head_reason}), so codes are compared by the Euclidean distance."
         job.progress(Progress("train", note=note))
         return job
-    if processes.is_leader:
-        sensitivity(store, layer, runtime, job.progress)
-    processes.wait()
-    matrix = sensitivity(store, layer, runtime, job.progress)
+    matrix = processes.told(sensitivity(store, layer, runtime, job.progress) if processes.is_leader else torch.empty(0))
     digest = xxhash.xxh3_128_hexdigest(matrix.numpy().tobytes())
     weighted = metric_map(matrix, job.rows.training, SENSITIVITY_WEIGHTS[metric])
     return replace(job, metric_map=weighted, identity=[*job.identity, digest])
@@ -76,7 +75,8 @@ def sensitivity(store: ActivationStore, layer: int, runtime: Runtime, progress: 
 
         matrix = sensitivity(ActivationStore("run/activations"), 4, Runtime())
 
-    It is read from a file beside the activations, or estimated and stored there. ClvqError where the model predicts
+    It is read from a file beside the activations, or estimated and stored there, where that folder can be written to.
+    ClvqError where the model predicts
     nothing, is not found, or does not react to its words at all; MismatchError where it is another model; ArtifactError
     where the stored matrix is damaged.
     """
@@ -91,7 +91,13 @@ def sensitivity(store: ActivationStore, layer: int, runtime: Runtime, progress: 
     if stored is None:
         upper = UpperLayers(_source_model(store, runtime, progress), layer)
         stored = {"sensitivity": _estimated(store, upper, runtime.batch_tokens, progress)}
-        artifact.write(store.path, stored, made_of)
+        try:
+            artifact.write(store.path, stored, made_of)
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise
+            note = f"{store.path} cannot be written to, so the next training from layer {layer} runs the model again."
+            progress(Progress("sensitivity", note=note))
     return stored["sensitivity"]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -327,6 +329,32 @@ def test_the_model_is_found_where_it_is_now(tmp_path: Path, corpus_file: Path) -
     # Once its gradients are there the model is not needed.
     again = clvq.train(store, path=tmp_path / "b", **SENSITIVE)
     assert torch.equal(made.load().codebook, again.load().codebook)
+
+
+def test_activations_that_cannot_be_written_to_serve_all_the_same(
+    tmp_path: Path, corpus_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_of(tiny_models.tiny_bert(tmp_path / "bert"), corpus_file, tmp_path)
+    made = clvq.train(store, path=tmp_path / "a", **SENSITIVE)
+    artifact(1).path(store.path).unlink()
+
+    def refuse(code: int) -> None:
+        def write(*_: object) -> None:
+            raise OSError(code, os.strerror(code))
+
+        monkeypatch.setattr("clvq.storage.write_derived", write)
+
+    refuse(errno.EROFS)
+    notes: list[str] = []
+    again = clvq.train(
+        store, path=tmp_path / "b", **SENSITIVE, progress=lambda progress: notes.append(progress.note or "")
+    )
+    assert any("activations cannot be written to" in note for note in notes)
+    assert not artifact(1).path(store.path).exists()
+    assert torch.equal(made.load().codebook, again.load().codebook)
+    refuse(errno.ENOSPC)
+    with pytest.raises(OSError, match="No space left"):
+        clvq.train(store, path=tmp_path / "c", **SENSITIVE)
 
 
 def test_what_has_no_sensitivity_is_refused(tmp_path: Path, corpus_file: Path) -> None:
