@@ -23,6 +23,10 @@ class MismatchError(ClvqError):
     """Two artifacts, or an artifact and the settings asked for, that do not belong together."""
 
 
+class UnwritableError(ClvqError):
+    """A folder that the operating system does not let us write to, such as one on a read-only disk."""
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message that is not blank, or else the name of its class."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from clvq.errors import ArtifactError, ClvqError
+from clvq.errors import ArtifactError, ClvqError, UnwritableError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -293,7 +293,7 @@ def _explained(folder: Path, needs: str = "") -> Iterator[None]:
                 "choose another --run; what was written before is whole, and the same command continues."
             ) from error
         if number in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise ClvqError(
+            raise UnwritableError(
                 f"{folder} cannot be written ({os.strerror(number or 0)}). Make it writable, or choose another "
                 "folder with --run."
             ) from error

@@ -19,7 +19,6 @@ a factor. This factor keeps the mean squared norm of the rows.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -34,7 +33,7 @@ from clvq.activations.source import source_model
 from clvq.activations.store import ActivationStore
 from clvq.config import SENSITIVITY_WEIGHTS
 from clvq.device import Processes, Runtime
-from clvq.errors import ClvqError
+from clvq.errors import ClvqError, UnwritableError
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import WORD, BatchRows
 from clvq.language_model.tokenization import TokenizedSentence
@@ -50,7 +49,6 @@ ANSWERS = 16
 _VERSION = "2"
 """Version of how the matrix is estimated."""
 _SEED = 0
-_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def with_metric(job: Job, store: ActivationStore, runtime: Runtime, processes: Processes) -> Job:
@@ -76,9 +74,8 @@ def sensitivity(store: ActivationStore, layer: int, runtime: Runtime, progress: 
         matrix = sensitivity(ActivationStore("run/activations"), 4, Runtime())
 
     It is read from a file beside the activations, or estimated and stored there, where that folder can be written to.
-    ClvqError where the model predicts
-    nothing, is not found, or does not react to its words at all; MismatchError where it is another model; ArtifactError
-    where the stored matrix is damaged.
+    ClvqError where the model predicts nothing, is not found, or does not react to its words at all; MismatchError where
+    it is another model; ArtifactError where the stored matrix is damaged.
     """
     artifact = artifacts.sensitivity(layer)
     made_of = {
@@ -93,9 +90,7 @@ def sensitivity(store: ActivationStore, layer: int, runtime: Runtime, progress: 
         stored = {"sensitivity": _estimated(store, upper, runtime.batch_tokens, progress)}
         try:
             artifact.write(store.path, stored, made_of)
-        except OSError as error:
-            if error.errno not in _READ_ONLY:
-                raise
+        except UnwritableError:
             note = f"{store.path} cannot be written to, so the next training from layer {layer} runs the model again."
             progress(Progress("sensitivity", note=note))
     return stored["sensitivity"]

@@ -338,11 +338,17 @@ def test_activations_that_cannot_be_written_to_serve_all_the_same(
     made = clvq.train(store, path=tmp_path / "a", **SENSITIVE)
     artifact(1).path(store.path).unlink()
 
-    def refuse(code: int) -> None:
-        def write(*_: object) -> None:
-            raise OSError(code, os.strerror(code))
+    real_touch = Path.touch
 
-        monkeypatch.setattr("clvq.storage.write_derived", write)
+    def refuse(code: int) -> None:
+        """Let the system refuse every new file beside the activations, as a read-only or a full disk does."""
+
+        def touch(self: Path, *arguments: Any, **named: Any) -> None:
+            if self.parent == store.path:
+                raise OSError(code, os.strerror(code), str(self))
+            real_touch(self, *arguments, **named)
+
+        monkeypatch.setattr(Path, "touch", touch)
 
     refuse(errno.EROFS)
     notes: list[str] = []
@@ -353,8 +359,9 @@ def test_activations_that_cannot_be_written_to_serve_all_the_same(
     assert not artifact(1).path(store.path).exists()
     assert torch.equal(made.load().codebook, again.load().codebook)
     refuse(errno.ENOSPC)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(clvq.ClvqError, match="The disk is full") as full:
         clvq.train(store, path=tmp_path / "c", **SENSITIVE)
+    assert isinstance(full.value.__cause__, OSError) and "No space left" in str(full.value.__cause__)
 
 
 def test_what_has_no_sensitivity_is_refused(tmp_path: Path, corpus_file: Path) -> None:
