@@ -107,6 +107,10 @@ def test_the_figures_are_those_of_the_models_own_predictions(
 def test_more_codebooks_predict_better(three: clvq.Checkpoint, tiny_store: ActivationStore, tmp_path: Path) -> None:
     one = clvq.train(tiny_store, path=tmp_path / "one", **SMALL)
     assert three.results.evaluation.fvu < one.results.evaluation.fvu
+    # One layer further the codes decide most of the error, whatever the seed and the number of threads.
+    near = {**SMALL, "output_layer": 2}
+    few, many = (clvq.train(tiny_store, path=tmp_path / f"{count}", **near, codebooks=count) for count in (1, 3))
+    assert many.results.evaluation.fvu < 0.75 * few.results.evaluation.fvu
     assert one.results.evaluation.fvu_first_codebook is None
     assert "fvu_first_codebook" not in one.results.evaluation.as_json()
     assert "codebooks" not in one.config.architecture.as_json()
