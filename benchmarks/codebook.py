@@ -29,7 +29,9 @@ def main() -> None:
     activations = store(options)
     layers = (options.input_layer, options.output_layer)
     path = options.run / f"L{layers[0]}-L{layers[1]}"
-    checkpoint = clvq.train(activations, path=path, input_layer=layers[0], output_layer=layers[1], progress=notes)
+    checkpoint = clvq.train(
+        activations, path=path, input_layer=layers[0], output_layer=layers[1], metric="euclidean", progress=notes
+    )
     model = load_model(checkpoint)
 
     def counted() -> None:

@@ -78,7 +78,9 @@ def prepared(options: argparse.Namespace) -> Explanations:
         layers=layers, progress=notes,
     )  # fmt: skip
     path = options.run / f"L{layers[0]}-L{layers[1]}"
-    clvq.train(store, path=path, input_layer=layers[0], output_layer=layers[1], epochs=1, progress=notes)
+    clvq.train(
+        store, path=path, input_layer=layers[0], output_layer=layers[1], epochs=1, metric="euclidean", progress=notes
+    )
     return clvq.explain(path, device="cpu", progress=notes)
 
 

@@ -71,14 +71,13 @@ def training_name(config: TrainConfig) -> str:
     The name holds layers, method, codebook size and seed. It also holds the other settings that are not the defaults of
     the method and preset: L4-L8-clvq-K400-T0.5-seed0.
     """
-    shared = {name: getattr(config, name) for name in (*PAIR, "method", "preset")}
     usual = config.usual
     parts = [f"L{config.input_layer}-L{config.output_layer}"]
     parts += [config.preset] if config.preset != "default" else []
     parts += [config.method]
     parts += [getattr(config, name) for name in ("metric", "predict") if getattr(config, name) != getattr(usual, name)]
     parts += [f"K{config.codebook_size}"]
-    named = {*shared, "metric", "predict", "codebook_size", "seed"}
+    named = {*PAIR, "method", "preset", "metric", "predict", "codebook_size", "seed"}
     for name in GRID:
         if name not in named and (value := getattr(config, name)) != getattr(usual, name):
             parts.append(_part(name, value))

@@ -202,11 +202,13 @@ def _open_splits(settings: CorpusSettings, form: LabelForm = "class") -> tuple[_
     hints = Hints(frozenset(parse_label_map(settings.label_map)), settings.words == "whitespace", form)
     parts = Parts(settings.parts, settings.text_pair_column)
     train = Rows.choose(source.table(split), settings.text_column, settings.label_column, hints, parts)
-    if settings.eval_dataset is not None:
-        eval_split = settings.eval_split or _default_split(eval_source, (*EVALUATION_SPLITS, "train"))
+    if settings.eval_split:
+        eval_split = settings.eval_split
+    elif settings.eval_dataset is not None:
+        eval_split = _default_split(eval_source, (*EVALUATION_SPLITS, "train"))
     else:
-        usual = [settings.eval_split] if settings.eval_split else _usual_evaluation(source, split)
-        labelled = usual if settings.eval_split else _labelled(source, usual, train)
+        usual = _usual_evaluation(source, split)
+        labelled = _labelled(source, usual, train)
         if not labelled:
             return _open_split(source, split, train, settings), HeldOut(HELD_OUT, usual)
         eval_split = labelled[0]

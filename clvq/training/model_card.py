@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from clvq.artifacts import model_title
-from clvq.config import TrainConfig
 from clvq.training.records import SaeArguments, VaeArguments
 from clvq.training.results import SaeChoice, SaeEvaluation, TrainingResults
 from clvq.training.verdict import training_verdict
 
 if TYPE_CHECKING:
+    from clvq.config import TrainConfig
     from clvq.training.checkpoint import Checkpoint
 
 TITLES = {
