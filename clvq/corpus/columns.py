@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 
@@ -21,6 +22,7 @@ AnyLabel = RawLabel | float | ListLabel
 """A label in the form of its column (`LabelForm`)."""
 
 _HEAD = 1000
+_MINUS_ONE = ("-1", "-1.0")
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,20 @@ class Rows:
                 names.append(name)
         return names
 
+    def has_minus_one(self, first: int) -> bool:
+        """Return whether one of the first labels is written as -1."""
+        labels = self.table.values([self.label]) if self.label else iter(())
+        return any(str(label).strip() in _MINUS_ONE for (label,) in islice(labels, first))
+
+    def _entries(self, column: str) -> list[str]:
+        return [name for name in self.table.columns.nested if name.startswith(f"{column}.")]
+
     def bad_label(self, value: Any, row: str = "") -> ClvqError:
+        if isinstance(value, dict) and self.label and (inner := self._entries(self.label)):
+            return ClvqError(
+                f"{self.table.origin}{row}: an object in the column {self.label!r} is not a label. Name an entry of "
+                f"it with --label-column: {', '.join(inner)}; or another column (none: no labels)."
+            )
         return ClvqError(
             f"{self.table.origin}{row}: {str(value)[:80]!r} in the column {self.label!r} is not a label. "
             "Labels are names or whole numbers from 0 (-1: none). Say what the values mean with --label-map "
@@ -159,6 +174,7 @@ class Rows:
 
     def _part(self, value: Any, column: str, number: int) -> str | None:
         """Return the text that a value of a column is, or None. ClvqError where the value is no text."""
+        value = _decoded(value)
         if isinstance(value, str):
             return value
         if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -170,14 +186,14 @@ class Rows:
                 "a list of tokens", column, number, "Read them joined by spaces with --words whitespace"
             )
         if isinstance(value, dict):
-            inner = [name for name in self.table.columns.nested if name.startswith(f"{column}.")]
+            inner = self._entries(column)
             option = "--text-column" if column == self.text else "--text-pair-column or in the prompt"
             advice = f"Name an entry of it with {option}: {', '.join(inner)}" if inner else "Write texts to the file"
             raise self._no_text("an object", column, number, advice)
-        if isinstance(value, list | bytes):
-            raise self._no_text(
-                f"a {type(value).__name__}", column, number, "Lists, other than of tokens, cannot be texts"
-            )
+        if isinstance(value, bytes):
+            raise self._no_text("bytes that are not UTF-8", column, number, "Write texts to the file")
+        if isinstance(value, list):
+            raise self._no_text("a list", column, number, "Lists, other than of tokens, cannot be texts")
         return str(value)
 
     def _no_text(self, kind: str, column: str, number: int, advice: str) -> ClvqError:
@@ -206,16 +222,17 @@ class Rows:
             ) from error
 
     def _as_class(self, value: Any, number: int) -> RawLabel:
+        value = _decoded(value)
         if self.hints.mapped and label_key(value) in self.hints.mapped:
             return str(value).strip()
         if isinstance(value, str):
             name = value.strip()
-            return None if name in ("", "-1", "-1.0") else name
+            return None if not name or name in _MINUS_ONE else name
         if value is None or value == -1:
             return None
-        if isinstance(value, float) and math.isnan(value):
+        if isinstance(value, float | Decimal) and math.isnan(value):
             return None
-        if isinstance(value, int | float) and value >= 0 and value % 1 == 0:
+        if isinstance(value, int | float | Decimal) and value >= 0 and value % 1 == 0:
             return int(value)
         raise self.bad_label(value, f", row {number}")
 
@@ -226,6 +243,15 @@ def label_key(value: Any) -> str:
     if NUMBER.fullmatch(text) and float(text) % 1 == 0:
         return str(int(float(text)))
     return text.casefold()
+
+
+def _decoded(value: Any) -> Any:
+    """Return bytes that are UTF-8 as a string, since some writers of parquet files do not mark their texts as such;
+    anything else as it is."""
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        return value
 
 
 def _by_name(columns: list[str], usual: tuple[str, ...], taken: str | None) -> str | None:

@@ -8,8 +8,10 @@ the delimiter.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from clvq.artifacts.records import Record
@@ -25,6 +27,8 @@ USUAL = {".csv": ",", ".tsv": "\t"}
 """The usual delimiter for the ending of a file's name."""
 NO_DELIMITER = ""
 """Stands for lines that are not split: each is a text."""
+_SEPARATOR = re.compile(r'"?sep=([^"\r\n])"?(?=\r?\n)')
+"""The first line of a table that names its delimiter, as Excel writes and reads it."""
 
 
 @dataclass(frozen=True)
@@ -149,13 +153,14 @@ def find_layout(path: Path, suffix: str, options: FileOptions) -> Layout | None:
 
 
 def _records(path: Path, delimiter: str, quoted: bool) -> Iterator[tuple[int, list[str]]]:
+    lines = (_SEPARATOR.sub("", line) if number == 1 else line for number, line in enumerate(read_lines(path), 1))
     if not quoted:
-        for number, text in enumerate(read_lines(path), 1):
+        for number, text in enumerate(lines, 1):
             if text := text.removesuffix("\n").removesuffix("\r"):
                 yield number, text.split(delimiter) if delimiter else [text]
         return
     csv.field_size_limit(2**31 - 1)  # the default of 128 KB is less than one long document
-    reader = csv.reader(read_lines(path), delimiter=delimiter, strict=True)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     line = 1
     try:
         for fields in reader:
@@ -203,14 +208,17 @@ def _read_through(path: Path, delimiter: str, quoted: bool) -> _Reading:
 def _best(path: Path, suffix: str, options: FileOptions) -> _Reading | None:
     """Return the one reading that fits the whole file; None for a file without records. ClvqError where none or several
     fit."""
-    first = next((line for line in read_lines(path) if line.strip("\r\n")), None)
-    if first is None:
+    head = list(islice((line for line in read_lines(path) if line.strip("\r\n")), 2))
+    named = _SEPARATOR.match(head[0]) if head else None
+    if len(head) <= bool(named):
         return None
     usual = USUAL.get(suffix, ",")
     if options.character is not None:
         candidates = [options.character]
+    elif named is not None:
+        candidates = [named[1]]
     else:
-        candidates = [character for character in DELIMITERS.values() if character in first] or [usual]
+        candidates = [character for character in DELIMITERS.values() if character in head[0]] or [usual]
         candidates.sort(key=lambda character: character != usual)
     readings = [_with_quoting(path, delimiter, options) for delimiter in candidates]
     fitting = [reading for reading in readings if reading.problem is None]

@@ -25,6 +25,7 @@ LINES = (".csv", ".tsv", ".txt")
 """Formats whose lines a delimiter may split into fields."""
 NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d*)?")
 
+_SHOWN = 8  # names in a message
 _HEAD = 1000  # rows that show which columns a file without a schema has
 
 
@@ -134,9 +135,10 @@ def _read_json(path: Path) -> Iterator[dict[str, Any]]:
     columns."""
     rows = _json_objects(path)
     first = list(islice(rows, 2))
-    if len(first) == 1 and _holds_columns(first[0]):
+    if len(first) == 1 and (what := "columns" if _holds_columns(first[0]) else "rows" if _holds_rows(first[0]) else ""):
+        names = ", ".join([*first[0]][:_SHOWN]) + (", ..." if len(first[0]) > _SHOWN else "")
         raise ClvqError(
-            f"{path}, line 1: one object of columns ({', '.join(first[0])}) instead of an object a row. It must hold "
+            f"{path}, line 1: one object of {what} ({names}) instead of an object a row. It must hold "
             'one object a line, or one array of objects. With pandas: df.to_json(path, orient="records", lines=True).'
         )
     yield from chain(first, rows)
@@ -166,6 +168,12 @@ def _holds_columns(item: dict[str, Any]) -> bool:
     return bool(values) and (
         len(values) in (len(lists), len(by_number)) or any(isinstance(part, dict) for part in chain(*lists))
     )
+
+
+def _holds_rows(item: dict[str, Any]) -> bool:
+    """Return whether the only object of a file holds all rows by an id: several objects with the same keys."""
+    kinds = {tuple(value) if isinstance(value, dict) else None for value in item.values()}
+    return len(item) > 1 and len(kinds) == 1 and None not in kinds
 
 
 def _as_row(item: Any, where: str) -> dict[str, Any]:

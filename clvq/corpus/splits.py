@@ -6,7 +6,7 @@ made whenever the split is iterated. Memory holds a hash and a few flags for eac
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import compress
 from typing import Any, NamedTuple
@@ -148,7 +148,7 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None, 
         refuse_unlike(lengths, label_names, f"{rows[0].table.origin}, column {rows[0].label!r}")
         raw = [(r, set()) for r in rows]
     if settings.label_map is None and label_names is not None and len(label_names) == 2:
-        _refuse_minus_one(train.rows, entries, any(part.scan.unlabelled.any() for part in parts), label_names)
+        _refuse_minus_one(rows, parts, entries, label_names)
     labels = number_labels(raw, label_names, parse_label_map(settings.label_map))
     count = len(labels.names or label_names or ()) if form == "several" else 0
     sides = [
@@ -176,13 +176,14 @@ def _refuse_unlabelled(rows: Rows, head: list[str]) -> None:
         )
 
 
-def _refuse_minus_one(rows: Rows, labels: set[Any], some_lack_labels: bool, head: list[str]) -> None:
-    """Raise ClvqError where all labels are 1 and other rows have none: -1 may mean the other class, and not that there
-    is no label."""
-    if some_lack_labels and {str(label) for label in labels - {None}} == {"1"}:
+def _refuse_minus_one(rows: Sequence[Rows], parts: Sequence[Part], labels: set[Any], head: list[str]) -> None:
+    """Raise ClvqError where all labels are 1 or -1: -1 may mean the other class, and not that there is no label."""
+    if {str(label) for label in labels - {None}} != {"1"} or not any(part.scan.unlabelled.any() for part in parts):
+        return
+    if split := next((r for r, part in zip(rows, parts, strict=True) if r.has_minus_one(len(part.side))), None):
         raise ClvqError(
-            f"{rows.table.origin}: the column {rows.label!r} has the label 1 alone, and rows without a label; -1 "
-            f"counts as none. Where -1 is a class, say so: --label-map -1={head[0]},1={head[1]}. Otherwise --label-map "
+            f"{split.table.origin}: the column {split.label!r} has the labels 1 and -1, and -1 counts as none. "
+            f"Where -1 is a class, say so: --label-map -1={head[0]},1={head[1]}. Otherwise --label-map "
             f"1={head[1]},-1=none."
         )
 

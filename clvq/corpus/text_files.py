@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 from clvq.corpus.lines import read_lines
@@ -19,15 +20,16 @@ def refuse_table(path: Path, delimiters: Collection[str]) -> None:
     whose first line is that of a table or of JSON lines."""
     counts: dict[str, int] | None = None
     lines = 0
-    for line in read_lines(path):
-        if line.strip():
-            if not lines:
-                _refuse_first_line(path, line.strip(), delimiters)
-            here = {character: line.count(character) for character in "\t;|"}
-            counts = here if counts is None else {c: n for c, n in counts.items() if n and here[c] == n}
-            lines += 1
-            if not counts:
-                return
+    filled = (line for line in read_lines(path) if line.strip())
+    head = list(islice(filled, 2))
+    if head:
+        _refuse_first_lines(path, [line.strip() for line in head], delimiters)
+    for line in chain(head, filled):
+        here = {character: line.count(character) for character in "\t;|"}
+        counts = here if counts is None else {c: n for c, n in counts.items() if n and here[c] == n}
+        lines += 1
+        if not counts:
+            return
     same = next((character for character, count in (counts or {}).items() if count), None)
     if same is not None and lines > 1:
         raise ClvqError(
@@ -36,21 +38,25 @@ def refuse_table(path: Path, delimiters: Collection[str]) -> None:
         )
 
 
-def _refuse_first_line(path: Path, first: str, delimiters: Collection[str]) -> None:
-    what = f"the first line is {first[:60]!r}"
+def _refuse_first_lines(path: Path, head: Sequence[str], delimiters: Collection[str]) -> None:
+    """Raise ClvqError where the first line of `head` names columns, or all of its lines are JSON objects."""
+    what = f"the first line is {head[0][:60]!r}"
     for character in delimiters:
-        cells = [cell.strip().lower() for cell in first.split(character)]
+        cells = [cell.strip().lower() for cell in head[0].split(character)]
         if len(cells) > 1 and all(map(_NAME.fullmatch, cells)) and {*cells} & {*TEXT_COLUMNS}:
             raise ClvqError(
                 f"{path} seems to be a table: {what}. Give --delimiter: {character!r}, or none, which takes each line "
                 "as a text."
             )
-    try:
-        is_object = first.startswith("{") and isinstance(json.loads(first), dict)
-    except (ValueError, RecursionError):
-        return
-    if is_object:
+    if all(map(_is_object, head)):
         raise ClvqError(
             f"{path} seems to hold JSON lines: {what}. Rename it to end in .jsonl, or give --delimiter none, which "
             "takes each line as a text."
         )
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return line.startswith("{") and isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False

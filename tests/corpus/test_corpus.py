@@ -10,6 +10,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -315,6 +316,46 @@ def test_a_name_twice_is_refused(write: Write, tmp_path: Path) -> None:
     refused("the column 'text' twice", dataset=str(tmp_path / "r.parquet"))
 
 
+def test_a_first_line_that_names_the_delimiter_is_no_row(write: Write) -> None:
+    refused("is empty", dataset=write("r.csv", "sep=;\n"))
+    assert texts(write("r.csv", "\ufeffsep=;\ntext;label\na,b;1\nc;0\n")) == ["a,b", "c"]
+    plain = load_corpus(write("r.csv", "sep=;\na,b;1\nc;0\n"), header=False, text_column="1")
+    assert sorted(text for text, _ in everything(plain)) == ["a,b", "c"]
+    refused("2 fields", "line 4", dataset=write("r.csv", "sep=;\ntext\na\nb;c\n"))
+
+
+def test_one_object_of_all_rows_is_refused(write: Write) -> None:
+    by_id = {"r1": {"text": "a", "label": 1}, "r2": {"text": "b", "label": 0}}
+    refused("one object of rows (r1, r2)", "one object a line", dataset=write("r.json", json.dumps(by_id)))
+    refused(
+        "(0, 1, 2, 3, 4, 5, 6, 7, ...)", dataset=write("r.json", json.dumps({str(n): {"text": "a"} for n in range(9)}))
+    )
+
+
+def test_lines_of_text_may_begin_with_an_object(write: Write) -> None:
+    assert texts(write("r.txt", '{"a": 1}\nis how JSON looks\n')) == ['{"a": 1}', "is how JSON looks"]
+    refused("seems to hold JSON lines", dataset=write("r.txt", '{"text": "a"}\n'))
+
+
+def test_a_label_that_is_an_object_names_its_entries(write: Write) -> None:
+    path = write("r.jsonl", jsonl(rows([("a", {"id": 1, "name": "x"}), ("b", {"id": 0, "name": "y"})])))
+    refused("row 1: an object in", "--label-column: label.id, label.name", dataset=path)
+    assert dict(everything(load_corpus(path, label_column="label.name"))) == {"a": 0, "b": 1}
+
+
+def test_parquet_texts_may_be_bytes_and_labels_decimals(tmp_path: Path) -> None:
+    path = str(tmp_path / "r.parquet")
+    table = {"text": [b"a", "né".encode(), b"c"], "label": [Decimal("1"), Decimal("0.00"), None]}
+    pq.write_table(pa.table(table), path)
+    assert dict(everything(load_corpus(path))) == {"a": 1, "né": 0, "c": None}
+    pq.write_table(pa.table({"text": ["a", "b"], "label": [b"no", b"yes"]}), path)
+    assert dict(everything(load_corpus(path, label_names=["no", "yes"]))) == {"a": 0, "b": 1}
+    pq.write_table(pa.table({"text": [b"a", b"\xff\xfe"], "label": [0, 1]}), path)
+    refused("bytes that are not UTF-8", "row 2", dataset=path)
+    pq.write_table(pa.table({"text": ["a", "b"], "label": [Decimal("0.5"), Decimal("1")]}), path)
+    refused("'0.5'", "is not a label", dataset=path)
+
+
 @pytest.mark.parametrize("value", ["Infinity", "-Infinity"])
 def test_an_infinite_label_is_not_taken_for_a_missing_one(write: Write, value: str) -> None:
     path = write("r.jsonl", jsonl(rows([("a", 1), ("b", 2), ("c", 0)])).replace("2", value))
@@ -333,13 +374,17 @@ def test_a_value_with_quotes_is_shown_as_label_map_takes_it(write: Write) -> Non
 
 def test_minus_one_beside_one_alone_has_to_be_explained(write: Write) -> None:
     path = write("r.jsonl", jsonl(rows([("a", 1), ("b", -1), ("c", 1), ("d", -1)])))
-    refused("the label 1 alone", "--label-map -1=no,1=yes", dataset=path, label_names=["no", "yes"])
+    refused("the labels 1 and -1", "--label-map -1=no,1=yes", dataset=path, label_names=["no", "yes"])
     assert dict(everything(load_corpus(path, label_names=["no", "yes"], label_map="-1=no,1=yes")))["b"] == 0
     corpus = load_corpus(path, label_names=["no", "yes"], label_map="1=yes,-1=none")
     assert dict(everything(corpus)) == {"a": 1, "b": None, "c": 1, "d": None}
     path = write("r.jsonl", jsonl(rows([("a", 1), ("b", -1), ("c", 0), ("d", None)])))
     corpus = load_corpus(path, label_names=["no", "yes"])
     assert sum(counts["unlabelled"] for counts in corpus.counts.values()) == 2
+    other = write("other.csv", "text,label\ne,1\nf,-1\n")
+    path = write("r.csv", "text,label\na,1\nb,\nc,1\n")
+    refused("other.csv", "the labels 1 and -1", dataset=path, eval_dataset=other, label_names=["no", "yes"])
+    assert dict(everything(load_corpus(path, label_names=["no", "yes"])))["b"] is None  # blank, so -1 is not meant
 
 
 def test_folders_that_cannot_be_read_as_a_whole_are_refused(tmp_path: Path) -> None:

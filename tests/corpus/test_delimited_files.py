@@ -25,7 +25,12 @@ TEXTS = st.lists(st.lists(WORDS, min_size=1, max_size=6).map(" ".join), min_size
     ("suffix", "delimiter"), [("csv", ","), ("csv", ";"), ("csv", "\t"), ("csv", "|"), ("tsv", "\t")]
 )
 @settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(texts=TEXTS, quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]), end=st.sampled_from(["\n", "\r\n"]))
+@given(
+    texts=TEXTS,
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    end=st.sampled_from(["\n", "\r\n"]),
+    first=st.sampled_from(["", "sep={}", '"sep={}"']),
+)
 def test_rows_are_as_written(
     suffix: str,
     delimiter: str,
@@ -33,10 +38,12 @@ def test_rows_are_as_written(
     texts: list[str],
     quoting: int,
     end: str,
+    first: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     rows = [(f"{number} {text}", ("neg", "pos")[number % 2]) for number, text in enumerate(texts)]
     written = io.StringIO()
+    written.write(first.format(delimiter) + end if first else "")  # Excel's line that names the delimiter
     writer = csv.writer(written, delimiter=delimiter, quoting=quoting, lineterminator=end)  # type: ignore[arg-type]
     writer.writerows([("text", "label"), *rows])
     path = Path(tmp_path_factory.mktemp("files")) / f"reviews.{suffix}"
