@@ -7,15 +7,17 @@ activations.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from clvq.activations.manifest import Manifest, StoredLayer, StoreProvenance
 from clvq.config import ExtractConfig
 from clvq.language_model.records import StoredTarget
-from clvq.language_model.rows import as_stored, sink_rows
+from clvq.language_model.rows import sink_rows
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Description:
@@ -56,12 +58,14 @@ class Description:
 
     def as_stored(self, rows: Mapping[int, Tensor]) -> dict[int, Tensor]:
         """Return fresh rows `[R, D]` of layers as the store would hold them, in 32 bits."""
+        from clvq.language_model.batch_rows import as_stored  # not at the top: a description alone needs no torch
+
         return {layer: as_stored(values, self.settings.dtype) for layer, values in rows.items()}
 
     def sinks_among(self, flags: np.ndarray, stored: Mapping[int, Tensor]) -> np.ndarray:
         """Return, as bool `[R]`, which fresh rows are attention sinks at any layer; `stored` is what `as_stored`
         returned."""
-        norms = {layer: torch.linalg.vector_norm(rows, dim=1).cpu().numpy() for layer, rows in stored.items()}
+        norms = {layer: rows.norm(dim=1).cpu().numpy() for layer, rows in stored.items()}
         return self._sinks(flags, norms)
 
     def _sinks(self, flags: np.ndarray, norms: Mapping[int, np.ndarray]) -> np.ndarray:

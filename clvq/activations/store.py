@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
-import torch
-from torch import Tensor
 
 from clvq.activations.description import Description
 from clvq.activations.manifest import Manifest, StoredLayer
@@ -29,7 +27,9 @@ from clvq.progress import Progress, Report, silent
 from clvq.storage import check_file, child, fingerprint, read_tensors
 
 if TYPE_CHECKING:
+    import torch
     from pandas import DataFrame
+    from torch import Tensor
 
 ROWS_AT_ONCE = 2048
 """The number of rows of a layer that are processed at a time."""
@@ -212,6 +212,8 @@ def layer_fingerprint(rows: str, keep_sinks: bool, values: Sequence[str]) -> str
 
 def gather(rows: Sequence[Tensor], scale: float = 1.0, device: str | torch.device = "cpu") -> Tensor:
     """Return slices of stored rows as one float32 tensor [N, D] on `device`, multiplied by `scale`."""
+    import torch  # not at the top: what a store says of itself is read without torch
+
     if not rows:
         raise ClvqError("No rows to read.")
     return torch.cat(list(rows)).to(device=device, dtype=torch.float32).mul_(scale)

@@ -63,8 +63,6 @@ def codebook(
     concepts in one pass over the activations and stores them beside the checkpoint, as concepts.jsonl. Later runs
     read that file.
     """
-    from clvq.concepts import export as concept_export
-    from clvq.concepts import search as concept_search
     from clvq.concepts.codebook import codebook as catalogue
 
     views = {"--code": code, "--search": search, "--export": export, "--against": against, "--flow": flow}
@@ -72,9 +70,13 @@ def codebook(
     if rename is not None and code is None:
         raise UsageError("--rename is for one concept: say which with --code.")
     if search is not None:
-        concept_search.compiled(search)
+        from clvq.concepts.search import compiled
+
+        compiled(search)
     if export is not None:
-        concept_export.checked_path(export, overwrite=overwrite)
+        from clvq.concepts.export import checked_path
+
+        checked_path(export, overwrite=overwrite)
     other = None if (named := against or flow) is None else named_checkpoint(run, named, report)
     book = catalogue(named_checkpoint(run, checkpoint, report), overwrite=overwrite and export is None, progress=report)
     if names is not None:

@@ -17,7 +17,16 @@ from clvq.concepts.examples import nearest, over_range, read_examples
 from clvq.concepts.excerpts import shortened
 from clvq.concepts.label_tests import Associations, associate, associate_sets, first_classes, first_sets
 from clvq.concepts.map import directions, layout, mean_cosine, neighbours
-from clvq.concepts.records import Association, CodebookFigures, Concept, Example, Neighbour, TopWord
+from clvq.concepts.records import (
+    FALSE_DISCOVERIES,
+    SPLIT,
+    Association,
+    CodebookFigures,
+    Concept,
+    Example,
+    Neighbour,
+    TopWord,
+)
 from clvq.concepts.words import RankedWords, count_words, rank_words
 from clvq.corpus.splits import SPLITS
 from clvq.errors import ClvqError
@@ -28,10 +37,6 @@ from clvq.training.checkpoint import Checkpoint
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-SPLIT = "train"
-"""The split from which the catalogue is made."""
-FALSE_DISCOVERIES = 0.05
-"""Codes whose q is at most this count as associated with a class. About this share of them is expected by chance."""
 ATTESTED = 5
 """A code counts as well attested when it occurs on at least this many distinct sentences."""
 QUANTILE_STEPS = 100

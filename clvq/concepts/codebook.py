@@ -15,13 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from clvq.artifacts import ASSIGNMENTS_NAME, CODEBOOK, QUANTILES, stamp
 from clvq.concepts import names
-from clvq.concepts.assignments import SplitText, read_text
-from clvq.concepts.catalogue import FALSE_DISCOVERIES, SPLIT, Catalogue, word_counts
-from clvq.concepts.records import CodebookFigures, CodebookSummary, Concept
+from clvq.concepts.records import FALSE_DISCOVERIES, SPLIT, CodebookFigures, CodebookSummary, Concept
 from clvq.config.signatures import takes
 from clvq.errors import ClvqError
 from clvq.notebook import Shown, data_frame
@@ -32,6 +29,9 @@ from clvq.training.checkpoint import Checkpoint, read_checkpoint
 if TYPE_CHECKING:
     from pandas import DataFrame
     from scipy.sparse import csr_array
+
+    from clvq.concepts.assignments import SplitText
+    from clvq.concepts.catalogue import Catalogue
 
 
 @dataclass(frozen=True, repr=False)
@@ -154,6 +154,9 @@ class Codebook(Shown):
 
     def word_counts(self) -> tuple[csr_array, SplitText]:
         """Return how often each word type has each code `[K, V]`, sparse, and the text in which this was counted."""
+        from clvq.concepts.assignments import read_text
+        from clvq.concepts.catalogue import word_counts
+
         text = read_text(self.checkpoint.store(), SPLIT)
         return word_counts(self.assignments(), text, self.figures.codebook_size), text
 
@@ -178,6 +181,8 @@ def codebook(checkpoint: Checkpoint | str | Path, *, overwrite: bool = False, pr
         checkpoint.store()  # raises for other activations than the checkpoint's own
     stored = None if overwrite else _stored(checkpoint)
     if stored is None:
+        from clvq.concepts.catalogue import Catalogue  # not at the top: stored concepts are read without torch
+
         store = checkpoint.store()
         with locked(checkpoint.path):
             _write(Catalogue.read(checkpoint, store, progress))
@@ -198,12 +203,14 @@ def _stored(checkpoint: Checkpoint) -> Codebook | None:
 
 def _write(catalogue: Catalogue) -> None:
     """Write the three files. codebook.json is written last: if it exists, all three are complete."""
+    from torch import from_numpy
+
     folder = catalogue.checkpoint.path
     figures = catalogue.figures()
     labels, predictions = catalogue.labels, catalogue.predictions
     checksum = CODEBOOK.write_records(folder, (concept.as_json() for concept in catalogue.concepts()))
-    tensors = {split: torch.from_numpy(assigned.codes) for split, assigned in catalogue.assigned.items()}
-    tensors[QUANTILES] = torch.from_numpy(catalogue.distance_quantiles())
+    tensors = {split: from_numpy(assigned.codes) for split, assigned in catalogue.assigned.items()}
+    tensors[QUANTILES] = from_numpy(catalogue.distance_quantiles())
     write_tensors(folder / ASSIGNMENTS_NAME, tensors)
     summary = {
         "checkpoint": catalogue.checkpoint.fingerprint,

@@ -10,9 +10,9 @@ from scipy.optimize import linear_sum_assignment
 
 from clvq.activations.store import ActivationStore
 from clvq.artifacts.records import Record
-from clvq.concepts.catalogue import SPLIT
 from clvq.concepts.codebook import Codebook
 from clvq.concepts.map import directions
+from clvq.concepts.records import SPLIT
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.rows import WORD
 from clvq.notebook import data_frame

@@ -8,6 +8,11 @@ from typing import Any
 
 from clvq.artifacts.records import Record
 
+SPLIT = "train"
+"""The split from which the catalogue is made."""
+FALSE_DISCOVERIES = 0.05
+"""Codes whose q is at most this count as associated with a class. About this share of them is expected by chance."""
+
 
 @dataclass(frozen=True)
 class TopWord(Record):

@@ -21,7 +21,8 @@ from clvq.interventions.edits import EDITS, Edit, Step
 from clvq.interventions.effects import Change, Effects, Record
 from clvq.interventions.places import SENTENCE_ROW, Place, Subject
 from clvq.language_model.answers import Target
-from clvq.language_model.rows import SENTENCE, BatchRows, as_stored
+from clvq.language_model.batch_rows import BatchRows, as_stored
+from clvq.language_model.rows import SENTENCE
 from clvq.language_model.upper_layers import Inputs, UpperLayers
 from clvq.progress import Progress, Report, silent
 

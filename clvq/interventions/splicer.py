@@ -12,8 +12,9 @@ from torch import Tensor
 from clvq.activations.new_text import tokenize
 from clvq.activations.store import ROWS_AT_ONCE, ActivationStore, SentenceRows
 from clvq.interventions.splice_figures import OTHERS, outcome
+from clvq.language_model.batch_rows import BatchRows
 from clvq.language_model.model import LanguageModel
-from clvq.language_model.rows import WORD, BatchRows
+from clvq.language_model.rows import WORD
 from clvq.language_model.sites import capturing, no_cache
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import Inputs, UpperLayers

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from clvq.language_model.advice import model_code
 from clvq.language_model.answers import Target
+from clvq.language_model.batch_rows import BatchRows
 from clvq.language_model.continuations import ALONE
-from clvq.language_model.rows import BatchRows, row_layout
+from clvq.language_model.rows import row_layout
 from clvq.language_model.sites import capturing, no_cache
 from clvq.language_model.tokenization import TokenizedSentence
 

@@ -25,7 +25,7 @@ from sklearn.utils.estimator_checks import (
 )
 
 import clvq as package
-from clvq.concepts.catalogue import SPLIT
+from clvq.concepts.records import SPLIT
 from clvq.language_model.rows import WORD
 from clvq.storage import write_signed
 
