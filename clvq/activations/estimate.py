@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ from clvq.language_model.tokenization import TokenizedSentence
 from clvq.storage import free_bytes, size_text
 
 SAMPLE_SENTENCES = 256
-"""At least this many sentences of each split are sampled, spread over the split evenly; all of a smaller split."""
+"""At most this many sentences of each split are sampled, spread over the split evenly; all of a smaller split."""
 TIMED_SECONDS = 5.0
 """The model runs over the sample for about this long: for at least one batch, and at most once through the sample."""
 
@@ -79,7 +80,7 @@ class Estimate:
 def take_sample(job: ExtractionJob, source: Corpus | ActivationStore, split: str) -> Sample:
     """Return a sample of sentences that are spread evenly over a split."""
     sentences: Iterable[AnySentence] = source.sentences(split)
-    some = islice(sentences, 0, None, max(1, source.sentence_count(split) // SAMPLE_SENTENCES))
+    some = islice(sentences, 0, None, max(1, math.ceil(source.sentence_count(split) / SAMPLE_SENTENCES)))
     texts = [shown_text(sentence, job.model) for sentence in some]
     return Sample(texts, job.model.tokenize(texts, job.config.unit, job.config.words))
 

@@ -121,10 +121,9 @@ class TrainingLoop(ABC, Generic[Model]):
         while not self.position.finished:
             epoch = self.position.epoch
             self.model.train()
-            for indices in self.rows.shuffled_batches(self.config.batch_sentences, self.config.seed, epoch)[
-                self.position.batch :
-            ]:
-                losses = self._step(self.rows.read(self._own_share(indices)))
+            batches = self.rows.shuffled_batches(self.config.batch_sentences, self.config.seed, epoch)
+            for batch in self.rows.stream(map(self._own_share, batches[self.position.batch :])):
+                losses = self._step(batch)
                 self.position.batch += 1
                 self.position.step += 1
                 self.position.seconds = time.monotonic() - started

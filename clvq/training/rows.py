@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -24,6 +26,8 @@ texts, and at most this many."""
 ROWS_IN_A_PASS = 4096
 """A pass that does not train reads at most this many rows at a time, so that its memory does not grow with the longest
 sentences of a corpus."""
+READ_AHEAD_FOR, READ_AHEAD = ("cuda",), 2
+"""Types of devices for which training batches are read ahead, and how many."""
 SHUFFLE_BATCHES = 32
 """Sentences are sorted by length within this many shuffled batches. Padding stays low, and batches still mix."""
 
@@ -114,6 +118,21 @@ class PairRows:
         is_word = torch.from_numpy(self.is_word[numbers])
         inputs, targets = tensors
         return PairBatch(inputs, targets, mask.to(self.device), is_word.to(self.device))
+
+    def stream(self, batches: Iterable[np.ndarray]) -> Iterator[PairBatch]:
+        """Yield the rows of each batch of indices. For a GPU the next ones are read and sent while the caller uses one.
+        On a CPU that would take time from the computation."""
+        if self.device.type not in READ_AHEAD_FOR:
+            yield from map(self.read, batches)
+            return
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            ahead: deque[Future[PairBatch]] = deque()
+            for indices in batches:
+                ahead.append(thread.submit(self.read, indices))
+                if len(ahead) > READ_AHEAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
 
     def batches(self, batch_sentences: int) -> Iterator[np.ndarray]:
         """Yield batches of indices in order of length, for passes whose order does not matter. A batch of several

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from clvq.language_model.rows import WORD
 from clvq.models.clvq_vae import ClvqVae
 from clvq.progress import Progress, silent
 from clvq.training.job import TrainingRows
-from clvq.training.rows import LayerPair, frequency_mask, pair_rows, split_by_text
+from clvq.training.rows import LayerPair, PairBatch, PairRows, frequency_mask, pair_rows, split_by_text
 
 SMALL = {"codebook_size": 16, "epochs": 4, "batch_sentences": 16, "learning_rate": 3e-3, "device": "cpu"}
 PAIR = {"input_layer": 1, "output_layer": 4}
@@ -255,6 +256,31 @@ def test_settings_are_checked_and_layered() -> None:
 
 
 @pytest.mark.slow
+def test_batches_that_are_read_ahead_are_the_same(
+    tiny_store: ActivationStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a GPU, here for the CPU, with an interruption."""
+    settings = {**PAIR, **SMALL, "epochs": 2}
+    whole = clvq.train(tiny_store, path=tmp_path / "whole", **settings)
+    read, threads = PairRows.read, set[str]()
+
+    def noted(rows: PairRows, indices: np.ndarray) -> PairBatch:
+        threads.add(threading.current_thread().name)
+        return read(rows, indices)
+
+    def interrupt(progress: Progress) -> None:
+        if progress.stage == "train" and progress.done == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("clvq.training.rows.READ_AHEAD_FOR", ("cpu",))
+    monkeypatch.setattr(PairRows, "read", noted)
+    with pytest.raises(KeyboardInterrupt):
+        clvq.train(tiny_store, path=tmp_path / "ahead", **settings, progress=interrupt)
+    ahead = clvq.train(tiny_store, path=tmp_path / "ahead", **settings)
+    assert (ahead.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
+    assert any(name.startswith("ThreadPoolExecutor") for name in threads)
+
+
 def test_two_processes_train_like_one(tiny_store: ActivationStore, tmp_path: Path) -> None:
     """With draws and dropout off, what two processes learn together is what one learns alone, up to rounding."""
     settings = {**PAIR, **SMALL, "top_k": 1, "dropout": 0.0, "epochs": 3}
