@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -141,7 +142,7 @@ class ModelPass:
     def _refuse_not_finite(self, split: str, first_sentence: int, window: Window, states: WindowStates) -> None:
         stored = getattr(torch, self.job.config.dtype)
         for layer, values in states.hidden.items():
-            largest = values.abs().amax(dim=1) if len(values) else values.new_zeros(0)
+            largest = torch.linalg.vector_norm(values, math.inf, dim=1) if len(values) else values.new_zeros(0)
             limit = torch.finfo(stored).max
             bad = (~(largest <= limit)).nonzero()
             if not len(bad):

@@ -12,12 +12,13 @@ from clvq.artifacts import stamp
 from clvq.artifacts.records import ModelName
 from clvq.concepts.codebook import Codebook
 from clvq.concepts.records import Concept
-from clvq.explanations.explainer import Explainer
 from clvq.explanations.records import TOP_WORDS, ExplainedWord, Explanation, ExplanationFigures, ExplanationsSummary
 from clvq.notebook import Shown, data_frame
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from clvq.explanations.explainer import Explainer
 
 
 @dataclass(frozen=True, repr=False)
