@@ -216,7 +216,4 @@ def gather(rows: Sequence[Tensor], scale: float = 1.0, device: str | torch.devic
 
     if not rows:
         raise ClvqError("No rows to read.")
-    joined = torch.cat(list(rows))
-    if torch.device(device).type == "cuda":
-        joined = joined.pin_memory()  # the copy then goes on while this process does
-    return joined.to(device, non_blocking=True).to(torch.float32).mul_(scale)
+    return torch.cat(list(rows)).to(device).to(torch.float32).mul_(scale)

@@ -22,7 +22,6 @@ AnyLabel = RawLabel | float | ListLabel
 """A label in the form of its column (`LabelForm`)."""
 
 _HEAD = 1000
-_MINUS_ONE = ("-1", "-1.0")
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,8 @@ class Rows:
         In a text of several parts, the text and the second text must be there; other parts may be empty.
         """
         columns = self.part_columns
-        for number, (*values, label) in enumerate(self.table.values([*columns, self.label]), 1):
+        for number, row in enumerate(self.table.values([*columns, self.label]), 1):
+            *values, label = map(_plain, row)
             text = self.as_text(values, number)
             yield text, self._as_label(label, number, text) if self.label else None
 
@@ -143,7 +143,7 @@ class Rows:
     def has_minus_one(self, first: int) -> bool:
         """Return whether one of the first labels is written as -1."""
         labels = self.table.values([self.label]) if self.label else iter(())
-        return any(str(label).strip() in _MINUS_ONE for (label,) in islice(labels, first))
+        return any(_is_minus_one(_plain(label)) for (label,) in islice(labels, first))
 
     def _entries(self, column: str) -> list[str]:
         return [name for name in self.table.columns.nested if name.startswith(f"{column}.")]
@@ -174,7 +174,6 @@ class Rows:
 
     def _part(self, value: Any, column: str, number: int) -> str | None:
         """Return the text that a value of a column is, or None. ClvqError where the value is no text."""
-        value = _decoded(value)
         if isinstance(value, str):
             return value
         if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -222,17 +221,14 @@ class Rows:
             ) from error
 
     def _as_class(self, value: Any, number: int) -> RawLabel:
-        value = _decoded(value)
         if self.hints.mapped and label_key(value) in self.hints.mapped:
             return str(value).strip()
         if isinstance(value, str):
             name = value.strip()
-            return None if not name or name in _MINUS_ONE else name
-        if value is None or value == -1:
+            return None if not name or _is_minus_one(name) else name
+        if value is None or _is_minus_one(value) or (isinstance(value, float) and math.isnan(value)):
             return None
-        if isinstance(value, float | Decimal) and math.isnan(value):
-            return None
-        if isinstance(value, int | float | Decimal) and value >= 0 and value % 1 == 0:
+        if isinstance(value, int | float) and value >= 0 and value % 1 == 0:
             return int(value)
         raise self.bad_label(value, f", row {number}")
 
@@ -240,18 +236,26 @@ class Rows:
 def label_key(value: Any) -> str:
     """Return a key that all spellings of one label share: 1, "1" and "1.0"; "Good" and "good "."""
     text = str(value).strip()
-    if NUMBER.fullmatch(text) and float(text) % 1 == 0:
-        return str(int(float(text)))
+    if NUMBER.fullmatch(text) and (number := Decimal(text)) % 1 == 0:
+        return str(int(number))
     return text.casefold()
 
 
-def _decoded(value: Any) -> Any:
-    """Return bytes that are UTF-8 as a string, since some writers of parquet files do not mark their texts as such;
-    anything else as it is."""
+def _plain(value: Any) -> Any:
+    """Return bytes that are UTF-8 as a text, and a decimal as a number, also in lists: some writers of parquet files
+    write texts and numbers so. Anything else is returned as it is."""
+    if isinstance(value, list):
+        return list(map(_plain, value))
+    if isinstance(value, Decimal) and value.is_finite():
+        return int(value) if value == value.to_integral_value() else float(value)
     try:
         return value.decode() if isinstance(value, bytes) else value
     except UnicodeDecodeError:
         return value
+
+
+def _is_minus_one(label: Any) -> bool:
+    return label.strip() in ("-1", "-1.0") if isinstance(label, str) else label == -1
 
 
 def _by_name(columns: list[str], usual: tuple[str, ...], taken: str | None) -> str | None:

@@ -11,7 +11,7 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from clvq.artifacts.records import Record
@@ -27,7 +27,7 @@ USUAL = {".csv": ",", ".tsv": "\t"}
 """The usual delimiter for the ending of a file's name."""
 NO_DELIMITER = ""
 """Stands for lines that are not split: each is a text."""
-_SEPARATOR = re.compile(r'"?sep=([^"\r\n])"?(?=\r?\n)')
+_SEPARATOR = re.compile(r'"?sep=([^"])"?')
 """The first line of a table that names its delimiter, as Excel writes and reads it."""
 
 
@@ -153,7 +153,9 @@ def find_layout(path: Path, suffix: str, options: FileOptions) -> Layout | None:
 
 
 def _records(path: Path, delimiter: str, quoted: bool) -> Iterator[tuple[int, list[str]]]:
-    lines = (_SEPARATOR.sub("", line) if number == 1 else line for number, line in enumerate(read_lines(path), 1))
+    lines = read_lines(path)
+    if delimiter and _named_delimiter(path):
+        lines = chain(["\n"], islice(lines, 1, None))  # a blank line keeps the numbers of the others
     if not quoted:
         for number, text in enumerate(lines, 1):
             if text := text.removesuffix("\n").removesuffix("\r"):
@@ -172,6 +174,12 @@ def _records(path: Path, delimiter: str, quoted: bool) -> Iterator[tuple[int, li
             f"{path}, line {line}: {error}. A field that begins with a double quote must end with one and double the "
             "quotes inside it; --quoting none reads double quotes as they stand."
         ) from error
+
+
+def _named_delimiter(path: Path) -> str | None:
+    """Return the delimiter that the first line names; None where it names none."""
+    found = _SEPARATOR.fullmatch(next(read_lines(path), "").strip("\r\n"))
+    return None if found is None else found[1]
 
 
 def _uneven(path: Path, line: int, fields: int, columns: int, delimiter: str) -> str:
@@ -208,17 +216,18 @@ def _read_through(path: Path, delimiter: str, quoted: bool) -> _Reading:
 def _best(path: Path, suffix: str, options: FileOptions) -> _Reading | None:
     """Return the one reading that fits the whole file; None for a file without records. ClvqError where none or several
     fit."""
-    head = list(islice((line for line in read_lines(path) if line.strip("\r\n")), 2))
-    named = _SEPARATOR.match(head[0]) if head else None
-    if len(head) <= bool(named):
+    named = None if options.character == NO_DELIMITER else _named_delimiter(path)
+    lines = islice(read_lines(path), 0 if named is None else 1, None)
+    first = next((line for line in lines if line.strip("\r\n")), None)
+    if first is None:
         return None
     usual = USUAL.get(suffix, ",")
     if options.character is not None:
         candidates = [options.character]
     elif named is not None:
-        candidates = [named[1]]
+        candidates = [named]
     else:
-        candidates = [character for character in DELIMITERS.values() if character in head[0]] or [usual]
+        candidates = [character for character in DELIMITERS.values() if character in first] or [usual]
         candidates.sort(key=lambda character: character != usual)
     readings = [_with_quoting(path, delimiter, options) for delimiter in candidates]
     fitting = [reading for reading in readings if reading.problem is None]

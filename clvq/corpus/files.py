@@ -18,6 +18,7 @@ from typing import Any
 
 from clvq.corpus.delimited import FileOptions, Layout, find_layout, read_records
 from clvq.corpus.lines import COMPRESSIONS, read_lines
+from clvq.corpus.usual_names import TEXT_COLUMNS
 from clvq.errors import ClvqError
 
 FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt")
@@ -131,8 +132,8 @@ def _read_delimited(path: Path, layout: Layout, columns: list[str] | None) -> It
 
 
 def _read_json(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the object of each line, or those of one array, which is read as a whole. ClvqError for an object of
-    columns."""
+    """Yield the object of each line, or those of one array, which is read as a whole. ClvqError for one object of
+    columns or of all rows."""
     rows = _json_objects(path)
     first = list(islice(rows, 2))
     if len(first) == 1 and (what := "columns" if _holds_columns(first[0]) else "rows" if _holds_rows(first[0]) else ""):
@@ -171,9 +172,9 @@ def _holds_columns(item: dict[str, Any]) -> bool:
 
 
 def _holds_rows(item: dict[str, Any]) -> bool:
-    """Return whether the only object of a file holds all rows by an id: several objects with the same keys."""
-    kinds = {tuple(value) if isinstance(value, dict) else None for value in item.values()}
-    return len(item) > 1 and len(kinds) == 1 and None not in kinds
+    """Return whether the only object of a file holds all rows by an id: objects with texts, under names of no text."""
+    objects = [value for value in item.values() if isinstance(value, dict) and {*value} & {*TEXT_COLUMNS}]
+    return 1 < len(item) == len(objects) and not {*item} & {*TEXT_COLUMNS}
 
 
 def _as_row(item: Any, where: str) -> dict[str, Any]:

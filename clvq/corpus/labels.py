@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from clvq.corpus.columns import RawLabel, Rows, label_key
 from clvq.corpus.files import NUMBER
@@ -89,7 +90,7 @@ class _SplitLabels:
         for label in labels - {None}:
             if words:
                 values[label] = str(label)
-            elif (value := float(str(label))) >= 0 and value == int(value):
+            elif (value := Decimal(str(label))) >= 0 and value == value.to_integral_value():
                 values[label] = int(value)
             elif any_value:
                 values[label] = str(label)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clvq.corpus.columns import Hints, Parts, Rows
+from clvq.corpus.columns import Hints, Parts, Rows, label_key
 from clvq.corpus.files import LINES
 from clvq.corpus.forms import LabelForm, answers_of, is_one_hot, refuse_unlike
 from clvq.corpus.labels import LabelIds, number_labels, parse_label_map
@@ -178,7 +178,9 @@ def _refuse_unlabelled(rows: Rows, head: list[str]) -> None:
 
 def _refuse_minus_one(rows: Sequence[Rows], parts: Sequence[Part], labels: set[Any], head: list[str]) -> None:
     """Raise ClvqError where all labels are 1 or -1: -1 may mean the other class, and not that there is no label."""
-    if {str(label) for label in labels - {None}} != {"1"} or not any(part.scan.unlabelled.any() for part in parts):
+    if {label_key(label) for label in labels - {None}} != {"1"} or not any(
+        part.scan.unlabelled.any() for part in parts
+    ):
         return
     if split := next((r for r, part in zip(rows, parts, strict=True) if r.has_minus_one(len(part.side))), None):
         raise ClvqError(

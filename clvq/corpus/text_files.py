@@ -16,8 +16,11 @@ _NAME = re.compile(r"[\w.-]+")
 
 
 def refuse_table(path: Path, delimiters: Collection[str]) -> None:
-    """Raise ClvqError for a text file in which every line has as many tabs (or semicolons, or pipes) as the first, or
-    whose first line is that of a table or of JSON lines."""
+    """Raise ClvqError for a text file that seems to be a table or JSON lines.
+
+    In such a file every line has as many tabs (or semicolons, or pipes) as the first, the first line names columns, or
+    the first two lines are JSON objects.
+    """
     counts: dict[str, int] | None = None
     lines = 0
     filled = (line for line in read_lines(path) if line.strip())

@@ -120,8 +120,8 @@ class PairRows:
         return PairBatch(inputs, targets, mask.to(self.device), is_word.to(self.device))
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[PairBatch]:
-        """Yield the rows of each batch of indices. For a GPU the next ones are read and sent while the caller uses one.
-        On a CPU that would take time from the computation."""
+        """Yield the rows of each batch of indices. For a GPU the next ones are read while the caller uses one. On a
+        CPU that would take time from the computation."""
         if self.device.type not in READ_AHEAD_FOR:
             yield from map(self.read, batches)
             return

@@ -158,15 +158,11 @@ def test_one_concept_in_full(clvq: Clvq, trained: Path) -> None:
 def test_a_finished_catalogue_is_read_without_models_and_tests(trained: Path) -> None:
     _, modules = modules_after("codebook", "--code", "3", "--run", str(trained))
     assert "clvq.concepts.codebook" in modules
-    assert not modules & {
-        "torch",
-        "transformers",
-        "sklearn",
-        "scipy",
-        "pandas",
-        "huggingface_hub",
-        "clvq.models.clvq_vae",
-    }
+    without = {"torch", "transformers", "sklearn", "scipy", "pandas", "huggingface_hub"}
+    assert not modules & {*without, "clvq.models.clvq_vae"}
+    _, modules = modules_after("report", "--run", str(trained), "--output", str(trained / "report.html"))
+    assert "clvq.html_report" in modules
+    assert "transformers" not in modules
 
 
 def test_search_over_all_words_of_all_concepts(clvq: Clvq, trained: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from clvq.activations.store import ActivationStore
 from clvq.corpus.splits import load_corpus
+from clvq.language_model.model import LanguageModel
+from clvq.language_model.tokenization import TokenizedSentence
 
 ODD_TEXTS = [
     "",
@@ -277,7 +280,9 @@ def test_what_other_libraries_print_never_reaches_stdout(
     assert "noise\n" in ended.err
 
 
-def test_a_dry_run_tells_what_is_then_written(clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_dry_run_tells_what_is_then_written(
+    clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run, arguments = tmp_path / "run", ("--model", bert, "--dataset", corpus, "--layers", "1,3")
     told = clvq("extract", "--run", run, *arguments, "--dry-run", "--json")
     assert told.code == 0, told.err
@@ -296,6 +301,20 @@ def test_a_dry_run_tells_what_is_then_written(clvq: Clvq, bert: Path, corpus: Pa
     added = clvq("extract", "--run", run, "--layers", "2", "--dry-run", "--json")
     assert added.document["rows"] == document["rows"]
     assert added.document["bytes"] == document["bytes"] // 2
+    with monkeypatch.context() as patch:
+        patch.setattr("clvq.activations.estimate.SAMPLE_SENTENCES", 10)
+        sizes: list[int] = []
+        tokenize = LanguageModel.tokenize
+
+        def noted(model: LanguageModel, texts: Sequence[str], *settings: str) -> list[TokenizedSentence]:
+            sizes.append(len(texts))
+            return tokenize(model, texts, *settings)
+
+        patch.setattr(LanguageModel, "tokenize", noted)
+        assert clvq("extract", "--run", tmp_path / "other", *arguments, "--dry-run").code == 0
+    counts = [document["sentences"][split] for split in ("train", "eval")]
+    assert counts[0] > 10
+    assert sizes[-2:] == [math.ceil(count / math.ceil(count / 10)) for count in counts]
     nothing = clvq("extract", "--run", run, "--dry-run")
     assert "0 B of" in nothing.out or "0 bytes of" in nothing.out
     assert files_of(run) == before

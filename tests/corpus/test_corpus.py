@@ -322,6 +322,9 @@ def test_a_first_line_that_names_the_delimiter_is_no_row(write: Write) -> None:
     plain = load_corpus(write("r.csv", "sep=;\na,b;1\nc;0\n"), header=False, text_column="1")
     assert sorted(text for text, _ in everything(plain)) == ["a,b", "c"]
     refused("2 fields", "line 4", dataset=write("r.csv", "sep=;\ntext\na\nb;c\n"))
+    plain = load_corpus(write("r.csv", '1,"call it, then sep=;"\n0,"b, c"\n'), header=False, text_column="2")
+    assert dict(everything(plain)) == {"call it, then sep=;": None, "b, c": None}
+    assert texts(write("r.txt", "sep=;\nuse sep=;\n"), delimiter="none", header=False) == ["sep=;", "use sep=;"]
 
 
 def test_one_object_of_all_rows_is_refused(write: Write) -> None:
@@ -354,6 +357,16 @@ def test_parquet_texts_may_be_bytes_and_labels_decimals(tmp_path: Path) -> None:
     refused("bytes that are not UTF-8", "row 2", dataset=path)
     pq.write_table(pa.table({"text": ["a", "b"], "label": [Decimal("0.5"), Decimal("1")]}), path)
     refused("'0.5'", "is not a label", dataset=path)
+    pq.write_table(
+        pa.table({"text": ["a", "b"], "label": [Decimal("12345678901234567890123456789012345"), None]}), path
+    )
+    refused("label 12345678901234567890123456789012345", dataset=path, label_names=["no", "yes"])
+    for one, minus_one in ((b"1", b"-1"), (Decimal("1.00"), Decimal("-1.00")), ("1.0", "-1.0")):
+        pq.write_table(pa.table({"text": ["a", "b", "c"], "label": [one, minus_one, one]}), path)
+        refused("the labels 1 and -1", dataset=path, label_names=["no", "yes"])
+    pq.write_table(pa.table({"text": [[b"a", b"b"], [b"c"]], "label": [[b"x"], []]}), path)
+    corpus = splits.load_corpus(CorpusSettings(path, words="whitespace"), ["x", "y"], form="several")
+    assert {(one.text, tuple(one.answers or ())) for one in everything(corpus)} == {("a b", (1, 0)), ("c", (0, 0))}
 
 
 @pytest.mark.parametrize("value", ["Infinity", "-Infinity"])

@@ -255,7 +255,6 @@ def test_settings_are_checked_and_layered() -> None:
             TrainConfig.resolve(**{"input_layer": 1, "output_layer": 2, **wrong})
 
 
-@pytest.mark.slow
 def test_batches_that_are_read_ahead_are_the_same(
     tiny_store: ActivationStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,6 +280,7 @@ def test_batches_that_are_read_ahead_are_the_same(
     assert any(name.startswith("ThreadPoolExecutor") for name in threads)
 
 
+@pytest.mark.slow
 def test_two_processes_train_like_one(tiny_store: ActivationStore, tmp_path: Path) -> None:
     """With draws and dropout off, what two processes learn together is what one learns alone, up to rounding."""
     settings = {**PAIR, **SMALL, "top_k": 1, "dropout": 0.0, "epochs": 3}
