@@ -65,7 +65,7 @@ class TrainConfig(Settings):
         5, "Training draws one of this many nearest codes for a row; 1 always takes the nearest.", POSITIVE
     )
     temperature: float = stated(
-        1.0,
+        0.3,
         "Temperature of the draw among the nearest codes, in units of the mean gap between their distances.",
         Bounds(above=0, reason="--top-k 1 is the greedy choice"),
     )
@@ -220,6 +220,7 @@ initialization of them. A sparse autoencoder has no decoder blocks, and several 
 
 PAPER: dict[str, Any] = {
     "metric": "euclidean",
+    "temperature": 1.0,
     "temperature_unit": "raw",
     "decoder_layers": 6,
     "decoder_memory": "encoder",
