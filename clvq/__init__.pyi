@@ -663,7 +663,7 @@ def sweep(
     codebook_size: int | Sequence[int] = 400,
     codebooks: int | Sequence[int] = 1,
     top_k: int | Sequence[int] = 5,
-    temperature: float | Sequence[float] = 1.0,
+    temperature: float | Sequence[float] = 0.3,
     temperature_unit: Literal["gap", "raw"] | Sequence[Literal["gap", "raw"]] = "gap",
     initialization: Literal["spherical", "kmeans", "random"]
     | Sequence[Literal["spherical", "kmeans", "random"]] = "spherical",
@@ -791,7 +791,7 @@ def train(
     codebook_size: int = 400,
     codebooks: int = 1,
     top_k: int = 5,
-    temperature: float = 1.0,
+    temperature: float = 0.3,
     temperature_unit: Literal["gap", "raw"] = "gap",
     initialization: Literal["spherical", "kmeans", "random"] = "spherical",
     decoder_layers: int = 2,
