@@ -55,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, default=Path("demo-run"), help="run folder, made where it is missing")
     parser.add_argument("--model", default="demo", help="another build of the demo model")
-    parser.add_argument("--metric", default="euclidean", help="metric of the codes")
+    parser.add_argument("--metric", default="mixed", help="metric of the codes")
     options = parser.parse_args()
     store = clvq.extract(
         options.run / "activations", model=options.model, dataset="demo", layers=(4, 8), progress=notes
