@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,9 @@ class MadeRows:
     def read(self, places: np.ndarray) -> PairBatch:
         rows, one = self.rows[torch.from_numpy(places)], torch.ones(len(places), dtype=torch.bool)
         return PairBatch(rows, rows, one[:, None], one)
+
+    def stream(self, batches: Iterable[np.ndarray]) -> Iterator[PairBatch]:
+        return map(self.read, batches)
 
     def batches(self, size: int) -> list[np.ndarray]:
         return np.array_split(np.arange(len(self)), range(size, len(self), size))
