@@ -216,4 +216,4 @@ def gather(rows: Sequence[Tensor], scale: float = 1.0, device: str | torch.devic
 
     if not rows:
         raise ClvqError("No rows to read.")
-    return torch.cat(list(rows)).to(device).to(torch.float32).mul_(scale)
+    return torch.cat(list(rows)).to(device=device, dtype=torch.float32).mul_(scale)

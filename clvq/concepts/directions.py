@@ -25,6 +25,7 @@ from clvq.artifacts import CONCEPT_SPACE
 from clvq.concepts.assignments import load_model, read_text
 from clvq.concepts.class_directions import ClassSums
 from clvq.concepts.codebook import Codebook, codebook
+from clvq.concepts.records import SPLIT
 from clvq.language_model.rows import WORD
 from clvq.models.clvq_vae import ClvqVae
 from clvq.models.distances import smallest
@@ -33,7 +34,6 @@ from clvq.progress import Progress, Report, silent
 from clvq.storage import locked
 from clvq.training.checkpoint import Checkpoint
 
-SPLIT = "train"
 INDEPENDENT = 1e-4
 """A direction of length 1 counts as spanned by earlier directions if its part orthogonal to them is shorter."""
 

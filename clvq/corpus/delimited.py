@@ -11,7 +11,7 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
 from clvq.artifacts.records import Record
@@ -154,8 +154,9 @@ def find_layout(path: Path, suffix: str, options: FileOptions) -> Layout | None:
 
 def _records(path: Path, delimiter: str, quoted: bool) -> Iterator[tuple[int, list[str]]]:
     lines = read_lines(path)
-    if delimiter and _named_delimiter(path):
-        lines = chain(["\n"], islice(lines, 1, None))  # a blank line keeps the numbers of the others
+    if delimiter:
+        first = next(lines, "")
+        lines = chain(["\n" if _named_delimiter(first) else first], lines)  # a blank line keeps the others' numbers
     if not quoted:
         for number, text in enumerate(lines, 1):
             if text := text.removesuffix("\n").removesuffix("\r"):
@@ -176,9 +177,9 @@ def _records(path: Path, delimiter: str, quoted: bool) -> Iterator[tuple[int, li
         ) from error
 
 
-def _named_delimiter(path: Path) -> str | None:
-    """Return the delimiter that the first line names; None where it names none."""
-    found = _SEPARATOR.fullmatch(next(read_lines(path), "").strip("\r\n"))
+def _named_delimiter(first: str) -> str | None:
+    """Return the delimiter that the first line of a file names; None where it names none."""
+    found = _SEPARATOR.fullmatch(first.strip("\r\n"))
     return None if found is None else found[1]
 
 
@@ -216,9 +217,10 @@ def _read_through(path: Path, delimiter: str, quoted: bool) -> _Reading:
 def _best(path: Path, suffix: str, options: FileOptions) -> _Reading | None:
     """Return the one reading that fits the whole file; None for a file without records. ClvqError where none or several
     fit."""
-    named = None if options.character == NO_DELIMITER else _named_delimiter(path)
-    lines = islice(read_lines(path), 0 if named is None else 1, None)
-    first = next((line for line in lines if line.strip("\r\n")), None)
+    lines = read_lines(path)
+    start = next(lines, "")
+    named = None if options.character == NO_DELIMITER else _named_delimiter(start)
+    first = next((line for line in chain([start] if named is None else [], lines) if line.strip("\r\n")), None)
     if first is None:
         return None
     usual = USUAL.get(suffix, ",")
