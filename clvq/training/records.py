@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from clvq.activations.manifest import Manifest
+from clvq.artifacts import CHECKPOINT
 from clvq.artifacts.records import Record
 from clvq.config import LATENT_METHODS, TrainConfig
 from clvq.corpus.provenance import CorpusProvenance
@@ -113,9 +114,13 @@ class CheckpointConfig(Record):
     def from_json(cls, body: Mapping[str, Any]) -> Self:
         """Read what `as_json` returned. KeyError where a part is missing; other errors as those of `Record`.
 
-        Earlier versions did not store the target layer, which was always the output layer.
+        Earlier versions did not store the target layer, which was always the output layer. Version 1 compared a copy of
+        the input layer after each layer had been scaled by itself, which is no copy; that figure is left out.
         """
         settings = TrainConfig.from_json(body["settings"])
+        results = {"target_layer": settings.output_layer, **body["results"]}
+        if body.get("format_version", CHECKPOINT.version) < 2 and settings.layer_scale == "unit":
+            results["yardsticks"] = {**results["yardsticks"], "copy": None}
         arguments = SaeArguments if settings.method in LATENT_METHODS else VaeArguments
         return cls(
             architecture=arguments.from_json(body),
@@ -123,5 +128,5 @@ class CheckpointConfig(Record):
             weights_checksum=str(body["weights_checksum"]),
             provenance=TrainingProvenance.from_json(body["provenance"]),
             activations=Manifest.from_json(body["activations"]) if "activations" in body else None,
-            results=TrainingResults.from_json({"target_layer": settings.output_layer, **body["results"]}),
+            results=TrainingResults.from_json(results),
         )

@@ -70,7 +70,8 @@ class Yardsticks(Record):
     """FVU over the word rows of the evaluation split; None where there is no such figure."""
 
     copy: float | None
-    """The input layer's rows as a prediction of the output layer's; None where the widths differ."""
+    """The input layer's rows as a prediction of the output layer's, both in the model's own units; None where the
+    widths differ, and in checkpoints of earlier versions, which compared rows that were scaled layer by layer."""
     ridge: float | None
     """A linear map with intercept, fitted on the training rows."""
     mean_per_code: float | None

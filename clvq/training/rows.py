@@ -57,7 +57,12 @@ class LayerPair(NamedTuple):
 
     def updates(self, batch: PairBatch) -> Tensor:
         """Return the updates `[N, E]` between two layers of equal width, in units of the scaled target layer."""
-        return batch.targets - batch.inputs * (self.scales[1] / self.scales[0])
+        return batch.targets - self.copies(batch)
+
+    def copies(self, batch: PairBatch) -> Tensor:
+        """Return the input rows `[N, D]` in units of the scaled target layer, where a copy in the model's own units is
+        a copy."""
+        return batch.inputs * (self.scales[1] / self.scales[0])
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def yardsticks(
         batch = evaluation.read(places)
         inputs, targets = batch.inputs[batch.is_word], batch.targets[batch.is_word]
         if same_width:
-            figures["copy"].add(targets, inputs)
+            figures["copy"].add(targets, evaluation.pair.copies(batch)[batch.is_word])
         figures["ridge"].add(targets, _with_one(inputs) @ ridge)
         figures["mean_per_code"].add(targets, means_per_code[nearest(inputs, codes)].to(targets.dtype))
     return Yardsticks(**{name: figure.fvu for name, figure in figures.items()})

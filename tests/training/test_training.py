@@ -19,10 +19,12 @@ from sklearn.linear_model import Ridge
 
 import clvq
 from clvq.activations.store import ActivationStore
+from clvq.artifacts import CHECKPOINT
 from clvq.config import TrainConfig
 from clvq.language_model.rows import WORD
 from clvq.models.clvq_vae import ClvqVae
 from clvq.progress import Progress, silent
+from clvq.storage import write_signed
 from clvq.training.job import TrainingRows
 from clvq.training.rows import LayerPair, PairBatch, PairRows, frequency_mask, pair_rows, split_by_text
 
@@ -84,7 +86,13 @@ def test_yardsticks_equal_other_ways_to_them(checkpoint: clvq.Checkpoint, tiny_s
     )
     total = float((y_eval - y.mean(0)).square().sum())
     yardsticks = checkpoint.results.yardsticks
-    assert yardsticks.copy == pytest.approx(float((y_eval - x_eval).square().sum()) / total, rel=1e-4)
+    raw_x, raw_y = (torch.cat(sentence_rows(tiny_store, "eval", layer))[flags] for layer in (1, 4))
+    raw_mean = y.mean(0) / tiny_store.layers[4].scale
+    of_copy = float((raw_y - raw_x).square().sum()) / float((raw_y - raw_mean).square().sum())
+    assert yardsticks.copy == pytest.approx(of_copy, rel=1e-4)
+    assert (
+        checkpoint.results.of_update["copy"] >= 1
+    )  # a copy predicts that there is no update, never better than their mean
     penalty = len(x) * float(x.square().mean())
     best = min(
         float((y_eval - torch.from_numpy(Ridge(alpha=share * penalty).fit(x, y).predict(x_eval))).square().sum())
@@ -94,6 +102,17 @@ def test_yardsticks_equal_other_ways_to_them(checkpoint: clvq.Checkpoint, tiny_s
     assert yardsticks.ridge == pytest.approx(best, rel=0.1)
     assert 0 < yardsticks.mean_per_code < 1.5
     assert 0 < yardsticks.frozen_kmeans < 1.5
+
+
+def test_the_copy_of_a_checkpoint_of_version_1_is_left_out(checkpoint: clvq.Checkpoint, tmp_path: Path) -> None:
+    """It was measured between rows that were scaled layer by layer. Where they were not scaled, it stands."""
+    for scale, expected in (("unit", None), ("raw", checkpoint.results.yardsticks.copy)):
+        body = CHECKPOINT.read(checkpoint.path)
+        body["settings"] |= {"layer_scale": scale}
+        write_signed(CHECKPOINT.path(tmp_path), CHECKPOINT.format, 1, {**body, "format_version": 1})
+        read = clvq.read_checkpoint(tmp_path).results
+        assert read.yardsticks.copy == expected
+        assert read.yardsticks.ridge == checkpoint.results.yardsticks.ridge
 
 
 def test_training_learns_and_its_log_says_so(checkpoint: clvq.Checkpoint) -> None:
