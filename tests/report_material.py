@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from clvq.artifacts import ASSIGNMENTS_NAME, BENCH, CODEBOOK, EXPLANATIONS, FAITHFULNESS, QUANTILES
+from clvq.artifacts import ASSIGNMENTS_NAME, BENCH, CODEBOOK, EXPLANATIONS, FAITHFULNESS, MODES, QUANTILES
 from clvq.interventions.records import SPECIFICITY
 from clvq.storage import file_checksum, write_records, write_signed, write_tensors
 from clvq.training.checkpoint import Checkpoint
@@ -305,9 +305,8 @@ def write_mode(checkpoint: Checkpoint, mode: str, /, **changed: Any) -> None:
             "model": {"id": "tiny", "fingerprint": "0"}, "created": CREATED}  # fmt: skip
     if mode == "concepts":
         body["concepts"] = _checksum(checkpoint)
-    version = 2 if mode == "concepts" else 1
-    path = checkpoint.path / f"faithfulness-{mode}.json"
-    write_signed(path, f"clvq-faithfulness-{mode}", version, {**body, **changed})
+    artifact = MODES["by-concept" if mode == "concepts" else mode]
+    write_signed(artifact.path(checkpoint.path), artifact.format, artifact.version, {**body, **changed})
 
 
 def _by_concept() -> dict[str, Any]:

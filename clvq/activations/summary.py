@@ -79,6 +79,12 @@ class SplitSummary:
         )
 
 
+def r2_of(rows: Iterable[SentenceRows]) -> float | None:
+    """Return R² of the stored scores of sentences; None where no sentence has a right number."""
+    pairs = [(row.probabilities[0], row.answers[0]) for row in rows if row.probabilities and row.answers]
+    return fit_of(pairs).r2 if pairs else None
+
+
 def fit_of(pairs: Sequence[tuple[float, float]]) -> ScoreFit:
     """Return how close scores are to the right numbers, from (score, number) of each sentence.
 

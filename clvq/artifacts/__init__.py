@@ -121,15 +121,16 @@ FAITHFULNESS = Artifact(
 )  # fmt: skip
 
 
-def _mode(mode: str, **inputs: Resolve) -> Artifact:
+def _mode(mode: str, version: int = 1, **inputs: Resolve) -> Artifact:
     return Artifact(
-        f"faithfulness-{mode}.json", f"clvq-faithfulness-{mode}", 1, f"The figures of faithfulness --mode {mode} are",
-        "faithfulness", {"checkpoint": _weights, "store": _rows, **inputs},
+        f"faithfulness-{mode}.json", f"clvq-faithfulness-{mode}", version,
+        f"The figures of faithfulness --mode {mode} are", "faithfulness",
+        {"checkpoint": _weights, "store": _rows, **inputs},
     )  # fmt: skip
 
 
 MODES = {
-    "splice": _mode("splice"),
+    "splice": _mode("splice", 2),
     "every-token": Artifact(
         "faithfulness-every-token.json",
         "clvq-faithfulness-every-token",

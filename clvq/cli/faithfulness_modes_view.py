@@ -12,6 +12,7 @@ from clvq.cli.codebook_tables import chance, words_of
 from clvq.cli.faithfulness_view import Intervals, interval
 from clvq.cli.output import heading, number, table
 from clvq.concepts.codebook import Codebook
+from clvq.config import SCORES
 from clvq.interventions.mode_records import ConceptEffects, ProbeFigures, ProbeResult, SpliceResult
 from clvq.interventions.names import EDIT_NAMES, SPLICED, STAND_INS, control_name, figure_names, note_on_target
 
@@ -26,12 +27,18 @@ def spliced(result: SpliceResult, model: str) -> list[RenderableType]:
         (names[name], [interval(getattr(entry, name)) for entry in others])
         for name in ("share_recovered", "share_recovered_labels")
     ]
+    is_score = result.target in SCORES
+    # The loss of a score is its squared change, and a score is not right or wrong.
+    figures = ("agreement", "kl") if is_score else ("agreement", "kl", "loss", "accuracy")
     for state, called in SPLICED.items():
-        for name in ("agreement", "kl", "loss", "accuracy"):
+        for name in figures:
             answers = [getattr(entry, state) for entry in others]
             rows.append((f"{names[name]}, {called}", [interval(getattr(answer, name)) for answer in answers]))
-    rows.append(("loss, as it is", [number(entry.loss_clean) for entry in others]))
-    rows.append(("accuracy, as it is", [interval(result.accuracy)] * len(others)))
+    if is_score:
+        rows.append(("R² of the scores, as it is", [number(result.r2)] * len(others)))
+    else:
+        rows.append(("loss, as it is", [number(entry.loss_clean) for entry in others]))
+        rows.append(("accuracy, as it is", [interval(result.accuracy)] * len(others)))
     reads = "the sentence rows alone" if result.only_sentence_row else "all rows"
     return [
         heading(

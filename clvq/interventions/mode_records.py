@@ -74,6 +74,8 @@ class SpliceResult(Record):
     """Number of tokens at which the next one is asked for; None where a text has one answer, or one for each part."""
     others: dict[str, Spliced]
     """Figures by what is put at tokens without a row: `clean` (as they are) and `ablated` (the mean)."""
+    r2: float | None = None
+    """R² of the unchanged model's scores, where the answer is a number and the corpus has the right ones."""
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:

@@ -31,7 +31,6 @@ _OF_SCORES = {
     "flips": "changes over 1 SD",
     "kl": "squared change, SD²",
     "probability": "fall of the score, SD",
-    "loss": "squared error, SD²",
     "agreement": "within 1 SD",
 }
 """Names where the answer is a number. SD is the standard deviation of the clean scores of the evaluation split."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from clvq.activations.store import ActivationStore
-from clvq.activations.summary import fit_of
+from clvq.activations.store import ActivationStore, SentenceRows
+from clvq.activations.summary import r2_of
 from clvq.concepts.assignments import SplitText
 from clvq.concepts.directions import concept_space
 from clvq.config import FaithfulnessConfig
@@ -110,14 +110,9 @@ def _groups(subjects: Sequence[Subject], model: LanguageModel) -> np.ndarray:
     return _labels(subjects, model)
 
 
-def _r2(store: ActivationStore, numbers: Collection[int]) -> float | None:
-    """Return R² of the scores of the evaluation sentences at indices `numbers`; None where none has a right number."""
-    pairs = [
-        (row.probabilities[0], row.answers[0])
-        for number, row in enumerate(store.sentences(SPLIT))
-        if number in numbers and row.probabilities and row.answers
-    ]
-    return fit_of(pairs).r2 if pairs else None
+def _rows(store: ActivationStore, numbers: Collection[int]) -> Iterator[SentenceRows]:
+    """Yield the evaluation sentences at indices `numbers`."""
+    return (row for number, row in enumerate(store.sentences(SPLIT)) if number in numbers)
 
 
 def _refuse_other_sentences(
@@ -194,6 +189,6 @@ def sentence_effects(
         without_specificity=reason,
         groups_of=_groups(subjects, model),
         model=model,
-        r2=None if upper.target.is_choice else _r2(store, {subject.number for subject in subjects}),
+        r2=None if upper.target.is_choice else r2_of(_rows(store, {subject.number for subject in subjects})),
         target=StoredTarget(upper.target.kind, upper.target.unit),
     )

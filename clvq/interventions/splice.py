@@ -11,7 +11,8 @@ answer of p (or the label)
 *Spliced*: each row is replaced by what the decoder makes of the input layer's rows. *Ablated*: each row is replaced by
 the training mean of the output layer, words by the mean of the words, sentence rows by that of the sentence rows. The
 mean is the best guess at a row without looking at it. The share recovered is 1 for a perfect decoder, and 0 for a
-decoder that always gives the mean.
+decoder that always gives the mean. Of an answer that is a number, L is the squared change, and with labels the squared
+error.
 
 Some tokens have no row: special tokens, sub-words that are not in their word's row, attention sinks. They carry
 what the decoder never saw, so every figure is given twice: with these tokens left as they are (`clean`), and with
@@ -30,6 +31,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from clvq.activations.summary import r2_of
 from clvq.device import Runtime
 from clvq.errors import ClvqError
 from clvq.interventions.mode_records import SpliceResult
@@ -89,6 +91,7 @@ def splice(
         positions=len(numbers) if every_token else None,
         accuracy=figures.mean("accuracy"),
         unit=splicer.upper.target.unit,
+        r2=None if splicer.upper.target.is_choice else r2_of(sentences[number] for number in numbers[first]),
         others={name: figures.of(name) for name in OTHERS},
     )
 

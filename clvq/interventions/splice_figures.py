@@ -41,13 +41,15 @@ class Figures:
         numbers: dict[str, int] = {}
         self.texts = np.array([numbers.setdefault(text, len(numbers)) for text in texts])
         self.distinct_texts = len(numbers)
-        self.labelled = ~np.isnan(self.columns["accuracy"])
+        # A score with a label has a loss but no accuracy, and a token of a text an accuracy but no second loss.
+        self.labelled = ~np.isnan(self.columns.get("loss_labels", self.columns["accuracy"]))
         self.everything = np.ones(len(self.texts), bool)
 
     def mean(self, name: str) -> Interval | None:
-        """Return the mean over all answers, or over those with a label; None where there are none."""
-        among = self.labelled if name.endswith("accuracy") else self.everything
-        return interval_of(self.columns[name][among], self.texts[among], self.seed) if among.any() else None
+        """Return the mean over all answers, or over those with an accuracy; None where there are none."""
+        column = self.columns[name]
+        among = ~np.isnan(column) if name.endswith("accuracy") else self.everything
+        return interval_of(column[among], self.texts[among], self.seed) if among.any() else None
 
     def of(self, others: str) -> Spliced:
         """Return the figures with `others`, one of OTHERS, at the tokens without a row."""

@@ -295,6 +295,35 @@ def test_a_head_for_one_number_through_all_commands(clvq: Clvq, tmp_path: Path) 
         assert f"<dt>{name}</dt><dd>{of_first:.3f}</dd>" in page.replace("−", "-")
 
 
+def test_a_splice_of_scores_is_judged_by_the_right_numbers(clvq: Clvq, tmp_path: Path) -> None:
+    """Where the right numbers are the scores themselves, the squared error is the squared change, and R² is 1."""
+    model, run = tiny_models.tiny_roberta(tmp_path / "model", layers=2, labels=1), tmp_path / "run"
+    texts = tiny_models.made_sentences()[::5]
+    right, found = [float(plain_logits(model, text)[0]) for text in texts], {}
+    for name, by in {"exact": 0.0, "off": 0.5}.items():
+        rows = [{"text": text, "label": score + by} for text, score in zip(texts, right, strict=True)]
+        (tmp_path / "c.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+        ended = clvq("train", "--run", run / name, "--model", model, "--dataset", tmp_path / "c.jsonl", "--input-layer",
+                     1, "--output-layer", 2, "--epochs", 1, *SMALL)  # fmt: skip
+        assert ended.code == 0, ended.err
+        found[name] = clvq("faithfulness", "--run", run / name, "--mode", "splice", "--json").document["measured"]
+    exact, shifted = found["exact"], found["off"]
+    assert exact["r2"] == pytest.approx(1, abs=1e-6) and exact["accuracy"] is None
+    for entry in exact["others"].values():
+        assert entry["share_recovered"]["value"] == pytest.approx(entry["share_recovered_labels"]["value"], rel=1e-4)
+    stored = package.ActivationStore(run / "off" / "activations").sentences("eval")
+    numbers, scores = zip(*((row.answers[0], row.probabilities[0]) for row in stored), strict=True)
+    assert shifted["r2"] == pytest.approx(r2_score(numbers, scores), rel=1e-4)
+    for name, before in exact["others"].items():
+        entry = shifted["others"][name]
+        assert entry["share_recovered"] == before["share_recovered"]
+        assert entry["share_recovered_labels"] != entry["share_recovered"]
+    shown = clvq("faithfulness", "--run", run / "exact", "--mode", "splice").out
+    assert "1.000" in _line_of("R² of the scores, as it is", shown)
+    assert "[" in _line_of("loss recovered, labels", shown)
+    assert "squared change, SD²" in shown and "squared error" not in shown and "accuracy" not in shown
+
+
 def _line_of(start: str, shown: str) -> str:
     return next(line for line in shown.splitlines() if line.strip().startswith(start))
 
