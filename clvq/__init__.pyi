@@ -34,7 +34,7 @@ from clvq.explanations.results import Explanations as Explanations
 from clvq.html_report.sweep import sweep_page as sweep_page
 from clvq.interventions.bench import Bench as Bench
 from clvq.interventions.faithfulness import Faithfulness as Faithfulness
-from clvq.interventions.steer import Steered
+from clvq.interventions.steered import Steered
 from clvq.interventions.steering import steering as steering
 from clvq.models.clvq_vae import ClvqVae as ClvqVae
 from clvq.progress import Report
@@ -587,7 +587,7 @@ def report(
 
 def steer(
     checkpoint: Checkpoint | str | Path,
-    text: str,
+    text: str | Mapping[str, str],
     *,
     remove: Sequence[int] = (),
     add: Sequence[int] = (),
@@ -613,7 +613,8 @@ def steer(
 
     Args:
         checkpoint: A checkpoint, or its folder.
-        text: The text.
+        text: The text. Where the model reads several parts (pairs of texts, a prompt with other columns), a dictionary:
+            {"text": "...", "text_pair": "..."}.
         remove: Codes of the concepts that are taken out.
         add: Codes of the concepts that are put in.
         progress: True shows bars on stderr; a function is called with each `clvq.progress.Progress`.

@@ -24,7 +24,7 @@ STUB = Path(clvq.__file__).with_suffix(".pyi")
 UNNAMED = [
     "from clvq.concepts.publishing import Published",
     "from clvq.concepts.assign import AssignedText",
-    "from clvq.interventions.steer import Steered",
+    "from clvq.interventions.steered import Steered",
 ]
 """Of what functions give that has no public name."""
 HEAD = '''\

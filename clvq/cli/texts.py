@@ -58,13 +58,13 @@ class GivenTexts:
     """The texts and the options for them as typed; UsageError where these cannot be combined."""
 
     text: list[str] | None
-    file: Path | None
-    text_column: str | None
-    text_pair_column: str | None
-    delimiter: str | None
-    quoting: Quoting | None
-    header: bool | None
-    part: list[str] | None
+    file: Path | None = None
+    text_column: str | None = None
+    text_pair_column: str | None = None
+    delimiter: str | None = None
+    quoting: Quoting | None = None
+    header: bool | None = None
+    part: list[str] | None = None
     _same: dict[str, str] = field(init=False)
     """Parts that all texts share."""
 
@@ -110,7 +110,7 @@ class GivenTexts:
             return texts
         filled = {number: text for number, text in texts.items() if _is_visible(text)}
         if not filled:
-            raise ClvqError(f"{self.source} holds no text to explain.")
+            raise ClvqError(f"{self.source} holds no text.")
         if len(filled) < len(texts):
             report(Progress("texts", note=f"{len(texts) - len(filled)} blank texts of {self.source} are left out."))
         return filled

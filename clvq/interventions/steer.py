@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,16 +13,17 @@ import torch
 from torch import Tensor
 
 from clvq.activations.new_text import new_rows, tokenize
-from clvq.artifacts.records import Record
 from clvq.concepts.codebook import Codebook, codebook
 from clvq.concepts.directions import concept_space
 from clvq.config import LABEL, SteerConfig
 from clvq.config.prompts import TEXT
 from clvq.config.signatures import takes
+from clvq.corpus.scan import encodable
 from clvq.device import Runtime
 from clvq.errors import ClvqError
 from clvq.interventions.controls import Draws, Owner, Pools, controlled
 from clvq.interventions.edits import Edit, Step
+from clvq.interventions.steered import Answer, Steered
 from clvq.interventions.steering import Steering, editing
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import Inputs, UpperLayers
@@ -35,50 +36,10 @@ ANSWERS = 5
 _NO_POOLS = Pools(np.zeros(0, np.int64), {}, {})
 
 
-@dataclass(frozen=True)
-class Answer(Record):
-    """An answer of the model, with its probability or its score before and after steering."""
-
-    name: str
-    before: float
-    after: float
-    control: float
-    """Mean over the random steps of the same length."""
-    control_low: float
-    control_high: float
-    """The range of the middle 90% of those steps."""
-
-
-@dataclass(frozen=True)
-class Steered(Record):
-    """A text before and after steering."""
-
-    text: str
-    remove: list[int]
-    add: list[int]
-    strength: float
-    edited_words: int
-    """Words whose states were edited."""
-    distance: float
-    """Mean length of the step that a token's state took, in the language model's own units."""
-    prediction_before: str
-    prediction_after: str
-    flipped: bool
-    divergence: float
-    """KL of the answers before and after, in nats; for a score, its squared change in standard deviations."""
-    control_flips: float
-    """Share of the random steps that flip the prediction."""
-    control_divergence: float
-    answers: list[Answer]
-    continuation_before: str | None
-    continuation_after: str | None
-    """What a causal language model writes after the text; None where nothing was generated."""
-
-
 @takes(SteerConfig)
 def steer(
     checkpoint: Checkpoint | str | Path,
-    text: str,
+    text: str | Mapping[str, str],
     *,
     remove: Sequence[int] = (),
     add: Sequence[int] = (),
@@ -96,7 +57,8 @@ def steer(
 
     Args:
         checkpoint: A checkpoint, or its folder.
-        text: The text.
+        text: The text. Where the model reads several parts (pairs of texts, a prompt with other columns), a dictionary:
+            {"text": "...", "text_pair": "..."}.
         remove: Codes of the concepts that are taken out.
         add: Codes of the concepts that are put in.
     """
@@ -120,7 +82,6 @@ class SteeredText:
     """[1, T, D] at the input layer."""
     positions: list[int]
     """Tokens whose states are edited."""
-    edited_words: int
     part: int
     """Number of the label that is asked for, where the model gives several labels; else 0."""
 
@@ -129,7 +90,7 @@ class SteeredText:
     def read(
         cls,
         checkpoint: Checkpoint,
-        text: str,
+        text: str | Mapping[str, str],
         config: SteerConfig,
         remove: tuple[int, ...],
         add: tuple[int, ...],
@@ -143,10 +104,11 @@ class SteeredText:
         if config.tokens and not upper.target.reads_next_token:
             raise ClvqError(f"--tokens needs a causal language model, and {model.model_id} is not one.")
         steering = Steering(concept_space(checkpoint, device=model.device, progress=progress), remove, add)
-        joined = model.input_format.joined({TEXT: text})
+        values = {TEXT: text} if isinstance(text, str) else text
+        joined = model.input_format.joined({name: encodable(value) for name, value in values.items()})
         (sentence,) = tokenize(model, described, [joined])
         if not sentence.words:
-            raise ClvqError(f"There is no word in {text!r} that the tokenizer of {model.model_id} keeps.")
+            raise ClvqError(f"There is no word in {joined!r} that the tokenizer of {model.model_id} keeps.")
         rows = new_rows(model, described, [sentence], (checkpoint.input_layer, checkpoint.output_layer))
         states_of_words = rows.of_words(range(len(rows.sinks)))[0]
         codes = checkpoint.load().to(model.device).assign(rows.states[checkpoint.input_layer][None])[0].tolist()
@@ -165,8 +127,9 @@ class SteeredText:
         part = _asked_label(upper, config.label)
         inputs = upper.inputs([sentence], None if part is None else [part])
         book = codebook(checkpoint, progress=progress)
-        return cls(book, upper, steering, config, joined, sentence, inputs, upper.states(inputs), positions,
-                   len(chosen), part or 0)  # fmt: skip
+        return cls(
+            book, upper, steering, config, joined, sentence, inputs, upper.states(inputs), positions, part or 0
+        )  # fmt: skip
 
     @torch.no_grad()
     def at(self, strength: float) -> Steered:
@@ -180,18 +143,24 @@ class SteeredText:
         controls = torch.cat([self._scores(moved) for moved in self._controls(steering, before, after, answer)])
         flips, divergences = self._compared(clean, controls)
         (flipped,), (divergence,) = self._compared(clean, changed)
+        edited = set(self.positions)
         return Steered(
             text=self.text,
+            left_out=self.sentence.truncated_words,
             remove=list(steering.remove),
             add=list(steering.add),
             strength=strength,
-            edited_words=self.edited_words,
+            at=self.config.at,
+            edited_words=sum(not edited.isdisjoint(tokens) for tokens in self.sentence.word_tokens),
+            edited_tokens=len(edited),
             distance=float(torch.linalg.vector_norm(after - before, dim=1).mean()),
+            target=target.kind,
+            unit=target.unit,
             prediction_before=target.name(answer, self.part),
             prediction_after=target.name(int(target.answers(changed)[0]), self.part),
-            flipped=bool(flipped),
+            flipped=flipped if target.is_choice else None,
             divergence=divergence,
-            control_flips=float(np.mean(flips)),
+            control_flips=float(np.mean(flips)) if target.is_choice else None,
             control_divergence=float(np.mean(divergences)),
             answers=self._answers(clean, changed, controls),
             continuation_before=self._unsteered,
@@ -234,9 +203,11 @@ class SteeredText:
 
     def _answers(self, clean: Tensor, changed: Tensor, controls: Tensor) -> list[Answer]:
         target = self.upper.target
-        # `stored` gives one number for each label; here the yes and the no of one label are shown.
-        shares = (lambda scores: target.compared(scores).exp()) if target.kind == LABEL else target.stored
-        before, after, others = (shares(scores).double().cpu() for scores in (clean, changed, controls))
+        # What `stored` keeps are other probabilities: of all labels, or of label words among all words.
+        before, after, others = (
+            (target.compared(scores).exp() if target.is_choice else scores).double().cpu()
+            for scores in (clean, changed, controls)
+        )
         shown = list(range(target.count))
         if target.count > ANSWERS:
             likeliest = torch.maximum(before[0], after[0]).topk(ANSWERS).indices.tolist()

@@ -124,7 +124,10 @@ class InputFormat(Record):
         unknown."""
         for name in self.parts:
             if name not in values:
-                raise ClvqError(f"The texts of these activations have the parts {', '.join(self.parts)}: give {name}.")
+                raise ClvqError(
+                    f"The texts of these activations have the parts {', '.join(self.parts)}, and {name} is missing. "
+                    f"Give it with --part {name}=VALUE; in Python, in the dictionary that is the text."
+                )
         if unknown := [name for name in values if name not in self.parts]:
             raise ClvqError(f"{unknown[0]!r} is no part of these activations' texts: {', '.join(self.parts)}.")
         return self.shown(join_parts([values[name] for name in self.parts]))

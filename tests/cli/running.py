@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import pytest
 
 SMALL = ("--codebook-size", "12", "--top-k", "3", "--decoder-layers", "1")
 """Options of a training that takes a second."""
@@ -31,6 +34,25 @@ class Outcome(NamedTuple):
 
 
 Clvq = Callable[..., Outcome]
+
+
+def assert_steered_as_explained(clvq: Clvq, run: Path, explained: dict[str, Any]) -> None:
+    """`clvq steer` begins with the probabilities that `clvq explain` gives, of label words among themselves."""
+    code = next(word["code"] for word in explained["words"] if word["code"] is not None)
+    ended = clvq("steer", explained["text"], "--remove", code, "--draws", 1, "--run", run, "--json")
+    assert ended.code == 0, ended.err
+    (steered,) = ended.document["steered"]
+    before = {answer["name"]: answer["before"] for answer in steered["answers"]}
+    assert steered["prediction_before"] == explained["target"]
+    assert before[explained["target"]] == pytest.approx(explained["probability"], abs=1e-5)
+    assert [sum(answer[when] for answer in steered["answers"]) for when in ("before", "after", "control")] == (
+        pytest.approx([1, 1, 1], abs=1e-5)
+    )
+
+
+def piped(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    """Puts bytes on standard input."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="ascii"))
 
 
 def write_corpus(path: Path, texts: list[str]) -> Path:

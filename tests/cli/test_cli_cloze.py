@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
-from running import SMALL, Clvq
+from running import SMALL, Clvq, assert_steered_as_explained
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from clvq.activations.store import ActivationStore
@@ -58,8 +58,8 @@ def test_the_mask_through_all_commands(clvq: Clvq, masked: Path, corpus: Path, t
     assert found["target"] == "label word" and found["accuracy"] is not None
     assert clvq("faithfulness", "--run", run, "--by", "concept").code == 0
     assert clvq("report", "--run", run).code == 0
-    code = sentences[0]["words"][0]["code"]
-    assert clvq("steer", "The film is slow", "--remove", code, "--run", run).code == 0
+    (own,) = clvq("explain", "The film is slow", "--run", run, "--json").document["sentences"]
+    assert_steered_as_explained(clvq, run, own)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import tiny_models
 from rich.console import Console
-from running import SMALL, Clvq, Outcome, files_of
+from running import SMALL, Clvq, Outcome, files_of, piped
 
 import clvq as package
 from clvq.cli.explain_view import Shaded
@@ -31,10 +31,6 @@ def trained(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "run"))
-
-
-def piped(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="ascii"))
 
 
 def test_a_text_with_its_prediction_salient_word_and_concept(clvq: Clvq, run: Path) -> None:

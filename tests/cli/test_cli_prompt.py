@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
-from running import SMALL, Clvq
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from running import SMALL, Clvq, assert_steered_as_explained
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from clvq.activations.store import ActivationStore
 from clvq.corpus.parts import SEPARATOR
@@ -109,7 +109,7 @@ def test_no_word_of_the_prompt_reaches_a_concept_or_an_explanation(clvq: Clvq, p
     assert sentence["text"] == f"Own{SEPARATOR}The film is slow"
     lacking = clvq("explain", "The film is slow", *quick)
     assert lacking.code == 1
-    assert "have the parts title, text: give title" in lacking.message
+    assert "have the parts title, text, and title is missing. Give it with --part title=VALUE" in lacking.message
 
 
 @pytest.mark.parametrize("command", ["explain", "assign"])
@@ -192,6 +192,22 @@ def test_pairs_of_texts(clvq: Clvq, bert: Path, titled: Path, tmp_path: Path) ->
     assert own.code == 0, own.err
     words = [word["text"] for word in own.document["sentences"][0]["words"]]
     assert words == ["The", "film", "is", "slow", "It", "is", "good"]
+    code = own.document["sentences"][0]["words"][-1]["code"]
+    steer = ("steer", "The film is slow", "--remove", code, "--run", run)
+    for other in ("It is good", "a charming story"):
+        ended = clvq(*steer, "--part", f"text_pair={other}", "--json")
+        assert ended.code == 0, ended.err
+        with torch.no_grad():
+            pair = AutoTokenizer.from_pretrained(bert)("The film is slow", other, return_tensors="pt")
+            plain = AutoModelForSequenceClassification.from_pretrained(bert).eval()(**pair).logits[0].softmax(0)
+        (steered,) = ended.document["steered"]
+        assert [answer["before"] for answer in steered["answers"]] == pytest.approx(plain.tolist(), abs=1e-5)
+        assert steered["edited_words"] == 4 + len(other.split())
+    for command in (steer, ("explain", "The film is slow", "--run", run), ("assign", "The film is slow", "--run", run)):
+        ended = clvq(*command)
+        assert ended.code == 1 and "Give it with --part text_pair=VALUE" in ended.message
+    ended = clvq(*steer, "--part", "claim")
+    assert ended.code == 2 and "--part is NAME=VALUE" in ended.message
     (tmp_path / "pairs.jsonl").write_text(
         json.dumps({"text": "The film is slow", "label": 1, "claim": "It is good"}) + "\n", encoding="utf-8"
     )
@@ -268,6 +284,7 @@ def test_label_words(clvq: Clvq, llama: Path, titled: Path, tmp_path: Path) -> N
     own = clvq("explain", "The film is slow", "--run", run, "--json")
     assert own.document["sentences"][0]["target"] in ("negative", "positive")
     assert own.document["sentences"][0]["text"] == "The film is slow"
+    assert_steered_as_explained(clvq, run, own.document["sentences"][0])
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import tiny_models
 import torch
-from running import Clvq
+from running import Clvq, piped
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 import clvq as package
@@ -222,9 +222,49 @@ def test_a_sweep_begins_with_no_change(clvq: Clvq, shared: Path) -> None:
     assert distances == pytest.approx([distances[0]] * len(distances), rel=1e-3)
     again = clvq("steer", TEXT, "--remove", code, "--sweep-strength", "--run", shared, "--json")
     assert again.document == ended.document
-    assert clvq("steer", TEXT, "--remove", code, "--sweep-strength", "--run", shared).code == 0
+    shown = clvq("steer", TEXT, "--remove", code, "--sweep-strength", "--run", shared)
+    assert f"12 words edited, step 0.00 to {max(entry['distance'] for entry in others):.2f}\n" in shown.out
     single = clvq("steer", TEXT, "--remove", code, "--run", shared, "--json").document["steered"][0]
     assert single == next(entry for entry in others if entry["strength"] == 1)
+
+
+def test_what_was_edited_is_told(clvq: Clvq, shared: Path, bert: Path) -> None:
+    code = busiest(shared, "L1-L3", 1)[0]
+    tokens = len(AutoTokenizer.from_pretrained(bert)(TEXT)["input_ids"])
+    everything = ("steer", TEXT, "--remove", code, "--at", "all", "--run", shared)
+    (result,) = clvq(*everything, "--json").document["steered"]
+    assert (result["at"], result["edited_words"], result["edited_tokens"]) == ("all", 12, tokens)
+    assert f"all {tokens} tokens edited, step" in clvq(*everything).out
+    (word,) = [word for text in package.assign(shared / "L1-L3", "good") for word in text.words]
+    at_concept = ("steer", "good", "--remove", word.code, "--at", "concept", "--run", shared)
+    assert "1 word edited, step" in clvq(*at_concept).out
+    (result,) = clvq(*at_concept, "--json").document["steered"]
+    inside = len(AutoTokenizer.from_pretrained(bert)("good", add_special_tokens=False)["input_ids"])
+    assert (result["edited_words"], result["edited_tokens"], result["left_out"]) == (1, inside, 0)
+
+
+def test_a_text_that_is_too_long_is_cut_and_that_is_told(clvq: Clvq, shared: Path) -> None:
+    code, text = busiest(shared, "L1-L3", 1)[0], " ".join(["good"] * 90)
+    (assigned,) = package.assign(shared / "L1-L3", text)
+    (result,) = clvq("steer", text, "--remove", code, "--run", shared, "--json").document["steered"]
+    assert (result["left_out"], result["edited_words"]) == (assigned.left_out, 90 - assigned.left_out)
+    assert 0 < assigned.left_out < 90
+    shown = " ".join(clvq("steer", text, "--remove", code, "--run", shared).out.split())
+    assert f"{assigned.left_out} words beyond the model's length are left out" in shown
+
+
+def test_the_text_may_come_from_standard_input(clvq: Clvq, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ("--remove", busiest(shared, "L1-L3", 1)[0], "--run", shared, "--json")
+    typed = clvq("steer", TEXT, *options).document
+    piped(monkeypatch, f"{TEXT}\r\n\n".encode())
+    assert clvq("steer", "-", *options).document == typed
+    for content, says in (
+        (b"good\nslow\n", "Standard input holds 2 texts, one a line, and steer takes one"),
+        (b" \n", "standard input holds no text"),
+    ):
+        piped(monkeypatch, content)
+        ended = clvq("steer", "-", *options)
+        assert (ended.code, ended.out) == (1, "") and says in ended.message
 
 
 def test_a_copied_checkpoint_steers_alike(clvq: Clvq, shared: Path, tmp_path: Path) -> None:

@@ -288,11 +288,34 @@ def test_a_head_for_one_number_through_all_commands(clvq: Clvq, tmp_path: Path) 
     assert f"R² of the scores {of_first:.3f}" in " ".join(shown.split())
     assert "changes over 1 SD" in " ".join(shown.split()) and "KL" not in shown.replace("in place of KL", "")
     assert clvq("faithfulness", "--run", run, "--by", "concept").code == 0
+    _steered_by_its_own_units(clvq, run, model, unit)
     assert clvq("report", "--run", run).code == 0
     page = (run / "report.html").read_text(encoding="utf-8")
     assert f"{figures['r2']:.3f} on the evaluation sentences" in page
     for name in ("R² of the scores", "R² of the scores, nothing edited"):
         assert f"<dt>{name}</dt><dd>{of_first:.3f}</dd>" in page.replace("−", "-")
+
+
+def _steered_by_its_own_units(clvq: Clvq, run: Path, model: Path, unit: float) -> None:
+    """The change of the score, and no flips."""
+    text = "The film is very good"
+    code = max(package.codebook(run / "L1-L2").concepts, key=lambda concept: concept.words).code
+    command = ("steer", text, "--remove", code, "--run", run)
+    (result,) = clvq(*command, "--json").document["steered"]
+    (answer,) = result["answers"]
+    change = answer["after"] - answer["before"]
+    assert answer["before"] == pytest.approx(float(plain_logits(model, text)[0]), abs=1e-4) and abs(change) > 1e-3
+    assert (result["target"], result["flipped"], result["control_flips"]) == ("score", None, None)
+    assert result["unit"] == pytest.approx(unit, rel=1e-3)
+    assert result["divergence"] == pytest.approx((change / unit) ** 2, rel=1e-2)
+    shown = " ".join(clvq(*command).out.split())
+    control = answer["control"] - answer["before"]
+    assert f"score changes by {change:+.3f}; the control changes it by {control:+.3f} on average" in shown
+    assert f"squared change {result['divergence']:.3f} SD²" in shown and f"split ({result['unit']:.4g})" in shown
+    assert "flip" not in shown and "prediction" not in shown and "divergence" not in shown
+    swept = clvq(*command, "--sweep-strength")
+    assert "prediction" not in swept.out and "flips" not in swept.out
+    assert _line_of("1 ", swept.out).endswith(f"{change:+.3f}")
 
 
 def test_a_splice_of_scores_is_judged_by_the_right_numbers(clvq: Clvq, tmp_path: Path) -> None:
