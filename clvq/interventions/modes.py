@@ -21,6 +21,7 @@ from clvq.interventions.by_concept import concept_effects
 from clvq.interventions.files import artifact_of, explained_by, kept
 from clvq.interventions.mode_records import ProbeResult, SpliceResult
 from clvq.interventions.probe import probe, published_probe
+from clvq.interventions.probe_data import refuse_other_labels
 from clvq.interventions.splice import splice
 from clvq.progress import Report
 from clvq.training.checkpoint import Checkpoint
@@ -39,6 +40,7 @@ def measured(
         concepts = Processes.current().leader_first(lambda: codebook(checkpoint, progress=progress))
         made_of["concepts"] = concepts.summary.concepts_checksum
     elif config.mode != "splice":
+        refuse_other_labels(checkpoint.store(), config.mode)
         (explained,) = explained_by([checkpoint], config, progress)
         made_of["explanations"] = explained.summary.explanations_checksum
     model = checkpoint.config.provenance.model

@@ -17,6 +17,7 @@ from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.explainer import salient_words
 from clvq.explanations.records import Explanation
 from clvq.interventions.controls import Owner
+from clvq.language_model.head_targets import LabelTarget, ScoreTarget, TagTarget
 from clvq.language_model.rows import SENTENCE, WORD
 from clvq.progress import Report
 from clvq.training.checkpoint import Checkpoint
@@ -24,6 +25,24 @@ from clvq.training.rows import split_by_text
 
 MOST_TRAINING = 50_000
 """Largest number of sentences that a probe is fitted to; it learns nothing new from more."""
+
+
+_OTHER_LABELS = {
+    LabelTarget.kind: "several labels for each",
+    TagTarget.kind: "a tag for each word",
+    ScoreTarget.kind: "a number for each",
+}
+"""What labels are where they are not one class a sentence, by `Target.kind`."""
+
+
+def refuse_other_labels(store: ActivationStore, mode: str) -> None:
+    """Raise ClvqError where labels are not one class a sentence, which a probe reads."""
+    labels = None if store.target is None else _OTHER_LABELS.get(store.target.kind)
+    if labels is not None:
+        raise ClvqError(
+            f"--mode {mode} reads one class of each sentence, and {store.provenance.model.id} gives {labels}. "
+            "Use --mode model or --mode splice, which measure its own answers."
+        )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
-from running import SMALL, Clvq
+from running import SMALL, Clvq, files_of
 from scipy.stats import false_discovery_control, fisher_exact
 from sklearn.metrics import r2_score
 from transformers import (
@@ -235,6 +235,9 @@ def test_a_head_for_several_labels_through_all_commands(form: str, clvq: Clvq, t
     only = clvq("faithfulness", "--run", run, "--draws", 1, "--at", "all", "--label", "good", "--overwrite", "--json")
     assert only.document["clean"]["sentences"] == 5
     assert clvq("faithfulness", "--run", run, "--mode", "splice", "--json").document["measured"]["target"] == "label"
+    assert f"--mode paper reads one class of each sentence, and {model} gives several labels for each" in refused(
+        clvq, "faithfulness", "--run", run, "--mode", "paper"
+    )
     assert clvq("faithfulness", "--run", run, "--by", "concept", "--class", "good").code == 0
     code = next(word["code"] for word in sentences[0]["words"])
     steer = ("steer", "The film is slow", "--remove", code, "--run", run)
@@ -341,6 +344,10 @@ def test_a_splice_of_scores_is_judged_by_the_right_numbers(clvq: Clvq, tmp_path:
         entry = shifted["others"][name]
         assert entry["share_recovered"] == before["share_recovered"]
         assert entry["share_recovered_labels"] != entry["share_recovered"]
+    before = files_of(run)
+    said = refused(clvq, "faithfulness", "--run", run / "exact", "--mode", "probe")
+    assert f"--mode probe reads one class of each sentence, and {model} gives a number for each" in said
+    assert files_of(run) == before  # and is refused before the sentences are explained
     shown = clvq("faithfulness", "--run", run / "exact", "--mode", "splice").out
     assert "1.000" in _line_of("R² of the scores, as it is", shown)
     assert "[" in _line_of("loss recovered, labels", shown)
@@ -469,6 +476,8 @@ def test_a_head_that_tags_words_through_all_commands(clvq: Clvq, tmp_path: Path)
     assert {row["label"] for row in document["by_class"]} <= {"THING", "PRAISE"}
     own = [figure for figure in document["figures"] if figure["place"] == "sentence"]
     assert own and all(figure["tokens"] == figure["sentences"] for figure in own)  # one token, where the tag is read
+    said = refused(clvq, "faithfulness", "--run", run, "--mode", "probe")
+    assert f"--mode probe reads one class of each sentence, and {model} gives a tag for each word" in said
     found = clvq("faithfulness", "--run", run, "--mode", "splice", "--json").document["measured"]
     assert found["target"] == "tag" and found["accuracy"] is not None
     assert clvq("faithfulness", "--run", run, "--by", "concept", "--class", "THING").code == 0
