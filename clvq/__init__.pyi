@@ -285,9 +285,9 @@ def explain(
         print([(word.text, word.attribution, word.code) for word in explanations.sentences[0].words])
 
     The explanation of the evaluation split is stored beside the checkpoint: an unfinished one with the same settings
-    continues, and a finished one is read. ClvqError for a text that is empty or too long, and for a model that
-    predicts nothing; MismatchError for a model that has changed, and for a stored explanation with other settings,
-    unless `overwrite`.
+    continues, and a finished one is read. Texts are explained up to the model's maximum length; `left_out` of an
+    explanation counts the words beyond it. ClvqError for a text that is empty, and for a model that predicts nothing;
+    MismatchError for a model that has changed, and for a stored explanation with other settings, unless `overwrite`.
 
     Args:
         checkpoint: A checkpoint, or its folder.

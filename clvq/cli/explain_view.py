@@ -90,6 +90,8 @@ def _sentence(sentence: Explanation, explanations: Explanations) -> list[Rendera
     labelled = summary.label_name(sentence)
     if labelled is not None and sentence.label != sentence.prediction:
         detail += f", labelled {plain(labelled)}"
+    if sentence.cut:
+        detail += f"; {sentence.cut}"
     explained = f"{sentence.difference:+.2f} explained, {percent(sentence.special_share)} on tokens that are no words"
     trust = f"completeness error {percent(sentence.completeness_error)}, {sentence.steps} steps"
     return [

@@ -45,9 +45,9 @@ def explain(
         print([(word.text, word.attribution, word.code) for word in explanations.sentences[0].words])
 
     The explanation of the evaluation split is stored beside the checkpoint: an unfinished one with the same settings
-    continues, and a finished one is read. ClvqError for a text that is empty or too long, and for a model that
-    predicts nothing; MismatchError for a model that has changed, and for a stored explanation with other settings,
-    unless `overwrite`.
+    continues, and a finished one is read. Texts are explained up to the model's maximum length; `left_out` of an
+    explanation counts the words beyond it. ClvqError for a text that is empty, and for a model that predicts nothing;
+    MismatchError for a model that has changed, and for a stored explanation with other settings, unless `overwrite`.
 
     Args:
         checkpoint: A checkpoint, or its folder.
@@ -68,7 +68,10 @@ def explain(
         explainer = Explainer(checkpoint, checkpoint.description(), config, progress)
         given = [explainer.model.input_format.joined(text) for text in parts]
         tokenized = explainer.tokenize(given)
-        explainer.refuse_unreadable(tokenized)
+        explainer.refuse_wordless(tokenized)
+        if cut := _cut(tokenized):
+            length = f"the model's length, {explainer.model.max_length:,} tokens"
+            progress(Progress("explain", note=f"{cut:,} of {len(given):,} texts are explained up to {length}."))
         concepts = codebook(checkpoint, progress=progress)
         return _explain_texts(explainer, concepts, given, tokenized, progress)
     if config.dataset is not None:
@@ -109,4 +112,9 @@ def _explain_texts(
         done.update((explanation.key, explanation) for explanation in batch)
         progress(Progress("explain", len(done), len(explainer.asked(texts, tokenized, labels)), "sentences"))
     sentences = [done[key] for key in sorted(done)]
-    return Explanations(concepts, summarize(explainer, sentences, concepts), sentences)
+    return Explanations(concepts, summarize(explainer, sentences, concepts, truncated=_cut(tokenized)), sentences)
+
+
+def _cut(tokenized: Sequence[TokenizedSentence]) -> int:
+    """Return how many texts have words beyond the model's maximum length."""
+    return sum(sentence.truncated_words > 0 for sentence in tokenized)

@@ -61,18 +61,14 @@ class Explainer:
     def tokenize(self, texts: Sequence[str]) -> list[TokenizedSentence]:
         return tokenize(self.model, self.store, texts)
 
-    def refuse_unreadable(self, tokenized: Sequence[TokenizedSentence]) -> None:
-        """Raise ClvqError where a text is longer than the model's maximum length, or has no word."""
+    def refuse_wordless(self, tokenized: Sequence[TokenizedSentence]) -> None:
+        """Raise ClvqError where a text has no word."""
         for number, sentence in enumerate(tokenized, 1):
-            which = f"Text {number} of {len(tokenized)}"
-            if sentence.truncated_words:
-                words = len(sentence.words) + sentence.truncated_words
-                raise ClvqError(
-                    f"{which} is longer than the model takes: of its {words} words, {len(sentence.words)} fit into "
-                    f"{self.model.max_length} tokens. Give it in parts of at most so many words."
-                )
             if not sentence.words:
-                raise ClvqError(f"{which} has no word that the tokenizer of {self.model.model_id} keeps. Leave it out.")
+                raise ClvqError(
+                    f"Text {number} of {len(tokenized)} has no word that the tokenizer of {self.model.model_id} keeps. "
+                    "Leave it out."
+                )
 
     def explained(
         self,
@@ -162,6 +158,7 @@ class Explainer:
             score=None if self.target.is_choice else attribution.confidence,
             part=given.part if self.target.has_parts else None,
             part_name=self.target.part_name(given.part, given.text, sentence),
+            left_out=sentence.truncated_words,
         )
 
     def _codes(self, sentences: list[TokenizedSentence]) -> list[list[int | None]]:

@@ -29,7 +29,8 @@ def explanation_html(explanation: Explanation) -> str:
         parts += [escape(explanation.text[end : word.start]), _word_html(word, shade(word, most))]
         end = word.end
     parts.append(escape(explanation.text[end:]))
-    head = f"<b>{text_html(explanation.target)}</b> {explanation.certainty}"
+    cut = f" ({escape(explanation.cut)})" if explanation.cut else ""
+    head = f"<b>{text_html(explanation.target)}</b> {explanation.certainty}{cut}"
     return f'<p style="line-height: 1.8">{head}: <bdi>{"".join(parts)}</bdi></p>'
 
 

@@ -64,8 +64,10 @@ class Explanation(Record):
     """The label, or the word, for which the model is asked; None for a target without parts."""
     part_name: str | None = None
     """Name of the part."""
+    left_out: int = 0
+    """Number of words beyond the model's maximum length."""
 
-    omitted = ("rationale", "score", "part", "part_name")
+    omitted = ("rationale", "score", "part", "part_name", "left_out")
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Explanation:
@@ -101,6 +103,11 @@ class Explanation(Record):
     def key(self) -> tuple[int, int]:
         """The sentence and the part, which together identify an explanation."""
         return self.id, self.part or 0
+
+    @property
+    def cut(self) -> str:
+        """What is not explained, as text; empty where all words are."""
+        return f"{self.left_out:,} words beyond the model's length are left out" if self.left_out else ""
 
     @property
     def certainty(self) -> str:

@@ -6,6 +6,7 @@ import io
 import re
 import shutil
 import sys
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,35 @@ def test_texts_from_standard_input(clvq: Clvq, run: Path, monkeypatch: pytest.Mo
     assert "Standard input is closed" in refused(clvq("explain", "-", "--run", run))
 
 
+def test_a_text_that_is_too_long_is_cut_and_that_is_told(clvq: Clvq, run: Path, tmp_path: Path) -> None:
+    """It is explained as the part that the model reads is, and the texts behind it are explained too."""
+    lines = ["good film", " ".join(["slow"] * 90), "a charming story"]
+    (tmp_path / "texts.txt").write_text("\n".join(lines), encoding="utf-8")
+    page = tmp_path / "page.html"
+    of_file = ("explain", "--file", tmp_path / "texts.txt", "--run", run, *QUICK)
+    ended = clvq(*of_file, "--json")
+    assert ended.code == 0, ended.err
+    assert "1 of 3 texts are explained up to the model's length, 64 tokens." in ended.message
+    first, cut, last = ended.document["sentences"]
+    assert [one["id"] for one in (first, cut, last)] == [0, 1, 2] and [
+        one["text"] for one in (first, cut, last)
+    ] == lines
+    assert cut["left_out"] == 90 - len(cut["words"]) > 0 and "left_out" not in first
+    assert ended.document["summary"]["truncated"] == 1
+    (read,) = clvq("explain", " ".join(["slow"] * len(cut["words"])), "--run", run, *QUICK, "--json").document[
+        "sentences"
+    ]
+    assert "left_out" not in read and read["probability"] == pytest.approx(cut["probability"], abs=1e-5)
+    for ours, theirs in zip(cut["words"], read["words"], strict=True):
+        assert (ours["start"], ours["code"]) == (theirs["start"], theirs["code"])
+        assert ours["attribution"] == pytest.approx(theirs["attribution"], abs=1e-4)
+    said = f"{cut['left_out']} words beyond the model's length are left out"
+    shown = clvq(*of_file, "--html", page)
+    assert " ".join(shown.out.split()).count(said) == page.read_text(encoding="utf-8").count(escape(said)) == 1
+    (alone,) = clvq("explain", lines[1], "--run", run, *QUICK, "--json").document["sentences"]
+    assert alone["left_out"] == cut["left_out"]
+
+
 def test_texts_keep_the_numbers_of_their_lines(clvq: Clvq, run: Path, tmp_path: Path) -> None:
     """Also where blank ones, and one of a zero-width space alone, are left out."""
     file = tmp_path / "texts.txt"
@@ -167,7 +197,6 @@ def refused(ended: Outcome) -> str:
     [
         (("",), "Text 1 of 1 is empty"),
         (("good", " \t"), "Text 2 of 2 is empty"),
-        (("slow " * 90,), "Text 1 of 1 is longer than the model takes: of its 90 words"),
         (("good", "--mass", "2"), "--mass must be above 0 and at most 1"),
         (("good", "--completeness", "0"), "--completeness must be above 0"),
         (("good", "--checkpoint", "nowhere"), "nowhere"),
