@@ -53,8 +53,10 @@ def row_layout(sentence: TokenizedSentence, pooling: str) -> RowLayout:
     fixed = set(sentence.fixed_tokens)
     if sentence.first_token < 0:
         fixed.discard(sentence.sentence_token)  # an encoder's sentence row is no word, even if it is a prompt's mask
-    flags = [flag | PROMPT if fixed.issuperset(row) else flag for flag, row in zip(flags, positions, strict=True)]
-    flags = [flag | FIRST if sentence.first_token in row else flag for flag, row in zip(flags, positions, strict=True)]
+    if fixed:
+        flags = [flag | PROMPT if fixed.issuperset(row) else flag for flag, row in zip(flags, positions, strict=True)]
+    if (first := sentence.first_token) >= 0:
+        flags = [flag | FIRST if first in row else flag for flag, row in zip(flags, positions, strict=True)]
     return RowLayout(positions, flags, words)
 
 
