@@ -112,7 +112,9 @@ class GivenTexts:
         if not filled:
             raise ClvqError(f"{self.source} holds no text.")
         if len(filled) < len(texts):
-            report(Progress("texts", note=f"{len(texts) - len(filled)} blank texts of {self.source} are left out."))
+            blank = len(texts) - len(filled)
+            counted = f"{blank} blank text{'' if blank == 1 else 's'} of {self.source}"
+            report(Progress("texts", note=f"{counted} {'is' if blank == 1 else 'are'} left out."))
         return filled
 
     def _of_file(self, file: Path, checkpoint: Checkpoint) -> Iterator[Given]:

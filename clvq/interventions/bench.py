@@ -33,6 +33,7 @@ from clvq.interventions.files import Measured, kept
 from clvq.interventions.notebook import bench_html, bench_lines
 from clvq.interventions.pair_effects import PairReader
 from clvq.interventions.pair_scores import pair_differences, pair_rows
+from clvq.interventions.probe_data import other_labels
 from clvq.interventions.probe_rows import probe_rows
 from clvq.interventions.sentence_effects import groups_of
 from clvq.interventions.tables import seeds_of
@@ -101,9 +102,11 @@ def bench(
     refuse_unlike(read)
     store = read[0].store()
     if store.label_names is None or not store.has_predictions:
+        labels = other_labels(store)
+        gives = "predicts no classes" if labels is None else f"gives {labels} and not one class"
         raise ClvqError(
-            f"{store.settings.model} predicts no classes, so a concept has no effect on their probabilities. "
-            "Use a model with a classification head."
+            f"{store.settings.model} {gives}, so a concept has no effect on the classes' probabilities. "
+            "Use a model that gives each text one class."
         )
     known = _counterfactuals(store, config)
     made_of = {

@@ -35,9 +35,14 @@ _OTHER_LABELS = {
 """What labels are where they are not one class a sentence, by `Target.kind`."""
 
 
+def other_labels(store: ActivationStore) -> str | None:
+    """Return what the model gives for a sentence where that is not one class: "several labels for each"."""
+    return None if store.target is None else _OTHER_LABELS.get(store.target.kind)
+
+
 def refuse_other_labels(store: ActivationStore, mode: str) -> None:
     """Raise ClvqError where labels are not one class a sentence, which a probe reads."""
-    labels = None if store.target is None else _OTHER_LABELS.get(store.target.kind)
+    labels = other_labels(store)
     if labels is not None:
         raise ClvqError(
             f"--mode {mode} reads one class of each sentence, and {store.provenance.model.id} gives {labels}. "

@@ -113,7 +113,7 @@ def test_texts_from_standard_input(clvq: Clvq, run: Path, monkeypatch: pytest.Mo
     piped(monkeypatch, "good film\n\nünwonderful — slow\n".encode())
     ended = clvq("explain", "-", "--run", run, "--json", *QUICK)
     assert [sentence["text"] for sentence in ended.document["sentences"]] == ["good film", "ünwonderful — slow"]
-    assert "1 blank texts of standard input are left out" in ended.message
+    assert "1 blank text of standard input is left out" in ended.message
     piped(monkeypatch, "good film\r\n\r\nünwonderful — slow\r\n".encode())
     windows = clvq("explain", "-", "--run", run, "--json", *QUICK)
     assert windows.document["sentences"] == ended.document["sentences"]

@@ -238,6 +238,7 @@ def test_a_head_for_several_labels_through_all_commands(form: str, clvq: Clvq, t
     assert f"--mode paper reads one class of each sentence, and {model} gives several labels for each" in refused(
         clvq, "faithfulness", "--run", run, "--mode", "paper"
     )
+    assert "gives several labels for each and not one class" in refused(clvq, "bench", "--run", run)
     assert clvq("faithfulness", "--run", run, "--by", "concept", "--class", "good").code == 0
     code = next(word["code"] for word in sentences[0]["words"])
     steer = ("steer", "The film is slow", "--remove", code, "--run", run)
