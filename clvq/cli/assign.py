@@ -77,12 +77,18 @@ def assign(
         shown = list(assigned if file is None else islice(assigned, FIRST_TEXTS))
         hint = None if file is None else f"The first {number(len(shown))} texts; --output FILE writes all of them."
         return Result(_document(assigner, shown), _shown(shown), hint)
-    done, words = write_assigned(assigned, assigner.book.figures.codebook_size, words=output, counts=counts)
-    written = [path for path in (output, counts) if path is not None]
-    document = {"path": str(assigner.book.checkpoint.path), "texts": done, "words": words,
-                "written": [str(path) for path in written]}  # fmt: skip
-    lines = [Text(f"{plain(str(path))}  {size_text(path.stat().st_size)}", overflow="fold") for path in written]
-    return Result(document, [heading(f"{number(done)} texts, {number(words)} words"), *lines])
+    written = write_assigned(assigned, assigner.book.figures.codebook_size, words=output, counts=counts)
+    paths = [path for path in (output, counts) if path is not None]
+    document = {
+        "path": str(assigner.book.checkpoint.path), **written._asdict(), "written": [str(path) for path in paths]
+    }  # fmt: skip
+    lines = [Text(f"{plain(str(path))}  {size_text(path.stat().st_size)}", overflow="fold") for path in paths]
+    cut = (
+        f"{number(written.cut)} cut: {number(written.left_out)} words beyond the model's length are left out"
+        if written.cut
+        else ""
+    )
+    return Result(document, [heading(f"{number(written.texts)} texts, {number(written.words)} words", cut), *lines])
 
 
 def _document(assigner: Assigner, texts: list[AssignedText]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -41,16 +41,27 @@ def checked_path(path: Path, suffixes: tuple[str, ...], overwrite: bool) -> Path
     return path
 
 
+class Written(NamedTuple):
+    """What was written, in numbers."""
+
+    texts: int
+    words: int
+    cut: int
+    """Texts that are longer than the model takes."""
+    left_out: int
+    """Words of these beyond its maximum length."""
+
+
 def write_assigned(
     texts: Iterable[AssignedText], size: int, *, words: Path | None = None, counts: Path | None = None
-) -> tuple[int, int]:
-    """Write texts to the files that are named, and return the number of texts and of words.
+) -> Written:
+    """Write texts to the files that are named.
 
     `words` is a .jsonl file with one line per text, or a .parquet file with one row per word. `counts` is an .npz file
     of scipy: how often each of the `size` codes is in each text `[texts, size]`. The files appear only when all is
     written. ClvqError where they cannot be written.
     """
-    text_count = word_count = 0
+    text_count = word_count = cut = left_out = 0
     with ExitStack() as files:
         writers = [] if words is None else [files.enter_context(_writer(words))]
         writers += [] if counts is None else [files.enter_context(_counting(counts, size))]
@@ -58,7 +69,8 @@ def write_assigned(
             for write in writers:
                 write(text)
             text_count, word_count = text_count + 1, word_count + len(text.words)
-    return text_count, word_count
+            cut, left_out = cut + (text.left_out > 0), left_out + text.left_out
+    return Written(text_count, word_count, cut, left_out)
 
 
 def count_codes(texts: Iterable[AssignedText], size: int) -> scipy.sparse.csr_matrix:

@@ -115,6 +115,18 @@ def test_the_table_the_document_and_the_files_say_the_same(clvq: Clvq, own: Path
     assert "--output FILE writes all" in clvq("assign", "--file", file, "--run", own).message
 
 
+def test_files_of_cut_texts_say_so(clvq: Clvq, own: Path, tmp_path: Path) -> None:
+    source, words = tmp_path / "long.txt", tmp_path / "words.parquet"
+    source.write_text(f"a slow film\n{'good ' * 700}\n{'bad ' * 600}\n", encoding="utf-8")
+    given = ("assign", "--file", source, "--run", own, "--output", words, "--overwrite")
+    document = clvq(*given, "--json").document
+    read = Counter(pq.read_table(words)["id"].to_pylist())
+    assert document["cut"] == 2 and read[0] == 3 and read[1] < 600
+    assert document["left_out"] == 700 + 600 - read[1] - read[2]
+    assert f"2 cut: {document['left_out']:,} words beyond the model's length are left out" in clvq(*given).out
+    assert "left out" not in clvq("assign", "a slow film", "--run", own, "--output", words, "--overwrite").out
+
+
 def test_a_copied_checkpoint_gives_the_same_bytes(clvq: Clvq, own: Path, file: Path, tmp_path: Path) -> None:
     package.codebook(own / "L1-L3")
     shutil.copytree(own / "L1-L3", tmp_path / "elsewhere" / "L1-L3")

@@ -240,8 +240,7 @@ def test_a_head_for_several_labels_through_all_commands(form: str, clvq: Clvq, t
     )
     assert "gives several labels for each and not one class" in refused(clvq, "bench", "--run", run)
     assert clvq("faithfulness", "--run", run, "--by", "concept", "--class", "good").code == 0
-    code = next(word["code"] for word in sentences[0]["words"])
-    steer = ("steer", "The film is slow", "--remove", code, "--run", run)
+    steer = ("steer", "The film is slow", "--remove", sentences[0]["words"][0]["code"], "--run", run)
     assert "is asked for one label at a time: give --label, one of slow, good, film" in refused(clvq, *steer)
     assert "has no label 'bad'" in refused(clvq, *steer, "--label", "bad")
     for part, name in names.items():
