@@ -7,15 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from rich.text import Text
+
 from clvq.artifacts import DEFAULT_RUN
 from clvq.cli import codebook_pair_tables, codebook_tables
 from clvq.cli.errors import UsageError
 from clvq.cli.options import command
-from clvq.cli.output import Result
+from clvq.cli.output import Result, plain
 from clvq.cli.run_folder import Named, Run, named_checkpoint
 from clvq.concepts.records import twins
 from clvq.errors import ClvqError
 from clvq.progress import Progress, Report
+from clvq.storage import size_text
 
 if TYPE_CHECKING:
     from clvq.concepts.codebook import Codebook
@@ -119,7 +122,8 @@ def _exported(book: Codebook, path: Path, *, overwrite: bool) -> Result:
 
     path = export(book, path, overwrite=overwrite)
     size = path.stat().st_size
-    return Result(_document(book, exported=str(path), bytes=size), codebook_tables.exported(path, size))
+    shown = Text(plain(f"{size_text(size)} in {path}"), overflow="fold")
+    return Result(_document(book, exported=str(path), bytes=size), [shown])
 
 
 def _against(book: Codebook, other: Codebook, limit: int | None) -> Result:
@@ -148,7 +152,7 @@ def _all(book: Codebook, concepts: list[Concept], limit: int | None) -> Result:
         **book.summary.as_json(),
         results=book.checkpoint.results.as_json(),
         twins=[list(pair) for pair in twins(book.concepts)],
-        concepts=[concept.as_json() for concept in concepts[:limit]],
+        concepts=[book.described(concept) for concept in concepts[:limit]],
     )
     return Result(document, codebook_tables.all_concepts(book, concepts[:lines]), _rest(concepts, lines, "--code N"))
 
@@ -191,15 +195,16 @@ def _wanted(book: Codebook, sort: str, label: str | None) -> list[Concept]:
 
 def _label_number(book: Codebook, label: str) -> int:
     """Return the class with this name or number; ClvqError, with the names that exist, where there is none."""
+    from clvq.corpus.labels import class_number
+
     totals = book.summary.label_totals
     if totals is None:
         raise ClvqError(f"The corpus of {book.checkpoint.path} has no labels, so --label cannot be used.")
     names = [codebook_tables.class_name(book, number) for number in range(len(totals))]
-    if label in names:
-        return names.index(label)
-    if label.isdecimal() and int(label) < len(names):
-        return int(label)
-    raise ClvqError(f"There is no label {label!r} in {book.checkpoint.path}: its labels are {', '.join(names)}.")
+    number = class_number(label, names)
+    if number is None:
+        raise ClvqError(f"There is no label {label!r} in {book.checkpoint.path}: its labels are {', '.join(names)}.")
+    return number
 
 
 def _document(book: Codebook, **rest: Any) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -14,7 +13,6 @@ from rich.text import Text
 from clvq.artifacts import model_title
 from clvq.cli.output import heading, number, percent, plain, table
 from clvq.concepts.records import TWIN_COSINE, twins
-from clvq.storage import size_text
 
 if TYPE_CHECKING:
     from clvq.concepts.codebook import Codebook
@@ -63,13 +61,16 @@ def class_name(codebook: Codebook, number: int | None) -> str:
 
 def words_of(codebook: Codebook, code: int, most: int = 20) -> Text:
     """Return in one line the given name, if any, "(n sentence rows)" for a concept of such rows, and the top words."""
-    concept, name = codebook.concept(code), codebook.given_names.get(code)
-    text = Text(overflow="ellipsis", no_wrap=True)
-    if name:
-        text.append(f"{_one_line(name)}: ", style="bold")
+    concept, text = codebook.concept(code), _given_name(codebook, code)
     if concept.of_sentence_rows:
         text.append(f"({number(concept.sentence_rows)} sentence rows) ", style="dim")
     return text.append(" ".join(_one_line(entry.word) for entry in concept.top_words[:most]))
+
+
+def _given_name(codebook: Codebook, code: int) -> Text:
+    """Return the beginning of a line: the name that a reader gave the concept, if any."""
+    text, name = Text(overflow="ellipsis", no_wrap=True), codebook.given_names.get(code)
+    return text.append(f"{_one_line(name)}: ", style="bold") if name else text
 
 
 def chance(value: float | None) -> str:
@@ -284,15 +285,12 @@ def matches(codebook: Codebook, result: SearchResult, lines: int) -> list[Render
         return parts
     listing = fitted(table("matches", "precision", "recall", title="code"), "matching words")
     for entry in concepts[:lines]:
+        words = " ".join(_one_line(word.word) for word in entry.matching_words)
         listing.add_row(
             str(entry.code), number(entry.matches), percent(entry.precision), percent(entry.recall),
-            Text(" ".join(_one_line(word.word) for word in entry.matching_words)),
+            _given_name(codebook, entry.code).append(words),
         )  # fmt: skip
     return [*parts, "", listing]
-
-
-def exported(path: Path, size: int) -> list[RenderableType]:
-    return [Text(plain(f"{size_text(size)} in {path}"), overflow="fold")]
 
 
 def _one_line(text: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -78,7 +78,19 @@ class Codebook(Shown):
 
     def to_pandas(self) -> DataFrame:
         """Return a table with one row per concept."""
-        return data_frame(concept.as_row(self.summary.label_names) for concept in self.concepts)
+        return data_frame(self.rows())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the concepts as lines of a table: name and note, then one value or list per column."""
+        labels = self.summary.label_names
+        return [{**self._named(concept.code), **concept.as_row(labels)} for concept in self.concepts]
+
+    def described(self, concept: Concept) -> dict[str, Any]:
+        """Return what is stored of a concept, with its name and note."""
+        return {**self._named(concept.code), **concept.as_json()}
+
+    def _named(self, code: int) -> dict[str, Any]:
+        return {"code": code, "name": self.name(code), "note": self.notes.get(code)}
 
     def concept(self, code: int) -> Concept:
         """Return the concept of a code; ClvqError where the code is out of range or dead."""

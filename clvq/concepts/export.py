@@ -24,14 +24,15 @@ _LISTS = ("label_counts", "prediction_counts", "top_words", "example_words", "ex
 def export(codebook: Codebook, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write a codebook to `path`, in the format of its suffix.
 
-    `.jsonl` has one concept per line, as in concepts.jsonl; `.csv` and `.parquet` have the same in flat columns. `.npy`
-    has the codes `[K, D]` float32, in the input layer's own units. `.safetensors` has the codes as `codebook`, `counts`
-    `[K]` (words of the training split), `indices_train` and `indices_eval` `[rows]` (in the order of the store, -1 for
-    rows that are left out). ClvqError for another suffix, and for a file that exists already, unless `overwrite`.
+    `.jsonl` has one concept per line, as in concepts.jsonl, with its name and note; `.csv` and `.parquet` have the same
+    in flat columns. `.npy` has the codes `[K, D]` float32, in the input layer's own units. `.safetensors` has the codes
+    as `codebook`, `counts` `[K]` (words of the training split), `indices_train` and `indices_eval` `[rows]` (in the
+    order of the store, -1 for rows that are left out). ClvqError for another suffix, and for a file that exists
+    already, unless `overwrite`.
     """
     path = checked_path(path, overwrite=overwrite)
     if path.suffix == ".jsonl":
-        write_records(path, (concept.as_json() for concept in codebook.concepts))
+        write_records(path, map(codebook.described, codebook.concepts))
     elif path.suffix == ".safetensors":
         indices = {f"indices_{split}": torch.from_numpy(codebook.assignments(split)) for split in SPLITS}
         counts = torch.from_numpy(codebook.usage)
@@ -69,10 +70,9 @@ def _codes(codebook: Codebook) -> torch.Tensor:
 
 def _flat(codebook: Codebook) -> list[dict[str, Any]]:
     """Return the concepts with one value per column; lists are written as JSON, so that any word is preserved."""
-    rows = [concept.as_row(codebook.summary.label_names) for concept in codebook.concepts]
     return [
         {name: json.dumps(value, ensure_ascii=False) if name in _LISTS else value for name, value in row.items()}
-        for row in rows
+        for row in codebook.rows()
     ]
 
 

@@ -36,6 +36,8 @@ class Match(Record):
     """A concept with words that match."""
 
     code: int
+    name: str
+    """Name of the concept."""
     matches: int
     """Number of the concept's words that match."""
     words: int
@@ -98,6 +100,7 @@ def search(codebook: Codebook, pattern: str) -> SearchResult:
         concepts.append(
             Match(
                 code=code,
+                name=codebook.name(code),
                 matches=int(code_matches[code]),
                 words=int(code_totals[code]),
                 precision=float(precision),

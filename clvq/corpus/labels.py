@@ -201,15 +201,26 @@ def _is_none(name: str) -> bool:
     return name.casefold() in ("none", "-1")
 
 
+def class_number(name: str, names: Sequence[str]) -> int | None:
+    """Return the number of the class that is given by its name or number; None where there is no such class.
+
+    The name may be in another case, where this tells it from the others.
+    """
+    folded = [other.casefold() for other in names]
+    if name in names:
+        return names.index(name)
+    if folded.count(name.casefold()) == 1:
+        return folded.index(name.casefold())
+    return int(name) if name.isdecimal() and int(name) < len(names) else None
+
+
 def _class_number(name: str, known: list[str] | None) -> int | None:
     """Return the number of a class that is given by name or number; None for `none`. ClvqError where it does not
     exist."""
-    folded = [other.casefold() for other in known or ()]
-    if name.casefold() in folded:
-        return folded.index(name.casefold())
-    if _is_none(name):
-        return None
-    if name.isdecimal() and (known is None or int(name) < len(known)):
+    number = class_number(name, known or ())
+    if number is not None or _is_none(name):
+        return number
+    if name.isdecimal() and known is None:
         return int(name)
     raise ClvqError(
         f"--label-map: there is no class {name!r}. The classes are "

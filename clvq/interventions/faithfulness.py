@@ -9,7 +9,7 @@ effects.safetensors   what each edit and control does to each sentence, beside e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from clvq.concepts.assignments import SplitText, read_text
 from clvq.config import LABEL, TAG, FaithfulnessConfig
 from clvq.config.settings import flag
 from clvq.config.signatures import takes
+from clvq.corpus.labels import class_number
 from clvq.errors import ClvqError, MismatchError
 from clvq.explanations.stored_split import SPLIT
 from clvq.interventions.files import Measured, artifact_of, explained_by, kept
@@ -109,6 +110,7 @@ def faithfulness(
     refuse_unlike(read)
     if config.dataset is not None:
         make_activations(read[0], config, progress)
+    config = _with_class_names(config, read[0].store().label_names or [])
     artifact = artifact_of(config.measurement)
     path = artifact.path(read[0].path)
     if config.measurement != "model":
@@ -159,6 +161,16 @@ def refuse_unlike(checkpoints: list[Checkpoint]) -> None:
                 )
 
 
+def _with_class_names(config: FaithfulnessConfig, names: list[str]) -> FaithfulnessConfig:
+    """Return the settings with each class by its own name, however it was given, so that a class is one setting."""
+
+    def own(name: str | None) -> str | None:
+        number = None if name is None else class_number(name, names)
+        return name if number is None else names[number]
+
+    return replace(config, label=own(config.label), class_=own(config.class_))
+
+
 def _checked_label(store: ActivationStore, text: SplitText, label: str | None) -> int | None:
     """Return the number of the class that is asked for; None where none is. MismatchError where labels are not those of
     the model's head, ClvqError where there is no such class or no sentence of it."""
@@ -172,9 +184,9 @@ def _checked_label(store: ActivationStore, text: SplitText, label: str | None) -
         return None
     if names is None:
         raise ClvqError(f"{store.path} has no classes, so --label cannot be used.")
-    number = names.index(label) if label in names else int(label) if label.isdecimal() else -1
-    if not 0 <= number < len(names):
+    if label not in names:
         raise ClvqError(f"There is no class {label!r}: the classes are {', '.join(names)}.")
+    number = names.index(label)
     if store.manifest.target_kind in (LABEL, TAG):
         return number  # a label is that of a part of the sentence, and explanations have the parts
     if not (text.labels == number).any():

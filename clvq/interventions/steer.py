@@ -18,6 +18,7 @@ from clvq.concepts.directions import concept_space
 from clvq.config import LABEL, SteerConfig
 from clvq.config.prompts import TEXT
 from clvq.config.signatures import takes
+from clvq.corpus.labels import class_number
 from clvq.corpus.scan import encodable
 from clvq.device import Runtime
 from clvq.errors import ClvqError
@@ -262,7 +263,8 @@ def _asked_label(upper: UpperLayers, label: str | None) -> int | None:
             raise ClvqError(f"--label is for models that give several labels, and {upper.model.model_id} does not.")
         return None
     names = upper.target.names or []
-    if label not in names:
+    number = None if label is None else class_number(label, names)
+    if number is None:
         wrong = "is asked for one label at a time" if label is None else f"has no label {label!r}"
         raise ClvqError(f"{upper.model.model_id} {wrong}: give --label, one of {', '.join(names)}.")
-    return names.index(label)
+    return number

@@ -172,11 +172,15 @@ def test_a_name_is_kept_and_shown_and_is_of_its_weights_alone(clvq: Clvq, own: P
     other = package.codebook(own / "L1-L3").concept(code).neighbours[0].code
     for command in (
         ("codebook", "--limit", 12), ("codebook", "--code", code), ("codebook", "--code", other), ("explain", "good"),
-        ("codebook", "L1-L3", "--against", "L1-L3"), ("assign", "good"),
+        ("codebook", "L1-L3", "--against", "L1-L3"), ("codebook", "--search", "good"), ("assign", "good"),
         ("faithfulness", "--by", "concept", "--draws", 1, "--full"),
     ):  # fmt: skip
         ended = clvq(*command, "--run", own)
         assert (ended.code, "praise of all sorts" in " ".join(ended.out.split())) == (0, True), command
+    for view in ((), ("--search", "good")):
+        listed = clvq("codebook", *view, "--run", own, "--json").document["concepts"]
+        assert {entry["code"]: entry["name"] for entry in listed}[code] == "praise of all sorts", view
+    assert package.codebook(own / "L1-L3").to_pandas().set_index("code")["name"][code] == "praise of all sorts"
     for wrong, says in (("x" * 61, "at most 60"), ("a\x1b[31mb", "printable")):
         refused = clvq("codebook", "--code", code, "--rename", wrong, "--run", own)
         assert (refused.code, says in refused.message) == (1, True)

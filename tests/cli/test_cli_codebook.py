@@ -99,16 +99,20 @@ def test_order_label_and_limit(clvq: Clvq, trained: Path) -> None:
         wanted = {c["code"] for c in concepts if c["labels"]["label"] == number and c["labels"]["q"] <= 0.05}
         ended = clvq("codebook", "--run", trained, "--label", number, "--json")
         assert {concept["code"] for concept in ended.document["concepts"]} == wanted
+    name = package.codebook(trained / "L1-L3").summary.label_names[1]
+    by_name = clvq("codebook", "--run", trained, "--label", name.swapcase(), "--json")
+    assert by_name.document == ended.document
     ended = clvq("codebook", "--run", trained, "--label", "splendid")
     assert (ended.code, ended.out) == (1, "")
     assert "no label 'splendid'" in ended.message
 
 
 def test_one_json_document_with_everything(clvq: Clvq, trained: Path) -> None:
-    concepts = concepts_of(trained)
+    book = package.codebook(trained / "L1-L3")
+    concepts = [{**concept, "name": book.name(concept["code"]), "note": None} for concept in concepts_of(trained)]
     document = clvq("codebook", "--run", trained, "--json").document
     assert sorted(document["concepts"], key=lambda concept: concept["code"]) == concepts
-    assert document["figures"] == package.codebook(trained / "L1-L3").figures.as_json()
+    assert document["figures"] == book.figures.as_json()
     assert document["results"]["evaluation"]["fvu"] is not None
     assert len(clvq("codebook", "--run", trained, "--json", "--limit", 2).document["concepts"]) == 2
 
@@ -248,7 +252,9 @@ def test_tables_for_other_tools(clvq: Clvq, trained: Path, hostile: Path, tmp_pa
             ended = clvq("codebook", "--run", run, "--export", folder / f"concepts{suffix}")
             assert ended.code == 0, ended.err
         concepts = concepts_of(run)
-        assert (folder / "concepts.jsonl").read_bytes() == (run / "L1-L3" / "concepts.jsonl").read_bytes()
+        described = [json.loads(line) for line in (folder / "concepts.jsonl").read_text(encoding="utf-8").splitlines()]
+        names = package.codebook(run / "L1-L3").name
+        assert described == [{**concept, "name": names(concept["code"]), "note": None} for concept in concepts]
         columns = pq.read_table(folder / "concepts.parquet").to_pylist()
         with (folder / "concepts.csv").open(newline="", encoding="utf-8") as file:
             lines = list(csv.DictReader(file))
@@ -256,6 +262,7 @@ def test_tables_for_other_tools(clvq: Clvq, trained: Path, hostile: Path, tmp_pa
         for concept, row, line in zip(concepts, columns, lines, strict=True):
             assert row["code"] == int(line["code"]) == concept["code"]
             assert row["words"] == int(line["words"]) == concept["words"]
+            assert row["name"] == line["name"] == names(concept["code"])
             words = [entry["word"] for entry in concept["top_words"]]
             assert json.loads(row["top_words"]) == json.loads(line["top_words"]) == words
             assert row["label_q"] == float(line["label_q"]) == concept["labels"]["q"]

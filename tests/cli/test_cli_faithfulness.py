@@ -181,6 +181,9 @@ def test_a_class_without_sentences_is_refused(clvq: Clvq, tmp_path: Path) -> Non
     ended = clvq("faithfulness", "--run", tmp_path / "run", "--label", "LABEL_1", "--edit", "removal", *QUICK)
     assert ended.code == 0, ended.err
     assert not re.search(r"^LABEL_0", ended.out, re.M)
+    for same in ("label_1", "1"):  # one class is one setting, however it is given
+        again = clvq("faithfulness", "--run", tmp_path / "run", "--label", same, "--edit", "removal", *QUICK)
+        assert (again.code, again.out) == (0, ended.out), again.err
 
 
 def test_checkpoints_of_another_model_or_layer_are_refused(clvq: Clvq, run: Path, corpus: Path, tmp_path: Path) -> None:
