@@ -214,7 +214,9 @@ def estimate(
             or other columns in the prompt [text and text_pair].
         keep_prompt: Give the words of the prompt rows too; they count like words of the text.
         label_column: Column of the corpus with the label, or with a list of labels for a head that
-            gives several or one for each word; none: the corpus has no labels [recognised by its name].
+            gives several or one for each word. Several columns, as in joy,anger,fear, hold a 0 or 1
+            each, one for each label of the head. none: the corpus has no labels [recognised by its
+            name, or by the names of the head's labels].
         label_map: The class of each value in the label column, such as neg=0,pos=1; double quotes
             enclose a value that has a comma. A class is given by its number or by its name in the
             model; none means no label [a number is a class; a name is the name of a class of the
@@ -398,7 +400,9 @@ def extract(
             or other columns in the prompt [text and text_pair].
         keep_prompt: Give the words of the prompt rows too; they count like words of the text.
         label_column: Column of the corpus with the label, or with a list of labels for a head that
-            gives several or one for each word; none: the corpus has no labels [recognised by its name].
+            gives several or one for each word. Several columns, as in joy,anger,fear, hold a 0 or 1
+            each, one for each label of the head. none: the corpus has no labels [recognised by its
+            name, or by the names of the head's labels].
         label_map: The class of each value in the label column, such as neg=0,pos=1; double quotes
             enclose a value that has a comma. A class is given by its number or by its name in the
             model; none means no label [a number is a class; a name is the name of a class of the

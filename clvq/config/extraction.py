@@ -73,7 +73,8 @@ class ExtractConfig(Settings):
     label_column: str | None = stated(
         None,
         "Column of the corpus with the label, or with a list of labels for a head that gives several or one for each "
-        "word; none: the corpus has no labels [recognised by its name].",
+        "word. Several columns, as in joy,anger,fear, hold a 0 or 1 each, one for each label of the head. none: the "
+        "corpus has no labels [recognised by its name, or by the names of the head's labels].",
     )
     label_map: str | None = stated(
         None,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
 from typing import Any
 
 from clvq.config.prompts import TEXT, TEXT_PAIR
+from clvq.corpus.column_names import alike, by_name, folded, named, no_column, of_labels, together
 from clvq.corpus.files import NUMBER
-from clvq.corpus.forms import LabelForm, ListLabel, as_list, as_number
+from clvq.corpus.forms import LabelForm, ListLabel, as_flags, as_list, as_number
 from clvq.corpus.parts import join_parts
 from clvq.corpus.tables import Table
 from clvq.corpus.usual_names import LABEL_COLUMNS, TEXT_COLUMNS, TEXT_PAIR_COLUMNS
@@ -34,6 +35,8 @@ class Hints:
     """Whether a list of tokens is a text: the tokens, with spaces between them."""
     form: LabelForm = "class"
     """Form of the labels."""
+    labels: tuple[str, ...] = ()
+    """Names of the labels of a head that gives several."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Rows:
     hints: Hints = Hints()
     parts: tuple[tuple[str, str], ...] = ()
     """Each placeholder with its column, where a text has several parts; the column `text` is one of them."""
+    label_columns: tuple[str, ...] = ()
+    """The columns with a 0 or 1 for each label, where every label has a column of its own; `label` names them all."""
 
     @classmethod
     def choose(
@@ -64,31 +69,36 @@ class Rows:
         """Return the named columns, which must exist, or else those with a usual name. The label `none` means no label
         column.
 
-        A name such as `text.en` is the entry `en` of the objects in the column `text`. ClvqError where no column fits.
+        A name such as `text.en` is the entry `en` of the objects in the column `text`. For a head that gives several
+        labels, `joy,anger` names a column for each, and columns named like the labels need not be named. ClvqError
+        where no column fits.
         """
         columns, pair = table.columns, parts.pair_column
         label = "" if label == "none" and label not in columns.names else label
         if not columns.names:
             raise ClvqError(f"{table.origin} is empty: it holds no rows.")
-        text, pair, label = (
-            _named(table, kind, name) for kind, name in (("text", text), ("text-pair", pair), ("label", label))
-        )
+        text, pair = named(table, "text", text), named(table, "text-pair", pair)
+        each = together(table, label, hints.labels)
+        label = named(table, "label", label) if not each else label
         if label is None:
-            label = _by_name(columns.names, LABEL_COLUMNS, text)
+            label = by_name(columns.names, LABEL_COLUMNS, text)
+        if label is None:
+            each = of_labels(table, hints.labels)
+        label = ",".join(each) or label
         if text is None:
-            text = _by_name(columns.names, TEXT_COLUMNS, label)
+            text = by_name(columns.names, TEXT_COLUMNS, label)
         if text is None:
-            strings = [name for name in columns.strings if name != label]
+            strings = [name for name in columns.strings if name not in (label, *each)]
             if len(strings) != 1:
-                raise _no_column(table, "text", "no text column with a usual name")
+                raise no_column(table, "text", "no text column with a usual name")
             text = strings[0]
         if parts.names == (TEXT,):
-            return cls(table, text, label or None, hints)
+            return cls(table, text, label or None, hints, label_columns=each)
         column_of = {TEXT: text}
         if TEXT_PAIR in parts.names:
-            pair = pair if pair is not None else _by_name(columns.names, TEXT_PAIR_COLUMNS, text)
+            pair = pair if pair is not None else by_name(columns.names, TEXT_PAIR_COLUMNS, text)
             if pair is None:
-                raise _no_column(table, "text-pair", "no second text column with a usual name")
+                raise no_column(table, "text-pair", "no second text column with a usual name")
             column_of[TEXT_PAIR] = pair
         for name in parts.names:
             if name not in column_of and name not in columns.reachable:
@@ -96,17 +106,21 @@ class Rows:
                     f"--prompt has {{{name}}}, but {table.origin} has no such column. It has: "
                     f"{', '.join(columns.reachable)}. {{text}} stands for the text column, {text!r}."
                 )
-        return cls(table, text, label or None, hints, tuple((name, column_of.get(name, name)) for name in parts.names))
+        columns_of_parts = tuple((name, column_of.get(name, name)) for name in parts.names)
+        return cls(table, text, label or None, hints, columns_of_parts, each)
 
     @classmethod
     def like(cls, table: Table, other: Rows) -> Rows:
         """Return the columns that another split uses, where they are here too, or else those with a usual name. Case
         and blanks around a name do not count."""
         pair = dict(other.parts).get(TEXT_PAIR)
-        pair = None if pair is None else _alike(table, pair, _folded)
+        pair = None if pair is None else alike(table, pair, folded)
         parts = Parts(tuple(name for name, _ in other.parts) or (TEXT,), pair)
-        label = _alike(table, other.label, _folded) if other.label else ""
-        return cls.choose(table, _alike(table, other.text, _folded), label, other.hints, parts)
+        label = alike(table, other.label, folded) if other.label else ""
+        if other.label_columns:
+            found = [alike(table, name, folded) for name in other.label_columns]
+            label = "" if None in found else ",".join(map(str, found))
+        return cls.choose(table, alike(table, other.text, folded), label, other.hints, parts)
 
     def read(self) -> Iterator[tuple[str | None, AnyLabel]]:
         """Yield each row's text, or None where it has none, and its label as it stands in the column.
@@ -114,10 +128,10 @@ class Rows:
         In a text of several parts, the text and the second text must be there; other parts may be empty.
         """
         columns = self.part_columns
-        for number, row in enumerate(self.table.values([*columns, self.label]), 1):
-            *values, label = map(_plain, row)
-            text = self.as_text(values, number)
-            yield text, self._as_label(label, number, text) if self.label else None
+        for number, row in enumerate(self.table.values([*columns, *(self.label_columns or [self.label])]), 1):
+            values = [_plain(value) for value in row]
+            text, label = self.as_text(values[: len(columns)], number), values[len(columns) :]
+            yield text, self._as_label(label if self.label_columns else label[0], number, text) if self.label else None
 
     @property
     def part_columns(self) -> list[str]:
@@ -142,7 +156,7 @@ class Rows:
 
     def has_minus_one(self, first: int) -> bool:
         """Return whether one of the first labels is written as -1."""
-        labels = self.table.values([self.label]) if self.label else iter(())
+        labels = self.table.values([self.label]) if self.label and not self.label_columns else iter(())
         return any(_is_minus_one(_plain(label)) for (label,) in islice(labels, first))
 
     def _entries(self, column: str) -> list[str]:
@@ -204,7 +218,9 @@ class Rows:
         )
 
     def has_label_lists(self) -> bool:
-        """Return whether the first label is a list of labels rather than one label."""
+        """Return whether the first label is a list of labels rather than one label, or labels have a column each."""
+        if self.label_columns:
+            return True
         values = (label for (label,) in self.table.values([self.label]) if label is not None)
         return self.label is not None and isinstance(next(values, None), list)
 
@@ -212,6 +228,8 @@ class Rows:
         if self.hints.form == "class":
             return self._as_class(value, number)
         try:
+            if self.label_columns:
+                return as_flags(value)
             return as_number(value) if self.hints.form == "number" else as_list(value, self.hints.form, text)
         except (TypeError, ValueError) as error:
             what = "is not a number, and the model's head gives one" if self.hints.form == "number" else str(error)
@@ -256,35 +274,3 @@ def _plain(value: Any) -> Any:
 
 def _is_minus_one(label: Any) -> bool:
     return label.strip() in ("-1", "-1.0") if isinstance(label, str) else label == -1
-
-
-def _by_name(columns: list[str], usual: tuple[str, ...], taken: str | None) -> str | None:
-    by_folded = {_folded(name): name for name in reversed(columns) if name != taken}
-    return next((by_folded[name] for name in usual if name in by_folded), None)
-
-
-def _folded(name: str) -> str:
-    return name.strip().lower()
-
-
-def _named(table: Table, kind: str, name: str | None) -> str | None:
-    """Return the column that the user named; blanks around it do not count. No name is given back. ClvqError: no such
-    column."""
-    if not name:
-        return name
-    column = _alike(table, name, str.strip)
-    if column is None:
-        raise _no_column(table, kind, f"no column {name!r}")
-    return column
-
-
-def _alike(table: Table, name: str, key: Callable[[str], str]) -> str | None:
-    """Return the column of that name, or else the only one whose name has the same `key`; None without one."""
-    names = table.columns.reachable
-    alike = [name] if name in names else [column for column in names if key(column) == key(name)]
-    return alike[0] if len(alike) == 1 else None
-
-
-def _no_column(table: Table, kind: str, problem: str) -> ClvqError:
-    names = ", ".join(name if name == name.strip() else repr(name) for name in table.columns.reachable)
-    return ClvqError(f"{table.origin} has {problem}. Name one of its columns with --{kind}-column: {names}.")

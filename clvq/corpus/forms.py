@@ -18,6 +18,7 @@ ListLabel = tuple[int | str | None, ...]
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 _WORD = re.compile(r"\S+")
+_FLAGS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
 _NO_TAG = (-1, -100)
 """Numbers that mean that a word has no label; training with transformers leaves out words with -100."""
 
@@ -38,6 +39,8 @@ def as_list(value: Any, form: LabelForm, text: str | None) -> ListLabel | None:
     ValueError, with what is wrong: no list, entries of different kinds, or not as many labels as words.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, str) and not value.strip():
         return None
     if not isinstance(value, list | tuple):
         if form == "words":
@@ -65,6 +68,27 @@ def _entry(value: Any, form: LabelForm) -> int | str | None:
         if form == "words" and value in _NO_TAG:
             return None
     raise ValueError("holds an entry that is neither a name nor a whole number from 0")
+
+
+def as_flags(values: list[Any]) -> ListLabel | None:
+    """Return a 0 or 1 for each label from the columns of a row; None where all are blank or -1, which means unknown.
+
+    ValueError, with what is wrong: another value, or only some that are known.
+    """
+    flags = [None if _is_blank(value) else _FLAGS.get(str(value).strip().casefold(), value) for value in values]
+    if any(flag not in (0, 1, None) for flag in flags):
+        raise ValueError("holds another value than 0 and 1, or true and false, one for each label")
+    if all(flag is None for flag in flags):
+        return None
+    if None in flags:
+        raise ValueError("has a value for some labels alone")
+    return tuple(flags)
+
+
+def _is_blank(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.strip() in ("", "-1", "-1.0")
+    return value is None or value == -1 or (isinstance(value, float) and math.isnan(value))
 
 
 def is_one_hot(entries: Collection[int | str | None], lengths: Collection[int]) -> bool:

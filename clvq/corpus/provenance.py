@@ -43,12 +43,14 @@ class SplitOrigin(Record):
     split: str
     text_column: str
     label_column: str | None
+    label_columns: list[str] = field(default_factory=list)
+    """Where each label has a column of its own: these columns, in the order of the labels; else empty."""
     part_columns: dict[str, str] = field(default_factory=dict)
     """For a text of several parts, the column of each part; else empty."""
     layout: StoredLayout | None = None
     """How a file is read as a table; None for other files."""
 
-    omitted = ("files", "part_columns", "layout")
+    omitted = ("files", "label_columns", "part_columns", "layout")
 
     @property
     def revision(self) -> str | None:

@@ -43,7 +43,8 @@ class CorpusSettings:
 
     @property
     def file_options(self) -> FileOptions:
-        named = (self.text_column, self.text_pair_column, self.label_column, *self.parts)
+        labels = (self.label_column, *(self.label_column or "").split(","))
+        named = (self.text_column, self.text_pair_column, *labels, *self.parts)
         columns = tuple(name for name in named if name and name not in (TEXT, TEXT_PAIR))
         return FileOptions(self.delimiter, self.quoting, self.header, columns)
 

@@ -6,16 +6,17 @@ made whenever the split is iterated. Memory holds a hash and a few flags for eac
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from clvq.corpus.columns import Hints, Parts, Rows, label_key
+from clvq.corpus.columns import Hints, Parts, Rows
 from clvq.corpus.files import LINES
 from clvq.corpus.forms import LabelForm, answers_of, is_one_hot, refuse_unlike
+from clvq.corpus.label_doubts import refuse_minus_one, refuse_misread_flags, refuse_unlabelled
 from clvq.corpus.labels import LabelIds, number_labels, parse_label_map
 from clvq.corpus.provenance import CorpusProvenance, HeldOut, SplitOrigin
 from clvq.corpus.scan import HELD_OUT, Part, SplitCounts, encodable, scan, stays_in_training
@@ -106,7 +107,8 @@ class _OpenSplit(NamedTuple):
 
 
 def has_label_lists(settings: CorpusSettings) -> bool:
-    """Return whether the labels of a training split are lists of labels; ClvqError where there is no such split."""
+    """Return whether each row of a training split has a list of labels, or labels in a column each; ClvqError where
+    there is no such split."""
     return _open_splits(settings)[0].rows.has_label_lists()
 
 
@@ -129,10 +131,10 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None, 
     """
     if settings.max_sentences is not None and settings.max_sentences < 1:
         raise ClvqError(f"max_sentences is {settings.max_sentences}; it must be at least 1.")
-    train, evaluation = _open_splits(settings, form)
+    train, evaluation = _open_splits(settings, form, label_names)
     for split in (train, evaluation):
         if isinstance(split, _OpenSplit) and label_names is not None and settings.label_column is None:
-            _refuse_unlabelled(split.rows, label_names)
+            refuse_unlabelled(split.rows, label_names)
     if isinstance(evaluation, HeldOut):
         parts = _hold_out(train.rows, settings)
         rows = (train.rows, train.rows)
@@ -143,12 +145,13 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None, 
     lengths, entries = set[int](), set[Any]()
     for part in parts:
         lengths, entries = lengths | part.scan.lengths, entries | part.scan.labels
-    one_hot = form == "several" and is_one_hot(entries, lengths)
+    refuse_misread_flags(train.rows, form, settings.label_map, lengths, entries, label_names)
+    one_hot = form == "several" and (bool(train.rows.label_columns) or is_one_hot(entries, lengths))
     if one_hot and label_names is not None:
         refuse_unlike(lengths, label_names, f"{rows[0].table.origin}, column {rows[0].label!r}")
         raw = [(r, set()) for r in rows]
     if settings.label_map is None and label_names is not None and len(label_names) == 2:
-        _refuse_minus_one(rows, parts, entries, label_names)
+        refuse_minus_one(rows, parts, entries, label_names)
     labels = number_labels(raw, label_names, parse_label_map(settings.label_map))
     count = len(labels.names or label_names or ()) if form == "several" else 0
     sides = [
@@ -165,32 +168,9 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None, 
     return Corpus(sides[0], sides[1], labels.names, provenance)
 
 
-def _refuse_unlabelled(rows: Rows, head: list[str]) -> None:
-    """Raise ClvqError where there is no label column, but a column with another name may hold labels for a model's
-    classes."""
-    if rows.label is None and (candidates := rows.like_labels(len(head))):
-        raise ClvqError(
-            f"{rows.table.origin} has no label column with a usual name, but the model has classes "
-            f"({', '.join(head)}). Name it with --label-column, such as {', '.join(candidates)}; or give "
-            "--label-column none for a corpus without labels."
-        )
-
-
-def _refuse_minus_one(rows: Sequence[Rows], parts: Sequence[Part], labels: set[Any], head: list[str]) -> None:
-    """Raise ClvqError where all labels are 1 or -1: -1 may mean the other class, and not that there is no label."""
-    if {label_key(label) for label in labels - {None}} != {"1"} or not any(
-        part.scan.unlabelled.any() for part in parts
-    ):
-        return
-    if split := next((r for r, part in zip(rows, parts, strict=True) if r.has_minus_one(len(part.side))), None):
-        raise ClvqError(
-            f"{split.table.origin}: the column {split.label!r} has the labels 1 and -1, and -1 counts as none. "
-            f"Where -1 is a class, say so: --label-map -1={head[0]},1={head[1]}. Otherwise --label-map "
-            f"1={head[1]},-1=none."
-        )
-
-
-def _open_splits(settings: CorpusSettings, form: LabelForm = "class") -> tuple[_OpenSplit, _OpenSplit | HeldOut]:
+def _open_splits(
+    settings: CorpusSettings, form: LabelForm = "class", label_names: list[str] | None = None
+) -> tuple[_OpenSplit, _OpenSplit | HeldOut]:
     """Return the training split, and the evaluation split; of texts that are to be held out, how many."""
     options, streaming = settings.file_options, settings.streaming
     source = open_source(
@@ -202,7 +182,9 @@ def _open_splits(settings: CorpusSettings, form: LabelForm = "class") -> tuple[_
     if options.given and not (source.takes_options or eval_source.takes_options):
         raise ClvqError(f"--delimiter, --quoting and --header are for {' '.join(LINES)} files, not {source.origin}.")
     split = settings.split or _default_split(source, ("train",))
-    hints = Hints(frozenset(parse_label_map(settings.label_map)), settings.words == "whitespace", form)
+    mapped = frozenset(parse_label_map(settings.label_map))
+    several = tuple(label_names or ()) if form == "several" else ()
+    hints = Hints(mapped, settings.words == "whitespace", form, several)
     parts = Parts(settings.parts, settings.text_pair_column)
     train = Rows.choose(source.table(split), settings.text_column, settings.label_column, hints, parts)
     if settings.eval_split:
@@ -231,6 +213,7 @@ def _open_split(source: Source, split: str, rows: Rows, settings: CorpusSettings
         split=split,
         text_column=rows.text,
         label_column=rows.label,
+        label_columns=list(rows.label_columns),
         part_columns=dict(rows.parts),
         layout=None if layout is None else layout.stored,
     )

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any, Protocol
 
+from clvq.corpus.column_names import folded
 from clvq.corpus.delimited import StoredLayout
 from clvq.corpus.parts import SEPARATOR
 from clvq.corpus.provenance import CorpusProvenance, HeldOut
@@ -32,6 +33,8 @@ class TakenColumns:
     texts: tuple[str, ...]
     """Texts of the first sentences."""
     label_column: str | None
+    label_columns: dict[str, str]
+    """Where each label has a column of its own: the label of each column; else empty."""
     labels: tuple[str | None, ...]
     """Labels of the same sentences, as they stand in the corpus where that is known."""
     label_map: dict[str, str]
@@ -64,6 +67,7 @@ class TakenColumns:
             origin.text_column,
             tuple(sentence.text for sentence in first),
             origin.label_column,
+            dict(zip(origin.label_columns, label_names or origin.label_columns, strict=False)),
             tuple(
                 _shown(s.answers, form, label_names)
                 if form is not None
@@ -99,7 +103,14 @@ class TakenColumns:
         if self.label_column is None:
             return [*lines, "Labels: none (--label-column names their column)."]
         labels = ", ".join("none" if label is None else repr(label) for label in self.labels)
-        lines.append(f"Labels are the column {self.label_column!r}: {labels}.")
+        named = f"the column {self.label_column!r}"
+        if self.label_columns:
+            each = (
+                repr(name) if folded(name) == folded(label) else f"{name!r} ({label})"
+                for name, label in self.label_columns.items()
+            )
+            named = f"the columns {', '.join(each)}"
+        lines.append(f"Labels are {named}: {labels}.")
         if self.label_map:
             meanings = [f"{value!r} is {meaning}" for value, meaning in islice(self.label_map.items(), 12)]
             more = f", and {len(self.label_map) - 12} more" if len(self.label_map) > 12 else ""
@@ -117,6 +128,8 @@ def _evaluation(provenance: CorpusProvenance) -> str | None:
     if own == other:
         return None
     labels = "there are no labels" if other[1] is None else f"labels are the column {other[1]!r}"
+    if evaluation.label_columns:
+        labels = f"labels are the columns {', '.join(map(repr, evaluation.label_columns))}"
     return f"In the evaluation split texts are the column {other[0]!r}, and {labels}."
 
 

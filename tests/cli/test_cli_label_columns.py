@@ -1,0 +1,111 @@
+"""Labels of several in a column each, as tables of comments have them: read by the columns' names, or refused."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import tiny_models
+from running import Clvq
+
+import clvq as package
+
+NAMES = ("slow", "good", "film")
+TEXTS = tiny_models.made_sentences()[::9]
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model = tmp_path_factory.mktemp("head") / "model"
+    named = dict(enumerate(NAMES))
+    tiny_models.tiny_bert(model, layers=1, labels=3, id2label=named, problem_type="multi_label_classification")
+    return model
+
+
+def written(
+    path: Path, columns: dict[str, str], spelling: tuple[str, str] = ("0", "1"), texts: list[str] = TEXTS
+) -> Path:
+    """A table with an id, the text, and for each of `columns` whether the text has its word; the first text is not
+    judged."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file)
+        lines.writerow(["id", *columns, "text"])
+        for number, text in enumerate(texts):
+            flags = ["" if number == 0 else spelling[word in text] for word in columns.values()]
+            lines.writerow([f"c{number}", *flags, text])
+    return path
+
+
+def answers(run: Path) -> dict[str, list[float] | None]:
+    store = package.ActivationStore(run / "activations")
+    return {row.text: row.answers for split in ("train", "eval") for row in store.sentences(split)}
+
+
+@pytest.mark.parametrize(
+    ("columns", "option", "spelling"),
+    [
+        ({"film": "film", "Good": "good", "slow": "slow"}, None, ("0", "1")),
+        ({"film": "film", "Good": "good", "slow": "slow"}, "film,Good, slow", ("False", "True")),
+        ({"is_slow": "slow", "is_good": "good", "is_film": "film"}, "is_slow,is_good,is_film", ("0.0", "1.0")),
+    ],
+)
+def test_a_column_for_each_label(
+    columns: dict[str, str], option: str | None, spelling: tuple[str, str], head: Path, clvq: Clvq, tmp_path: Path
+) -> None:
+    corpus = written(tmp_path / "comments.csv", columns, spelling)
+    named = () if option is None else ("--label-column", option)
+    given = ("extract", "--model", head, "--dataset", corpus, *named, "--layers", 1, "--run", tmp_path / "run")
+    ended = clvq(*given, "--json")
+    assert ended.code == 0, ended.err
+    assert ended.document["target"]["names"] == [*NAMES]
+    by_label = {word: column for column, word in columns.items()}
+    shown = [
+        repr(by_label[name]) if by_label[name].lower() == name else f"{by_label[name]!r} ({name})" for name in NAMES
+    ]
+    assert f"Labels are the columns {', '.join(shown)}: none, " in ended.err
+    for text, found in answers(tmp_path / "run").items():
+        assert found == (None if text == TEXTS[0] else [float(name in text) for name in NAMES]), text
+    assert clvq(*given).code == 0  # the same settings: nothing is made again
+
+
+def test_the_columns_of_an_evaluation_file(head: Path, clvq: Clvq, tmp_path: Path) -> None:
+    corpus = written(tmp_path / "train.csv", {name: name for name in NAMES}, texts=TEXTS[20:])
+    other = written(tmp_path / "dev.csv", {" Film": "film", "Slow": "slow", "GOOD": "good"}, texts=TEXTS[:20])
+    lacking = written(tmp_path / "test.csv", {"film": "film", "slow": "slow"}, texts=TEXTS[:20])
+    given = ("extract", "--model", head, "--dataset", corpus, "--layers", 1, "--run", tmp_path / "run")
+    ended = clvq(*given, "--eval-dataset", lacking)
+    assert (ended.code, "test.csv has no label column with a usual name" in ended.message) == (1, True)
+    ended = clvq(*given, "--eval-dataset", other)
+    assert ended.code == 0, ended.err
+    assert (
+        "In the evaluation split texts are the column 'text', and labels are the columns 'Slow', 'GOOD', ' Film'"
+        in (" ".join(ended.err.split()))
+    )
+    rows = list(package.ActivationStore(tmp_path / "run" / "activations").sentences("eval"))
+    naive = [[float(name in row.text) for name in NAMES] if row.text != TEXTS[0] else None for row in rows]
+    assert [row.answers for row in rows] == naive
+
+
+def test_columns_that_do_not_say_what_the_labels_are(head: Path, clvq: Clvq, tmp_path: Path) -> None:
+    whole = written(tmp_path / "comments.csv", {name: name for name in NAMES})
+    odd = written(tmp_path / "odd.csv", {name: name for name in NAMES}, ("0", "2"))
+    part = tmp_path / "part.csv"
+    part.write_text("slow,good,film,text\n1,,0,a slow film\n0,1,0,a good one\n", encoding="utf-8")
+    other = written(tmp_path / "other.csv", {f"is_{name}": name for name in NAMES})
+    for corpus, column, says in (
+        (whole, "slow", "Name a column for each, as in --label-column slow,good,film"),
+        (whole, "slow,good", "Name one column for each label"),
+        (whole, "slow,nice", "no column 'nice'"),
+        (odd, None, "another value than 0 and 1"),
+        (part, None, "a value for some labels alone"),
+        (other, None, "one column for each label, in this order"),
+        (other, "is_slow,is_good", "lists of 2 values"),
+    ):
+        named = () if column is None else ("--label-column", column)
+        ended = clvq("extract", "--model", head, "--dataset", corpus, *named, "--layers", 1, "--run", tmp_path / "run")
+        assert (ended.code, ended.out) == (1, ""), (corpus, column)
+        assert says in ended.message, ended.message
+    mapped = ("--label-column", ",".join(NAMES), "--label-map", "0=slow")
+    ended = clvq("extract", "--model", head, "--dataset", whole, *mapped, "--layers", 1, "--run", tmp_path / "run")
+    assert "needs no --label-map" in ended.message
