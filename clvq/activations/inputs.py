@@ -39,6 +39,17 @@ def sources(config: ExtractConfig) -> Sources:
     )
 
 
+def changed_corpus(store: ActivationStore) -> list[str]:
+    """Return the local corpora of a finished store whose contents are others now; one that is gone has not changed."""
+    here, was = sources(store.settings), store.provenance.sources
+    names = {"dataset": store.settings.dataset, "eval_dataset": store.settings.eval_dataset}
+    return [
+        str(name)
+        for field, name in names.items()
+        if getattr(here, field) is not None and getattr(was, field) not in (None, getattr(here, field))
+    ]
+
+
 def refuse_other_settings(
     path: Path, settings: ExtractConfig, checksums: Sources, config: ExtractConfig, state: str
 ) -> None:
@@ -53,7 +64,7 @@ def refuse_other_settings(
     wanted = {name: value for name, value in config.deciding().items() if name not in {"layers", *moved}}
     differing = differences(settings.deciding(), wanted)
     differing += [
-        f"the contents of {getattr(config, name)}"
+        f"the contents of {getattr(config, name)} have changed"
         for name, (value, was) in local.items()
         if was is not None and value != was
     ]

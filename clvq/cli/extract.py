@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from clvq.artifacts import ACTIVATIONS_FOLDER, DEFAULT_RUN
+from clvq.artifacts import ACTIVATIONS, ACTIVATIONS_FOLDER, DEFAULT_RUN
 from clvq.cli.errors import UsageError
 from clvq.cli.options import command
 from clvq.cli.output import Result, heading, number, percent, plain, table
@@ -111,6 +111,33 @@ def extraction_settings(run: Path, given: dict[str, Any], report: Report, *, ove
             refuse_demo(run)
             report(Progress("extract", note="No --model and --dataset are given: using the bundled demo of both."))
     return {**stored, **given}
+
+
+def activations_of(run: Path, given: dict[str, Any], layers: set[int], report: Report) -> ActivationStore:
+    """Return the run's activations with these layers; those that are missing are extracted first.
+
+    Where all are there and no option says what they should hold, the corpus is not read. That it has changed since is
+    then reported, and changes nothing.
+    """
+    import clvq
+    from clvq.activations.inputs import changed_corpus
+
+    settings = extraction_settings(run, given, report, overwrite=False)
+    path = run / ACTIVATIONS_FOLDER
+    is_new = not ACTIVATIONS.exists(path)
+    if not is_new and not set(given) & set(ExtractConfig().deciding()):
+        store = clvq.ActivationStore(path)
+        if layers <= set(store.layers):
+            report(Progress("extract", note=f"{path} is up to date."))
+            for name in changed_corpus(store):
+                note = f"{name} has changed since {path} was made of it; the rows that are stored there are used."
+                report(Progress("extract", note=note))
+            return store
+    settings["layers"] = tuple(sorted({*settings.get("layers", ()), *layers}))
+    store = clvq.extract(path, progress=report, **settings)
+    if is_new:
+        report_fates(store, report)
+    return store
 
 
 def _document(store: ActivationStore, columns: TakenColumns) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from clvq.artifacts import ACTIVATIONS_FOLDER, DEFAULT_RUN, SWEEP, SWEEP_PAGE_NAME
+from clvq.artifacts import DEFAULT_RUN, SWEEP, SWEEP_PAGE_NAME
 from clvq.cli.config_file import Several, read_config
 from clvq.cli.errors import UsageError
-from clvq.cli.extract import extraction_options, extraction_settings
+from clvq.cli.extract import activations_of, extraction_options
 from clvq.cli.options import command, options_of
 from clvq.cli.output import Result, heading, number, percent, plain, table
 from clvq.cli.run_folder import Run
@@ -70,11 +70,9 @@ def sweep(
     if not overwrite:
         refuse_other_checkpoints(run, configs, None)
     of_extraction = extraction_options(given)
-    settings = extraction_settings(run, of_extraction, report, overwrite=False)
-    settings[LAYERS] = tuple(sorted({*settings.get(LAYERS, ()), *_layers(configs)}))
-    clvq.extract(run / ACTIVATIONS_FOLDER, progress=report, **settings)
+    store = activations_of(run, of_extraction, set(_layers(configs)), report)
     swept = clvq.sweep(
-        run / ACTIVATIONS_FOLDER, layers=pairs, overwrite=overwrite, progress=report, **values,
+        store, layers=pairs, overwrite=overwrite, progress=report, **values,
         **of_language_model(of_extraction),
     )  # fmt: skip
     page = run / SWEEP_PAGE_NAME

@@ -10,9 +10,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from clvq.artifacts import ACTIVATIONS, ACTIVATIONS_FOLDER, DEFAULT_RUN
+from clvq.artifacts import ACTIVATIONS_FOLDER, DEFAULT_RUN
 from clvq.cli.errors import UsageError
-from clvq.cli.extract import extraction_options, extraction_settings, report_fates
+from clvq.cli.extract import activations_of, extraction_options
 from clvq.cli.options import command
 from clvq.cli.output import BAR_WIDTH, Bar, Result, clock, heading, number, plain, table
 from clvq.cli.run_folder import Run
@@ -56,15 +56,9 @@ def train(
     require_tracker(config.report_to)
     path = run / _checked_name(_default_name(config) if name is None else name)
     of_extraction = extraction_options(given)
-    settings = extraction_settings(run, of_extraction, report, overwrite=False)
-    pair = {config.input_layer, config.output_layer}
-    settings["layers"] = tuple(sorted({*settings.get("layers", ()), *pair}))
-    is_new = not ACTIVATIONS.exists(run / ACTIVATIONS_FOLDER)
-    store = clvq.extract(run / ACTIVATIONS_FOLDER, progress=report, **settings)
-    if is_new:
-        report_fates(store, report)
+    store = activations_of(run, of_extraction, {config.input_layer, config.output_layer}, report)
     checkpoint = clvq.train(
-        run / ACTIVATIONS_FOLDER, path=path, overwrite=overwrite, progress=report, **_training_settings(given),
+        store, path=path, overwrite=overwrite, progress=report, **_training_settings(given),
         **of_language_model(of_extraction),
     )  # fmt: skip
     processes = Processes.current()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import tiny_models
-from running import Clvq, files_of, write_corpus
+from running import SMALL, Clvq, files_of, write_corpus
 from safetensors.torch import load_file, save_file
 
 from clvq.activations.store import ActivationStore
@@ -100,12 +100,18 @@ def test_other_settings_are_refused_and_named(clvq: Clvq, run: Path, corpus: Pat
 
 def test_a_changed_corpus_file_is_noticed(clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path) -> None:
     own = Path(shutil.copy(corpus, tmp_path / "own.jsonl"))
-    arguments = ("extract", "--run", tmp_path / "run", "--model", bert, "--dataset", own, "--layers", 1)
+    arguments = ("extract", "--run", tmp_path / "run", "--model", bert, "--dataset", own, "--layers", "1,2")
     assert clvq(*arguments).code == 0
     own.write_text(own.read_text() + '{"text": "one more", "label": 0}\n')
     ended = clvq(*arguments)
     assert ended.code == 1
-    assert f"the contents of {own}" in ended.message
+    assert f"the contents of {own} have changed" in ended.message
+    train = ("train", "--run", tmp_path / "run", "--input-layer", 1, "--epochs", 1, *SMALL)
+    for more in (("--output-layer", 2, "--dataset", own), ("--output-layer", 3)):  # named, or to be read
+        assert f"the contents of {own} have changed" in clvq(*train, *more).message
+    ended = clvq(*train, "--output-layer", 2)
+    assert ended.code == 0, ended.err
+    assert f"{own} has changed since" in ended.message
 
 
 def test_overwrite_starts_anew(clvq: Clvq, run: Path, bert: Path, corpus: Path) -> None:
