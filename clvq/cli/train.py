@@ -151,7 +151,8 @@ def _codebook(checkpoint: Checkpoint) -> Table:
     size, figures = checkpoint.settings.codebook_size, checkpoint.results.evaluation
     arguments = checkpoint.config.architecture
     assert isinstance(arguments, VaeArguments)
-    codebook = table("", title=f"First of {books} codebooks" if (books := checkpoint.codebooks) > 1 else "Codebook")
+    which = f"First of {books} codebooks" if (books := checkpoint.codebooks) > 1 else "Codebook"
+    codebook = table("", title=f"{which}, evaluation words")
     codebook.add_row("perplexity", f"{number(figures.codebook_perplexity, 1)} of {number(size)}")
     codebook.add_row("active and dead codes", f"{number(figures.active_codes)} and {number(figures.dead_codes)}")
     codebook.add_row("codes on 5 sentences or more", number(figures.active_codes_5))
@@ -162,7 +163,7 @@ def _codebook(checkpoint: Checkpoint) -> Table:
 def _dictionary(results: TrainingResults, sae: SaeChoice) -> Table:
     figures = results.evaluation
     assert isinstance(figures, SaeEvaluation)
-    dictionary = table("", title="Dictionary")
+    dictionary = table("", title="Dictionary, evaluation words")
     dictionary.add_row("latents", number(sae.latents))
     dictionary.add_row("active and dead", f"{number(figures.active_latents)} and {number(figures.dead_latents)}")
     dictionary.add_row("active in a word (L0)", number(figures.l0, 1))

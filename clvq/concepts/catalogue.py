@@ -287,11 +287,13 @@ def _association(classes: Associations | None, code: int) -> Association | None:
 
 
 def _shared_information(classes: np.ndarray, codes: np.ndarray) -> float | None:
-    """Return the adjusted mutual information of codes `[N]` and classes `[N]` (-1: left out); None without a class."""
+    """Return the adjusted mutual information of codes `[N]` and classes `[N]` (-1: left out); None with fewer than two
+    classes or codes, which have nothing to tell."""
     from sklearn.metrics import adjusted_mutual_info_score
 
-    known = classes >= 0
-    return float(adjusted_mutual_info_score(classes[known], codes[known])) if known.any() else None
+    classes, codes = classes[classes >= 0], codes[classes >= 0]
+    several = all(len(np.unique(values)) > 1 for values in (classes, codes))
+    return float(adjusted_mutual_info_score(classes, codes)) if several else None
 
 
 def _short(value: float | np.floating[Any]) -> float:

@@ -59,7 +59,8 @@ def number_labels(
     `classes` (see `parse_label_map`) gives the class of every value. Without it, labels that are numbers stay as they
     are, unless they can only be the names of classes of `head`. Labels that are names are numbered by the first of
     these that applies: `head`, the names of a model's classes, where it has all of the labels, in whatever case; a
-    split's class column; the sorted order of the labels, where there is no head. ClvqError where a label is not a class
+    split's class column; false and true as 0 and 1, where the head has two classes; the sorted order of the labels,
+    where there is no head. ClvqError where a label is not a class
     of the head, or may be two of them.
     """
     labels = [_SplitLabels.from_raw(rows, raw, bool(classes)) for rows, raw in splits]
@@ -140,6 +141,9 @@ def _numbered(labels: list[_SplitLabels], head: list[str] | None) -> tuple[list[
     order = next((known for known in (head, *columns) if known and _covers(known, used)), None)
     if order is None and columns:
         raise ClvqError(f"The two splits name their classes differently: {', '.join(sorted(used))}. Make them agree.")
+    truth = {"false": 0, "true": 1}
+    if order is None and head is not None and len(head) == 2 and {name.casefold() for name in used} <= set(truth):
+        return [{raw: truth[name.casefold()] for raw, name in split.items()} for split in names], head
     if order is None and head is not None and named is not None:
         raise ClvqError(
             f"{named.where}: the labels {_listed(used)} are not the classes of the model: {', '.join(head)}. "
