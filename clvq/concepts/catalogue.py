@@ -287,8 +287,7 @@ def _association(classes: Associations | None, code: int) -> Association | None:
 
 
 def _shared_information(classes: np.ndarray, codes: np.ndarray) -> float | None:
-    """Return the adjusted mutual information of codes `[N]` and classes `[N]` (-1: left out); None with fewer than two
-    classes or codes, which have nothing to tell."""
+    """Return the adjusted mutual information of codes and classes `[N]` (-1: left out); None where either is one."""
     from sklearn.metrics import adjusted_mutual_info_score
 
     classes, codes = classes[classes >= 0], codes[classes >= 0]
