@@ -12,7 +12,7 @@ from rich.text import Text
 from clvq.artifacts import DEFAULT_RUN
 from clvq.cli.errors import UsageError
 from clvq.cli.options import command
-from clvq.cli.output import Result, heading, number, percent, plain, table
+from clvq.cli.output import Result, counted, heading, number, percent, plain, table
 from clvq.cli.run_folder import Named, Run, named_checkpoint
 from clvq.cli.texts import Delimiter, FileQuoting, GivenTexts, Header, PairColumn, Parts, TextColumn, TextFile
 from clvq.concepts.excerpts import Excerpt, shortened
@@ -84,11 +84,12 @@ def assign(
     }  # fmt: skip
     lines = [Text(f"{plain(str(path))}  {size_text(path.stat().st_size)}", overflow="fold") for path in paths]
     cut = (
-        f"{number(written.cut)} cut: {number(written.left_out)} words beyond the model's length are left out"
+        f"{number(written.cut)} cut: {counted(written.left_out, 'word')} beyond the model's length left out"
         if written.cut
         else ""
     )
-    return Result(document, [heading(f"{number(written.texts)} texts, {number(written.words)} words", cut), *lines])
+    about = f"{counted(written.texts, 'text')}, {counted(written.words, 'word')}"
+    return Result(document, [heading(about, cut), *lines])
 
 
 def _document(assigner: Assigner, texts: list[AssignedText]) -> dict[str, Any]:

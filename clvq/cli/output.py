@@ -140,6 +140,11 @@ def number(value: float | int | None, digits: int = 3) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: `1 text`, `1,200 texts`."""
+    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
+
+
 def percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 

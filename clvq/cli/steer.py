@@ -10,7 +10,7 @@ from rich.text import Text
 from clvq.artifacts import DEFAULT_RUN
 from clvq.cli.errors import UsageError
 from clvq.cli.options import command
-from clvq.cli.output import Bar, Result, heading, number, percent, plain, table
+from clvq.cli.output import Bar, Result, counted, heading, number, percent, plain, table
 from clvq.cli.run_folder import Named, Run, named_checkpoint
 from clvq.cli.texts import GivenTexts
 from clvq.concepts.excerpts import Excerpt
@@ -103,9 +103,9 @@ def _head(book: Codebook, results: list[Steered]) -> list[RenderableType]:
 
 def _edited(result: Steered) -> str:
     if result.at != "all":
-        return f"{number(result.edited_words)} {'word' if result.edited_words == 1 else 'words'} edited"
+        return f"{counted(result.edited_words, 'word')} edited"
     generated = "" if result.continuation_after is None else ", generated ones too"
-    return f"all {number(result.edited_tokens)} tokens edited{generated}"
+    return f"all {counted(result.edited_tokens, 'token')} edited{generated}"
 
 
 def _answers(result: Steered) -> list[RenderableType]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from clvq.cli.errors import UsageError
+from clvq.cli.output import counted
 from clvq.config import Quoting
 from clvq.config.prompts import TEXT, TEXT_PAIR
 from clvq.errors import ClvqError
@@ -113,8 +114,8 @@ class GivenTexts:
             raise ClvqError(f"{self.source} holds no text.")
         if len(filled) < len(texts):
             blank = len(texts) - len(filled)
-            counted = f"{blank} blank text{'' if blank == 1 else 's'} of {self.source}"
-            report(Progress("texts", note=f"{counted} {'is' if blank == 1 else 'are'} left out."))
+            left_out = "is left out" if blank == 1 else "are left out"
+            report(Progress("texts", note=f"{counted(blank, 'blank text')} of {self.source} {left_out}."))
         return filled
 
     def _of_file(self, file: Path, checkpoint: Checkpoint) -> Iterator[Given]:

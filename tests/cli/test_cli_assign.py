@@ -123,7 +123,7 @@ def test_files_of_cut_texts_say_so(clvq: Clvq, own: Path, tmp_path: Path) -> Non
     read = Counter(pq.read_table(words)["id"].to_pylist())
     assert document["cut"] == 2 and read[0] == 3 and read[1] < 600
     assert document["left_out"] == 700 + 600 - read[1] - read[2]
-    assert f"2 cut: {document['left_out']:,} words beyond the model's length are left out" in clvq(*given).out
+    assert f"2 cut: {document['left_out']:,} words beyond the model's length left out" in clvq(*given).out
     assert "left out" not in clvq("assign", "a slow film", "--run", own, "--output", words, "--overwrite").out
 
 
