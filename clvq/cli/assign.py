@@ -21,7 +21,7 @@ from clvq.progress import Report
 from clvq.storage import size_text
 
 if TYPE_CHECKING:
-    from clvq.concepts.assign import AssignedText, Assigner
+    from clvq.concepts.assign import AssignedText
 
 FIRST_TEXTS = 20
 """Number of texts of an input file that are shown where no output file is written."""
@@ -72,32 +72,31 @@ def assign(
         checked_path(counts, (".npz",), overwrite)
     runtime = Runtime.of_settings(AssignConfig.resolve(**given))
     found = named_checkpoint(run, checkpoint, report)
-    assigned = (assigner := Assigner(found, runtime, report)).assigned(texts.read(found), report)
+    assigner = Assigner(found, runtime, report)
+    assigned, path = assigner.assigned(texts.read(found), report), str(assigner.book.checkpoint.path)
     if output is None and counts is None:
         shown = list(assigned if file is None else islice(assigned, FIRST_TEXTS))
         hint = None if file is None else f"The first {number(len(shown))} texts; --output FILE writes all of them."
-        return Result(_document(assigner, shown), _shown(shown), hint)
+        left_out = [text.left_out for text in shown if text.left_out]
+        cut, words = len(left_out), sum(left_out)
+        document = {"cut": cut, "left_out": words, "texts": [text.as_json() for text in shown]}
+        return Result({"path": path, **document}, _shown(shown, _cut(cut, words) if len(shown) > 1 else ""), hint)
     written = write_assigned(assigned, assigner.book.figures.codebook_size, words=output, counts=counts)
-    paths = [path for path in (output, counts) if path is not None]
-    document = {
-        "path": str(assigner.book.checkpoint.path), **written._asdict(), "written": [str(path) for path in paths]
-    }  # fmt: skip
-    lines = [Text(f"{plain(str(path))}  {size_text(path.stat().st_size)}", overflow="fold") for path in paths]
-    cut = (
-        f"{number(written.cut)} cut: {counted(written.left_out, 'word')} beyond the model's length left out"
-        if written.cut
-        else ""
-    )
+    files = [file for file in (output, counts) if file is not None]
+    document = {**written._asdict(), "written": [str(file) for file in files]}
+    lines = [Text(f"{plain(str(file))}  {size_text(file.stat().st_size)}", overflow="fold") for file in files]
     about = f"{counted(written.texts, 'text')}, {counted(written.words, 'word')}"
-    return Result(document, [heading(about, cut), *lines])
+    return Result({"path": path, **document}, [heading(about, _cut(written.cut, written.left_out)), *lines])
 
 
-def _document(assigner: Assigner, texts: list[AssignedText]) -> dict[str, Any]:
-    return {"path": str(assigner.book.checkpoint.path), "texts": [text.as_json() for text in texts]}
+def _cut(texts: int, words: int) -> str:
+    """Return how many texts were cut, and by how many words; nothing where none was."""
+    return f"{number(texts)} cut: {counted(words, 'word')} beyond the model's length left out" if texts else ""
 
 
-def _shown(texts: list[AssignedText]) -> list[RenderableType]:
-    parts: list[RenderableType] = []
+def _shown(texts: list[AssignedText], cut: str) -> list[RenderableType]:
+    """Return a table a text, and above them how many texts were `cut`, since a cut one may be far below."""
+    parts: list[RenderableType] = [heading(f"{number(len(texts))} texts", cut), ""] if cut else []
     for text in texts:
         lines = table("code", "distance", "nearer", title="Word")
         lines.add_column(Text("concept"), overflow="fold")

@@ -123,7 +123,16 @@ def test_files_of_cut_texts_say_so(clvq: Clvq, own: Path, tmp_path: Path) -> Non
     read = Counter(pq.read_table(words)["id"].to_pylist())
     assert document["cut"] == 2 and read[0] == 3 and read[1] < 600
     assert document["left_out"] == 700 + 600 - read[1] - read[2]
-    assert f"2 cut: {document['left_out']:,} words beyond the model's length left out" in clvq(*given).out
+    told = f"2 cut: {document['left_out']:,} words beyond the model's length left out"
+    assert told in clvq(*given).out
+    on_screen = clvq("assign", "--file", source, "--run", own)
+    assert " ".join(on_screen.out.split()).startswith(f"3 texts {told}")
+    shown = clvq("assign", "--file", source, "--run", own, "--json").document
+    assert [shown[name] for name in ("cut", "left_out")] == [2, document["left_out"]]
+    single = clvq("assign", "good " * 700, "--run", own)
+    assert f"{700 - read[1]} words beyond the model's length are left out" in " ".join(single.out.split())
+    assert " cut: " not in single.out
+    assert clvq("assign", "good " * 700, "--run", own, "--json").document["left_out"] == 700 - read[1]
     assert "left out" not in clvq("assign", "a slow film", "--run", own, "--output", words, "--overwrite").out
 
 
