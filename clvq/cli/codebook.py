@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from rich.text import Text
 
 from clvq.artifacts import DEFAULT_RUN
-from clvq.cli import codebook_pair_tables, codebook_tables
+from clvq.cli import codebook_pair_tables, codebook_search_table, codebook_tables
 from clvq.cli.errors import UsageError
 from clvq.cli.options import command
 from clvq.cli.output import Result, plain
@@ -44,7 +44,7 @@ def codebook(
         Path | None, "File of names and notes that the report's page exported: keep them, as --rename does."
     ] = None,
     search: Annotated[
-        str | None, "Show the concepts with words that match a regular expression like '^awful$'."
+        str | None, "Show the concepts with words, or given names, that match a regular expression like '^awful$'."
     ] = None,
     sort: Annotated[
         Sort, "Order of the concepts: most words, most sentences, lowest q of a label, lowest spread, or by code."
@@ -107,13 +107,13 @@ def _one(book: Codebook, code: int, rename: str | None) -> Result:
 
 
 def _found(book: Codebook, pattern: str, limit: int | None) -> Result:
-    """Show the concepts with words that match (--search)."""
+    """Show the concepts with words or names that match (--search)."""
     from clvq.concepts.search import search
 
     result = search(book, pattern)
     document = _document(book, **replace(result, concepts=result.concepts[:limit]).as_json())
     lines = _lines(limit)
-    return Result(document, codebook_tables.matches(book, result, lines), _rest(result.concepts, lines))
+    return Result(document, codebook_search_table.matches(book, result, lines), _rest(result.concepts, lines))
 
 
 def _exported(book: Codebook, path: Path, *, overwrite: bool) -> Result:

@@ -16,8 +16,7 @@ from clvq.concepts.records import TWIN_COSINE, twins
 
 if TYPE_CHECKING:
     from clvq.concepts.codebook import Codebook
-    from clvq.concepts.records import Association, Concept, Example, TopWord
-    from clvq.concepts.search import SearchResult
+    from clvq.concepts.records import Association, CodebookFigures, Concept, Example, TopWord
 
 WIDE = 100
 """A terminal with at least this many columns has room for more than the main figures."""
@@ -61,16 +60,16 @@ def class_name(codebook: Codebook, number: int | None) -> str:
 
 def words_of(codebook: Codebook, code: int, most: int = 20) -> Text:
     """Return in one line the given name, if any, "(n sentence rows)" for a concept of such rows, and the top words."""
-    concept, text = codebook.concept(code), _given_name(codebook, code)
+    concept, text = codebook.concept(code), given_name(codebook, code)
     if concept.of_sentence_rows:
         text.append(f"({number(concept.sentence_rows)} sentence rows) ", style="dim")
-    return text.append(" ".join(_one_line(entry.word) for entry in concept.top_words[:most]))
+    return text.append(" ".join(one_line(entry.word) for entry in concept.top_words[:most]))
 
 
-def _given_name(codebook: Codebook, code: int) -> Text:
+def given_name(codebook: Codebook, code: int) -> Text:
     """Return the beginning of a line: the name that a reader gave the concept, if any."""
     text, name = Text(overflow="ellipsis", no_wrap=True), codebook.given_names.get(code)
-    return text.append(f"{_one_line(name)}: ", style="bold") if name else text
+    return text.append(f"{one_line(name)}: ", style="bold") if name else text
 
 
 def chance(value: float | None) -> str:
@@ -139,13 +138,13 @@ class ConceptTable:
         if entry is None:
             return [Text("-"), Text("-"), Text("-")]
         style = "" if entry.is_significant(self.codebook.summary.fdr) else "dim"
-        name = _one_line(class_name(self.codebook, entry.label))
+        name = one_line(class_name(self.codebook, entry.label))
         return [Text(part, style=style) for part in (name, f"{entry.share:.0%}", chance(entry.q))]
 
 
 def _figures(codebook: Codebook) -> Beside:
     """Return the figures of the codebook: its codes, and what they tell about the text."""
-    figures, results = codebook.figures, codebook.checkpoint.results.evaluation
+    figures, results, summary = codebook.figures, codebook.checkpoint.results.evaluation, codebook.summary
     several = codebook.checkpoint.codebooks > 1
     codes = table("", title="First codebook, training words" if several else "Codebook, training words")
     codes.add_row("active and dead codes", f"{number(figures.active_codes)} and {number(figures.dead_codes)}")
@@ -162,12 +161,21 @@ def _figures(codebook: Codebook) -> Beside:
     text.add_row("word types", number(figures.word_types))
     text.add_row("sentence rows", number(figures.sentence_rows))
     text.add_row("distinct sentences", number(figures.distinct_sentences))
-    text.add_row(f"of a label, q ≤ {codebook.summary.fdr}", number(figures.label_concepts))
+    text.add_row(f"of a label, q ≤ {summary.fdr}", number(figures.label_concepts))
     text.add_row("shared information with", "AMI")
-    text.add_row("  labels", number(figures.ami_labels))
-    text.add_row("  predictions", number(figures.ami_predictions))
-    text.add_row("  word types", number(figures.ami_words))
+    text.add_row("  labels", _shared(figures, figures.ami_labels, summary.label_totals))
+    text.add_row("  predictions", _shared(figures, figures.ami_predictions, summary.prediction_totals))
+    text.add_row("  word types", _shared(figures, figures.ami_words, None))
     return Beside(codes, text)
+
+
+def _shared(figures: CodebookFigures, information: float | None, totals: list[int] | None) -> str:
+    """Return shared information, or the reason why there is none; `totals` are the texts of each class."""
+    if information is not None:
+        return number(information)
+    if figures.active_codes == 1:
+        return "- (one code)"
+    return "- (one class)" if totals is not None and sum(map(bool, totals)) == 1 else "-"
 
 
 def one_concept(codebook: Codebook, concept: Concept) -> list[RenderableType]:
@@ -199,7 +207,7 @@ def one_concept(codebook: Codebook, concept: Concept) -> list[RenderableType]:
     if tested:
         parts += ["", Beside(*(_classes(codebook, *entry) for entry in tested))]
     for kind, _, entry, *_ in tested:
-        name = _one_line(class_name(codebook, entry.label))
+        name = one_line(class_name(codebook, entry.label))
         says = (
             f"{name} is more frequent than" if entry.is_significant(summary.fdr) else "no class is more frequent than"
         )
@@ -211,7 +219,7 @@ def one_concept(codebook: Codebook, concept: Concept) -> list[RenderableType]:
 def _words(words: list[TopWord]) -> Table:
     listing = _named(table("count", "share", "recall", title="Words"))
     for entry in words:
-        listing.add_row(Text(_one_line(entry.word)), number(entry.count), percent(entry.share), percent(entry.recall))
+        listing.add_row(Text(one_line(entry.word)), number(entry.count), percent(entry.share), percent(entry.recall))
     return listing
 
 
@@ -231,7 +239,7 @@ def _classes(codebook: Codebook, kind: str, unit: str, entry: Association, total
     for label in order[:CLASSES]:
         share = entry.counts[label] / entry.texts
         lift = share * texts / totals[label] if totals[label] else None
-        name = Text(_one_line(class_name(codebook, label)), style="bold" if label == entry.label else "")
+        name = Text(one_line(class_name(codebook, label)), style="bold" if label == entry.label else "")
         listing.add_row(name, number(entry.counts[label]), f"{share:.0%}", number(lift, 2))
     return listing
 
@@ -246,7 +254,7 @@ def _examples(codebook: Codebook, concept: Concept) -> Table:
     for entry in concept.examples:
         cells: list[RenderableType] = [number(entry.distance, 1), _marked(entry)]
         if len(listing.columns) > 2:
-            cells.append(Text(_one_line(class_name(codebook, entry.label))))
+            cells.append(Text(one_line(class_name(codebook, entry.label))))
         listing.add_row(*cells)
     return listing
 
@@ -261,10 +269,10 @@ def _marked(entry: Example) -> Text:
         before = "... " + before.partition(" ")[2]
     if last < len(text):
         after = after.rpartition(" ")[0] + " ..."
-    line = Text(_one_line(before))
+    line = Text(one_line(before))
     if end > start:
-        line.append(f"[{_one_line(text[start:end])}]", style="bold cyan")
-    return line.append(_one_line(after))
+        line.append(f"[{one_line(text[start:end])}]", style="bold cyan")
+    return line.append(one_line(after))
 
 
 def _neighbours(codebook: Codebook, concept: Concept) -> Table:
@@ -274,25 +282,6 @@ def _neighbours(codebook: Codebook, concept: Concept) -> Table:
     return listing
 
 
-def matches(codebook: Codebook, result: SearchResult, lines: int) -> list[RenderableType]:
-    """Return the concepts of a search, the best first."""
-    words, concepts = f"{number(result.types)} word types", result.concepts
-    about = f"{words} match, {number(result.occurrences)} occurrences in {number(len(concepts))} concepts"
-    parts: list[RenderableType] = [
-        title(codebook, "Concepts of"), Text(plain(f"{_one_line(result.pattern)}: ")).append(about, style="dim"),
-    ]  # fmt: skip
-    if not concepts:
-        return parts
-    listing = fitted(table("matches", "precision", "recall", title="code"), "matching words")
-    for entry in concepts[:lines]:
-        words = " ".join(_one_line(word.word) for word in entry.matching_words)
-        listing.add_row(
-            str(entry.code), number(entry.matches), percent(entry.precision), percent(entry.recall),
-            _given_name(codebook, entry.code).append(words),
-        )  # fmt: skip
-    return [*parts, "", listing]
-
-
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Return text of the corpus as one line that is safe to print on a terminal."""
     return plain(text).replace("\n", " ")

@@ -1,4 +1,5 @@
-"""Search for concepts whose words match a regular expression, over all words of each concept, not only the top ones."""
+"""Search for concepts by a regular expression: over all words of each concept, not only the top ones, and over the
+names that readers gave."""
 
 from __future__ import annotations
 
@@ -52,6 +53,14 @@ class Match(Record):
 
 
 @dataclass(frozen=True)
+class NamedConcept(Record):
+    """A concept, and the name that a reader gave it."""
+
+    code: int
+    name: str
+
+
+@dataclass(frozen=True)
 class SearchResult(Record):
     """The concepts whose words match a pattern, the best first: by f1, then by code."""
 
@@ -60,6 +69,8 @@ class SearchResult(Record):
     """Number of word types that match."""
     occurrences: int
     """Number of words of the corpus that match."""
+    named: list[NamedConcept]
+    """The concepts whose given name matches, by code. Their words need not match."""
     concepts: list[Match]
 
     def to_pandas(self) -> DataFrame:
@@ -72,12 +83,15 @@ class SearchResult(Record):
 
 
 def search(codebook: Codebook, pattern: str) -> SearchResult:
-    """Return every concept with a word that matches `pattern`, a regular expression.
+    """Return every concept with a word, or a given name, that matches `pattern`, a regular expression.
 
-    The pattern may match any part of a word type; anchor it with ^ and $ for whole words. ClvqError where the pattern
-    is invalid or takes too long.
+    The pattern may match any part of a word type or name; anchor it with ^ and $ for whole ones. ClvqError where the
+    pattern is invalid or takes too long.
     """
     expression = compiled(pattern)
+    given = sorted(codebook.given_names.items())
+    fits = _matches(expression, [name for _, name in given])
+    named = [NamedConcept(code, name) for (code, name), fit in zip(given, fits, strict=True) if fit]
     counts, text = codebook.word_counts()
     matching = np.array(_matches(expression, text.vocabulary), bool)
     type_totals, code_totals = counts.sum(axis=0), counts.sum(axis=1)
@@ -110,7 +124,7 @@ def search(codebook: Codebook, pattern: str) -> SearchResult:
             )
         )
     concepts.sort(key=lambda match: (-match.f1, match.code))
-    return SearchResult(pattern, int((matching & (type_totals > 0)).sum()), occurrences, concepts)
+    return SearchResult(pattern, int((matching & (type_totals > 0)).sum()), occurrences, named, concepts)
 
 
 def compiled(pattern: str) -> regex.Pattern[str]:
@@ -121,10 +135,10 @@ def compiled(pattern: str) -> regex.Pattern[str]:
         raise ClvqError(f"{pattern!r} is no regular expression: {error}.") from error
 
 
-def _matches(pattern: regex.Pattern[str], vocabulary: list[str]) -> list[bool]:
+def _matches(pattern: regex.Pattern[str], texts: list[str]) -> list[bool]:
     until = time.monotonic() + SECONDS
     try:
-        return [pattern.search(word, timeout=max(until - time.monotonic(), 1e-6)) is not None for word in vocabulary]
+        return [pattern.search(text, timeout=max(until - time.monotonic(), 1e-6)) is not None for text in texts]
     except TimeoutError as error:
         raise ClvqError(
             f"{pattern.pattern!r} takes over {SECONDS:.0f} seconds: it backtracks without end. "

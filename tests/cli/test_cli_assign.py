@@ -189,6 +189,11 @@ def test_a_name_is_kept_and_shown_and_is_of_its_weights_alone(clvq: Clvq, own: P
     for view in ((), ("--search", "good")):
         listed = clvq("codebook", *view, "--run", own, "--json").document["concepts"]
         assert {entry["code"]: entry["name"] for entry in listed}[code] == "praise of all sorts", view
+    found = clvq("codebook", "--search", "^praise", "--run", own)
+    assert f"Given names that match, with their codes: praise of all sorts ({code})" in " ".join(found.out.split())
+    found = clvq("codebook", "--search", "^praise", "--run", own, "--json").document
+    assert (found["named"], found["concepts"]) == ([{"code": code, "name": "praise of all sorts"}], [])
+    assert clvq("codebook", "--search", "^blame", "--run", own, "--json").document["named"] == []
     assert package.codebook(own / "L1-L3").to_pandas().set_index("code")["name"][code] == "praise of all sorts"
     for wrong, says in (("x" * 61, "at most 60"), ("a\x1b[31mb", "printable")):
         refused = clvq("codebook", "--code", code, "--rename", wrong, "--run", own)

@@ -46,6 +46,21 @@ def concepts_of(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "L1-L3" / "concepts.jsonl").read_text().splitlines()]
 
 
+def test_shared_information_that_is_none_is_given_a_reason(clvq: Clvq, bert: Path, tmp_path: Path) -> None:
+    """Of labels that are all the same; those of two classes have a figure."""
+    for name, labels, shown in (("same", (1, 1), r"- \(one class\)"), ("two", (0, 1), r"-?\d\.\d{3}"), ("no", (), "-")):
+        corpus = tmp_path / f"{name}.jsonl"
+        rows = [{"text": f"A {word} film, and {word} again."} for word in ("good", "bad", "slow", "dull") * 5]
+        rows = [{**row, **({"label": labels[n % 2]} if labels else {})} for n, row in enumerate(rows)]
+        corpus.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        given = () if labels else ("--label-column", "none")
+        run = ("--run", tmp_path / name)
+        assert clvq("extract", "--model", bert, "--dataset", corpus, "--layers", "1,3", *given, *run).code == 0
+        package.train(tmp_path / name / "activations", path=tmp_path / name / "L1-L3", **TRAINING)
+        out = clvq("codebook", *run).out
+        assert re.search(rf"^.* labels +{shown} *$", out, re.M), out
+
+
 def codes_shown(out: str) -> list[int]:
     """The first column below the line under the head that starts with `code`."""
     lines = out.splitlines()
