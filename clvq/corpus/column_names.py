@@ -26,6 +26,19 @@ def alike(table: Table, name: str, key: Callable[[str], str]) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
+def alike_all(table: Table, names: Sequence[str]) -> list[str]:
+    """Return the columns that differ from `names` in case and blanks alone; none where none is there. ClvqError where
+    only some are."""
+    found = {name: alike(table, name, folded) for name in names}
+    columns = [column for column in found.values() if column is not None]
+    if columns and (missing := [name for name, column in found.items() if column is None]):
+        raise ClvqError(
+            f"{table.origin} has no column {', '.join(map(repr, missing))}, and the training split has one for each "
+            f"label: {', '.join(names)}. Add what is missing, or give --label-column none for a corpus without labels."
+        )
+    return columns
+
+
 def by_name(columns: list[str], usual: tuple[str, ...], taken: str | None) -> str | None:
     """Return the first column with one of the `usual` names, other than `taken`."""
     by_folded = {folded(name): name for name in reversed(columns) if name != taken}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import islice
 from typing import Any
 
 from clvq.config.prompts import TEXT, TEXT_PAIR
-from clvq.corpus.column_names import alike, by_name, folded, named, no_column, of_labels, together
+from clvq.corpus.column_names import alike, alike_all, by_name, folded, named, no_column, of_labels, together
 from clvq.corpus.files import NUMBER
 from clvq.corpus.forms import LabelForm, ListLabel, as_flags, as_list, as_number
 from clvq.corpus.parts import join_parts
@@ -70,8 +70,8 @@ class Rows:
         column.
 
         A name such as `text.en` is the entry `en` of the objects in the column `text`. For a head that gives several
-        labels, `joy,anger` names a column for each, and columns named like the labels need not be named. ClvqError
-        where no column fits.
+        labels, `joy,anger` names a column for each, and columns named like all of the labels need not be named.
+        ClvqError where no column fits.
         """
         columns, pair = table.columns, parts.pair_column
         label = "" if label == "none" and label not in columns.names else label
@@ -81,9 +81,8 @@ class Rows:
         each = together(table, label, hints.labels)
         label = named(table, "label", label) if not each else label
         if label is None:
-            label = by_name(columns.names, LABEL_COLUMNS, text)
-        if label is None:
             each = of_labels(table, hints.labels)
+            label = by_name(columns.names, LABEL_COLUMNS, text)
         label = ",".join(each) or label
         if text is None:
             text = by_name(columns.names, TEXT_COLUMNS, label)
@@ -112,15 +111,17 @@ class Rows:
     @classmethod
     def like(cls, table: Table, other: Rows) -> Rows:
         """Return the columns that another split uses, where they are here too, or else those with a usual name. Case
-        and blanks around a name do not count."""
+        and blanks around a name do not count. ClvqError where only some columns of its labels are here."""
         pair = dict(other.parts).get(TEXT_PAIR)
         pair = None if pair is None else alike(table, pair, folded)
         parts = Parts(tuple(name for name, _ in other.parts) or (TEXT,), pair)
         label = alike(table, other.label, folded) if other.label else ""
+        hints = other.hints
         if other.label_columns:
-            found = [alike(table, name, folded) for name in other.label_columns]
-            label = "" if None in found else ",".join(map(str, found))
-        return cls.choose(table, alike(table, other.text, folded), label, other.hints, parts)
+            label = ",".join(alike_all(table, other.label_columns))
+        else:
+            hints = replace(hints, labels=())  # a column for each label would be another form than the other split's
+        return cls.choose(table, alike(table, other.text, folded), label, hints, parts)
 
     def read(self) -> Iterator[tuple[str | None, AnyLabel]]:
         """Yield each row's text, or None where it has none, and its label as it stands in the column.
@@ -164,9 +165,12 @@ class Rows:
 
     def bad_label(self, value: Any, row: str = "") -> ClvqError:
         if isinstance(value, dict) and self.label and (inner := self._entries(self.label)):
+            entries = f"an entry of it with --label-column: {', '.join(inner)}"
+            if self.hints.form == "several":
+                entries = f"its entries, a 0 or 1 for each label, with --label-column {','.join(inner)}"
             return ClvqError(
-                f"{self.table.origin}{row}: an object in the column {self.label!r} is not a label. Name an entry of "
-                f"it with --label-column: {', '.join(inner)}; or another column (none: no labels)."
+                f"{self.table.origin}{row}: an object in the column {self.label!r} is not a label. Name {entries}; or "
+                "another column (none: no labels)."
             )
         return ClvqError(
             f"{self.table.origin}{row}: {str(value)[:80]!r} in the column {self.label!r} is not a label. "
@@ -232,6 +236,8 @@ class Rows:
                 return as_flags(value)
             return as_number(value) if self.hints.form == "number" else as_list(value, self.hints.form, text)
         except (TypeError, ValueError) as error:
+            if isinstance(value, dict):
+                raise self.bad_label(value, f", row {number}") from error
             what = "is not a number, and the model's head gives one" if self.hints.form == "number" else str(error)
             raise ClvqError(
                 f"{self.table.origin}, row {number}: the label {str(value)[:80]!r} in the column {self.label!r} "

@@ -91,14 +91,20 @@ def _is_blank(value: Any) -> bool:
     return value is None or value == -1 or (isinstance(value, float) and math.isnan(value))
 
 
-def is_one_hot(entries: Collection[int | str | None], lengths: Collection[int]) -> bool:
-    """Return whether lists with these entries and lengths hold a 0 or 1 for each label, rather than labels."""
-    return set(entries) <= {0, 1} and len(set(lengths)) == 1 and max(lengths) > 1
+def is_one_hot(entries: Collection[int | str | None], lengths: Collection[int], of_one_label: bool) -> bool:
+    """Return whether lists with these entries and lengths hold a 0 or 1 for each label, rather than labels. A single
+    entry does so where the head has one label."""
+    return set(entries) <= {0, 1} and len(set(lengths)) == 1 and (of_one_label or max(lengths) > 1)
 
 
-def refuse_unlike(lengths: Collection[int], head: list[str], where: str) -> None:
-    """Raise ClvqError where lists with a 0 or 1 for each label have another length than the head's number of labels."""
+def refuse_unlike(lengths: Collection[int], head: list[str], where: str, columns: bool) -> None:
+    """Raise ClvqError where lists, or `columns`, with a 0 or 1 for each label are not as many as the head's labels."""
     if (length := next(iter(lengths))) != len(head):
+        if columns:
+            raise ClvqError(
+                f"{where}: {length} columns, but the model's head has {len(head)} labels ({', '.join(head)}). Name one "
+                "column for each, in this order; or none for a corpus without labels."
+            )
         raise ClvqError(
             f"{where}: lists of {length} values, a 0 or 1 each, but the model's head has {len(head)} labels "
             f"({', '.join(head)}). Give a list with a value for each, or the names of the labels that a text has; or "

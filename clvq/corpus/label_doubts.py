@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from clvq.corpus.column_names import of_labels
 from clvq.corpus.columns import Rows, label_key
 from clvq.corpus.forms import LabelForm
 from clvq.corpus.scan import Part
 from clvq.errors import ClvqError
+
+_FLAGS = {"0", "1", "false", "true"}
 
 
 def refuse_unlabelled(rows: Rows, head: list[str]) -> None:
@@ -20,6 +23,11 @@ def refuse_unlabelled(rows: Rows, head: list[str]) -> None:
             name_it = (
                 "Name with --label-column a column that holds lists of labels, or one column for each label, in this "
                 f"order and separated by commas, with a 0 or 1 each. There are {', '.join(candidates)}"
+            )
+        elif each := of_labels(rows.table, head):
+            name_it = (
+                "Where a text can have several, name the columns of the classes, with a 0 or 1 each: --label-column "
+                f"{','.join(each)}. Otherwise name the one column that holds the class"
             )
         raise ClvqError(
             f"{rows.table.origin} has no label column with a usual name, but the model has classes "
@@ -36,12 +44,48 @@ def refuse_misread_flags(
         raise ClvqError(f"{where}: several columns are for a head that gives several labels. Name one column.")
     if rows.label_columns and label_map is not None:
         raise ClvqError(f"{where}: a 0 or 1 for each label needs no --label-map. Leave it out.")
-    alone = form == "several" and not rows.label_columns and lengths == {1} and entries <= {0, 1}
-    if alone and head is not None and label_key(rows.label) in map(label_key, head):
+    flags = {label_key(entry) for entry in entries - {None}}
+    if head is None or not flags or not flags <= _FLAGS or rows.label in rows.table.columns.classes:
+        return
+    names = [label_key(name) for name in head]
+    number = names.index(own) if (own := label_key(rows.label)) in names else None
+    if form == "class" and number is not None and label_map is None:
+        _refuse_class_flag(rows, where, number, head)
+    if form == "several" and len(head) > 1 and lengths == {1} and not rows.has_label_lists():
+        if number is None and label_map is not None:
+            return
+        each = of_labels(rows.table, head)
+        in_order = f"separated by commas and in the order of the labels ({', '.join(head)})"
+        name_them = f"as in --label-column {','.join(each)}" if each else in_order
+        numbers = f"; where 0 and 1 are numbers of labels, give --label-map {_numbered(head)}"
+        mapped = numbers if number is None else ""
         raise ClvqError(
-            f"{where}: a 0 or 1 for one label, and the model's head gives several. Name a column for each, as in "
-            f"--label-column {','.join(head)}; or none for a corpus without labels."
+            f"{where}: a 0 or 1 for one label, and the model's head gives several. Name a column for each, {name_them}"
+            f"{mapped}; or none for a corpus without labels."
         )
+
+
+def _refuse_class_flag(rows: Rows, where: str, number: int, head: list[str]) -> None:
+    """Raise ClvqError for a 0 or 1 in a column named like the class `number`, unless 1 is the class's number too."""
+    if len(head) == 2 and number == 1:
+        return
+    columns = of_labels(rows.table, head)
+    each = f"; or, where a text can have several, a column for each: --label-column {','.join(columns)}"
+    other = _shown(head, 1 - number) if len(head) == 2 else "none"
+    raise ClvqError(
+        f"{where}: 0 and 1 would be the classes {head[0]} and {head[1]}, but the column is named like the class "
+        f"{head[number]}. Say what they mean: --label-map 1={_shown(head, number)},0={other} where 1 is "
+        f"{head[number]}, --label-map {_numbered(head)} where they are numbers of classes{each if columns else ''}."
+    )
+
+
+def _numbered(head: list[str]) -> str:
+    return f"0={_shown(head, 0)},1={_shown(head, 1)}"
+
+
+def _shown(head: list[str], number: int) -> str:
+    """Return a class as `--label-map` takes it."""
+    return str(number) if set(',="') & set(head[number]) else head[number]
 
 
 def refuse_minus_one(rows: Sequence[Rows], parts: Sequence[Part], labels: set[Any], head: list[str]) -> None:

@@ -146,9 +146,11 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None, 
     for part in parts:
         lengths, entries = lengths | part.scan.lengths, entries | part.scan.labels
     refuse_misread_flags(train.rows, form, settings.label_map, lengths, entries, label_names)
-    one_hot = form == "several" and (bool(train.rows.label_columns) or is_one_hot(entries, lengths))
+    columns = bool(train.rows.label_columns)
+    of_one_label = label_names is not None and len(label_names) == 1 and not settings.label_map
+    one_hot = form == "several" and (columns or is_one_hot(entries, lengths, of_one_label))
     if one_hot and label_names is not None:
-        refuse_unlike(lengths, label_names, f"{rows[0].table.origin}, column {rows[0].label!r}")
+        refuse_unlike(lengths, label_names, f"{rows[0].table.origin}, column {rows[0].label!r}", columns)
         raw = [(r, set()) for r in rows]
     if settings.label_map is None and label_names is not None and len(label_names) == 2:
         refuse_minus_one(rows, parts, entries, label_names)

@@ -104,7 +104,7 @@ class TakenColumns:
             return [*lines, "Labels: none (--label-column names their column)."]
         labels = ", ".join("none" if label is None else repr(label) for label in self.labels)
         named = f"the column {self.label_column!r}"
-        if self.label_columns:
+        if len(self.label_columns) > 1:
             each = (
                 repr(name) if folded(name) == folded(label) else f"{name!r} ({label})"
                 for name, label in self.label_columns.items()
