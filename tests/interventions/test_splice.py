@@ -216,7 +216,8 @@ def test_an_exact_decoder_recovers_all_and_the_mean_nothing(standing_still: Chec
 def test_batches_change_nothing_and_a_limit_is_kept(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
     checkpoint = run_of(tmp_path, model_folder("bert"), (1, 2))
     together, alone = (splice(checkpoint, runtime=Runtime("cpu", tokens)).as_json() for tokens in (4096, 1))
-    assert flat(alone) == pytest.approx(flat(together), abs=1e-5)
+    # A share of what the mean costs is ill conditioned where the mean costs little, as in a model of random weights.
+    assert flat(alone) == pytest.approx(flat(together), abs=1e-5, rel=1e-4)
     few = splice(checkpoint, runtime=Runtime("cpu"), limit=3).as_json()
     assert few["sentences"] == 3
     layouts = list(checkpoint.store().sentences("eval"))[:3]
