@@ -63,13 +63,13 @@ def refuse_other_settings(
     moved = {name for name, (value, was) in local.items() if value == was}
     wanted = {name: value for name, value in config.deciding().items() if name not in {"layers", *moved}}
     differing = differences(settings.deciding(), wanted)
-    differing += [
-        f"the contents of {getattr(config, name)} have changed"
-        for name, (value, was) in local.items()
-        if was is not None and value != was
-    ]
-    if differing:
+    changed = [name for name, (value, was) in local.items() if was is not None and value != was]
+    contents = [f"the contents of {getattr(config, name)} have changed" for name in changed]
+    if differing or changed:
+        other = " with other settings:" if differing else ", and since then"
+        stored = " `clvq train` without --dataset trains on the layers that it holds."
         raise MismatchError(
-            f"{path} holds {'an ' if state == 'unfinished' else 'a '}{state} extraction with other settings: "
-            f"{'; '.join(differing)}. Use another --run, or `clvq extract --overwrite` to replace it."
+            f"{path} holds {'an ' if state == 'unfinished' else 'a '}{state} extraction{other} "
+            f"{'; '.join(differing + contents)}. Use another --run, or `clvq extract --overwrite` to replace it."
+            + (stored if state == "finished" and not differing and "model" not in changed else "")
         )

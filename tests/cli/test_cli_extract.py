@@ -105,7 +105,8 @@ def test_a_changed_corpus_file_is_noticed(clvq: Clvq, bert: Path, corpus: Path, 
     own.write_text(own.read_text() + '{"text": "one more", "label": 0}\n')
     ended = clvq(*arguments)
     assert ended.code == 1
-    assert f"the contents of {own} have changed" in ended.message
+    assert f"a finished extraction, and since then the contents of {own} have changed" in ended.message
+    assert "`clvq train` without --dataset trains on the layers that it holds" in ended.message
     train = ("train", "--run", tmp_path / "run", "--input-layer", 1, "--epochs", 1, *SMALL)
     for more in (("--output-layer", 2, "--dataset", own), ("--output-layer", 3)):  # named, or to be read
         assert f"the contents of {own} have changed" in clvq(*train, *more).message
