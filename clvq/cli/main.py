@@ -48,10 +48,23 @@ class Commands(TyperGroup):
         return name, known if name is None or known is None else loaded(name), rest
 
 
+class Command(TyperCommand):
+    """A command whose messages on wrong values do not begin with the kind of error, as those of pydantic do."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Return the arguments that are left; BadParameter for a value that does not fit."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 def loaded(name: str) -> Any:
     """Import the module of a command, and return the command."""
     one = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False)
-    one.command(name, context_settings=_SETTINGS, epilog=_WORDS)(getattr(import_module(f"clvq.cli.{name}"), name))
+    function = getattr(import_module(f"clvq.cli.{name}"), name)
+    one.command(name, cls=Command, context_settings=_SETTINGS, epilog=_WORDS)(function)
     return typer.main.get_command(one)
 
 

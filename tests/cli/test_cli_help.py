@@ -86,7 +86,7 @@ def test_every_setting_is_an_option_with_its_default(clvq: Clvq, command: str, s
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["extract", "--unit", "sentence"], "'sentence' is not one of 'word', 'token'"),
+        (["extract", "--unit", "sentence"], "Invalid value for '--unit': 'sentence' is not one of 'word', 'token'"),
         (["extract", "--layers", "1,x"], "'1,x' is no list of layers"),
         (["extract", "--max-sentences", "few"], "should be a valid integer"),
         (["train", "--input-layer", "1", "--output-layer", "2", "--temperature", "warm"], "should be a valid number"),
