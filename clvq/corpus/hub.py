@@ -25,7 +25,7 @@ def load_builder(origin: str, path: str, subset: str | None, **settings: Any) ->
 _OF_A_NAME = "Check the name; a private dataset needs `hf auth login` or HF_TOKEN."
 _OF_A_FOLDER = (
     "A folder must hold .jsonl, .json, .csv, .tsv, .parquet or .txt files, with their endings in lower case, and its "
-    "path none of the characters * ? [ ]. A single file may have any name."
+    "path none of the characters * ? [ ]. A single file may have one of these endings in any case, and any path."
 )
 
 

@@ -160,7 +160,10 @@ def _load_weights(name: str, config: Any, auto: Any, options: dict[str, Any]) ->
             return base, f"the head's weights are not in its files ({few(in_head)} missing)"
         if not config.architectures:
             return base, 'its config.json names no class, such as "architectures": ["BertForSequenceClassification"]'
-        return model if has_words else base, f"its files hold {_architecture(config)}, which has no classification head"
+        architecture = _architecture(config)
+        asks = "; --label-words and a --prompt such as '{text} It was <mask>.' ask what stands at its mask"
+        reason = f"its files hold {architecture}, which has no classification head"
+        return model if has_words else base, reason + (asks if architecture.endswith(MASKED) else "")
     if in_head or in_pooler:
         return base, f"the head's weights are not in its files ({few(in_head + in_pooler)} missing)"
     if config.problem_type == "regression" and config.num_labels > 1:

@@ -62,10 +62,21 @@ def test_the_mask_through_all_commands(clvq: Clvq, masked: Path, corpus: Path, t
     assert_steered_as_explained(clvq, run, own)
 
 
+def test_without_label_words_it_says_how_to_ask_the_mask(
+    clvq: Clvq, masked: Path, corpus: Path, tmp_path: Path
+) -> None:
+    ended = clvq("extract", "--run", tmp_path / "run", "--model", masked, "--dataset", corpus, "--layers", "1,2")
+    how = "--label-words and a --prompt such as '{text} It was <mask>.' ask what stands at its mask"
+    assert (ended.code, f"which has no classification head; {how}." in " ".join(ended.out.split())) == (0, True)
+    assert clvq("train", "--run", tmp_path / "run", "--input-layer", 1, "--output-layer", 2, "--epochs", 1, *SMALL,
+                "--metric", "euclidean").code == 0  # fmt: skip
+    assert how in clvq("explain", "--run", tmp_path / "run", "slow").message
+
+
 @pytest.mark.parametrize(
     ("prompt", "words", "message"),
     [
-        ("{text} It was", ASKED[-1], "--prompt has no mask"),
+        ("{text} It was", ASKED[-1], "--prompt has no mask. Give one, such as --prompt '{text} It was <mask>.'"),
         ("{text} <mask> It was [MASK]", ASKED[-1], "--prompt has 2 masks"),
         (ASKED[1], 'a=" unbelievably slow",b=" very"', "is not one token of this model"),
         (None, ASKED[-1], "there is no --prompt"),
