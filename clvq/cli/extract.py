@@ -30,6 +30,7 @@ _FATES = {
     "over_limit": "sentences over --max-sentences",
     "unlabelled": "sentences without a label, kept",
     "duplicates": "repeated texts, kept",
+    "contradicted": "repeated texts with different labels, tested by the first",
     "blank": "blank sentences, kept",
     "repaired": "sentences with a broken character, repaired",
     "sentences_without_words": "sentences without words",

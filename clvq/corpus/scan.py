@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import re
 from array import array
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -38,6 +39,8 @@ class SplitCounts:
     """Rows with half a Unicode character in the text, now U+FFFD."""
     duplicates: int
     """Rows with a text that came before in the split, kept."""
+    contradicted: int
+    """Distinct texts of the rows that stay that have different labels in different rows."""
     in_evaluation: int
     """Rows of training with a text of the evaluation split, left out."""
     over_limit: int
@@ -60,10 +63,18 @@ class Scan:
     """[rows] uint8: whether half a Unicode character was replaced."""
     unlabelled: np.ndarray
     """[rows] uint8: whether there is a label column, and no label in it."""
-    labels: set[RawLabel]
-    """The distinct labels. Where labels are lists, the distinct entries; where they are numbers, none."""
+    label_codes: np.ndarray
+    """[rows] int64: the same number for equal labels. Where a label is one class, its place in `places`."""
+    places: dict[RawLabel, int]
+    """The distinct labels, each with its place among them. Where labels are lists, the distinct entries; where they are
+    numbers, none."""
     lengths: set[int]
     """Lengths of the lists, where labels are lists."""
+
+    @property
+    def labels(self) -> set[RawLabel]:
+        """The distinct labels, or entries of labels that are lists."""
+        return set(self.places)
 
     @property
     def usable(self) -> np.ndarray:
@@ -95,7 +106,7 @@ def scan(rows: Rows, seed: int, limit: int | None, counts: Callable[[int], bool]
     """Read a split. A stream is read only until it has given `limit` texts for whose key `counts` is true."""
     limit = limit if rows.table.shuffled is not None else None
     keys, kinds, repaired, unlabelled = array("Q"), array("B"), array("B"), array("B")
-    labels: set[RawLabel] = set()
+    codes, places = array("q"), dict[RawLabel, int]()
     lengths: set[int] = set()
     counted = 0
     for raw, label in rows.read():
@@ -106,11 +117,12 @@ def scan(rows: Rows, seed: int, limit: int | None, counts: Callable[[int], bool]
         repaired.append(raw is not None and text != raw)
         unlabelled.append(rows.label is not None and label is None)
         if isinstance(label, tuple):
-            labels.update(label)
+            places.update(dict.fromkeys(label, 0))
             lengths.add(len(label))
         elif rows.hints.form == "class":
-            labels.add(label)  # type: ignore[arg-type]
-        if len(labels) > _MOST_LABELS:
+            places.setdefault(label, len(places))  # type: ignore[arg-type]
+        codes.append(places[label] if rows.hints.form == "class" else hash(label))  # type: ignore[index]
+        if len(places) > _MOST_LABELS:
             raise ClvqError(
                 f"{rows.table.origin}: the column {rows.label!r} holds over {_MOST_LABELS} values, so it "
                 "is not a label. Name another with --label-column, or --label-column none for no labels."
@@ -123,7 +135,8 @@ def scan(rows: Rows, seed: int, limit: int | None, counts: Callable[[int], bool]
             f"{rows.table.origin}: none of its {len(keys)} rows has a text in the column {rows.text!r}. "
             "Name the right column with --text-column, or another split."
         )
-    return Scan(np.array(keys), np.array(kinds), np.array(repaired), np.array(unlabelled), labels, lengths)
+    arrays = [np.array(values) for values in (keys, kinds, repaired, unlabelled, codes)]
+    return Scan(arrays[0], arrays[1], arrays[2], arrays[3], arrays[4], places, lengths)
 
 
 def stays_in_training(key: int) -> bool:
@@ -172,8 +185,8 @@ class Part:
         keep[numbers[random.Random(self.draw).sample(range(len(numbers)), self.limit)]] = True
         return keep
 
-    def counts(self) -> SplitCounts:
-        """Count the rows on this side by what became of them."""
+    def counts(self, ids: Mapping[RawLabel, int | None] | None) -> SplitCounts:
+        """Count the rows on this side by what became of them. `ids` are the classes of labels that are one class."""
         kinds = self.scan.kinds
         texts = self.scan.keys[self.side & (kinds == _TEXT)]
         return SplitCounts(
@@ -182,8 +195,22 @@ class Part:
             blank=int((self.side & (kinds == _BLANK)).sum()),
             repaired=int(self.scan.repaired[self.side].sum()),
             duplicates=len(texts) - len(np.unique(texts)),
+            contradicted=self._contradicted(ids),
             in_evaluation=int((self.side & self.scan.usable & self.shared).sum()),
             over_limit=int((self.eligible & ~self.keep).sum()),
             sentences=int(self.keep.sum()),
             unlabelled=int(self.scan.unlabelled[self.keep].sum()),
         )
+
+    def _contradicted(self, ids: Mapping[RawLabel, int | None] | None) -> int:
+        """Count the distinct texts that stay, and have different labels."""
+        labelled = self.keep & self.scan.has_words & (self.scan.unlabelled == 0)
+        codes = self.scan.label_codes
+        if ids is not None:  # several labels may mean the same class, or none
+            classes = [-1 if (number := ids[label]) is None else number for label in self.scan.places]
+            codes = np.array(classes, np.int64)[codes]
+            labelled &= codes >= 0
+        _, texts, found = np.unique(self.scan.keys[labelled], return_inverse=True, return_counts=True)
+        repeated = found[texts] > 1
+        pairs = set(zip(texts[repeated].tolist(), codes[labelled][repeated].tolist(), strict=True))
+        return sum(labels > 1 for labels in Counter(text for text, _ in pairs).values())

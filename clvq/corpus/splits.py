@@ -157,7 +157,7 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None, 
     labels = number_labels(raw, label_names, parse_label_map(settings.label_map))
     count = len(labels.names or label_names or ()) if form == "several" else 0
     sides = [
-        Sentences(r, part.keep, i, part.counts(), count, one_hot)
+        Sentences(r, part.keep, i, part.counts(i if form == "class" else None), count, one_hot)
         for r, part, i in zip(rows, parts, labels.ids, strict=True)
     ]
     provenance = CorpusProvenance(

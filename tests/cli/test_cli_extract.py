@@ -125,6 +125,31 @@ def test_overwrite_starts_anew(clvq: Clvq, run: Path, bert: Path, corpus: Path) 
     assert not {name for name in names if "-L1-" in name or "-L3-" in name}
 
 
+@pytest.mark.parametrize(
+    ("labels", "options", "found"),
+    [
+        ((0, 1, 1, 1), (), 1),
+        ((0, 0, 0, 0), (), 0),
+        ((1, 2, 4, 5), ("--label-map", "1=0,2=0,4=1,5=1"), 0),  # other values, and the same classes
+        ((1, 4, 4, 2), ("--label-map", "1=0,2=0,4=1,5=1"), 2),
+        ((0, -1, 1, None), (), 0),  # a text without a label contradicts nothing
+    ],
+)
+def test_texts_that_have_different_labels_are_counted(
+    labels: tuple[int | None, ...], options: tuple[str, ...], found: int, clvq: Clvq, bert: Path, tmp_path: Path
+) -> None:
+    texts = ["a slow film", "a slow  film", "a good film", "a good film"]
+    rows = [{"text": text, "label": label} for text, label in zip(texts, labels, strict=True)]
+    corpus, other = tmp_path / "twice.jsonl", tmp_path / "other.jsonl"
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    other.write_text(json.dumps({"text": "a bad film", "label": 1}) + "\n", encoding="utf-8")
+    given = ("--dataset", corpus, "--eval-dataset", other, "--layers", 1, *options, "--run", tmp_path / "run")
+    ended = clvq("extract", "--model", bert, *given)
+    assert ended.code == 0, ended.err
+    shown = re.search(r"repeated texts with different labels, tested by the first +(\d+)", " ".join(ended.out.split()))
+    assert (int(shown[1]) if shown else 0) == found, ended.out
+
+
 def test_odd_text_is_handled_and_counted(clvq: Clvq, bert: Path, tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "odd.jsonl", [*ODD_TEXTS, *tiny_models.made_sentences()[:40]])
     with corpus.open("a") as file:

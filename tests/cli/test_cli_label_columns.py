@@ -81,6 +81,15 @@ def test_columns_of_the_labels_come_before_a_usual_name(head: Path, clvq: Clvq, 
     assert training.label_columns == [*NAMES]
 
 
+def test_texts_that_have_different_labels_are_counted(head: Path, clvq: Clvq, tmp_path: Path) -> None:
+    corpus, other = tmp_path / "twice.csv", written(tmp_path / "other.csv", {name: name for name in NAMES})
+    lines = ["a bad one,1,1,0", "a bad one,1,0,0", "a nice one,1,0,0", "a nice one,1,0,0", "an odd one,1,0,0"]
+    corpus.write_text("\n".join(["text,slow,good,film", *lines, "an odd one,,,"]) + "\n", encoding="utf-8")
+    given = ("--dataset", corpus, "--eval-dataset", other, "--layers", 1, "--run", tmp_path / "run")
+    splits = clvq("extract", "--model", head, *given, "--json").document["splits"]
+    assert [splits[split]["corpus_counts"]["contradicted"] for split in ("train", "eval")] == [1, 0]
+
+
 @pytest.mark.parametrize("column", ["slow", "is_slow"])
 def test_a_head_of_one_label(column: str, clvq: Clvq, tmp_path: Path) -> None:
     tiny_models.tiny_bert(

@@ -546,6 +546,7 @@ def test_texts_of_the_evaluation_split_leave_training(write: Write) -> None:
         "blank": 1,
         "repaired": 0,
         "duplicates": 2,
+        "contradicted": 1,
         "in_evaluation": 3,
         "unlabelled": 0,
         "over_limit": 0,
