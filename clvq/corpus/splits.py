@@ -1,7 +1,7 @@
 """From a dataset to sentences: a training and an evaluation split that share no text.
 
 Each split is read twice. The first pass counts rows, hashes their texts and decides which sentences stay; the second is
-made whenever the split is iterated. Memory holds a hash and a few flags for each row, never the texts.
+made whenever the split is iterated. Memory holds two hashes and a few flags for each row, never the texts.
 """
 
 from __future__ import annotations
