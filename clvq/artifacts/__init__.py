@@ -98,7 +98,7 @@ ACTIVATIONS = Artifact("manifest.json", "clvq-activations", 1, "The activations 
 UNFINISHED_ACTIVATIONS = Artifact(
     "unfinished.json", "clvq-unfinished-extraction", 2, "The unfinished extraction is", "extract"
 )
-CHECKPOINT = Artifact("config.json", "clvq-checkpoint", 2, "The checkpoint is", "train")
+CHECKPOINT = Artifact("config.json", "clvq-checkpoint", 3, "The checkpoint is", "train")
 CODEBOOK = Artifact(
     "codebook.json", "clvq-codebook", 5, "The catalogue of concepts is", "codebook",
     {"checkpoint": _weights, "rows": _rows}, "concepts.jsonl", "concepts_checksum",

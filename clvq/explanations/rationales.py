@@ -126,18 +126,19 @@ def agreement(sentences: Sequence[Explanation], column: str, frequencies: Mappin
     `sentences` are explanations with their `rationale`; `frequencies` are counts of word types in training. A word is
     marked if a rationale's span overlaps it. AUPRC is the average precision of the words' scores. Token F1 compares the
     marked words with the salient words, and with equally many of the best words by each yardstick. Both are means over
-    sentences. A text counts once; texts without a marked or without an unmarked word are left out and counted.
-    ClvqError where no text is left.
+    texts. A text counts once: copies of it are left out, and where the model is asked for several parts, the text's
+    figures are means over them. Texts without a marked or without an unmarked word are left out and counted. ClvqError
+    where no text is left.
     """
     generator = np.random.default_rng(0)
-    precision: dict[str, list[float]] = {"attribution": [], "random": [], "frequency": []}
-    overlap: dict[str, list[float]] = {name: [] for name in precision}
-    one_sided = 0
-    for sentence in {sentence.text: sentence for sentence in sentences}.values():
+    precision: dict[str, dict[str, list[float]]] = {"attribution": {}, "random": {}, "frequency": {}}
+    overlap: dict[str, dict[str, list[float]]] = {name: {} for name in precision}
+    one_sided: set[str] = set()
+    for sentence in {(sentence.text, sentence.part): sentence for sentence in sentences}.values():
         words, spans = sentence.words, sentence.rationale or []
         marked = np.array([any(w.start < end and start < w.end for start, end in spans) for w in words], bool)
         if not marked.any() or marked.all():
-            one_sided += 1
+            one_sided.add(sentence.text)
             continue
         salient = np.array([word.salient for word in words])
         rarity = [-frequencies.get(word.text, 0) for word in words]
@@ -149,8 +150,10 @@ def agreement(sentences: Sequence[Explanation], column: str, frequencies: Mappin
         }
         for name, values in scores.items():
             selections = [salient] if name == "attribution" else [_best(row, int(salient.sum())) for row in values]
-            precision[name].append(float(np.mean([average_precision_score(marked, row) for row in values])))
-            overlap[name].append(float(np.mean([_f1(marked, choice) for choice in selections])))
+            found = float(np.mean([average_precision_score(marked, row) for row in values]))
+            precision[name].setdefault(sentence.text, []).append(found)
+            shared = float(np.mean([_f1(marked, choice) for choice in selections]))
+            overlap[name].setdefault(sentence.text, []).append(shared)
     if not precision["attribution"]:
         raise ClvqError(
             f"No sentence has words inside and outside what the column {column!r} (--rationale-column) marks, so there "
@@ -159,10 +162,15 @@ def agreement(sentences: Sequence[Explanation], column: str, frequencies: Mappin
     return Agreement(
         column=column,
         sentences=len(precision["attribution"]),
-        left_out=one_sided,
-        auprc={name: float(np.mean(values)) for name, values in precision.items()},
-        token_f1={name: float(np.mean(values)) for name, values in overlap.items()},
+        left_out=len(one_sided),
+        auprc={name: _mean_over_texts(values) for name, values in precision.items()},
+        token_f1={name: _mean_over_texts(values) for name, values in overlap.items()},
     )
+
+
+def _mean_over_texts(figures: Mapping[str, list[float]]) -> float:
+    """Return the mean over texts of each text's mean over its parts."""
+    return float(np.mean([np.mean(of_text) for of_text in figures.values()]))
 
 
 def _best(scores: np.ndarray, count: int) -> np.ndarray:

@@ -16,8 +16,8 @@ from clvq.progress import Progress, Report, silent
 from clvq.training.results import Evaluation
 from clvq.training.rows import PairBatch, PairRows
 
-HELD_OUT_SENTENCES = 5
-"""A code counts as well attested when it occurs in at least this many distinct sentences."""
+ATTESTED = 5
+"""A code counts as well attested when it occurs in at least this many distinct texts."""
 
 OWN_CODE_DRAWS = 3
 """Number of draws per sentence. Each draw replaces the code of one random word by the mean code."""
@@ -92,17 +92,16 @@ def evaluate(
     size = len(model.codebook)
     assigned = _assign(model, rows, batch_sentences)
     words, sentence_rows = ExplainedVariance(means.words), ExplainedVariance(means.sentences)
-    attested = torch.zeros(size, dtype=torch.int64)
-    done = 0
+    occurrences, done = Occurrences(rows), 0
     for indices, codes, is_word in assigned.batches:
         batch = rows.read(indices)
         prediction = _decode(model, batch, model.codes_at(codes.to(model.codebook.device)))
         words.add(batch.targets[batch.is_word], prediction[batch.is_word])
         sentence_rows.add(batch.targets[~batch.is_word], prediction[~batch.is_word])
-        count_sentences(attested, codes[:, 0], is_word, batch.mask)
+        occurrences.add(indices, codes[:, 0], is_word, batch.mask)
         done += len(indices)
         progress(Progress("evaluate", done, len(rows), "sentences"))
-    spoilt = _reliance(model, rows, means, assigned, seed, progress) if reliance else _Reliance()
+    spoilt = _reliance(model, rows, words, assigned, seed, progress) if reliance else _Reliance()
     active = int((assigned.usage > 0).sum())
     return Evaluation(
         rows=int(assigned.usage.sum()),
@@ -110,7 +109,7 @@ def evaluate(
         fvu_sentence_rows=sentence_rows.fvu,
         codebook_perplexity=perplexity(assigned.usage),
         active_codes=active,
-        active_codes_5=int((attested >= HELD_OUT_SENTENCES).sum()),
+        active_codes_5=occurrences.well_attested(),
         dead_codes=size - active,
         candidates_in_use=assigned.candidates_in_use,
         **spoilt._asdict(),
@@ -143,11 +142,19 @@ def _decode(model: ClvqVae, batch: PairBatch, z_q: Tensor) -> Tensor:
 
 
 def _reliance(
-    model: ClvqVae, rows: PairRows, means: TrainingMeans, assigned: _Assigned, seed: int, progress: Report
+    model: ClvqVae, rows: PairRows, words: ExplainedVariance, assigned: _Assigned, seed: int, progress: Report
 ) -> _Reliance:
     """Measure how much worse words are predicted when codes are shuffled among the words, when one word per sentence
-    loses its own codes, and, of several codebooks, with the first one's codes alone."""
-    shuffled, replaced, alone = (ExplainedVariance(means.words) for _ in range(3))
+    loses its own codes, and, of several codebooks, with the first one's codes alone. `words` has the errors with all
+    codes.
+
+    A sentence with n words stands for n words. So the mean, over the draws, of what the error of the one word grows by
+    is multiplied by n:
+
+        FVU without the own code = FVU + sum_s n_s mean(error without - error with its code) / sum |y - mean|^2
+    """
+    shuffled, alone = (ExplainedVariance(words.mean) for _ in range(2))
+    growth = torch.zeros((), dtype=torch.float64)
     generator = torch.Generator().manual_seed(seed)
     nothing = torch.zeros(0, len(model.quantizers), dtype=torch.int64)
     word_codes = torch.cat([nothing, *(codes[is_word] for _, codes, is_word in assigned.batches)])
@@ -164,18 +171,21 @@ def _reliance(
         prediction = _decode(model, batch, model.codes_at(mixed.to(device)))
         shuffled.add(batch.targets[batch.is_word], prediction[batch.is_word])
         own = model.codes_at(codes.to(device))
+        with_codes = _decode(model, batch, own)
         for draw in draws:
-            numbers = _one_word_a_sentence(is_word, batch.mask, draw).to(device)
+            numbers, sizes_of_sentences = (each.to(device) for each in _one_word_a_sentence(is_word, batch.mask, draw))
             z_q = own.clone()
             z_q[numbers] = mean_code
-            prediction = _decode(model, batch, z_q)
-            replaced.add(batch.targets[numbers], prediction[numbers])
+            without, targets = _decode(model, batch, z_q)[numbers], batch.targets[numbers]
+            grown = ((without - targets).square() - (with_codes[numbers] - targets).square()).sum(dim=1)
+            growth += (grown.double() * sizes_of_sentences).sum().cpu()
         if len(model.quantizers) > 1:
             prediction = _decode(model, batch, model.codebook[codes[:, 0].to(device)])
             alone.add(batch.targets[batch.is_word], prediction[batch.is_word])
         done += len(indices)
         progress(Progress("bottleneck reliance", done, len(rows), "sentences"))
-    return _Reliance(shuffled.fvu, replaced.fvu, alone.fvu)
+    own_replaced = None if words.fvu is None else words.fvu + float(growth / OWN_CODE_DRAWS / words.squares)
+    return _Reliance(shuffled.fvu, own_replaced, alone.fvu)
 
 
 def _mean_code(model: ClvqVae, codes: Tensor) -> Tensor:
@@ -204,20 +214,32 @@ def update_factor(rows: PairRows, means: TrainingMeans) -> float | None:
     return float(states.squares / updates.squares) if updates.squares > 0 else None
 
 
-def count_sentences(attested: Tensor, codes: Tensor, is_word: Tensor, mask: Tensor) -> None:
-    """Add to each code the number of sentences of the batch in which a word has the code."""
-    sentence = mask.cpu().nonzero()[:, 0][is_word]
-    pairs = torch.unique(torch.stack([sentence, codes[is_word]]), dim=1)
-    attested += torch.bincount(pairs[1], minlength=len(attested))
+class Occurrences:
+    """Counts on how many distinct texts each code occurs, batch by batch."""
+
+    def __init__(self, rows: PairRows) -> None:
+        self.texts = torch.from_numpy(rows.texts)
+        self.pairs: list[Tensor] = []
+        """[2, P] codes, and the texts in which a word has them."""
+
+    def add(self, indices: np.ndarray, codes: Tensor, is_word: Tensor, mask: Tensor) -> None:
+        """Add the codes `[N]` of the rows of the sentences at `indices`, whose layout is `mask` `[B, T]`."""
+        sentences = torch.from_numpy(indices)[mask.cpu().nonzero()[:, 0][is_word]]
+        self.pairs.append(torch.unique(torch.stack([codes[is_word], self.texts[sentences]]), dim=1))
+
+    def well_attested(self) -> int:
+        """Return the number of codes on at least ATTESTED distinct texts."""
+        pairs = torch.unique(torch.cat(self.pairs, dim=1), dim=1)
+        return int((torch.bincount(pairs[0]) >= ATTESTED).sum())
 
 
-def _one_word_a_sentence(is_word: Tensor, mask: Tensor, draws: Tensor) -> Tensor:
-    """Return the index, among the packed rows, of one random word of each sentence that has a word `[<= B]`: the one of
-    the largest of the random `draws` `[N]`."""
+def _one_word_a_sentence(is_word: Tensor, mask: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
+    """Return one random word of each sentence that has a word `[<= B]`: its index among the packed rows, which is that
+    of the largest of the random `draws` `[N]`, and the number of words of its sentence."""
     chances = torch.full(mask.shape, -1.0)
     numbers = torch.zeros(mask.shape, dtype=torch.int64)
     on_cpu = mask.cpu()
     chances[on_cpu] = torch.where(is_word, draws, -1.0)
     numbers[on_cpu] = torch.arange(len(draws))
-    best = chances.max(dim=1)
-    return numbers.gather(1, best.indices[:, None]).squeeze(1)[best.values >= 0]
+    best, sizes = chances.max(dim=1), (chances >= 0).sum(dim=1)
+    return numbers.gather(1, best.indices[:, None]).squeeze(1)[sizes > 0], sizes[sizes > 0]

@@ -114,13 +114,17 @@ class CheckpointConfig(Record):
     def from_json(cls, body: Mapping[str, Any]) -> Self:
         """Read what `as_json` returned. KeyError where a part is missing; other errors as those of `Record`.
 
-        Earlier versions did not store the target layer, which was always the output layer. Version 1 compared a copy of
-        the input layer after each layer had been scaled by itself, which is no copy; that figure is left out.
+        Earlier versions did not store the target layer, which was always the output layer. Two figures of theirs were
+        wrong and are left out. Version 1 compared a copy of the input layer after each layer had been scaled by itself,
+        which is no copy. Version 2 measured a word without its own code as a mean over sentences, and all else as one
+        over words.
         """
-        settings = TrainConfig.from_json(body["settings"])
+        settings, version = TrainConfig.from_json(body["settings"]), body.get("format_version", CHECKPOINT.version)
         results = {"target_layer": settings.output_layer, **body["results"]}
-        if body.get("format_version", CHECKPOINT.version) < 2 and settings.layer_scale == "unit":
+        if version < 2 and settings.layer_scale == "unit":
             results["yardsticks"] = {**results["yardsticks"], "copy": None}
+        if version < 3:
+            results["evaluation"] = {**results["evaluation"], "fvu_own_code_mean": None}
         arguments = SaeArguments if settings.method in LATENT_METHODS else VaeArguments
         return cls(
             architecture=arguments.from_json(body),

@@ -84,6 +84,8 @@ class PairRows:
     """[S] first row of each sentence in the split."""
     ends: np.ndarray
     """[S] row after the last row of each sentence."""
+    texts: np.ndarray
+    """[S] int64: sentences with the same text have the same number."""
 
     @property
     def device(self) -> torch.device:
@@ -99,7 +101,7 @@ class PairRows:
 
     def restricted(self, indices: np.ndarray) -> PairRows:
         """Return the same rows for fewer sentences; `indices` are into `sentences`."""
-        names = ("sentences", "lengths", "starts", "ends")
+        names = ("sentences", "lengths", "starts", "ends", "texts")
         return replace(self, **{name: getattr(self, name)[indices] for name in names})
 
     def row_numbers(self, indices: np.ndarray) -> np.ndarray:
@@ -187,9 +189,10 @@ def pair_rows(
     keep: np.ndarray | None = None,
     progress: Report = silent,
 ) -> PairRows:
-    """Return the rows of `sentences` (indices into the split; None is all) that `keep` marks `[rows of the split]`.
+    """Return the rows of `sentences` that `keep` marks `[rows of the split]`.
 
-    Sentences without such a row are left out.
+    `sentences` are indices into the split, of distinct texts; None is all sentences, whatever their texts. Sentences
+    without such a row are left out.
     """
     counts = store.row_counts(split)
     ends = np.cumsum(counts)
@@ -199,8 +202,13 @@ def pair_rows(
     if keep is not None:
         total = np.concatenate([[0], np.cumsum(keep)])
         kept_counts = total[ends] - total[ends - counts]
-    candidates = np.arange(len(counts)) if sentences is None else sentences
-    sentences = candidates[kept_counts[candidates] > 0]
+    if sentences is None:
+        candidates = np.arange(len(counts))
+        _, texts = np.unique(_digests(store, split), return_inverse=True)
+    else:
+        candidates = texts = sentences
+    has_rows = kept_counts[candidates] > 0
+    sentences = candidates[has_rows]
     return PairRows(
         split=split,
         pair=pair,
@@ -211,6 +219,16 @@ def pair_rows(
         lengths=kept_counts[sentences],
         starts=(ends - counts)[sentences],
         ends=ends[sentences],
+        texts=texts[has_rows].astype(np.int64),
+    )
+
+
+def _digests(store: ActivationStore, split: str) -> np.ndarray:
+    """Return a hash of each sentence's text `[S]`."""
+    return np.fromiter(
+        (xxhash.xxh3_64_intdigest(row.text.encode()) for row in store.sentences(split)),
+        np.uint64,
+        store.sentence_count(split),
     )
 
 
@@ -220,11 +238,7 @@ def split_by_text(store: ActivationStore, split: str) -> tuple[np.ndarray, np.nd
     Repeated texts are left out: they teach nothing new, and a copy in both parts would make choices look better than
     they are. ClvqError where there are fewer than 2 distinct texts.
     """
-    digests = np.fromiter(
-        (xxhash.xxh3_64_intdigest(row.text.encode()) for row in store.sentences(split)),
-        np.uint64,
-        store.sentence_count(split),
-    )
+    digests = _digests(store, split)
     _, first = np.unique(digests, return_index=True)
     order = first[np.argsort(digests[first], kind="stable")]  # by hash: random, whatever the order of sentences
     count = min(SELECTION_MOST, max(1, int(SELECTION_SHARE * len(order))))

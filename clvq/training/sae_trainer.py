@@ -8,7 +8,7 @@ from torch import Tensor
 from clvq.models.metrics import ExplainedVariance, perplexity
 from clvq.models.sae import Latents, TopKSae
 from clvq.progress import Progress, Report, silent
-from clvq.training.evaluation import HELD_OUT_SENTENCES, TrainingMeans, count_sentences
+from clvq.training.evaluation import Occurrences, TrainingMeans
 from clvq.training.loop import Judgement, TrainingLoop
 from clvq.training.results import SaeEvaluation
 from clvq.training.rows import PairBatch, PairRows
@@ -22,8 +22,8 @@ def evaluate_sae(model: TopKSae, rows: PairRows, means: TrainingMeans, progress:
     """Evaluate in one pass over a split, whose targets are the rows of the layer that is reconstructed."""
     words, sentence_rows = ExplainedVariance(means.words), ExplainedVariance(means.sentences)
     size = len(model.directions)
-    usage, codes, attested = (torch.zeros(size, dtype=torch.int64) for _ in range(3))
-    count = done = 0
+    usage, codes = (torch.zeros(size, dtype=torch.int64) for _ in range(2))
+    occurrences, count, done = Occurrences(rows), 0, 0
     for indices in rows.batches(256):
         batch = rows.read(indices)
         latents = model.strongest(model.preactivations(batch.inputs))
@@ -34,7 +34,7 @@ def evaluate_sae(model: TopKSae, rows: PairRows, means: TrainingMeans, progress:
         usage += torch.bincount(active, minlength=size).cpu()
         is_word, strongest = batch.is_word.cpu(), latents.indices[:, 0].cpu()
         codes += torch.bincount(strongest[is_word], minlength=size)
-        count_sentences(attested, strongest, is_word, batch.mask)
+        occurrences.add(indices, strongest, is_word, batch.mask)
         count += int(is_word.sum())
         done += len(indices)
         progress(Progress("evaluate", done, len(rows), "sentences"))
@@ -48,7 +48,7 @@ def evaluate_sae(model: TopKSae, rows: PairRows, means: TrainingMeans, progress:
         dead_latents=size - active_latents,
         codebook_perplexity=perplexity(codes),
         active_codes=active_codes,
-        active_codes_5=int((attested >= HELD_OUT_SENTENCES).sum()),
+        active_codes_5=occurrences.well_attested(),
         dead_codes=size - active_codes,
     )
 

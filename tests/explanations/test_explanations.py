@@ -224,6 +224,30 @@ def test_rationales_are_compared_word_by_word(checkpoint: Path) -> None:
     assert set(figures.auprc) == set(figures.token_f1) == {"attribution", "random", "frequency"}
 
 
+def test_of_several_labels_a_text_has_the_mean_of_their_agreement(tmp_path: Path) -> None:
+    tiny_models.tiny_bert(tmp_path / "model", layers=2, labels=3, problem_type="multi_label_classification")
+    texts = tiny_models.made_sentences()[:20]
+    rows = [{"text": text, "label": [number % 3], "why": text.split()[-1]} for number, text in enumerate(texts)]
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    clvq.extract(tmp_path / "activations", model=str(tmp_path / "model"), dataset=str(corpus), layers=(1, 2))
+    path = tmp_path / "L1-L2"
+    clvq.train(
+        tmp_path / "activations", path=path, input_layer=1, output_layer=2, codebook_size=8, top_k=2, epochs=1,
+        decoder_layers=1,
+    )  # fmt: skip
+    found = clvq.explain(path, rationale_column="why", **FEW)
+    precisions: dict[str, list[float]] = {}
+    for sentence in found.sentences:
+        marked = [any(w.start < end and start < w.end for start, end in sentence.rationale) for w in sentence.words]
+        precision = average_precision_score(marked, [word.attribution for word in sentence.words])
+        precisions.setdefault(sentence.text, []).append(precision)
+    assert {len(of_text) for of_text in precisions.values()} == {3}
+    figures = found.summary.rationales
+    assert figures.sentences == len(precisions)
+    assert figures.auprc["attribution"] == pytest.approx(np.mean(list(precisions.values())))
+
+
 def test_a_text_marked_twice_has_both_rationales(trained: Path) -> None:
     store = clvq.ActivationStore(trained / "activations")
     spans = read_rationales(store, "why")

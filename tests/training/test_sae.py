@@ -38,7 +38,7 @@ class MadeRows:
     """Rows as a training reads them: each a sentence of one word, its own target."""
 
     def __init__(self, rows: torch.Tensor) -> None:
-        self.rows, self.device = rows, rows.device
+        self.rows, self.device, self.texts = rows, rows.device, np.arange(len(rows))
 
     def __len__(self) -> int:
         return len(self.rows)

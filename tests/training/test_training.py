@@ -23,10 +23,13 @@ from clvq.artifacts import CHECKPOINT
 from clvq.config import TrainConfig
 from clvq.language_model.rows import WORD
 from clvq.models.clvq_vae import ClvqVae
+from clvq.models.decoder import Layout
 from clvq.progress import Progress, silent
 from clvq.storage import write_signed
+from clvq.training.evaluation import evaluate
 from clvq.training.job import TrainingRows
 from clvq.training.rows import LayerPair, PairBatch, PairRows, frequency_mask, pair_rows, split_by_text
+from clvq.training.verdict import training_verdict
 
 SMALL = {"codebook_size": 16, "epochs": 4, "batch_sentences": 16, "learning_rate": 3e-3, "device": "cpu"}
 PAIR = {"input_layer": 1, "output_layer": 4}
@@ -104,15 +107,65 @@ def test_yardsticks_equal_other_ways_to_them(checkpoint: clvq.Checkpoint, tiny_s
     assert 0 < yardsticks.frozen_kmeans < 1.5
 
 
-def test_the_copy_of_a_checkpoint_of_version_1_is_left_out(checkpoint: clvq.Checkpoint, tmp_path: Path) -> None:
-    """It was measured between rows that were scaled layer by layer. Where they were not scaled, it stands."""
-    for scale, expected in (("unit", None), ("raw", checkpoint.results.yardsticks.copy)):
+def test_the_wrong_figures_of_earlier_versions_are_left_out(checkpoint: clvq.Checkpoint, tmp_path: Path) -> None:
+    """The copy of version 1 was measured between rows that were scaled layer by layer. Where they were not scaled, it
+    stands. Until version 2, a word without its own code was a mean over sentences."""
+    copy = checkpoint.results.yardsticks.copy
+    for version, scale, expected in ((1, "unit", None), (1, "raw", copy), (2, "unit", copy)):
         body = CHECKPOINT.read(checkpoint.path)
         body["settings"] |= {"layer_scale": scale}
-        write_signed(CHECKPOINT.path(tmp_path), CHECKPOINT.format, 1, {**body, "format_version": 1})
+        write_signed(CHECKPOINT.path(tmp_path), CHECKPOINT.format, version, {**body, "format_version": version})
         read = clvq.read_checkpoint(tmp_path).results
         assert read.yardsticks.copy == expected
         assert read.yardsticks.ridge == checkpoint.results.yardsticks.ridge
+        assert read.evaluation.fvu_own_code_mean is None
+        assert read.evaluation.fvu_codes_shuffled == checkpoint.results.evaluation.fvu_codes_shuffled
+        assert not any("own code" in said for said in training_verdict(clvq.read_checkpoint(tmp_path)).warnings)
+
+
+def test_without_its_own_code_a_word_weighs_as_much_as_any_other(
+    checkpoint: clvq.Checkpoint, tiny_store: ActivationStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where every word loses its code in turn, the figure is that of a naive loop over all words."""
+    model, settings = checkpoint.load(), checkpoint.settings
+    rows = TrainingRows.read(tiny_store, settings, silent)
+    codes, errors, squares = [], 0.0, 0.0
+    flags = [torch.tensor(sentence.flags) & WORD != 0 for sentence in tiny_store.sentences("eval")]
+    inputs, outputs = (sentence_rows(tiny_store, "eval", layer) for layer in (1, 4))
+    with torch.no_grad():
+        codes = [model(values[None]).indices[0] for values in inputs]
+        used = torch.cat([code[words] for code, words in zip(codes, flags, strict=True)])
+        mean_code = model.codebook[used].double().mean(0).float()
+        for code, words, targets in zip(codes, flags, outputs, strict=True):
+            targets = targets * tiny_store.layers[4].scale
+            for place in words.nonzero()[:, 0].tolist():
+                z_q = model.codebook[code].clone()
+                z_q[place] = mean_code
+                prediction = model.decoder(z_q, Layout.of_mask(torch.ones(1, len(z_q), dtype=torch.bool)))
+                errors += float((prediction[place] - targets[place]).double().square().sum())
+                squares += float((targets[place] - rows.means.words).double().square().sum())
+    monkeypatch.setattr("clvq.training.evaluation.OWN_CODE_DRAWS", 300)
+    figures = evaluate(model, rows.evaluation, rows.means, reliance=True)
+    assert figures.fvu_own_code_mean == pytest.approx(errors / squares, rel=0.02)
+    blind = clvq.train(tiny_store, path=checkpoint.path.parent / "blind", **PAIR, **SMALL).load()
+    with torch.no_grad():
+        blind.codebook.zero_()  # a prediction that no code can change
+    figures = evaluate(blind, rows.evaluation, rows.means, reliance=True)
+    assert figures.fvu_own_code_mean == pytest.approx(figures.fvu, rel=1e-6)
+
+
+def test_copies_of_a_text_do_not_make_a_code_well_attested(model_folder: Any, tmp_path: Path) -> None:
+    lines = ["the good film was fine", "a bad plot and a dull end", "good fun for all of us"]
+    corpora = {"dataset": lines, "eval_dataset": ["good good film"] * 9 + ["a bad bad film"] * 9}
+    for name, texts in corpora.items():
+        (tmp_path / f"{name}.txt").write_text("\n".join(texts) + "\n")
+    paths = {name: str(tmp_path / f"{name}.txt") for name in corpora}
+    store = clvq.extract(tmp_path / "activations", model=str(model_folder("bert")), layers=(1, 2), **paths)
+    settings = {"codebook_size": 4, "top_k": 2, "epochs": 1, "device": "cpu"}
+    trained = clvq.train(store, input_layer=1, output_layer=2, path=tmp_path / "codes", **settings)
+    assert trained.results.evaluation.active_codes_5 == 0
+    sae = clvq.train(store, input_layer=1, output_layer=2, method="sae", path=tmp_path / "sae", **settings)
+    assert sae.results.evaluation.active_codes_5 == 0
 
 
 def test_training_learns_and_its_log_says_so(checkpoint: clvq.Checkpoint) -> None:
