@@ -48,7 +48,8 @@ class SplitFigures(Record):
     """Number of sentences of each label, by its number."""
     accuracy: float | None
     majority: float | None
-    """Share of the most frequent label."""
+    """Share of the most frequent answer: of a class among the labels, or, where a model gives several labels, of yes or
+    of no among all of them."""
     score_mean: float | None = None
     score_deviation: float | None = None
     """Standard deviation of the scores."""

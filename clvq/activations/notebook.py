@@ -18,7 +18,7 @@ def store_html(caption: str, manifest: Manifest) -> str:
         for layer in sorted(manifest.layers.values(), key=lambda layer: layer.index)
     ]
     unit = "words" if manifest.settings.unit == "word" else "tokens"
-    head = ["split", "sentences", unit, "accuracy of the model", "largest class"]
+    head = ["split", "sentences", unit, "accuracy of the model", "most frequent answer"]
     return table_html(caption, head, splits) + table_html("", ["layer", "width", "scale", "median norm"], layers)
 
 

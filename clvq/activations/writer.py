@@ -204,9 +204,9 @@ class StoreWriter:
             self.job.progress(
                 Progress(
                     "extract",
-                    note=f"Warning: on {split} the model is right on {accuracy:.1%} of the labels, less than the "
-                    f"largest class ({majority:.1%}). Do the labels of the corpus mean what the model's do "
-                    f"({', '.join(self.job.model.label_names or [])})?",
+                    note=f"Warning: on {split} the model is right on {accuracy:.1%} of the labels, less than with the "
+                    f"most frequent answer alone ({majority:.1%}). Do the labels of the corpus mean what the model's "
+                    f"do ({', '.join(self.job.model.label_names or [])})?",
                 )
             )
 

@@ -144,7 +144,7 @@ MODES = {
     "by-concept": Artifact(
         "faithfulness-concepts.json",
         "clvq-faithfulness-concepts",
-        2,
+        3,
         "The effects of single concepts are",
         "faithfulness",
         {"checkpoint": _weights, "store": _rows, "concepts": _concepts},

@@ -197,7 +197,7 @@ def _shown(store: ActivationStore, size: int, columns: TakenColumns) -> list[Ren
     if any(split.label_words_share is not None for split in figures):
         counts.add_row("share of the label words", *(percent(split.label_words_share) for split in figures))
     if any(split.majority is not None for split in figures):
-        counts.add_row("largest class", *(percent(split.majority) for split in figures))
+        counts.add_row("most frequent answer", *(percent(split.majority) for split in figures))
     if store.target is not None and store.target.unit is not None:
         counts.add_row("mean score", *(number(split.score_mean) for split in figures))
         counts.add_row("its standard deviation", *(number(split.score_deviation) for split in figures))

@@ -22,7 +22,7 @@ from clvq.config.grid import GRID, LAYERS, PAIR, settings_grid
 from clvq.progress import Report
 
 if TYPE_CHECKING:
-    from clvq.concepts.sweep_records import Sweep
+    from clvq.concepts.sweep_records import Sweep, Swept
 
 
 @command(
@@ -105,20 +105,25 @@ def _layers(configs: list[TrainConfig]) -> set[int]:
 
 def _shown(swept: Sweep) -> list[RenderableType]:
     """Return one line per training, the lowest FVU for each target bold; then one line per step between layer pairs."""
-    lines = table("FVU", "shuffled", "ridge", "perplexity", "active", title="Checkpoint")
+    several = len({row.figures["target_layer"] for row in swept.rows}) > 1
+    heads = [*(["of layer"] if several else []), "FVU", "shuffled", "ridge", "perplexity", "active"]
+    lines = table(*heads, title="Checkpoint")
     best: dict[Any, float] = {}
     for row in swept.rows:
         if (fvu := row.figures["fvu"]) is not None:
-            best[_target(row.settings)] = min(fvu, best.get(_target(row.settings), fvu))
+            best[_target(row)] = min(fvu, best.get(_target(row), fvu))
     for row in swept.rows:
         figures = row.figures
+        layer = [number(figures["target_layer"])] if several else []
         lines.add_row(
-            Text(plain(row.name)), number(figures["fvu"]), number(figures["fvu_codes_shuffled"]),
+            Text(plain(row.name)), *layer, number(figures["fvu"]), number(figures["fvu_codes_shuffled"]),
             number(figures["ridge"]), number(figures["codebook_perplexity"], 1), number(figures["active_codes"]),
-            style="bold" if figures["fvu"] == best.get(_target(row.settings)) else "",
+            style="bold" if figures["fvu"] == best.get(_target(row)) else "",
         )  # fmt: skip
     varied = ", ".join(name.replace("_", " ") for name in swept.varied)
     parts: list[RenderableType] = [heading(f"{number(len(swept.rows))} trainings", varied), "", lines]
+    if several:
+        parts.append(Text("An FVU can be compared with others of the same predicted layer.", style="dim"))
     if swept.flows:
         flows = table("into", "words", "told", title="Flow of concepts from")
         settings = {row.name: row.settings for row in swept.rows}
@@ -134,7 +139,6 @@ def _shown(swept: Sweep) -> list[RenderableType]:
     return parts
 
 
-def _target(settings: dict[str, Any]) -> tuple[Any, ...]:
+def _target(row: Swept) -> tuple[Any, ...]:
     """Return a key for what a training predicts: only trainings with equal keys can be compared by FVU."""
-    within = settings["method"] in ("vqvae", "sae")
-    return (settings["input_layer"], within or settings["output_layer"])
+    return row.settings["input_layer"], row.figures["target_layer"]

@@ -86,12 +86,13 @@ TWIN_COSINE = 0.99
 
 def twins(concepts: Sequence[Concept]) -> list[tuple[int, int]]:
     """Return the pairs of codes that are twins, each pair once."""
-    return [
-        (concept.code, near.code)
+    pairs = {
+        (min(concept.code, near.code), max(concept.code, near.code))
         for concept in concepts
         for near in concept.neighbours
-        if near.cosine > TWIN_COSINE and concept.code < near.code
-    ]
+        if near.cosine > TWIN_COSINE
+    }
+    return sorted(pairs)
 
 
 @dataclass(frozen=True)

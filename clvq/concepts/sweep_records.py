@@ -26,7 +26,7 @@ EVALUATION = (
 """Figures over the evaluation split; None where a method has no such figure."""
 YARDSTICKS = ("ridge", "mean_per_code", "copy", "frozen_kmeans")
 """FVU of simpler predictions of the same layer."""
-OTHERS = ("selection_fvu", "best_epoch", "epochs_run")
+OTHERS = ("selection_fvu", "best_epoch", "epochs_run", "target_layer")
 APART = ("device", "report_to")
 """Settings that do not affect a result."""
 TABLES = (".parquet", ".csv")

@@ -107,7 +107,9 @@ class Section:
                 [self._beside(line, part, scale) for line in controls if is_null(line.control) == null]
                 for null in (True, False)
             )
-            parts.append({"title": title, "concept": concept, "nulls": nulls, "put_in": put_in})
+            squared = "squared length" if part.edit == "projection" else "squared distance from the mean"
+            shown = {"title": title, "concept": concept, "squared": squared, "nulls": nulls, "beside": put_in}
+            parts.append(shown)
         return parts
 
     def _beside(self, line: EffectRow, part: Part, scale: Scale) -> dict[str, Any]:

@@ -58,7 +58,9 @@ def training_figures(lines: Sequence[dict[str, Any]]) -> list[Figure]:
         plot = _curves(log=True)
         _line(plot, steps or epochs, "reconstruction", CURVE)
         _line(plot, steps or epochs, "commitment", SECOND)
-        caption = "Error of the predicted higher layer (blue) and distance of words to their codes (ochre), log scale."
+        codes = any(_is_number(line.get("commitment")) for line in steps or epochs)
+        parts = " (blue) and distance of words to their codes (ochre)" if codes else ""
+        caption = f"Error of the predicted layer{parts}, log scale."
         made.append(Figure("Loss", caption, json_item(plot)))
     if any(_is_number(line.get("selection_fvu")) for line in epochs):
         plot = _curves()

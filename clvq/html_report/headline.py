@@ -13,7 +13,6 @@ from clvq.corpus.provenance import HeldOut
 from clvq.html_report.gathered import Material
 from clvq.training.checkpoint import Checkpoint
 from clvq.training.records import SaeArguments
-from clvq.training.results import TrainingResults
 
 _BASELINES = {
     "kmeans": "A baseline: frozen k-means codes. ",
@@ -77,13 +76,24 @@ def story(material: Material) -> str:
     if isinstance(arguments, SaeArguments):
         return (
             f"{method}Each word's state at layer {lower} is written as {arguments.k} of {checkpoint.size:,} "
-            "directions; the strongest of them stands for the word's code here."
+            f"directions, and {predicted} is predicted from {_sources(checkpoint)}. The strongest direction stands for "
+            "the word's code here."
         )
     origin = "drawn at random at" if checkpoint.settings.method == "random" else "learned from"
     return (
         f"{method}Each word of a sentence is replaced by {_one_of(checkpoint)}, {origin} layer {lower}, and "
-        f"{predicted} is predicted from those codes alone."
+        f"{predicted} is predicted from {_sources(checkpoint)}."
     )
+
+
+def _sources(checkpoint: Checkpoint) -> str:
+    """Return what the prediction is made from, in words."""
+    settings, arguments = checkpoint.settings, checkpoint.config.architecture
+    if isinstance(arguments, SaeArguments):
+        codes, beside = "the directions", bool(arguments.skip)
+    else:
+        codes, beside = "the codes", arguments.decoder_memory == "encoder" or settings.predict == "update"
+    return f"{codes} and the states of layer {settings.input_layer} themselves" if beside else f"{codes} alone"
 
 
 def _one_of(checkpoint: Checkpoint) -> str:
@@ -105,19 +115,20 @@ def headline(material: Material) -> list[Headline]:
     )
     shown = []
     several = material.checkpoint.codebooks > 1
-    of_all, first = (" of all codebooks", " of the first codebook") if several else ("", "")
+    of_all, first = (", with all codebooks", " of the first codebook") if several else ("", "")
     if figures.fvu is not None:
         meaning = (
-            f"Variance of layer {settings.target_layer} that the codes{of_all} leave unexplained, on evaluation words. "
-            "0 is perfect, 1 is no better than always guessing the mean."
+            f"Variance of layer {settings.target_layer} that is left unexplained on evaluation words, predicted from "
+            f"{_sources(material.checkpoint)}{of_all}. 0 is perfect, 1 is no better than always guessing the mean."
         )
         shown.append(Headline("FVU", f"{figures.fvu:.3f}", meaning, "FVU"))
     split = "evaluation" if measured is None else "training"
     meaning = f"How many codes{first} the {split} words would have if all were used alike; {size:,} at most."
     shown.append(Headline("Perplexity", f"{perplexity:,.0f}", meaning, "Perplexity"))
+    given = f"{split} word" if measured is None or not measured.sentence_rows else "training word or sentence row"
     meaning = (
-        f"Codes{first}, of {size:,}, that at least one {split} word is given; {attested:,} of them on five different "
-        "sentences or more."
+        f"Codes{first}, of {size:,}, that at least one {given} has; {attested:,} of them on five different sentences "
+        "or more."
     )
     if pairs := len(twins(material.concepts)):
         meaning += f" {pairs:,} pairs of codes are nearly the same (cosine above {TWIN_COSINE})."
@@ -147,11 +158,12 @@ def _information(figures: CodebookFigures, size: int) -> list[Headline]:
     return shown
 
 
-def ladders(results: TrainingResults) -> list[Ladder]:
+def ladders(checkpoint: Checkpoint) -> list[Ladder]:
     """Return FVU beside the yardsticks that it must beat, and beside FVU with wrong codes, which must be worse.
 
-    Figures that were not measured are left out.
+    Figures that were not measured are left out, and so is a ladder that has none.
     """
+    results = checkpoint.results
     figures, standards = results.evaluation, results.yardsticks
     groups: list[tuple[str, list[tuple[str, str, float | None]]]] = [
         (
@@ -175,8 +187,9 @@ def ladders(results: TrainingResults) -> list[Ladder]:
             ],
         ),
     ]
-    own = ("This model", "predicts from the codes alone")
-    shown = [(name, [(*own, figures.fvu), *group]) for name, group in groups]
+    own = ("This model", f"predicts from {_sources(checkpoint)}")
+    measured = [group for group in groups if any(value is not None for *_, value in group[1])]
+    shown = [(name, [(*own, figures.fvu), *group]) for name, group in measured]
     if between := results.of_update:
         others = [(name, meaning, between.get(key)) for key, (name, meaning) in _STANDARDS.items()]
         shown.append(("The update from the lower layer to the higher", [(*own, between["fvu"]), *others]))
@@ -211,7 +224,7 @@ def provenance(material: Material) -> list[Table]:
         ("Layers", f"{checkpoint.input_layer} → {checkpoint.output_layer} of {model.num_layers}"),
         ("Corpus", _joined(short_name(corpus.dataset), f"split {corpus.training.split}")),
         ("Evaluated on", evaluated),
-        ("Trained on", f"{results.training_rows:,} words of {results.training_sentences:,} sentences"),
+        ("Trained on", f"{results.training_rows:,} rows of {results.training_sentences:,} sentences"),
         ("Training", f"{results.epochs_run} epochs, the best is {results.best_epoch}; "
                      f"{results.training_seconds / 60:.1f} minutes on {made.device}"),
         ("Made", made.created.replace("T", " ").replace("+00:00", " UTC")),

@@ -14,6 +14,7 @@ from clvq.html_report.sweep_figures import MOST_CHAINS, flow_figures, settings_f
 from clvq.storage import write_text
 
 _COLUMNS = {
+    "target_layer": "predicted layer",
     "fvu": "FVU",
     "fvu_codes_shuffled": "codes shuffled",
     "ridge": "ridge map",
@@ -62,5 +63,7 @@ def plot_scripts() -> list[Markup]:
 
 
 def columns(sweep: Sweep) -> dict[str, str]:
-    """Return the figures that at least one training has, each with the head of its column."""
-    return {name: head for name, head in _COLUMNS.items() if any(row.figures[name] is not None for row in sweep.rows)}
+    """Return the figures that at least one training has, each with the head of its column. The predicted layer is among
+    them where it differs between trainings."""
+    values = {name: {row.figures[name] for row in sweep.rows} - {None} for name in _COLUMNS}
+    return {name: head for name, head in _COLUMNS.items() if len(values[name]) > (name == "target_layer")}

@@ -38,9 +38,8 @@ def bench_verdict(results: BenchResults) -> Verdict:
     for name, share in results.edited.items():
         if share < FEW_EDITED:
             warnings.append(
-                f"Codes of {name} stand for the new value in only {share:.0%} of the pairs; for the others the "
-                "estimate "
-                "is that nothing changes."
+                f"In only {share:.0%} of the pairs a word is edited with the codes of {name}; for the others the "
+                "estimate is that nothing changes."
             )
     if results.left_out:
         warnings.append(f"{results.left_out:,} pairs are left out: the model reads only a part of their texts.")

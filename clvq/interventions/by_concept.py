@@ -2,7 +2,9 @@
 
 In each sentence, the concept is taken out of all words that have it: centred removal at rank 1. Its effect is how much
 the probability of the prediction falls, minus the fall under the coherent random step. p is from Student's t-test over
-distinct texts. q is the share of false discoveries among the concepts with a p as small (Benjamini and Hochberg).
+distinct texts: one-sided for a prediction, which a concept drives if its probability falls, and two-sided for a score,
+which may move either way. q is the share of false discoveries among the concepts with a p as small (Benjamini and
+Hochberg).
 
 The fall is compared with that under the words' own deviations too. This says whether the concept matters more than all
 else that is particular to its words. Where only one word has a code, the two can hardly be told apart.
@@ -22,7 +24,7 @@ from clvq.artifacts import CONCEPT_EFFECTS
 from clvq.concepts.assignments import SplitText, read_text
 from clvq.concepts.codebook import Codebook, codebook
 from clvq.concepts.directions import concept_space
-from clvq.config import HARD, LABEL, FaithfulnessConfig
+from clvq.config import HARD, LABEL, SCORES, FaithfulnessConfig
 from clvq.device import Processes, Runtime
 from clvq.errors import ClvqError
 from clvq.explanations.stored_split import SPLIT
@@ -149,7 +151,7 @@ def _rows(
     classes = np.array([_class_of(occurrence.subject, target) for occurrence in occurrences])
     rows = [
         replace(
-            _row(code, codes == code, effects, texts, seed),
+            _row(code, codes == code, effects, texts, seed, two_sided=target.kind in SCORES),
             classes=_by_class(codes == code, classes, target.names or [], effects, texts, seed),
         )
         for code in np.unique(codes).tolist()
@@ -159,10 +161,19 @@ def _rows(
         adjusted = false_discovery_control([test.p for test in tests.values()]).tolist() if tests else []
         for (number, test), q in zip(tests.items(), adjusted, strict=True):
             rows[number] = replace(rows[number], **{name: replace(test, q=q)})
-    return sorted(rows, key=lambda row: (row.coherent.q is None, -row.coherent.value, row.code))
+    size = abs if target.kind in SCORES else float
+    return sorted(rows, key=lambda row: (row.coherent.q is None, -size(row.coherent.value), row.code))
 
 
-def _row(code: int, mask: np.ndarray, effects: Mapping[Change, Effects], texts: np.ndarray, seed: int) -> ConceptEffect:
+def _row(
+    code: int,
+    mask: np.ndarray,
+    effects: Mapping[Change, Effects],
+    texts: np.ndarray,
+    seed: int,
+    *,
+    two_sided: bool = False,
+) -> ConceptEffect:
     concept = effects[Change("removal", _WHERE, None)]
     return ConceptEffect(
         code=code,
@@ -171,8 +182,8 @@ def _row(code: int, mask: np.ndarray, effects: Mapping[Change, Effects], texts: 
         flips=float(concept.flips[mask].mean()),
         kl=float(concept.kl[mask].mean()),
         probability=float(concept.probability[mask].mean()),
-        coherent=_beyond("coherent", mask, effects, texts, seed),
-        own=_beyond("own", mask, effects, texts, seed),
+        coherent=_beyond("coherent", mask, effects, texts, seed, two_sided),
+        own=_beyond("own", mask, effects, texts, seed, two_sided),
         classes=[],
     )
 
@@ -208,7 +219,7 @@ def _by_class(
 
 
 def _beyond(
-    control: str, mask: np.ndarray, effects: Mapping[Change, Effects], texts: np.ndarray, seed: int
+    control: str, mask: np.ndarray, effects: Mapping[Change, Effects], texts: np.ndarray, seed: int, two_sided: bool
 ) -> ControlledEffect:
     """Return the fall of probability under the removal minus that under a control."""
     change = Change("removal", _WHERE, control)
@@ -217,17 +228,18 @@ def _beyond(
     interval = interval_of(gaps, texts[mask], seed)
     matched = concept.distance[mask].sum() > 0 and unmatched(effects, change, mask) is None
     able = matched and len(np.unique(texts[mask])) >= LEAST_TEXTS
-    p = _p_above_0(gaps, texts[mask]) if able else None
+    p = _p_of_mean(gaps, texts[mask], two_sided) if able else None
     return ControlledEffect(interval.value, interval.low, interval.high, p, None)
 
 
-def _p_above_0(values: np.ndarray, texts: np.ndarray) -> float:
-    """Return the one-sided p of the test that the mean over distinct texts is above 0.
+def _p_of_mean(values: np.ndarray, texts: np.ndarray, two_sided: bool) -> float:
+    """Return the p of the test that the mean over distinct texts is above 0, or is not 0 if `two_sided`.
 
-    Where all texts have the same value, there is no test: 0 where it is above 0 and there are several texts, else 1.
+    Where all texts have the same value, there is no test: 0 if it is such a value and there are several texts, else 1.
     """
     _, groups = np.unique(texts, return_inverse=True)
     means = np.bincount(groups, values) / np.bincount(groups)
     if np.ptp(means) == 0:
-        return 0.0 if means[0] > 0 and len(means) > 1 else 1.0
-    return float(ttest_1samp(means, 0.0, alternative="greater").pvalue)
+        differs = means[0] != 0 if two_sided else means[0] > 0
+        return 0.0 if differs and len(means) > 1 else 1.0
+    return float(ttest_1samp(means, 0.0, alternative="two-sided" if two_sided else "greater").pvalue)

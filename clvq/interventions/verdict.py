@@ -157,19 +157,20 @@ def _of_concepts(results: ConceptEffects) -> Verdict:
         return Verdict([sentence, _TO_SHOW_ONE], warnings)
     named = _named([f"{row.code} ({row.coherent.value:+.3f})" for row in driving])
     also = sum(is_sure(row.own) for row in driving)
-    falling = "it" if is_score else "its probability"
     drive = "drives" if len(driving) == 1 else "drive"
     them = "it" if len(driving) == 1 else "them"
+    falls = "it moves otherwise than" if is_score else "its probability falls more than"
+    also_falls = "it also moves otherwise than" if is_score else "the fall is also larger than"
     sentences = [
-        f"{len(driving):,} of {len(tested):,} concepts {drive} {what}: without {them} {falling} falls more than "
-        f"under a coherent random step (q <= {SURE:g}). The largest effects: {named}.",
-        f"For {also:,} of them the fall is also larger than under the words' own deviations.",
+        f"{len(driving):,} of {len(tested):,} concepts {drive} {what}: without {them} {falls} under a coherent random "
+        f"step (q <= {SURE:g}). The largest effects: {named}.",
+        f"For {also:,} of them {also_falls} under the words' own deviations.",
     ]
     return Verdict(sentences, warnings)
 
 
 def is_sure(effect: ControlledEffect) -> bool:
-    """Return whether an effect is shown: above 0, with a share of false discoveries of at most SURE."""
+    """Return whether an effect is shown: with a share of false discoveries of at most SURE."""
     return effect.q is not None and effect.q <= SURE
 
 

@@ -5,9 +5,8 @@ The text depends on the figures alone, so that screen, report, model card and `-
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
-
-from clvq.training.results import Yardsticks
 
 if TYPE_CHECKING:
     from clvq.training.checkpoint import Checkpoint
@@ -30,14 +29,19 @@ class Verdict(NamedTuple):
 def training_verdict(checkpoint: Checkpoint) -> Verdict:
     """Return what a checkpoint's results mean: how much the codes explain, and whether the prediction depends on the
     codes."""
-    figures = checkpoint.results.evaluation
-    fvu = figures.fvu
+    results = checkpoint.results
+    figures, fvu = results.evaluation, results.evaluation.fvu
     if fvu is None:
         return Verdict(
             [], ["FVU cannot be computed: the words of the evaluation split do not vary, or there are none."]
         )
     sentences, warnings = [_explained(checkpoint, fvu)], []
-    shuffled, alone = figures.fvu_codes_shuffled, figures.fvu_own_code_mean
+    unit = 1.0 if (factor := _of_update(checkpoint)) is None else factor
+    shuffled, alone = (
+        None if value is None else unit * value for value in (figures.fvu_codes_shuffled, figures.fvu_own_code_mean)
+    )
+    standards = {name: None if value is None else unit * value for name, value in vars(results.yardsticks).items()}
+    fvu *= unit
     if shuffled is not None and not _above(shuffled, fvu):
         warnings.append(
             f"With the codes shuffled among words, FVU is {shuffled:.3f}: the prediction does not depend on the codes."
@@ -52,7 +56,7 @@ def training_verdict(checkpoint: Checkpoint) -> Verdict:
             f"The prediction depends on the codes: without a word's own code FVU is {alone:.3f}, and with the codes "
             f"shuffled among words it is {shuffled:.3f}."
         )
-    better, alike, worse = _compared(fvu, checkpoint.results.yardsticks)
+    better, alike, worse = _compared(fvu, standards)
     if better:
         sentences.append(f"It does better than {joined(better)}.")
     if alike:
@@ -68,18 +72,25 @@ def _explained(checkpoint: Checkpoint, fvu: float) -> str:
     size = f"{checkpoint.size:,}"
     parts = f"{size} codes" if results.sae is None else f"{results.sae.k} of {size} directions"
     parts = f"{parts} in each of {books} codebooks" if (books := checkpoint.codebooks) > 1 else parts
+    parts = f"{parts} and the states themselves" if settings.decoder_memory == "encoder" and not results.sae else parts
     what = f"layer {results.target_layer}"
     measured = f"FVU {fvu:.3f}"
-    if settings.predict == "update" and (update := results.of_update.get("fvu")) is not None:
-        fvu, what = update, f"the update from layer {settings.input_layer} to {results.target_layer}"
-        measured = f"FVU {fvu:.3f}; of the layer itself {results.evaluation.fvu:.3f}"
+    if (factor := _of_update(checkpoint)) is not None:
+        what = f"the update from layer {settings.input_layer} to {results.target_layer}"
+        measured = f"FVU {factor * fvu:.3f}, of the update as all that follow; of the layer itself {fvu:.3f}"
+        fvu *= factor
     on = f"On {results.evaluation_sentences:,} evaluation sentences"
     if fvu >= 1:
         return f"{on}, {parts} predict {what} no better than its mean does ({measured})."
     return f"{on}, {parts} explain {1 - fvu:.0%} of the variance of {what} ({measured})."
 
 
-def _compared(fvu: float, standards: Yardsticks) -> tuple[list[str], list[str], list[str]]:
+def _of_update(checkpoint: Checkpoint) -> float | None:
+    """Return the factor that turns figures into those of the update, where that is what is predicted; else None."""
+    return checkpoint.results.update_factor if checkpoint.settings.predict == "update" else None
+
+
+def _compared(fvu: float, standards: Mapping[str, float | None]) -> tuple[list[str], list[str], list[str]]:
     """Return the yardsticks that the model beats, those that it equals, and those that are ahead."""
     names = {
         "frozen_kmeans": "frozen k-means codes with the same decoder",
@@ -91,7 +102,7 @@ def _compared(fvu: float, standards: Yardsticks) -> tuple[list[str], list[str], 
     alike: list[str] = []
     worse: list[str] = []
     for key, name in names.items():
-        value = getattr(standards, key)
+        value = standards[key]
         if value is not None:
             kind = better if _above(value, fvu) else worse if value < fvu * (1 - ALIKE) else alike
             kind.append(f"{name} (FVU {value:.3f})")

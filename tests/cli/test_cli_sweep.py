@@ -130,6 +130,11 @@ def test_the_table_on_the_screen_as_json_and_as_files(clvq: Clvq, grid_run: Path
         assert row["top_k"] == (3 if row["method"] == "clvq" else None)
         assert f"{results['evaluation']['fvu']:.3f}" in ended.out
         assert entry["checkpoint"] == checkpoint.fingerprint
+        assert row["target_layer"] == (row["input_layer"] if row["method"] == "sae" else row["output_layer"])
+    said = "An FVU can be compared with others of the same predicted layer."
+    assert "of layer" in ended.out and said in " ".join(ended.out.split())
+    page = (grid_run / "sweep.html").read_text(encoding="utf-8")
+    assert said in page and '<th scope="col">predicted layer</th>' in page
 
 
 @pytest.mark.slow

@@ -274,7 +274,7 @@ def test_a_head_for_one_number_through_all_commands(clvq: Clvq, tmp_path: Path) 
     assert figures["r2"] == pytest.approx(r2_score(numbers, scores), rel=1e-3)
     assert figures["correlation"] == pytest.approx(np.corrcoef(numbers, scores)[0, 1], abs=1e-4)
     shown = clvq("extract", "--run", run).out
-    assert "R² of the scores" in shown and "largest class" not in shown
+    assert "R² of the scores" in shown and "most frequent answer" not in shown
     ended = clvq("train", "--run", run, "--input-layer", 1, "--output-layer", 2, "--epochs", 1, *SMALL)
     assert ended.code == 0, ended.err
     explained = clvq("explain", "--run", run, *QUICK, "--json").document

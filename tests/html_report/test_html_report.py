@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 from report_material import FDR, UNMATCHED, write_codebook, write_explanations, write_faithfulness
 from report_pages import HOSTILE, TEXTS, go, shown_codes, told, wait_for_address
 
 import clvq
+from clvq.activations.store import ActivationStore
 from clvq.training.checkpoint import Checkpoint
 
 
@@ -21,6 +24,32 @@ def test_everything_is_in_one_small_file(full: Any) -> None:
     assert not re.search(
         r"""<(?:script|img|iframe)[^>]*\ssrc=|<link[^>]+href="(?!data:)|@import|url\(""", page[:40_000]
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "source", "ladders"),
+    [
+        ({}, "the codes alone", 3),
+        ({"decoder_memory": "encoder"}, "the codes and the states of layer 1 themselves", 3),
+        ({"predict": "update"}, "the codes and the states of layer 1 themselves", 3),
+        ({"method": "sae"}, "the directions alone", 1),
+        ({"method": "crosslayer-sae"}, "the directions alone", 2),
+        ({"method": "crosslayer-sae", "skip": True}, "the directions and the states of layer 1 themselves", 2),
+    ],
+)
+def test_what_the_layer_is_predicted_from(
+    settings: dict[str, Any], source: str, ladders: int, tiny_store: ActivationStore, tmp_path: Path
+) -> None:
+    trained = clvq.train(
+        tiny_store, path=tmp_path / "made", input_layer=1, output_layer=4, codebook_size=8, epochs=1, **settings
+    )  # fmt: skip
+    page = clvq.report(trained, tmp_path / "page.html").read_text(encoding="utf-8")
+    layer = "that layer" if settings.get("method") == "sae" else "layer 4"
+    assert f"{layer} is predicted from {source}" in page
+    assert f"predicts from {source}" in page and f"on evaluation words, predicted from {source}." in page
+    assert page.count('<table class="ladder"') == ladders
+    assert f"{trained.results.training_rows:,} rows of" in page
+    assert ("distance of words to their codes" in page) == ("method" not in settings)
 
 
 def test_the_catalogue_is_searched_sorted_and_filtered(full: Any, page: Any) -> None:
@@ -213,7 +242,7 @@ def test_what_edits_and_controls_do_unfolds(page: Any) -> None:
     assert rows.nth(3).locator(".interval").count() == 1
     assert UNMATCHED in parts.nth(2).inner_text()
     beside = parts.first.locator(".beside")
-    assert "Not a control of the removal" in beside.inner_text()
+    assert "Not controls of the removal" in beside.inner_text()
     assert beside.locator(".interval").count() == 0
 
 

@@ -11,12 +11,14 @@ import pytest
 import tiny_models
 import torch
 from scipy.stats import false_discovery_control, ttest_1samp
+from transformers import AutoModelForSequenceClassification
 
 import clvq
 from clvq.artifacts import CONCEPT_EFFECTS
 from clvq.concepts.directions import concept_space
 from clvq.device import Runtime
 from clvq.interventions.mode_records import ConceptEffects
+from clvq.interventions.verdict import verdict
 from clvq.language_model.rows import WORD
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Progress
@@ -108,6 +110,40 @@ def test_effects_are_those_of_a_plain_loop_over_sentences(checkpoint: clvq.Check
     ranked = [row for row in found.concepts if row.coherent.q is not None]
     assert all(row.texts >= 5 for row in ranked)
     assert found.concepts[: len(ranked)] == sorted(ranked, key=lambda row: -row.coherent.value)
+
+
+def test_a_concept_may_raise_or_lower_a_score(tmp_path: Path) -> None:
+    """Where the model gives the negative of its score, every effect is the opposite, and as sure as before."""
+    corpus = tmp_path / "corpus.jsonl"
+    rows = [{"text": text, "label": number / 7} for number, text in enumerate(tiny_models.made_sentences()[::3])]
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    folder = tiny_models.tiny_roberta(tmp_path / "model", layers=2, labels=1)
+    found = []
+    for name in ("as it is", "negated"):
+        run = tmp_path / name
+        clvq.extract(run / "activations", model=str(folder), dataset=str(corpus), layers=(1, 2))
+        made = clvq.train(
+            run / "activations", path=run / "L1-L2", input_layer=1, output_layer=2, codebook_size=12, top_k=3, epochs=1,
+            decoder_layers=1, metric="euclidean",
+        )  # fmt: skip
+        found.append(results(made))
+        model = AutoModelForSequenceClassification.from_pretrained(folder)
+        with torch.no_grad():
+            for values in model.classifier.out_proj.parameters():
+                values.neg_()
+        model.save_pretrained(folder)
+    before, after = (result.concepts for result in found)
+    tested = [row for row in before if row.coherent.p is not None]
+    assert before[: len(tested)] == sorted(tested, key=lambda row: -abs(row.coherent.value))
+    assert min(row.coherent.value for row in tested) < 0 < max(row.coherent.value for row in tested)
+    assert min(row.coherent.p for row in tested) < 0.5
+    by_code = {row.code: row for row in after}
+    for row in tested:
+        for one, other in ((row.coherent, by_code[row.code].coherent), (row.own, by_code[row.code].own)):
+            assert other.value == pytest.approx(-one.value, abs=1e-5)
+            assert other.p == pytest.approx(one.p, abs=1e-3)
+    said = verdict(found[0]).sentences[0]
+    assert "falls" not in said
 
 
 def test_what_was_measured_is_read_and_a_cut_measurement_continues(

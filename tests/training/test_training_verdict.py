@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -16,7 +16,9 @@ FIGURES = {"fvu": 0.3, "fvu_codes_shuffled": 1.2, "fvu_own_code_mean": 0.5}
 STANDARDS = {"copy": 1.5, "ridge": 0.4, "mean_per_code": 0.45, "frozen_kmeans": 0.35}
 
 
-def trained(figures: dict[str, float | None] | None = None, /, **standards: float | None) -> Checkpoint:
+def trained(
+    figures: dict[str, float | None] | None = None, settings: dict[str, Any] | None = None, /, **standards: float | None
+) -> Checkpoint:
     """What the verdict reads of a checkpoint of 400 codes with these figures."""
     counts = dict.fromkeys(("training_rows", "training_sentences", "selection_sentences", "epochs_run"), 1)
     outcome = {"best_epoch": 1, "selection_fvu": 0.3, "steps": 1, "training_seconds": 1.0}
@@ -24,13 +26,10 @@ def trained(figures: dict[str, float | None] | None = None, /, **standards: floa
     usage = {"fvu_sentence_rows": 0.2, "codebook_perplexity": 300.0, "candidates_in_use": 3.0}
     results = {
         "evaluation": {**codes, **usage, **FIGURES, **(figures or {})}, "yardsticks": {**STANDARDS, **standards},
-        "target_layer": 8, "evaluation_sentences": 1234, **counts, **outcome,
+        "target_layer": 8, "evaluation_sentences": 1234, "update_factor": 2.0, **counts, **outcome,
     }  # fmt: skip
-    read = TrainingResults.from_json(results)
-    return cast(
-        Checkpoint,
-        SimpleNamespace(settings=TrainConfig(input_layer=4, output_layer=8), results=read, size=400, codebooks=1),
-    )
+    read, given = TrainingResults.from_json(results), TrainConfig(input_layer=4, output_layer=8, **(settings or {}))
+    return cast(Checkpoint, SimpleNamespace(settings=given, results=read, size=400, codebooks=1))
 
 
 def test_a_codebook_that_does_all_that_it_should() -> None:
@@ -89,3 +88,22 @@ def test_codes_that_explain_nothing() -> None:
     assert without.warnings == [
         "FVU cannot be computed: the words of the evaluation split do not vary, or there are none."
     ]
+
+
+def test_a_predicted_update_is_judged_by_figures_of_the_update_alone() -> None:
+    """Here these are twice those of the state."""
+    said = training_verdict(trained({}, {"predict": "update"}))
+    assert said.sentences == [
+        "On 1,234 evaluation sentences, 400 codes explain 40% of the variance of the update from layer 4 to 8 (FVU "
+        "0.600, of the update as all that follow; of the layer itself 0.300).",
+        "The prediction depends on the codes: without a word's own code FVU is 1.000, and with the codes shuffled "
+        "among words it is 2.400.",
+        "It does better than frozen k-means codes with the same decoder (FVU 0.700), a ridge map of the states, "
+        "without codes (FVU 0.800), the mean output of a k-means code (FVU 0.900) and a copy of the input layer "
+        "(FVU 3.000).",
+    ]
+
+
+def test_a_decoder_that_sees_the_states_explains_with_them() -> None:
+    said = training_verdict(trained({}, {"decoder_memory": "encoder"}))
+    assert "400 codes and the states themselves explain 70% of the variance of layer 8" in said.sentences[0]

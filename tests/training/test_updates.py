@@ -99,9 +99,8 @@ def test_an_update_is_added_to_the_input(store: ActivationStore, tmp_path: Path)
     assert not output.prediction[~mask].any()
     said = training_verdict(update).sentences[0]
     assert "the update from layer 1 to 2" in said
-    assert (
-        f"(FVU {update.results.of_update['fvu']:.3f}; of the layer itself {update.results.evaluation.fvu:.3f})" in said
-    )
+    of_update, of_layer = update.results.of_update["fvu"], update.results.evaluation.fvu
+    assert f"(FVU {of_update:.3f}, of the update as all that follow; of the layer itself {of_layer:.3f})" in said
     assert "What is decoded is the update between the two layers" in (update.path / "README.md").read_text()
     card = (state.path / "README.md").read_text()
     assert f"| FVU of the update, a ridge map | {state.results.of_update['ridge']:.4f} |" in card
