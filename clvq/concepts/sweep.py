@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from clvq.device import Processes, Runtime
 from clvq.errors import ClvqError
 from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint, read_checkpoint
+from clvq.training.sensitivity import sensitivities
 from clvq.training.tracking import require_tracker
 from clvq.training.train import refuse_other, train
 
@@ -67,11 +68,15 @@ def sweep(
         refuse_other_checkpoints(run, configs, store)
     _refuse_impossible(store, configs)
     language_model: dict[str, Any] = {
-        "model": model,
+        "model": None if model is None else str(model),
         "batch_tokens": batch_tokens,
         "trust_remote_code": trust_remote_code,
     }
     processes, trained = Processes.current(), []
+    if processes.is_leader:
+        left = [one for one in configs if overwrite or not CHECKPOINT.exists(run / training_name(one))]
+        _measure_sensitivities(store, left, language_model, progress)
+    processes.wait()
     for number, config in enumerate(configs, 1):
         path = run / training_name(config)
         progress(Progress("sweep", note=f"Training {number} of {len(configs)}: {path.name}"))
@@ -107,6 +112,18 @@ def _refuse_impossible(store: ActivationStore, configs: Sequence[TrainConfig]) -
     rows, largest = len(store.flags("train")), max(config.codebook_size for config in configs)
     if largest > rows:
         raise ClvqError(f"--codebook-size {largest} is more than the {rows} rows of the training split.")
+
+
+def _measure_sensitivities(
+    store: ActivationStore, configs: Sequence[TrainConfig], language_model: Mapping[str, Any], progress: Report
+) -> None:
+    """Store the sensitivity of the input layers that trainings measure distances by: the language model, which may be
+    large, is then loaded once and not for each input layer."""
+    if store.target is None:
+        return
+    layers = sorted({config.input_layer for config in configs if config.metric_of_codes != "euclidean"})
+    if len(layers) > 1:
+        sensitivities(store, layers, Runtime(device=configs[0].device, **language_model), progress)
 
 
 def _measured(run: Path, configs: list[TrainConfig], checkpoints: list[Checkpoint]) -> Sweep:

@@ -19,7 +19,7 @@ a factor. This factor keeps the mean squared norm of the rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -70,31 +70,45 @@ def with_metric(job: Job, store: ActivationStore, runtime: Runtime, processes: P
 
 
 def sensitivity(store: ActivationStore, layer: int, runtime: Runtime, progress: Report = silent) -> Tensor:
-    """Return `G` `[D, D]` float64 of the words at a stored layer.
+    """Return `G` `[D, D]` float64 of the words at a stored layer; see `sensitivities`.
 
-        matrix = sensitivity(ActivationStore("run/activations"), 4, Runtime())
-
-    It is read from a file beside the activations, or estimated and stored there, where that folder can be written to.
-    ClvqError where the model predicts nothing, is not found, or does not react to its words at all; MismatchError where
-    it is another model; ArtifactError where the stored matrix is damaged.
+    matrix = sensitivity(ActivationStore("run/activations"), 4, Runtime())
     """
-    artifact = artifacts.sensitivity(layer)
-    made_of = {
-        "version": _VERSION,
-        "rows": store.fingerprint,
-        "states": store.layer(layer).fingerprint,
-        "model": store.provenance.model.fingerprint,
-    }
-    stored = artifact.read(store.path, made_of)
-    if stored is None:
-        upper = UpperLayers(_source_model(store, runtime, progress), layer)
-        stored = {"sensitivity": _estimated(store, upper, runtime.batch_tokens, progress)}
-        try:
-            artifact.write(store.path, stored, made_of)
-        except UnwritableError:
-            note = f"{store.path} cannot be written to, so the next training from layer {layer} runs the model again."
-            progress(Progress("sensitivity", note=note))
-    return stored["sensitivity"]
+    return sensitivities(store, (layer,), runtime, progress)[layer]
+
+
+def sensitivities(
+    store: ActivationStore, layers: Iterable[int], runtime: Runtime, progress: Report = silent
+) -> dict[int, Tensor]:
+    """Return `G` `[D, D]` float64 of the words at each of some stored layers. The model is loaded at most once.
+
+    Each is read from a file beside the activations, or estimated and stored there, where that folder can be written to.
+    ClvqError where the model predicts nothing, is not found, or does not react to its words at all; MismatchError where
+    it is another model; ArtifactError where a stored matrix is damaged.
+    """
+    model: LanguageModel | None = None
+    found = {}
+    for layer in layers:
+        artifact = artifacts.sensitivity(layer)
+        made_of = {
+            "version": _VERSION,
+            "rows": store.fingerprint,
+            "states": store.layer(layer).fingerprint,
+            "model": store.provenance.model.fingerprint,
+        }
+        stored = artifact.read(store.path, made_of)
+        if stored is None:
+            model = model or _source_model(store, runtime, progress)
+            stored = {"sensitivity": _estimated(store, UpperLayers(model, layer), runtime.batch_tokens, progress)}
+            try:
+                artifact.write(store.path, stored, made_of)
+            except UnwritableError:
+                note = (
+                    f"{store.path} cannot be written to, so the next training from layer {layer} runs the model again."
+                )
+                progress(Progress("sensitivity", note=note))
+        found[layer] = stored["sensitivity"]
+    return found
 
 
 def _source_model(store: ActivationStore, runtime: Runtime, progress: Report) -> LanguageModel:
