@@ -46,8 +46,10 @@ def explain(
 
     The explanation of the evaluation split is stored beside the checkpoint: an unfinished one with the same settings
     continues, and a finished one is read. Texts are explained up to the model's maximum length; `left_out` of an
-    explanation counts the words beyond it. ClvqError for a text that is empty, and for a model that predicts nothing;
-    MismatchError for a model that has changed, and for a stored explanation with other settings, unless `overwrite`.
+    explanation counts the words beyond it. A text without a word that the tokenizer keeps has no explanation, which a
+    note tells; the `id` of an explanation is the place of its text. ClvqError for a text that is empty, where no text
+    has a word, and for a model that predicts nothing; MismatchError for a model that has changed, and for a stored
+    explanation with other settings, unless `overwrite`.
 
     Args:
         checkpoint: A checkpoint, or its folder.
@@ -68,7 +70,7 @@ def explain(
         explainer = Explainer(checkpoint, checkpoint.description(), config, progress)
         given = [explainer.model.input_format.joined(text) for text in parts]
         tokenized = explainer.tokenize(given)
-        explainer.refuse_wordless(tokenized)
+        _tell_wordless(tokenized, explainer.model.model_id, progress)
         if cut := _cut(tokenized):
             length = f"the model's length, {explainer.model.max_length:,} tokens"
             progress(Progress("explain", note=f"{cut:,} of {len(given):,} texts are explained up to {length}."))
@@ -97,6 +99,18 @@ def _checked(texts: Sequence[str | Mapping[str, str]]) -> list[dict[str, str]]:
         if not text.get(TEXT, "").strip():
             raise ClvqError(f"Text {number} of {len(texts)} is empty: there is nothing to explain. Leave it out.")
     return [{name: encodable(value) for name, value in text.items()} for text in parts]
+
+
+def _tell_wordless(tokenized: Sequence[TokenizedSentence], model_id: str, progress: Report) -> None:
+    """Tell how many texts have no word and so no explanation. ClvqError where none has one."""
+    wordless = sum(not sentence.words for sentence in tokenized)
+    what = f"no word that the tokenizer of {model_id} keeps"
+    if wordless == len(tokenized):
+        raise ClvqError(f"{'The text has' if len(tokenized) == 1 else 'The texts have'} {what}: nothing is explained.")
+    if wordless:
+        has = "has" if wordless == 1 else "have"
+        note = f"{wordless:,} of {len(tokenized):,} texts {has} {what}, and no explanation."
+        progress(Progress("explain", note=note))
 
 
 def _explain_texts(

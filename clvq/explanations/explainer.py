@@ -10,7 +10,6 @@ from clvq.activations.description import Description
 from clvq.activations.new_text import new_rows, tokenize
 from clvq.config import ExplainConfig
 from clvq.device import Processes, Runtime
-from clvq.errors import ClvqError
 from clvq.explanations.attribution import Attribution, IntegratedAttribution
 from clvq.explanations.records import ExplainedWord, Explanation
 from clvq.language_model.tokenization import TokenizedSentence
@@ -60,15 +59,6 @@ class Explainer:
 
     def tokenize(self, texts: Sequence[str]) -> list[TokenizedSentence]:
         return tokenize(self.model, self.store, texts)
-
-    def refuse_wordless(self, tokenized: Sequence[TokenizedSentence]) -> None:
-        """Raise ClvqError where a text has no word."""
-        for number, sentence in enumerate(tokenized, 1):
-            if not sentence.words:
-                raise ClvqError(
-                    f"Text {number} of {len(tokenized)} has no word that the tokenizer of {self.model.model_id} keeps. "
-                    "Leave it out."
-                )
 
     def explained(
         self,

@@ -157,6 +157,18 @@ def test_a_text_that_is_too_long_is_cut_and_that_is_told(clvq: Clvq, run: Path, 
     assert alone["left_out"] == cut["left_out"]
 
 
+def test_a_text_without_a_word_stops_no_other(clvq: Clvq, run: Path, tmp_path: Path) -> None:
+    """A tokenizer keeps nothing of control characters."""
+    texts = ["a slow film", "\x02\x01", "a good film"]
+    (tmp_path / "texts.txt").write_text("\n".join(texts), encoding="utf-8")
+    ended = clvq("explain", "--file", tmp_path / "texts.txt", "--run", run, "--json", *QUICK)
+    assert ended.code == 0, ended.err
+    assert [sentence["id"] for sentence in ended.document["sentences"]] == [0, 2]
+    assert "1 of 3 texts has no word that the tokenizer of" in " ".join(ended.err.split())
+    alone = clvq("explain", texts[1], "--run", run, *QUICK)
+    assert alone.code == 1 and "The text has no word that the tokenizer of" in " ".join(alone.err.split())
+
+
 def test_texts_keep_the_numbers_of_their_lines(clvq: Clvq, run: Path, tmp_path: Path) -> None:
     """Also where blank ones, and one of a zero-width space alone, are left out."""
     file = tmp_path / "texts.txt"
