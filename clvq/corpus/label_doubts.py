@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Never
 
 from clvq.corpus.column_names import of_labels
 from clvq.corpus.columns import Rows, label_key
@@ -63,6 +63,14 @@ def refuse_misread_flags(
             f"{where}: a 0 or 1 for one label, and the model's head gives several. Name a column for each, {name_them}"
             f"{mapped}; or none for a corpus without labels."
         )
+
+
+def refuse_map_of_flags(where: str) -> Never:
+    """Raise ClvqError for a map of labels where each text has a list with a 0 or 1 for each label."""
+    raise ClvqError(
+        f"{where}: each list seems to hold a 0 or 1 for each label, in the order of the labels, which needs no "
+        "--label-map. Leave it out; or, where these are numbers of the labels that a text has, write their names."
+    )
 
 
 def _refuse_class_flag(rows: Rows, where: str, number: int, head: list[str]) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from clvq.corpus.columns import Hints, Parts, Rows
 from clvq.corpus.files import LINES
 from clvq.corpus.forms import LabelForm, answers_of, is_one_hot, refuse_unlike
-from clvq.corpus.label_doubts import refuse_minus_one, refuse_misread_flags, refuse_unlabelled
+from clvq.corpus.label_doubts import refuse_map_of_flags, refuse_minus_one, refuse_misread_flags, refuse_unlabelled
 from clvq.corpus.labels import LabelIds, number_labels, parse_label_map
 from clvq.corpus.provenance import CorpusProvenance, HeldOut, SplitOrigin
 from clvq.corpus.scan import HELD_OUT, Part, SplitCounts, encodable, scan, stays_in_training
@@ -149,6 +149,8 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None, 
     columns = bool(train.rows.label_columns)
     of_one_label = label_names is not None and len(label_names) == 1 and not settings.label_map
     one_hot = form == "several" and (columns or is_one_hot(entries, lengths, of_one_label))
+    if one_hot and settings.label_map is not None:
+        refuse_map_of_flags(f"{rows[0].table.origin}, column {rows[0].label!r}")
     if one_hot and label_names is not None:
         refuse_unlike(lengths, label_names, f"{rows[0].table.origin}, column {rows[0].label!r}", columns)
         raw = [(r, set()) for r in rows]

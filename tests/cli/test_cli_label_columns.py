@@ -179,3 +179,13 @@ def test_columns_that_do_not_say_what_the_labels_are(head: Path, clvq: Clvq, tmp
     mapped = ("--label-column", ",".join(NAMES), "--label-map", "0=slow")
     ended = clvq("extract", "--model", head, "--dataset", whole, *mapped, "--layers", 1, "--run", tmp_path / "run")
     assert "needs no --label-map" in ended.message
+
+
+def test_a_map_is_not_ignored_where_lists_hold_a_flag_for_each_label(head: Path, clvq: Clvq, tmp_path: Path) -> None:
+    rows = [{"text": text, "labels": [int(name in text) for name in NAMES]} for text in TEXTS]
+    corpus = tmp_path / "flags.jsonl"
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    given = ("extract", "--model", head, "--dataset", corpus, "--layers", 1, "--run", tmp_path / "run")
+    ended = clvq(*given, "--label-map", "0=slow,1=good")
+    assert ended.code == 1 and "which needs no --label-map" in ended.message
+    assert clvq(*given).code == 0
