@@ -56,7 +56,7 @@ def try_sharing(
         return TokenizedSentence(
             input_ids=[token_ids[place] for place in places],
             words=[(token, token + 1) for token in tokens],
-            word_tokens=[[token] for token in tokens],
+            word_tokens=[(token,) for token in tokens],
             sentence_token=-1, first_token=-1, dropped_words=0, truncated_words=0, left_out_tokens=0,
         )  # fmt: skip
 

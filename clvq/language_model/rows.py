@@ -21,7 +21,7 @@ SINK_RATIO = 10.0
 class RowLayout(NamedTuple):
     """The `R` rows of one sentence, in token order; an encoder's sentence row comes first, unless it is a mask's."""
 
-    positions: list[list[int]]
+    positions: list[tuple[int, ...]]
     """For each row, the positions in `input_ids` whose mean state the row is."""
     flags: list[int]
     """For each row, the sum of the flags that hold: WORD, SENTENCE, FIRST, PROMPT. FIRST: a decoder's first token is in
@@ -42,7 +42,7 @@ def row_layout(sentence: TokenizedSentence, pooling: str) -> RowLayout:
     flags = [WORD] * len(positions)
     words = list(range(len(positions)))
     if sentence.sentence_token >= 0:
-        sentence_row = [sentence.sentence_token]
+        sentence_row = (sentence.sentence_token,)
         if sentence_row in positions:
             flags[positions.index(sentence_row)] |= SENTENCE
         else:

@@ -25,8 +25,9 @@ class TokenizedSentence(NamedTuple):
     """Token ids `[T]`, special ones included, cut to the model's length; none for an empty text."""
     words: list[tuple[int, int]]
     """Spans `[start, end)` in the text of the words that have a row, in text order."""
-    word_tokens: list[list[int]]
-    """For each of `words`, the positions of its sub-words in `input_ids`."""
+    word_tokens: list[tuple[int, ...]]
+    """For each of `words`, the positions of its sub-words in `input_ids`. Tuples, which the garbage collector soon
+    leaves alone: it would go through millions of lists again and again."""
     sentence_token: int
     """Position of the sentence row: an encoder's first special token, the mask of a cloze prompt, a decoder's last
     token; -1: none."""
@@ -122,11 +123,11 @@ class WordTokenizer:
         kept = self._kept(added, segments, layout)
         uncut = len(kept) == len(ids)
         new_position = range(len(ids)) if uncut else {old: new for new, old in enumerate(kept)}
-        whole = [word for word in sorted(owners) if all(at in new_position for at in owners[word])]
+        whole = [word for word in sorted(owners) if uncut or all(at in new_position for at in owners[word])]
         input_ids = [ids[at] for at in kept]
         special = [bool(added[at]) or ids[at] in self.special_ids for at in kept]
         fixed = [new for new, old in enumerate(kept) if not added[old] and _is_fixed(layout, segments[old])]
-        word_tokens = [[new_position[at] for at in owners[word]] for word in whole]
+        word_tokens = [tuple([new_position[at] for at in owners[word]]) for word in whole]
         if self.has_mask:
             sentence_token = self._mask_of_prompt(kept, tokens, layout)
         elif not self.is_decoder:

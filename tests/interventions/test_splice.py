@@ -111,7 +111,7 @@ def naively(checkpoint: Checkpoint, folder: Path, pooling: str) -> dict[str, lis
         if checkpoint.output_layer == len(output.hidden_states) - 1:
             states[checkpoint.output_layer] = plain.base_model(input_ids=ids).last_hidden_state[0].detach()
         whole = [row for row, flag in enumerate(layout.flags) if not flag & 4]  # a decoder's first token is a sink
-        inputs = torch.stack([states[checkpoint.input_layer][layout.positions[row]].mean(dim=0) for row in whole])
+        inputs = torch.stack([states[checkpoint.input_layer][list(layout.positions[row])].mean(dim=0) for row in whole])
         with torch.no_grad():
             made = vae(inputs[None]).prediction[0]
         replaced = {}
@@ -121,8 +121,8 @@ def naively(checkpoint: Checkpoint, folder: Path, pooling: str) -> dict[str, lis
                 start[:] = word_mean
             spliced, ablated = start.clone(), start.clone()
             for row, value in zip(whole, made, strict=True):
-                spliced[layout.positions[row]] = value
-                ablated[layout.positions[row]] = word_mean if layout.flags[row] & WORD else sentence_mean
+                spliced[list(layout.positions[row])] = value
+                ablated[list(layout.positions[row])] = word_mean if layout.flags[row] & WORD else sentence_mean
             replaced[f"{others} spliced"], replaced[f"{others} ablated"] = spliced, ablated
         clean = output.logits[0].double().log_softmax(dim=0)
         label = number % 2

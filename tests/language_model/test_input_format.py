@@ -84,7 +84,7 @@ def test_words_of_the_text_alone_have_rows(name: str, side: str, model_folder: F
             full = prompt.replace("{text}", text)
             ids, owners = naive(ours.tokenizer, full, text, prompt.index("{text}"))
             assert sentence.input_ids == ids
-            assert dict(zip(sentence.words, sentence.word_tokens, strict=True)) == owners
+            assert dict(zip(sentence.words, map(list, sentence.word_tokens), strict=True)) == owners
             assert not set(sentence.fixed_tokens) & {token for tokens in owners.values() for token in tokens}
             layout = row_layout(sentence, "mean")
             assert {token for row in layout.positions for token in row} <= {
@@ -154,7 +154,7 @@ def test_a_chat_template(name: str, side: str, model_folder: Folder, tmp_path: P
         _, owners = naive(ours.tokenizer, full, shown, start, add_special_tokens=False)
         lead = len(text) - len(shown)
         shifted = {(first + lead, end + lead): tokens for (first, end), tokens in owners.items()}
-        assert dict(zip(sentence.words, sentence.word_tokens, strict=True)) == shifted
+        assert dict(zip(sentence.words, map(list, sentence.word_tokens), strict=True)) == shifted
         assert all(text[first:end].strip() for first, end in sentence.words)
 
 

@@ -80,7 +80,7 @@ def naive(
         logits = logits.topk(min(16, len(logits))).values
         gradients = [torch.autograd.grad(logit, states, retain_graph=True)[0][0] for logit in logits]
         for tokens in sentence.word_tokens:
-            used = tokens if pooling == "mean" else tokens[-1:]
+            used = list(tokens if pooling == "mean" else tokens[-1:])
             if keep(sentence, used):
                 moved = torch.stack([gradient[used].sum(dim=0) for gradient in gradients])
                 parts.append(pairwise(moved, logits.detach()))
