@@ -288,8 +288,10 @@ def explain(
 
     The explanation of the evaluation split is stored beside the checkpoint: an unfinished one with the same settings
     continues, and a finished one is read. Texts are explained up to the model's maximum length; `left_out` of an
-    explanation counts the words beyond it. ClvqError for a text that is empty, and for a model that predicts nothing;
-    MismatchError for a model that has changed, and for a stored explanation with other settings, unless `overwrite`.
+    explanation counts the words beyond it. A text without a word that the tokenizer keeps has no explanation, which a
+    note tells; the `id` of an explanation is the place of its text. ClvqError for a text that is empty, where no text
+    has a word, and for a model that predicts nothing; MismatchError for a model that has changed, and for a stored
+    explanation with other settings, unless `overwrite`.
 
     Args:
         checkpoint: A checkpoint, or its folder.
@@ -599,7 +601,7 @@ def steer(
     strength: float = 1.0,
     at: Literal["words", "concept", "all"] = "words",
     label: str | None = None,
-    draws: int = 20,
+    draws: int = 200,
     seed: int = 0,
     tokens: int = 0,
     model: str | None = None,

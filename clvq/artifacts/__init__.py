@@ -116,7 +116,7 @@ EXPLANATIONS = Artifact(
     {"checkpoint": _weights, "rows": _rows, "codebook": _concepts}, "explanations.jsonl", "explanations_checksum",
 )  # fmt: skip
 FAITHFULNESS = Artifact(
-    "faithfulness.json", "clvq-faithfulness", 7, "The faithfulness figures are", "faithfulness",
+    "faithfulness.json", "clvq-faithfulness", 8, "The faithfulness figures are", "faithfulness",
     {"checkpoint": _weights, "store": _rows, "explanations": _explained_beside, "beside": _beside},
 )  # fmt: skip
 
@@ -152,7 +152,7 @@ MODES = {
 }
 """The other results of `clvq faithfulness`. FAITHFULNESS itself holds those of edits inside the model."""
 BENCH = Artifact(
-    "bench.json", "clvq-bench", 2, "The figures against ground truth are", "bench",
+    "bench.json", "clvq-bench", 3, "The figures against ground truth are", "bench",
     {"checkpoint": _weights, "store": _rows, "beside": _beside},
 )  # fmt: skip
 SWEEP = Artifact("sweep.json", "clvq-sweep", 1, "The table of the sweep is", "sweep")

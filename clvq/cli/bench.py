@@ -26,7 +26,8 @@ def bench(
     """Score what the concepts say against effects that are known.
 
     Pairs of texts differ in one concept. The true effect of the difference is the change of the model's probabilities
-    from one text to the other. Each checkpoint estimates it by editing its concepts in the first text alone.
+    from one text to the other. Each checkpoint estimates it by editing its concepts of the words that differ between
+    the two, in the first text alone.
     """
     import clvq
     from clvq.cli.bench_view import shown

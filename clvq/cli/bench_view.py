@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import RenderableType
 from rich.text import Text
 
+from clvq.artifacts import model_title
 from clvq.cli.faithfulness_view import Intervals, interval
 from clvq.cli.output import heading, number, percent, plain
 from clvq.interventions.bench_records import REFERENCES, STATES, BenchResults
@@ -25,7 +26,7 @@ def shown(results: BenchResults) -> list[RenderableType]:
         rows.append((_called(results, method), [*errors, _figure(results, method, "order"), edited]))
     blocks: list[RenderableType] = [
         heading(
-            f"Effects of concepts on {results.model.id}",
+            f"Effects of concepts on {model_title(results.model)}",
             f"{number(results.pairs)} pairs of {number(results.originals)} texts",
         ),
         "",

@@ -50,7 +50,7 @@ def spliced(result: SpliceResult, model: str) -> list[RenderableType]:
         "",
         Text(
             f"The answer depends on {reads}; {number(result.tokens_of_rows)} of {number(result.tokens)} tokens "
-            "have a row. 1 is a perfect decoder, 0 one that always gives the mean."
+            "have a row. Loss recovered: 1 is a perfect decoder, 0 one that always gives the mean."
         ),
         *_note(result.target, result.unit),
     ]

@@ -9,6 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from clvq.artifacts import model_title
 from clvq.cli.output import heading, number, plain, table
 from clvq.config import FIGURES, HARD
 from clvq.interventions.controls import CLASS_DIRECTION
@@ -77,7 +78,7 @@ class _View:
         of_scores = "" if clean.r2 is None else f", R² of the scores {number(clean.r2)}"
         texts = f"{number(clean.sentences)} sentences, {number(clean.distinct_texts)} distinct texts"
         detail = f"{texts}{accuracy}{of_scores}"
-        blocks: list[RenderableType] = [heading(f"Edits inside {self.results.model.id}", detail), ""]
+        blocks: list[RenderableType] = [heading(f"Edits inside {model_title(self.results.model)}", detail), ""]
         if self.note is not None:
             blocks += [Text(self.note), ""]
         for group in self.results.groups:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 LEGEND = (
-    "control: the mean over random steps of the same length at the same tokens, and the range of the middle 90% of "
-    "them; an effect within that range is no effect of the concept"
+    "control: the mean over {draws} random steps of the same length at the same tokens, and the range of the middle "
+    "90% of them; an effect within that range is no effect of the concept"
 )
 
 
@@ -71,7 +71,9 @@ def steer(
         report(Progress("steer", done + 1, len(strengths), "strengths"))
     document = {"path": str(steered.book.checkpoint.path), "steered": [result.as_json() for result in results]}
     shown = _curve(results) if sweep_strength else _answers(results[0])
-    return Result(document, [*_head(steered.book, results), *shown, Text(LEGEND, style="dim")])
+    return Result(
+        document, [*_head(steered.book, results), *shown, Text(LEGEND.format(draws=number(config.draws)), style="dim")]
+    )
 
 
 def _codes(given: list[str] | None, option: str) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from clvq.config.grid import GRID, LAYERS, PAIR, settings_grid
 from clvq.progress import Report
 
 if TYPE_CHECKING:
-    from clvq.concepts.sweep_records import Sweep, Swept
+    from clvq.concepts.sweep_records import Sweep
 
 
 @command(
@@ -104,21 +104,22 @@ def _layers(configs: list[TrainConfig]) -> set[int]:
 
 
 def _shown(swept: Sweep) -> list[RenderableType]:
-    """Return one line per training, the lowest FVU for each target bold; then one line per step between layer pairs."""
+    """Return one line per training, the lowest FVU of each predicted layer bold; then one per step between pairs."""
     several = len({row.figures["target_layer"] for row in swept.rows}) > 1
     heads = [*(["of layer"] if several else []), "FVU", "shuffled", "ridge", "perplexity", "active"]
     lines = table(*heads, title="Checkpoint")
     best: dict[Any, float] = {}
     for row in swept.rows:
         if (fvu := row.figures["fvu"]) is not None:
-            best[_target(row)] = min(fvu, best.get(_target(row), fvu))
+            layer = row.figures["target_layer"]
+            best[layer] = min(fvu, best.get(layer, fvu))
     for row in swept.rows:
         figures = row.figures
-        layer = [number(figures["target_layer"])] if several else []
+        of_layer = [number(figures["target_layer"])] if several else []
         lines.add_row(
-            Text(plain(row.name)), *layer, number(figures["fvu"]), number(figures["fvu_codes_shuffled"]),
+            Text(plain(row.name)), *of_layer, number(figures["fvu"]), number(figures["fvu_codes_shuffled"]),
             number(figures["ridge"]), number(figures["codebook_perplexity"], 1), number(figures["active_codes"]),
-            style="bold" if figures["fvu"] == best.get(_target(row)) else "",
+            style="bold" if figures["fvu"] == best.get(figures["target_layer"]) else "",
         )  # fmt: skip
     varied = ", ".join(name.replace("_", " ") for name in swept.varied)
     parts: list[RenderableType] = [heading(f"{number(len(swept.rows))} trainings", varied), "", lines]
@@ -137,8 +138,3 @@ def _shown(swept: Sweep) -> list[RenderableType]:
         )
         parts += ["", flows, Text(legend, style="dim")]
     return parts
-
-
-def _target(row: Swept) -> tuple[Any, ...]:
-    """Return a key for what a training predicts: only trainings with equal keys can be compared by FVU."""
-    return row.settings["input_layer"], row.figures["target_layer"]

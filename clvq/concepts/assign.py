@@ -26,6 +26,8 @@ from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint, read_checkpoint
 from clvq.training.source import language_model_of
 
+ROUNDING = 1e-5
+"""A word is the farthest of its code also where its distance differs from the stored one by this share."""
 TEXTS_AT_ONCE = 1024
 """Number of texts that are read before the first is answered; among these, texts of similar length share a batch."""
 
@@ -99,6 +101,7 @@ class Assigner:
         self.codes = checkpoint.load().to(self.model.device)
         self.layers = (checkpoint.input_layer, checkpoint.output_layer)
         self.quantiles = self.book.distance_quantiles()
+        self.usage = {concept.code: concept.words for concept in self.book.concepts}
         self.name = cache(self.book.name)  # making a name takes a thousand times as long as finding a code
 
     def assigned(self, texts: Iterable[str | Mapping[str, str]], progress: Report = silent) -> Iterator[AssignedText]:
@@ -143,14 +146,22 @@ class Assigner:
             return AssignedWord(start, end, text[start:end], None, None, None, None)
         code, distance = int(codes[row]), float(distances[row])
         of_code = self.quantiles[code]
-        nearer = None if np.isnan(of_code[0]) else _share_below(of_code, distance)
+        nearer = None if np.isnan(of_code[0]) else _share_nearer(of_code, self.usage[code], distance)
         return AssignedWord(
             start, end, text[start:end], code, self.name(code), float(f"{distance:.6g}"), nearer
         )  # fmt: skip
 
 
-def _share_below(quantiles: np.ndarray, distance: float) -> float:
-    """Return the share of values below `distance`, interpolated between their quantiles at equal steps `[Q]`."""
+def _share_nearer(quantiles: np.ndarray, words: int, distance: float) -> float:
+    """Return the share of a code's training `words` that are nearer to it than `distance`.
+
+    It is interpolated between the quantiles of their distances at equal steps `[Q]`. The farthest of n words has n - 1
+    nearer ones.
+    """
+    if distance > quantiles[-1] * (1 + ROUNDING):
+        return 1.0
     steps = len(quantiles) - 1
-    place = np.interp(distance, quantiles, np.arange(steps + 1), left=0, right=steps)
-    return round(float(place) / steps, 4)
+    above = min(int(np.searchsorted(quantiles, distance)), steps)  # the first of equal quantiles
+    below, end = quantiles[max(above - 1, 0)], quantiles[above]
+    left = (end - distance) / (end - below) if end > distance and above else 0.0
+    return round(float(above - left) / steps * (words - 1) / words, 4)

@@ -34,7 +34,7 @@ class SteerConfig(Settings):
     label: str | None = stated(
         None, "With a model that gives several labels: the label that it is asked for, yes or no."
     )
-    draws: int = stated(20, "Number of random steps of the same length, as a control.", POSITIVE)
+    draws: int = stated(200, "Number of random steps of the same length, as a control.", POSITIVE)
     seed: int = stated(0, "Seed of these steps.", NOT_NEGATIVE)
     tokens: int = stated(0, "Number of tokens to generate, before and after; for causal language models.", NOT_NEGATIVE)
     model: str | None = stated(None, MODEL, result=False)

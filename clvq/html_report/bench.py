@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from clvq.artifacts import model_title
 from clvq.html_report.faithfulness import Cell, cell
 from clvq.interventions.bench_records import REFERENCES, STATES, BenchResults
 from clvq.interventions.bench_verdict import bench_verdict
@@ -40,6 +41,7 @@ def bench_view(results: BenchResults) -> dict[str, Any]:
     ]
     return {
         "results": results,
+        "model": model_title(results.model),
         "heads": [column[0] for column in measured],
         "lines": lines,
         "verdict": bench_verdict(results),

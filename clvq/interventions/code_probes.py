@@ -47,10 +47,12 @@ SPLITS = ("train", "eval")
 
 
 class Score(NamedTuple):
-    """A figure as a sum over texts, so that texts can be resampled."""
+    """A figure, and what each text adds to it, so that texts can be resampled."""
 
-    values: np.ndarray
-    """[N] what each text adds."""
+    value: float
+    deviations: np.ndarray
+    """[N] by how much each text moves the figure; they sum to 0. Of a mean over N texts, `(x - mean) / N`. A ratio is
+    linearized about its means, so that the error of its denominator counts too."""
     texts: np.ndarray
     """[N] which distinct text of the evaluation split each text is."""
 
@@ -222,7 +224,8 @@ class CodeProbes:
 
     def _mean(self, task: Task | Crossing, values: np.ndarray) -> Score:
         """Return the mean of values over the evaluation texts of a task, as a score."""
-        return Score(values / len(values), self.texts["eval"].texts[task.chosen["eval"]])
+        middle = float(values.mean())
+        return Score(middle, (values - middle) / len(values), self.texts["eval"].texts[task.chosen["eval"]])
 
     @staticmethod
     def _sparse(task: Task, codes: Mapping[str, csr_array], k: int) -> np.ndarray:
@@ -240,16 +243,16 @@ class CodeProbes:
         """Return the fall of the class's own probe minus the mean fall of the other classes' probes."""
         gaps = _gaps(codes["train"][task.chosen["train"]], task.sides["train"]).clip(min=0)
         out = _largest(gaps * (atoms @ task.probe.weights), n)
-        values, texts = [], []
+        scores = []
         for other in (task, *others):
             before = self._states(other, "eval")
             after = before - codes["eval"][other.chosen["eval"]][:, out] @ atoms[out]
             right = [other.probe.right(states, other.sides["eval"]) for states in (before, after)]
             weight = 1.0 if other is task else -1.0 / len(others)
             score = self._mean(other, right[0] - right[1])
-            values.append(weight * score.values)
-            texts.append(score.texts)
-        return Score(np.concatenate(values), np.concatenate(texts))
+            scores.append((weight * score.value, weight * score.deviations, score.texts))
+        values, deviations, texts = zip(*scores, strict=True)
+        return Score(sum(values), np.concatenate(deviations), np.concatenate(texts))
 
     def _removed(self, crossing: Crossing, codes: Mapping[str, csr_array], atoms: np.ndarray, n: int) -> Score | None:
         """Return the share of the spurious correlation that is removed; None where there was hardly any."""
@@ -259,13 +262,16 @@ class CodeProbes:
         # Either the label is read and the attribute's codes are taken out, or the other way round.
         read = int(before[0].mean() > before[1].mean())
         taken = 1 - read
-        gap = crossing.clean[read].right(states, sides[read]).mean() - before[read].mean()
+        gaps_of_texts = crossing.clean[read].right(states, sides[read]) - before[read]
+        gap = gaps_of_texts.mean()
         if gap < LEAST_GAP:
             return None
         gaps = _gaps(codes["train"][crossing.chosen["train"]], crossing.sides["train"][taken])
         out = _largest(np.abs(gaps * (atoms @ crossing.clean[taken].weights)), n)
         after = states - codes["eval"][crossing.chosen["eval"]][:, out] @ atoms[out]
-        return self._mean(crossing, (crossing.biased.right(after, sides[read]) - before[read]) / gap)
+        closed = crossing.biased.right(after, sides[read]) - before[read]
+        share = float(closed.mean() / gap)
+        return self._mean(crossing, (closed - share * gaps_of_texts) / gap)._replace(value=share)
 
 
 def _gaps(codes: csr_array, sides: np.ndarray) -> np.ndarray:

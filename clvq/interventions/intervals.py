@@ -21,6 +21,7 @@ DIFFERENCE_RESAMPLES = 20_000
 """Holm's procedure multiplies the smallest p by the number of differences. With 2,000 resamples no p is below 0.001, so
 that among 50 differences or more none could be below 0.05."""
 LEVEL = 0.95
+SHARES = (0.0, 1.0)
 _CELLS_AT_ONCE = 1 << 24
 
 
@@ -91,6 +92,14 @@ def _percentiles(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     tail = 50 * (1 - LEVEL)
     low, high = np.percentile(means, [tail, 100 - tail], axis=0)
     return low, high
+
+
+def within(interval: Interval, bounds: tuple[float, float] | None) -> Interval:
+    """Return the interval cut to the values that its figure can have: the error over few seeds may reach beyond."""
+    if bounds is None:
+        return interval
+    low, high = np.clip([interval.low, interval.high], *bounds).tolist()
+    return Interval(interval.value, low, high)
 
 
 def holm(p: Sequence[float]) -> list[float]:

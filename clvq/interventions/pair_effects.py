@@ -260,10 +260,17 @@ def _codes(rows: Sequence[Tensor], space: ConceptSpace) -> list[list[int]]:
 def _shown(pairs: Sequence[Pair], codes: Sequence[list[int]], fit: Sequence[int]) -> dict[str, _Shown]:
     """Count for each concept the texts of the pairs `fit` by value, and the codes that they hold."""
     shown: dict[str, _Shown] = {}
+    counted = set[tuple[str, str, str]]()
     for number in fit:
         pair = pairs[number]
         of_concept = shown.setdefault(pair.concept, _Shown({}, {}))
-        for value, held in ((pair.before, codes[2 * number]), (pair.after, codes[2 * number + 1])):
+        for value, text, held in (
+            (pair.before, pair.text, codes[2 * number]),
+            (pair.after, pair.counterfactual, codes[2 * number + 1]),
+        ):
+            if (pair.concept, value, text) in counted:  # a text may be in several pairs
+                continue
+            counted.add((pair.concept, value, text))
             of_concept.texts[value] = of_concept.texts.get(value, 0) + 1
             counts = of_concept.codes.setdefault(value, {})
             for code in set(held):

@@ -4,7 +4,8 @@ For a pair with the true effect `d` `[C]` and its estimate `e` `[C]`, both chang
 
     error     |d - e|, the individual causal effect error with the Euclidean distance
     norm      | |d| - |e| |
-    cosine    1 - cos(d, e); 1 where one of the two is zero, 0 where both are
+    cosine    1 - cos(d, e); 1 where one of the two is no effect, 0 where both are none. Effects of less than NO_EFFECT
+              count as none: they are rounding, which has a direction too
 
 and over the changes `a`, `b` (concept, old value, new value) of several pairs, with mean true effects `t` and mean
 estimates `s` for a class
@@ -23,10 +24,13 @@ import numpy as np
 
 from clvq.interventions.bench_records import BenchDifference, BenchRow
 from clvq.interventions.counterfactuals import Pair
-from clvq.interventions.intervals import LEVEL, difference_intervals, holm, paired_intervals
+from clvq.interventions.intervals import LEVEL, difference_intervals, holm, paired_intervals, within
 from clvq.interventions.records import Interval
 
 DISTANCES = ("error", "norm", "cosine")
+RANGES = {"error": (0.0, np.inf), "norm": (0.0, np.inf), "cosine": (0.0, 2.0)}
+"""Between which values each is."""
+NO_EFFECT = 1e-5
 LEAST_PAIRS = 2
 """Fewest pairs with which a change counts towards the order."""
 ORDER_RESAMPLES = 300
@@ -35,10 +39,11 @@ ORDER_RESAMPLES = 300
 def distances(true: np.ndarray, estimated: np.ndarray) -> np.ndarray:
     """Return the DISTANCES `[P, 3]` between true and estimated effects `[P, C]`."""
     sizes = [np.linalg.norm(effects, axis=1) for effects in (true, estimated)]
-    product = sizes[0] * sizes[1]
-    cosine = np.divide((true * estimated).sum(axis=1), product, out=np.zeros(len(true)), where=product > 0)
-    both_zero = (sizes[0] == 0) & (sizes[1] == 0)
-    apart = np.where(both_zero, 0.0, np.clip(1 - cosine, 0, 2))
+    none = [size < NO_EFFECT for size in sizes]
+    cosine = np.divide(
+        (true * estimated).sum(axis=1), sizes[0] * sizes[1], out=np.zeros(len(true)), where=~(none[0] | none[1])
+    )
+    apart = np.where(none[0] & none[1], 0.0, np.clip(1 - cosine, 0, 2))
     return np.stack([np.linalg.norm(true - estimated, axis=1), np.abs(sizes[0] - sizes[1]), apart], axis=1)
 
 
@@ -73,7 +78,8 @@ def pair_rows(
         mask = np.ones(len(kinds), bool) if part == "all" else kinds == part
         values = paired_intervals(gaps[:, mask], originals[mask], seed)
         for measure, *figure in zip(DISTANCES, *(value.tolist() for value in values), strict=True):
-            rows.append(BenchRow(method, measure, part, None, Interval(*figure), int(mask.sum())))
+            interval = within(Interval(*figure), RANGES[measure])
+            rows.append(BenchRow(method, measure, part, None, interval, int(mask.sum())))
     return [*rows, _order_row(method, true, of_seeds, pairs, originals, seed)]
 
 
@@ -94,11 +100,13 @@ def _order_row(
     count = int(groups.max()) + 1
     generator = np.random.default_rng(seed)
     of_seeds, true = of_seeds[:, enough], true[enough]
-    value = np.mean([order(true, estimated, changes) for estimated in of_seeds])
-    drawn = []
-    for _ in range(ORDER_RESAMPLES):
+    values = [order(true, estimated, changes) for estimated in of_seeds]
+    value, drawn = np.mean(values), np.empty(ORDER_RESAMPLES)
+    for resample in range(ORDER_RESAMPLES):
         weights = generator.multinomial(count, np.full(count, 1 / count))[groups].astype(float)
-        drawn.append(order(true, of_seeds[generator.integers(len(of_seeds))], changes, weights))
+        drawn[resample] = np.mean([order(true, estimated, changes, weights) for estimated in of_seeds])
+    if (seeds := len(values)) > 1:  # as in `intervals`
+        drawn += np.std(values, ddof=1) / np.sqrt(seeds) * generator.standard_t(seeds - 1, ORDER_RESAMPLES)
     tail = 50 * (1 - LEVEL)
     low, median, high = np.percentile(drawn, [tail, 50, 100 - tail])
     low, high = np.clip([value + low - median, value + high - median], -1, 1)

@@ -25,7 +25,7 @@ import torch
 
 from clvq.concepts.codebook import Codebook
 from clvq.interventions.in_model import Interventions
-from clvq.interventions.intervals import paired_intervals
+from clvq.interventions.intervals import SHARES, paired_intervals, within
 from clvq.interventions.places import Place, Subject
 from clvq.interventions.records import SPECIFICITY, Interval, SpecificityRow
 from clvq.language_model.answers import Target
@@ -97,7 +97,7 @@ def specificity_rows(
             continue
         values = paired_intervals(np.stack([one.figures[mask] for one in of_seeds]), texts[mask], seed)
         figures = {
-            figure: Interval(*ends)
+            figure: within(Interval(*ends), SHARES if figure in ("cause", "isolation", "both") else None)
             for figure, *ends in zip(SPECIFICITY, *(value.tolist() for value in values), strict=True)
         }
         own, others = np.mean([one.words[mask].mean(axis=0) for one in of_seeds], axis=0).tolist()

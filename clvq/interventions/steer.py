@@ -20,7 +20,7 @@ from clvq.config.prompts import TEXT
 from clvq.config.signatures import takes
 from clvq.corpus.labels import class_number
 from clvq.corpus.scan import encodable
-from clvq.device import Runtime
+from clvq.device import Runtime, usual_batch_tokens
 from clvq.errors import ClvqError
 from clvq.interventions.controls import Draws, Owner, Pools, controlled
 from clvq.interventions.edits import Edit, Step
@@ -140,8 +140,8 @@ class SteeredText:
         after = steering.apply(before)
         clean = self._clean
         answer = int(target.answers(clean)[0])
-        changed = self._scores(after)
-        controls = torch.cat([self._scores(moved) for moved in self._controls(steering, before, after, answer)])
+        changed = self._scores([after])
+        controls = self._scores(self._controls(steering, before, after, answer))
         flips, divergences = self._compared(clean, controls)
         (flipped,), (divergence,) = self._compared(clean, changed)
         edited = set(self.positions)
@@ -178,11 +178,17 @@ class SteeredText:
         """The continuation of the text without steering."""
         return self._continuation(None)
 
-    def _scores(self, after: Tensor) -> Tensor:
-        """Return the scores `[1, C]` with the states `[N, D]` at the edited tokens."""
-        states = self.states.clone()
-        states[0, self.positions] = after.to(states.dtype)
-        return self.upper.scores(states, self.inputs)
+    def _scores(self, several: Sequence[Tensor]) -> Tensor:
+        """Return the scores `[M, C]` with each of M states `[N, D]` at the edited tokens, in batches of copies."""
+        at_once = max(1, usual_batch_tokens(self.config.device) // self.states.shape[1])
+        found = []
+        for start in range(0, len(several), at_once):
+            after = torch.stack(list(several[start : start + at_once]))
+            copies = torch.zeros(len(after), dtype=torch.long, device=after.device)
+            states = self.states[copies]
+            states[:, self.positions] = after.to(states.dtype)
+            found.append(self.upper.scores(states, self.inputs.at(copies)))
+        return torch.cat(found)
 
     def _controls(self, steering: Steering, before: Tensor, after: Tensor, answer: int) -> list[Tensor]:
         """Return for each draw the states `[N, D]` moved as far along one random direction."""

@@ -55,7 +55,7 @@ def _of_edits(results: EditResults) -> Verdict:
         if compared := [row for row in rows if row.selectivity is not None]:
             above = shown if len(compared) == len(HARD) else half
             kind = above if min(map(_low, compared)) > 0 else fewer if min(map(_high, compared)) < 0 else unshown
-            kind.append(_outcome(results, part, min(compared, key=_low)))
+            kind.append(_outcome(results, part, min(compared, key=_high if kind is fewer else _low)))
     verb, what = ("flip", "predictions") if results.has_choices else ("move", "scores by over 1 SD")
     sentences = [
         f"{start}: {_named(outcomes)}."
@@ -87,8 +87,9 @@ def _differences(results: EditResults) -> list[str]:
             sure = all(row.p_holm is not None and row.p_holm <= SURE for row in rows)
             more = "more" if min(row.difference for row in rows) > 0 else "less"
             names = results.called(first), results.called(other)
+            alone = "" if len(rows) == len(HARD) else ", against the one control that could be matched"
             sentences.append(
-                f"{names[0]} is {more} selective than {names[1]} in {results.names['flips']}."
+                f"{names[0]} is {more} selective than {names[1]} in {results.names['flips']}{alone}."
                 if sure and len({row.difference > 0 for row in rows}) == 1
                 else f"No difference shown between {names[0]} and {names[1]} in {results.names['flips']}."
             )
@@ -227,7 +228,8 @@ def _probed(controls: Sequence[ProbeRow]) -> str:
     if not compared:
         return "no control could be matched"
     if not others:
-        return "its accuracy falls more than under every control"
+        every = "every control" if len(compared) == len(controls) else "every control that could be matched"
+        return f"its accuracy falls more than under {every}"
     return f"no effect shown beyond {joined(others) if beyond else 'any control'}"
 
 

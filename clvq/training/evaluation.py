@@ -106,7 +106,7 @@ def evaluate(
     return Evaluation(
         rows=int(assigned.usage.sum()),
         fvu=words.fvu,
-        fvu_sentence_rows=sentence_rows.fvu,
+        fvu_sentence_rows=sentence_rows.fvu if have_sentence_rows(rows, int(assigned.usage.sum())) else None,
         codebook_perplexity=perplexity(assigned.usage),
         active_codes=active,
         active_codes_5=occurrences.well_attested(),
@@ -195,6 +195,12 @@ def _mean_code(model: ClvqVae, codes: Tensor) -> Tensor:
         usage = torch.bincount(codes[:, number], minlength=len(quantizer.codebook)).double()
         means.append(usage @ quantizer.codebook.double().cpu() / max(len(codes), 1))
     return torch.stack(means).sum(dim=0).float().to(model.codebook.device)
+
+
+def have_sentence_rows(rows: PairRows, words: int) -> bool:
+    """Return whether most sentences have a row beside those of their `words`. In a decoder, the last word's row is the
+    sentence's, and only a text with something behind its last word has another."""
+    return 2 * (rows.row_count - words) >= len(rows)
 
 
 def update_factor(rows: PairRows, means: TrainingMeans) -> float | None:

@@ -16,7 +16,8 @@ class Evaluation(Record):
     rows: int
     fvu: float | None
     fvu_sentence_rows: float | None
-    """FVU over the sentence rows alone, about their own training mean."""
+    """FVU over the sentence rows alone, about their own training mean; None where most sentences have no such row, as
+    in a decoder."""
     codebook_perplexity: float
     active_codes: int
     active_codes_5: int

@@ -8,7 +8,7 @@ from torch import Tensor
 from clvq.models.metrics import ExplainedVariance, perplexity
 from clvq.models.sae import Latents, TopKSae
 from clvq.progress import Progress, Report, silent
-from clvq.training.evaluation import Occurrences, TrainingMeans
+from clvq.training.evaluation import Occurrences, TrainingMeans, have_sentence_rows
 from clvq.training.loop import Judgement, TrainingLoop
 from clvq.training.results import SaeEvaluation
 from clvq.training.rows import PairBatch, PairRows
@@ -42,7 +42,7 @@ def evaluate_sae(model: TopKSae, rows: PairRows, means: TrainingMeans, progress:
     return SaeEvaluation(
         rows=count,
         fvu=words.fvu,
-        fvu_sentence_rows=sentence_rows.fvu,
+        fvu_sentence_rows=sentence_rows.fvu if have_sentence_rows(rows, count) else None,
         l0=int(usage.sum()) / max(count, 1),
         active_latents=active_latents,
         dead_latents=size - active_latents,

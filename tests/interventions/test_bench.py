@@ -17,9 +17,9 @@ from transformers import AutoModelForSequenceClassification
 import clvq
 from clvq.concepts.directions import concept_space
 from clvq.device import Runtime
-from clvq.interventions.counterfactuals import read_counterfactuals
+from clvq.interventions.counterfactuals import Pair, read_counterfactuals
 from clvq.interventions.pair_effects import LEAST_SPANS, OFTEN
-from clvq.interventions.pair_scores import distances, order
+from clvq.interventions.pair_scores import distances, order, pair_rows
 from clvq.language_model.rows import row_layout
 from clvq.training.source import language_model_of
 
@@ -117,6 +117,32 @@ def test_distances_and_order_are_those_of_plain_loops() -> None:
     twice = np.where(changes == 3, 2.0, 1.0)
     again = np.concatenate([np.arange(30), np.flatnonzero(changes == 3)])
     assert order(true, estimated, changes, twice) == pytest.approx(order(true[again], estimated[again], changes[again]))
+
+
+def test_the_order_over_seeds_is_of_their_mean() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=(60, 2))
+    pairs = [Pair(str(n), "kind", "topic", "a", f"b{n % 6}", "text", "other") for n in range(60)]
+    one, other = true + rng.normal(size=(2, 60, 2)) * np.array([0.3, 3.0])[:, None, None]
+
+    def figure(*seeds: np.ndarray) -> Any:
+        rows = pair_rows("some", true, np.stack(seeds), pairs, np.arange(60), 0)
+        return next(row.figure for row in rows if row.measure == "order")
+
+    assert figure(one, one) == figure(one)  # seeds that agree add no error
+    both = figure(one, other)
+    assert both.value == pytest.approx((figure(one).value + figure(other).value) / 2)
+    assert both.low < figure(other).value and both.high == 1
+
+
+def test_effects_that_are_rounding_have_no_direction_and_distances_no_negative_ends() -> None:
+    effects = np.array([[1e-7, -1e-7], [0.3, -0.3]])
+    assert distances(effects, -effects)[:, 2] == pytest.approx([0, 2])
+    assert distances(effects, effects[::-1])[:, 2] == pytest.approx([1, 1])
+    pairs = [Pair(str(n), "kind", "topic", "a", "b", "text", "other") for n in range(30)]
+    true = np.tile([0.2, -0.2], (30, 1))
+    rows = pair_rows("some", true, np.stack([true, true - [0.3, -0.3]]), pairs, np.arange(30), 0)
+    assert all(row.figure.low >= 0 for row in rows if row.measure == "error")
 
 
 def test_pairs_are_those_of_the_columns(run: Path) -> None:

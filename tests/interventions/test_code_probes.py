@@ -49,7 +49,8 @@ def planted(texts: dict[str, TextStates]) -> tuple[dict[str, csr_array], np.ndar
 
 
 def value(score: Score) -> float:
-    return float(score.values.sum())
+    assert score.deviations.sum() == pytest.approx(0, abs=1e-9)
+    return score.value
 
 
 def test_planted_codes_are_read_and_taken_out(texts: dict[str, TextStates]) -> None:
@@ -62,6 +63,35 @@ def test_planted_codes_are_read_and_taken_out(texts: dict[str, TextStates]) -> N
     removed = scores["scr", "colour", 2]
     assert removed
     assert all(value(score) > 0.8 for score in removed.values())
+
+
+def test_probes_that_are_always_right_have_no_interval() -> None:
+    """Also where tasks have different numbers of texts, which resamples do not have in equal shares."""
+    sure = {str(size): Score(1.0, np.zeros(size), np.arange(size)) for size in (20, 60, 200)}
+    figure = probe_rows("sure", [{("probing", "label", 1): sure}], 0)[0].figure
+    assert figure is not None and (figure.value, figure.low, figure.high) == (1, 1, 1)
+
+
+def test_the_interval_of_a_mean_over_tasks_is_that_of_resampled_tasks() -> None:
+    rng = np.random.default_rng(0)
+    right = [(rng.random(size) < share).astype(float) for size, share in ((40, 0.9), (160, 0.6))]
+    scores = {str(one.size): Score(one.mean(), (one - one.mean()) / len(one), np.arange(len(one))) for one in right}
+    figure = probe_rows("some", [{("tpp", "label", 1): scores}], 0)[0].figure
+    draws = []
+    for _ in range(4000):
+        weights = rng.multinomial(160, np.full(160, 1 / 160))
+        draws.append(np.mean([weights[: len(one)] @ one / max(weights[: len(one)].sum(), 1) for one in right]))
+    low, high = np.percentile(draws, [2.5, 97.5])
+    assert figure is not None and figure.value == pytest.approx(np.mean([one.mean() for one in right]))
+    assert (figure.low, figure.high) == (pytest.approx(low, abs=0.01), pytest.approx(high, abs=0.01))
+
+
+def test_a_correlation_that_is_removed_wholly_is_so_in_every_resample(texts: dict[str, TextStates]) -> None:
+    """The lost accuracy has an error of its own: where all of it comes back, the share is 1 without an error."""
+    probes = CodeProbes(texts, seed=0)
+    for score in probes.of_codes(*planted(texts))["scr", "colour", 2].values():
+        spread = np.sqrt((score.deviations**2).sum())
+        assert spread <= 2 * np.sqrt(abs(1 - score.value) / len(score.texts)) + 0.05
 
 
 def test_random_codes_do_nothing(texts: dict[str, TextStates]) -> None:

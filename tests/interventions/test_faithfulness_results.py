@@ -136,7 +136,7 @@ def test_figures_of_two_checkpoints_are_stored_and_read_again(folder: Path) -> N
     both = [folder / "L1-L3", folder / "kmeans"]
     settings: dict[str, Any] = {"edit": "removal,mean", "top": 2, "draws": 2, "curve": True}
     found = clvq.faithfulness(both, **settings)
-    written = read_signed(folder / "L1-L3" / "faithfulness.json", "clvq-faithfulness", 7, "")
+    written = read_signed(folder / "L1-L3" / "faithfulness.json", "clvq-faithfulness", 8, "")
     assert written == found.summary
     assert not (folder / "kmeans" / "faithfulness.json").exists()
     assert found.results.clean.sentences == 12

@@ -38,7 +38,7 @@ class MadeRows:
     """Rows as a training reads them: each a sentence of one word, its own target."""
 
     def __init__(self, rows: torch.Tensor) -> None:
-        self.rows, self.device, self.texts = rows, rows.device, np.arange(len(rows))
+        self.rows, self.device, self.texts, self.row_count = rows, rows.device, np.arange(len(rows)), len(rows)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -154,6 +154,22 @@ def test_without_its_own_code_a_word_weighs_as_much_as_any_other(
     assert figures.fvu_own_code_mean == pytest.approx(figures.fvu, rel=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["gpt2", "bert"])
+def test_sentence_rows_are_measured_where_most_sentences_have_one(kind: str, model_folder: Any, tmp_path: Path) -> None:
+    """In a decoder the last word's row is the sentence's, but for texts with something behind it."""
+    texts = [f"the {word} film was {other}" for word in ("good", "bad", "slow") for other in ("fine", "dull", "great")]
+    corpora = {"dataset": [f"{text} indeed" for text in texts], "eval_dataset": [*texts, "a film ", "a plot "]}
+    for name, chosen in corpora.items():
+        lines = "".join(json.dumps({"text": text}) + "\n" for text in chosen)
+        (tmp_path / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    files = {name: str(tmp_path / f"{name}.jsonl") for name in corpora}
+    store = clvq.extract(tmp_path / "activations", model=str(model_folder(kind)), layers=(1, 2), **files)
+    settings = {"codebook_size": 4, "top_k": 2, "epochs": 1, "device": "cpu", "input_layer": 1, "output_layer": 2}
+    for method in ("kmeans", "sae"):
+        trained = clvq.train(store, method=method, path=tmp_path / method, **settings)
+        assert (trained.results.evaluation.fvu_sentence_rows is None) == (kind == "gpt2")
+
+
 def test_copies_of_a_text_do_not_make_a_code_well_attested(model_folder: Any, tmp_path: Path) -> None:
     lines = ["the good film was fine", "a bad plot and a dull end", "good fun for all of us"]
     corpora = {"dataset": lines, "eval_dataset": ["good good film"] * 9 + ["a bad bad film"] * 9}
