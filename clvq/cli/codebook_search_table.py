@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from clvq.cli.codebook_tables import fitted, given_name, one_line, title
-from clvq.cli.output import number, percent, plain, table
+from clvq.cli.output import counted, number, percent, plain, table
 
 if TYPE_CHECKING:
     from clvq.concepts.codebook import Codebook
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 def matches(codebook: Codebook, result: SearchResult, lines: int) -> list[RenderableType]:
     """Return the concepts of a search, the best first, below those whose given name matches."""
-    words, concepts = f"{number(result.types)} word types", result.concepts
-    about = f"{words} match, {number(result.occurrences)} occurrences in {number(len(concepts))} concepts"
+    words, concepts = counted(result.types, "word type"), result.concepts
+    found = f"{counted(result.occurrences, 'occurrence')} in {counted(len(concepts), 'concept')}"
+    about = f"{words} {'matches' if result.types == 1 else 'match'}, {found}"
     parts: list[RenderableType] = [
         title(codebook, "Concepts of"), Text(plain(f"{one_line(result.pattern)}: ")).append(about, style="dim"),
     ]  # fmt: skip
