@@ -830,7 +830,7 @@ def train(
 ) -> Checkpoint:
     """Train a CLVQ-VAE, or what it is compared with, on two stored layers.
 
-        checkpoint = clvq.train("run/activations", path="run/L4-L8", input_layer=4, output_layer=8, seed=1)
+        checkpoint = clvq.train("run/activations", path="run/seed-1", input_layer=4, output_layer=8, seed=1)
 
     An unfinished training with the same settings continues, and a finished one is returned as it is. Settings that
     the method has no use for are ignored, with a note. MismatchError where the folder was made with other settings,

@@ -29,8 +29,9 @@ Every command takes these options:
 - `--json` prints the result as one JSON document.
 - `--debug` shows tracebacks and the warnings of other libraries.
 
-Every command except `clvq report` takes `--overwrite`, which replaces a stored result. Every command that reads a
-checkpoint takes `--checkpoint`. All of these except `clvq explain` also take the name alone: `clvq codebook L4-L8`.
+Commands that store a result take `--overwrite`, which replaces it; `clvq report` always writes its page anew. Commands
+that read a checkpoint of the run folder take `--checkpoint`. Of these, `clvq explain`, `assign` and `steer` take texts
+as their arguments, and the others the name alone too: `clvq codebook L4-L8`.
 
 The words of the figures, such as code, FVU, q and selectivity, are explained in the [glossary](glossary.md).
 
@@ -61,7 +62,8 @@ def name(option: Option) -> str:
 def default(option: Option) -> str:
     if option.required:
         return "required"
-    return "" if option.default in (None, False, ()) else f"`{option.default}`"
+    is_empty = option.default is None or option.default is False or option.default == ()
+    return "" if is_empty else f"`{option.default}`"
 
 
 def meaning(option: Option) -> str:

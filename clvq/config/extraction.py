@@ -168,7 +168,8 @@ class ExtractConfig(Settings):
         )
         self.require(
             self.label_words is None or self.target is None,
-            "--label-words and --target ask a model for two different things. Give one of them.",
+            "--label-words and --target ask a model for two different things. Give one of them; where the run folder's "
+            "activations were made with the other, another --run.",
         )
         if self.label_words is not None:
             object.__setattr__(self, "label_words", written_label_words(parse_label_words(self.label_words)))

@@ -282,6 +282,11 @@ def _refuse_doubtful_header(path: Path, first: Sequence[str], named: Sequence[st
     telling = {name.strip() for name in named if not name.strip().isdecimal()}  # a number is also that of a column
     if not {cell.lower() for cell in cells} & HEADER_NAMES and not telling & cells:
         shown = ", ".join(cell.strip()[:60] for cell in first[:8])
+        if telling:
+            raise ClvqError(
+                f"{path} has no column {' or '.join(map(repr, sorted(telling)))} in its first line: {shown}. If that "
+                "line names the columns, name one of them; if it is data, give --no-header and columns by number."
+            )
         raise ClvqError(
             f"{path} has no text column with a usual name in its first line: {shown}. If that line names the columns, "
             "give --text-column, or --header; if it is data, give --no-header."

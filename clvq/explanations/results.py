@@ -120,7 +120,7 @@ def summarize(
         checkpoint=explainer.checkpoint.fingerprint,
         rows=explainer.store.fingerprint,
         codebook=concepts.summary.concepts_checksum,
-        model=ModelName(model.model_id, model.fingerprint),
+        model=ModelName(explainer.checkpoint.config.provenance.model.id, model.fingerprint),
         settings=config,
         target=explainer.target.kind,
         label_names=model.label_names,

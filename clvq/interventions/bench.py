@@ -190,7 +190,7 @@ def _measured(
         for row in pair_rows(name, clean.effects, of_seeds, clean.pairs, clean.originals, config.seed)
     ]
     return BenchResults(
-        model=ModelName(model.model_id, model.fingerprint),
+        model=ModelName(checkpoints[0].config.provenance.model.id, model.fingerprint),
         groups=[seeds_of(group) for group in groups],
         pairs=len(clean.pairs),
         originals=len(set(clean.originals.tolist())),

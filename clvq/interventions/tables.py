@@ -31,7 +31,7 @@ def results_of(measured: SentenceEffects, config: FaithfulnessConfig) -> EditRes
     ]
     groups = [(group, measured.of(group)) for group in measured.groups]
     return EditResults(
-        model=ModelName(measured.model.model_id, measured.model.fingerprint),
+        model=ModelName(measured.checkpoints[0].config.provenance.model.id, measured.model.fingerprint),
         checkpoints=[
             {"name": checkpoint.path.name, "fingerprint": checkpoint.fingerprint} for checkpoint in measured.checkpoints
         ],

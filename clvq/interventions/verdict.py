@@ -156,7 +156,11 @@ def _of_concepts(results: ConceptEffects) -> Verdict:
     if not driving:
         sentence = f"No effect shown: none of {len(tested):,} concepts drives {what} beyond a coherent random step."
         return Verdict([sentence, _TO_SHOW_ONE], warnings)
-    named = _named([f"{row.code} ({row.coherent.value:+.3f})" for row in driving])
+    named = _named([f"{row.code} ({_signed(row.coherent.value)})" for row in driving])
+    largest = max(tested, key=lambda row: abs(row.coherent.value))
+    if largest not in driving and abs(largest.coherent.value) > abs(driving[0].coherent.value):
+        effect, q = _signed(largest.coherent.value), largest.coherent.q
+        warnings.append(f"Concept {largest.code} has a larger effect ({effect}), which is not shown (q {q:.2g}).")
     also = sum(is_sure(row.own) for row in driving)
     drive = "drives" if len(driving) == 1 else "drive"
     them = "it" if len(driving) == 1 else "them"
@@ -168,6 +172,11 @@ def _of_concepts(results: ConceptEffects) -> Verdict:
         f"For {also:,} of them {also_falls} under the words' own deviations.",
     ]
     return Verdict(sentences, warnings)
+
+
+def _signed(effect: float) -> str:
+    """Return an effect with three decimals, or the first digit of a smaller one."""
+    return f"{effect:+.3f}" if abs(effect) >= 0.0005 else f"{effect:+.1g}"
 
 
 def is_sure(effect: ControlledEffect) -> bool:

@@ -85,6 +85,14 @@ class InputFormat(Record):
             literals=chat.literals(system, user), stripped=chat.stripped(system, user), adds_special=False, **shared
         )
 
+    def refuse_mask(self, model: str) -> None:
+        """Raise ClvqError where the prompt of `model`, which predicts the next token, has a mask."""
+        if any(mask in literal for literal in self.literals or () for mask in _MASKS):
+            raise ClvqError(
+                f"--prompt has a mask, and {model} predicts the next token: it would read the mask as text. End the "
+                "prompt where the label word follows, such as --prompt '{text} It was'."
+            )
+
     def with_mask(self, tokenizer: Any, model: str) -> Self:
         """Return the format with `<mask>` or `[MASK]` in the prompt replaced by the mask token of `model`'s tokenizer.
 

@@ -88,7 +88,11 @@ class LanguageModel:
         # Tokens that are appended to a text when the model is asked have to fit too.
         self.max_length = length_limit(self.base, self.tokenizer, max_length) - longest(continuations)
         has_mask = self.target is not None and self.target.reads_mask
-        self.input_format = input_format.with_mask(self.tokenizer, self.model_id) if has_mask else input_format
+        if has_mask:
+            input_format = input_format.with_mask(self.tokenizer, self.model_id)
+        elif self.predicts_next_token:
+            input_format.refuse_mask(self.model_id)
+        self.input_format = input_format
         """What stands around the texts that `tokenize` takes."""
         self._word_tokenizer = WordTokenizer(
             self.tokenizer,

@@ -90,3 +90,12 @@ def test_what_is_refused_before_any_work(
                  "--label-words", words, "--label-column", "none")  # fmt: skip
     assert ended.code == 1 and message in ended.message and not ended.out
     assert not list((tmp_path / "run").rglob("*.safetensors"))
+
+
+def test_a_mask_in_the_prompt_of_a_model_that_predicts_the_next_token(clvq: Clvq, corpus: Path, tmp_path: Path) -> None:
+    """It would read the mask as text."""
+    model = tiny_models.with_next_token(tiny_models.tiny_gpt2(tmp_path / "model", layers=2))
+    ended = clvq("extract", "--run", tmp_path / "run", "--model", model, "--dataset", corpus, "--layers", 1, *ASKED)
+    assert (
+        ended.code == 1 and "--prompt has a mask, and" in ended.message and "predicts the next token" in ended.message
+    )

@@ -160,7 +160,8 @@ def test_blanks_around_a_column_s_name_do_not_matter(write: Write) -> None:
     corpus = load_corpus(path, text_column="Story Body", label_column=" Desk (final)")
     assert set(everything(corpus)) == {("good film", 0), ("bad film", 1), ("a film", 1)}
     named = {"dataset": path, "text_column": "Story", "label_column": "Desk (final)"}
-    refused("no text column with a usual name", "Row #, Story Body, Desk (final)", dataset=path, text_column="Story")
+    wrong = "no column 'Story' in its first line: Row #, Story Body, Desk (final). If that line names the columns"
+    refused(wrong, dataset=path, text_column="Story")
     refused("no column 'Story'", ": Row #, ' Story Body ', Desk (final).", **named)
 
 

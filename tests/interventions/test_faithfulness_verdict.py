@@ -225,6 +225,9 @@ def test_concepts_that_drive_a_class() -> None:
     ]
     one = verdict(ConceptEffects("toxic", "class", None, 80, [concept(7, 0.2, 0.01), concept(3, 0.1, 0.5)]))
     assert one.sentences[0].startswith("1 of 2 concepts drives toxic: without it its probability falls more than")
+    larger = ConceptEffects("toxic", "class", None, 80, [concept(8, 0.072, 0.08), concept(3, 0.00032, 0.001)])
+    assert verdict(larger).sentences[0].endswith("The largest effects: 3 (+0.0003).")
+    assert verdict(larger).warnings == ["Concept 8 has a larger effect (+0.072), which is not shown (q 0.08)."]
     assert none.warnings == [
         "1 concept is not tested: it occurs in too few texts, or the control could not be matched."
     ]
