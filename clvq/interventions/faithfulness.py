@@ -105,7 +105,8 @@ def faithfulness(
     config = FaithfulnessConfig.resolve(**settings)
     asked = f"--mode {config.mode}" if config.by == "edit" else "--by concept"
     if aside := [flag(name) for name in FaithfulnessConfig.unused(**settings)]:
-        progress(Progress("faithfulness", note=f"{asked} ignores {', '.join(aside)}."))
+        hint = " --class is for --by concept." if "--class" in aside else ""
+        progress(Progress("faithfulness", note=f"{asked} ignores {', '.join(aside)}.{hint}"))
     read = read_checkpoints(checkpoints)
     refuse_unlike(read)
     if config.dataset is not None:

@@ -198,3 +198,10 @@ def test_what_does_not_go_together_is_refused(checkpoint: clvq.Checkpoint, tmp_p
     notes: list[Progress] = []
     clvq.faithfulness(checkpoint, by="concept", draws=1, top=3, overwrite=True, progress=notes.append)
     assert any(note.note == "--by concept ignores --top." for note in notes)
+
+    def stop(progress: Progress) -> None:
+        if progress.note:
+            raise KeyboardInterrupt(progress.note)
+
+    with pytest.raises(KeyboardInterrupt, match=r"--mode model ignores --class\. --class is for --by concept\."):
+        clvq.faithfulness(checkpoint, class_="toxic", progress=stop)
