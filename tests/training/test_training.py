@@ -59,7 +59,7 @@ def test_figures_equal_a_naive_loop_over_sentences(checkpoint: clvq.Checkpoint, 
     mean = training_words(tiny_store, 4).mean(0)
     errors = squares = 0.0
     usage = torch.zeros(16)
-    on_sentences: list[set[int]] = [set() for _ in range(16)]
+    on_texts: list[set[str]] = [set() for _ in range(16)]
     inputs, outputs = (sentence_rows(tiny_store, "eval", layer) for layer in (1, 4))
     for number, sentence in enumerate(tiny_store.sentences("eval")):
         words = torch.tensor(sentence.flags) & WORD != 0
@@ -70,13 +70,13 @@ def test_figures_equal_a_naive_loop_over_sentences(checkpoint: clvq.Checkpoint, 
         squares += float((targets - mean)[words].double().square().sum())
         for index in output.indices[0][words].tolist():
             usage[index] += 1
-            on_sentences[index].add(number)
+            on_texts[index].add(sentence.text)
     figures = checkpoint.results.evaluation
     assert figures.fvu == pytest.approx(errors / squares, rel=1e-4)
     shares = usage[usage > 0] / usage.sum()
     assert figures.codebook_perplexity == pytest.approx(math.exp(-float((shares * shares.log()).sum())), rel=1e-4)
     assert figures.active_codes == int((usage > 0).sum()) == 16 - figures.dead_codes
-    assert figures.active_codes_5 == sum(len(numbers) >= 5 for numbers in on_sentences)
+    assert figures.active_codes_5 == sum(len(texts) >= 5 for texts in on_texts)
     assert figures.rows == int(usage.sum())
     assert 1.0 <= figures.candidates_in_use <= 5.0
 
