@@ -33,12 +33,11 @@ from clvq.errors import ClvqError
 from clvq.models.metrics import perplexity
 from clvq.progress import Progress, Report
 from clvq.training.checkpoint import Checkpoint
+from clvq.training.evaluation import ATTESTED
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-ATTESTED = 5
-"""A code counts as well attested when it occurs on at least this many distinct sentences."""
 QUANTILE_STEPS = 100
 """Number of steps between the quantiles of the distances of a code's words."""
 TOP_WORDS, NEIGHBOURS = 20, 5

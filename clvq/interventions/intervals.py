@@ -43,21 +43,17 @@ def resampled_means(several: Sequence[np.ndarray], texts: np.ndarray, seed: int,
         sentences = (drawn @ counts)[:, None]
         for part, of_seeds in zip(parts, sums, strict=True):
             middle = np.mean([drawn @ one.T / sentences for one in of_seeds], axis=0)
-            part.append(middle + _seed_errors(list(of_seeds), counts.sum(), len(middle), generator))
+            means = np.stack([one.sum(axis=1) / counts.sum() for one in of_seeds])
+            part.append(middle + seed_errors(means, len(middle), generator))
     return [np.concatenate(part) for part in parts]
 
 
-def _seed_errors(
-    sums: Sequence[np.ndarray], sentences: float, resamples: int, generator: np.random.Generator
-) -> np.ndarray:
-    """Return `[R, F]` draws of how far the mean over M seeds may be off; zeros for one seed.
-
-    `sums` holds the sums by text `[F, T]` of each seed.
-    """
-    count = len(sums)
+def seed_errors(means: np.ndarray, resamples: int, generator: np.random.Generator) -> np.ndarray:
+    """Return `[R, F]` draws of how far the mean over M seeds may be off, from the figures `[M, F]` of each; zeros for
+    one seed."""
+    count = len(means)
     if count == 1:
-        return np.zeros((resamples, len(sums[0])))
-    means = np.stack([one.sum(axis=1) / sentences for one in sums])
+        return np.zeros((resamples, means.shape[1]))
     error = means.std(axis=0, ddof=1) / math.sqrt(count)
     return np.asarray(generator.standard_t(count - 1, (resamples, 1)) * error)
 

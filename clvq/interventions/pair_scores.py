@@ -24,7 +24,7 @@ import numpy as np
 
 from clvq.interventions.bench_records import BenchDifference, BenchRow
 from clvq.interventions.counterfactuals import Pair
-from clvq.interventions.intervals import LEVEL, difference_intervals, holm, paired_intervals, within
+from clvq.interventions.intervals import LEVEL, difference_intervals, holm, paired_intervals, seed_errors, within
 from clvq.interventions.records import Interval
 
 DISTANCES = ("error", "norm", "cosine")
@@ -105,8 +105,7 @@ def _order_row(
     for resample in range(ORDER_RESAMPLES):
         weights = generator.multinomial(count, np.full(count, 1 / count))[groups].astype(float)
         drawn[resample] = np.mean([order(true, estimated, changes, weights) for estimated in of_seeds])
-    if (seeds := len(values)) > 1:  # as in `intervals`
-        drawn += np.std(values, ddof=1) / np.sqrt(seeds) * generator.standard_t(seeds - 1, ORDER_RESAMPLES)
+    drawn += seed_errors(np.array(values)[:, None], ORDER_RESAMPLES, generator)[:, 0]
     tail = 50 * (1 - LEVEL)
     low, median, high = np.percentile(drawn, [tail, 50, 100 - tail])
     low, high = np.clip([value + low - median, value + high - median], -1, 1)

@@ -92,16 +92,17 @@ def evaluate(
     size = len(model.codebook)
     assigned = _assign(model, rows, batch_sentences)
     words, sentence_rows = ExplainedVariance(means.words), ExplainedVariance(means.sentences)
-    occurrences, done = Occurrences(rows), 0
+    occurrences, errors, done = Occurrences(rows), list[Tensor](), 0
     for indices, codes, is_word in assigned.batches:
         batch = rows.read(indices)
         prediction = _decode(model, batch, model.codes_at(codes.to(model.codebook.device)))
         words.add(batch.targets[batch.is_word], prediction[batch.is_word])
         sentence_rows.add(batch.targets[~batch.is_word], prediction[~batch.is_word])
+        errors.append((prediction - batch.targets).square().sum(dim=1))
         occurrences.add(indices, codes[:, 0], is_word, batch.mask)
         done += len(indices)
         progress(Progress("evaluate", done, len(rows), "sentences"))
-    spoilt = _reliance(model, rows, words, assigned, seed, progress) if reliance else _Reliance()
+    spoilt = _reliance(model, rows, words, errors, assigned, seed, progress) if reliance else _Reliance()
     active = int((assigned.usage > 0).sum())
     return Evaluation(
         rows=int(assigned.usage.sum()),
@@ -142,11 +143,17 @@ def _decode(model: ClvqVae, batch: PairBatch, z_q: Tensor) -> Tensor:
 
 
 def _reliance(
-    model: ClvqVae, rows: PairRows, words: ExplainedVariance, assigned: _Assigned, seed: int, progress: Report
+    model: ClvqVae,
+    rows: PairRows,
+    words: ExplainedVariance,
+    errors: list[Tensor],
+    assigned: _Assigned,
+    seed: int,
+    progress: Report,
 ) -> _Reliance:
     """Measure how much worse words are predicted when codes are shuffled among the words, when one word per sentence
-    loses its own codes, and, of several codebooks, with the first one's codes alone. `words` has the errors with all
-    codes.
+    loses its own codes, and, of several codebooks, with the first one's codes alone. `words` is what is measured with
+    all codes, and `errors` the squared error of each batch's rows `[N]`.
 
     A sentence with n words stands for n words. So the mean, over the draws, of what the error of the one word grows by
     is multiplied by n:
@@ -163,7 +170,8 @@ def _reliance(
     sizes = [len(codes) for _, codes, _ in assigned.batches]
     chances = torch.rand(OWN_CODE_DRAWS, sum(sizes), generator=generator)
     words_replaced = done = 0
-    for (indices, codes, is_word), draws in zip(assigned.batches, chances.split(sizes, dim=1), strict=True):
+    batches = zip(assigned.batches, errors, chances.split(sizes, dim=1), strict=True)
+    for (indices, codes, is_word), with_codes, draws in batches:
         batch = rows.read(indices)
         mixed, count = codes.clone(), int(is_word.sum())
         mixed[is_word] = permuted[words_replaced : words_replaced + count]
@@ -171,13 +179,12 @@ def _reliance(
         prediction = _decode(model, batch, model.codes_at(mixed.to(device)))
         shuffled.add(batch.targets[batch.is_word], prediction[batch.is_word])
         own = model.codes_at(codes.to(device))
-        with_codes = _decode(model, batch, own)
         for draw in draws:
             numbers, sizes_of_sentences = (each.to(device) for each in _one_word_a_sentence(is_word, batch.mask, draw))
             z_q = own.clone()
             z_q[numbers] = mean_code
             without, targets = _decode(model, batch, z_q)[numbers], batch.targets[numbers]
-            grown = ((without - targets).square() - (with_codes[numbers] - targets).square()).sum(dim=1)
+            grown = (without - targets).square().sum(dim=1) - with_codes[numbers]
             growth += (grown.double() * sizes_of_sentences).sum().cpu()
         if len(model.quantizers) > 1:
             prediction = _decode(model, batch, model.codebook[codes[:, 0].to(device)])
