@@ -146,7 +146,7 @@ def _figures(codebook: Codebook) -> Beside:
     """Return the figures of the codebook: its codes, and what they tell about the text."""
     figures, results, summary = codebook.figures, codebook.checkpoint.results.evaluation, codebook.summary
     several = codebook.checkpoint.codebooks > 1
-    codes = table("", title="First codebook, training words" if several else "Codebook, training words")
+    codes = table("", title="First codebook, training split" if several else "Codebook, training split")
     codes.add_row("active and dead codes", f"{number(figures.active_codes)} and {number(figures.dead_codes)}")
     codes.add_row("on 5 sentences or more", number(figures.active_codes_5))
     codes.add_row("perplexity", f"{number(figures.codebook_perplexity, 1)} of {number(figures.codebook_size)}")

@@ -105,8 +105,7 @@ def _layers(configs: list[TrainConfig]) -> set[int]:
 
 def _shown(swept: Sweep) -> list[RenderableType]:
     """Return one line per training, the lowest FVU of each predicted layer bold; then one per step between pairs."""
-    several = len({row.figures["target_layer"] for row in swept.rows}) > 1
-    heads = [*(["of layer"] if several else []), "FVU", "shuffled", "ridge", "perplexity", "active"]
+    heads = [*(["of layer"] if swept.of_several_layers else []), "FVU", "shuffled", "ridge", "perplexity", "active"]
     lines = table(*heads, title="Checkpoint")
     best: dict[Any, float] = {}
     for row in swept.rows:
@@ -115,7 +114,7 @@ def _shown(swept: Sweep) -> list[RenderableType]:
             best[layer] = min(fvu, best.get(layer, fvu))
     for row in swept.rows:
         figures = row.figures
-        of_layer = [number(figures["target_layer"])] if several else []
+        of_layer = [number(figures["target_layer"])] if swept.of_several_layers else []
         lines.add_row(
             Text(plain(row.name)), *of_layer, number(figures["fvu"]), number(figures["fvu_codes_shuffled"]),
             number(figures["ridge"]), number(figures["codebook_perplexity"], 1), number(figures["active_codes"]),
@@ -123,7 +122,7 @@ def _shown(swept: Sweep) -> list[RenderableType]:
         )  # fmt: skip
     varied = ", ".join(name.replace("_", " ") for name in swept.varied)
     parts: list[RenderableType] = [heading(f"{number(len(swept.rows))} trainings", varied), "", lines]
-    if several:
+    if swept.of_several_layers:
         parts.append(Text("An FVU can be compared with others of the same predicted layer.", style="dim"))
     if swept.flows:
         flows = table("into", "words", "told", title="Flow of concepts from")
@@ -133,8 +132,7 @@ def _shown(swept: Sweep) -> list[RenderableType]:
             flows.add_row(Text(plain(flow.name)), into, number(flow.words), percent(flow.told))
         legend = (
             "into: the next layer pair, with the same settings; told: share of the entropy of a word's code at "
-            "the next "
-            "pair that its code at this pair explains"
+            "the next pair that its code at this pair explains"
         )
         parts += ["", flows, Text(legend, style="dim")]
     return parts

@@ -86,7 +86,7 @@ def push(
         files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
         if dry_run:
             return Published(target.repository, files, with_texts, None)
-        with hub_errors(target.repository):
+        with hub_errors(target.repository, sends=True):
             api = HfApi()
             api.create_repo(target.repository, private=private, exist_ok=True)
             title = f"Push {checkpoint.title}, {checkpoint.span}"

@@ -125,6 +125,11 @@ class Sweep(Shown):
         values = {name: {row.settings[name] for row in self.rows} - {None} for name in self.rows[0].settings}
         return [name for name, found in values.items() if len(found) > 1]
 
+    @property
+    def of_several_layers(self) -> bool:
+        """Whether trainings predict different layers, so that the FVU of one cannot be compared with that of all."""
+        return len({row.figures["target_layer"] for row in self.rows}) > 1
+
     def as_json(self) -> dict[str, Any]:
         """Return the content of sweep.json."""
         return {

@@ -42,8 +42,6 @@ def refuse_misread_flags(
     where = f"{rows.table.origin}, column {rows.label!r}"
     if rows.label_columns and form != "several":
         raise ClvqError(f"{where}: several columns are for a head that gives several labels. Name one column.")
-    if rows.label_columns and label_map is not None:
-        raise ClvqError(f"{where}: a 0 or 1 for each label needs no --label-map. Leave it out.")
     flags = {label_key(entry) for entry in entries - {None}}
     if head is None or not flags or not flags <= _FLAGS or rows.label in rows.table.columns.classes:
         return
@@ -65,8 +63,10 @@ def refuse_misread_flags(
         )
 
 
-def refuse_map_of_flags(where: str) -> Never:
-    """Raise ClvqError for a map of labels where each text has a list with a 0 or 1 for each label."""
+def refuse_map_of_flags(where: str, columns: bool) -> Never:
+    """Raise ClvqError for a map of labels where each text has a 0 or 1 for each label, in a list or in `columns`."""
+    if columns:
+        raise ClvqError(f"{where}: a 0 or 1 for each label needs no --label-map. Leave it out.")
     raise ClvqError(
         f"{where}: each list seems to hold a 0 or 1 for each label, in the order of the labels, which needs no "
         "--label-map. Leave it out; or, where these are numbers of the labels that a text has, write their names."

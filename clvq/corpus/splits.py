@@ -150,7 +150,7 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None, 
     of_one_label = label_names is not None and len(label_names) == 1 and not settings.label_map
     one_hot = form == "several" and (columns or is_one_hot(entries, lengths, of_one_label))
     if one_hot and settings.label_map is not None:
-        refuse_map_of_flags(f"{rows[0].table.origin}, column {rows[0].label!r}")
+        refuse_map_of_flags(f"{rows[0].table.origin}, column {rows[0].label!r}", columns)
     if one_hot and label_names is not None:
         refuse_unlike(lengths, label_names, f"{rows[0].table.origin}, column {rows[0].label!r}", columns)
         raw = [(r, set()) for r in rows]

@@ -65,5 +65,6 @@ def plot_scripts() -> list[Markup]:
 def columns(sweep: Sweep) -> dict[str, str]:
     """Return the figures that at least one training has, each with the head of its column. The predicted layer is among
     them where it differs between trainings."""
-    values = {name: {row.figures[name] for row in sweep.rows} - {None} for name in _COLUMNS}
-    return {name: head for name, head in _COLUMNS.items() if len(values[name]) > (name == "target_layer")}
+    shown = {name for name in _COLUMNS if any(row.figures[name] is not None for row in sweep.rows)}
+    left_out = set() if sweep.of_several_layers else {"target_layer"}
+    return {name: head for name, head in _COLUMNS.items() if name in shown - left_out}

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from clvq.artifacts import RANDOMIZED
+from clvq.config import DEMO
+from clvq.demo import MODEL_PATH
 from clvq.device import pick_device
 from clvq.errors import ClvqError
 from clvq.language_model.answers import Target
@@ -128,20 +130,21 @@ class LanguageModel:
         None: texts stand alone. `progress` gets a note where not all sentences may share a batch.
         """
         name, revision = split_revision(model, options.revision)
-        with explained(name):
+        shown = DEMO if name == str(MODEL_PATH) else name
+        with explained(shown):
             files = load_files(name, revision, pick_device(options.device), options)
             if options.randomized:
                 randomize(files.model)
                 files = files._replace(fingerprint=f"{RANDOMIZED}{files.fingerprint}")
             loaded = cls(
                 files,
-                model_id=name,
+                model_id=shown,
                 max_length=options.max_length,
                 asked=options.asked,
-                input_format=None if format_of is None else format_of(files.tokenizer, name),
+                input_format=None if format_of is None else format_of(files.tokenizer, shown),
             )
             loaded._refuse_long_prompt()
-        if note := loaded.sharing.note(name):
+        if note := loaded.sharing.note(shown):
             progress(Progress("model", note=note))
         return loaded
 

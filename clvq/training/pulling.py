@@ -152,11 +152,13 @@ def _verify(identity: HubId, folder: Path) -> None:
 
 
 @contextmanager
-def hub_errors(what: str) -> Iterator[None]:
-    """Turn the exceptions of huggingface_hub into a ClvqError with one message."""
+def hub_errors(what: str, sends: bool = False) -> Iterator[None]:
+    """Turn the exceptions of huggingface_hub into a ClvqError with one message; `sends` where something is sent to the
+    repository `what`, instead of fetched from it."""
     from huggingface_hub import errors
 
     login = "Log in with `hf auth login`, or set HF_TOKEN."
+    nothing = f"Nothing was sent to {what}:" if sends else f"There is no {what} here, and"
     try:
         yield
     except errors.GatedRepoError as error:
@@ -164,17 +166,16 @@ def hub_errors(what: str) -> Iterator[None]:
     except errors.RevisionNotFoundError as error:
         raise ClvqError(f"{what}: there is no such revision of the repository.") from error
     except errors.RepositoryNotFoundError as error:
-        raise ClvqError(
-            f"There is no {what} here, nor a repository {what} on the hub that you may read. If it is private: {login}"
-        ) from error
+        hub = f"the hub has no repository {what} that you may {'write' if sends else 'read'}"
+        raise ClvqError(f"{nothing} {hub}. If it is private: {login}") from error
     except errors.HfHubHTTPError as error:
         raise ClvqError(f"{what}: the hub answers {_status(error)}. {login}") from error
     except ClvqError:
         raise
     except Exception as error:  # of whichever HTTP library huggingface_hub uses
         raise ClvqError(
-            f"There is no {what} here, and the hub cannot be reached: {type(error).__name__}. Check the network, and "
-            "whether HF_HUB_OFFLINE is set."
+            f"{nothing} the hub cannot be reached ({type(error).__name__}). Check the network, and whether "
+            "HF_HUB_OFFLINE is set."
         ) from error
 
 

@@ -150,7 +150,11 @@ def test_a_strangers_files_are_looked_at(call: Call, hub: Hub, own: Path, tmp_pa
 def test_what_is_not_there_is_one_message(call: Call, hub: Hub, own: Path) -> None:
     hub.make("me/empty", private=False)
     for arguments, environment, says in (
-        (("codebook", "--checkpoint", "me/none"), {}, "There is no me/none here, nor a repository"),
+        (
+            ("codebook", "--checkpoint", "me/none"),
+            {},
+            "There is no me/none here, and the hub has no repository me/none that you may read",
+        ),
         (("pull", "me/empty@v9"), {}, "no such revision"),
         (("pull", "me/empty"), {}, "is not a checkpoint of clvq"),
         (("pull", "me"), {}, "give user/name"),
