@@ -8,6 +8,7 @@ from typing import Any, Never
 from clvq.corpus.column_names import of_labels
 from clvq.corpus.columns import Rows, label_key
 from clvq.corpus.forms import LabelForm
+from clvq.corpus.labels import map_option
 from clvq.corpus.scan import Part
 from clvq.errors import ClvqError
 
@@ -55,7 +56,7 @@ def refuse_misread_flags(
         each = of_labels(rows.table, head)
         in_order = f"separated by commas and in the order of the labels ({', '.join(head)})"
         name_them = f"as in --label-column {','.join(each)}" if each else in_order
-        numbers = f"; where 0 and 1 are numbers of labels, give --label-map {_numbered(head)}"
+        numbers = f"; where 0 and 1 are numbers of labels, give {map_option({'0': 0, '1': 1}, head)}"
         mapped = numbers if number is None else ""
         raise ClvqError(
             f"{where}: a 0 or 1 for one label, and the model's head gives several. Name a column for each, {name_them}"
@@ -79,21 +80,12 @@ def _refuse_class_flag(rows: Rows, where: str, number: int, head: list[str]) -> 
         return
     columns = of_labels(rows.table, head)
     each = f"; or, where a text can have several, a column for each: --label-column {','.join(columns)}"
-    other = _shown(head, 1 - number) if len(head) == 2 else "none"
+    flag = map_option({"1": number, "0": 1 - number if len(head) == 2 else None}, head)
     raise ClvqError(
         f"{where}: 0 and 1 would be the classes {head[0]} and {head[1]}, but the column is named like the class "
-        f"{head[number]}. Say what they mean: --label-map 1={_shown(head, number)},0={other} where 1 is "
-        f"{head[number]}, --label-map {_numbered(head)} where they are numbers of classes{each if columns else ''}."
+        f"{head[number]}. Say what they mean: {flag} where 1 is {head[number]}, {map_option({'0': 0, '1': 1}, head)} "
+        f"where they are numbers of classes{each if columns else ''}."
     )
-
-
-def _numbered(head: list[str]) -> str:
-    return f"0={_shown(head, 0)},1={_shown(head, 1)}"
-
-
-def _shown(head: list[str], number: int) -> str:
-    """Return a class as `--label-map` takes it."""
-    return str(number) if set(',="') & set(head[number]) else head[number]
 
 
 def refuse_minus_one(rows: Sequence[Rows], parts: Sequence[Part], labels: set[Any], head: list[str]) -> None:
@@ -105,6 +97,6 @@ def refuse_minus_one(rows: Sequence[Rows], parts: Sequence[Part], labels: set[An
     if split := next((r for r, part in zip(rows, parts, strict=True) if r.has_minus_one(len(part.side))), None):
         raise ClvqError(
             f"{split.table.origin}: the column {split.label!r} has the labels 1 and -1, and -1 counts as none. "
-            f"Where -1 is a class, say so: --label-map -1={head[0]},1={head[1]}. Otherwise --label-map "
-            f"1={head[1]},-1=none."
+            f"Where -1 is a class, say so: {map_option({'-1': 0, '1': 1}, head)}. Otherwise "
+            f"{map_option({'1': 1, '-1': None}, head)}."
         )

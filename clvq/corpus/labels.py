@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -46,9 +47,23 @@ def parse_label_map(text: str | None) -> dict[str, str]:
     return classes
 
 
+def map_option(classes: Mapping[str, str | int | None], head: Sequence[str] = (), more: str = "") -> str:
+    """Return the option that maps each value to a class: a name as it stands, a number as the name in `head`, None as
+    no label. It is quoted for a shell where that is needed."""
+    pairs = (f"{_quoted(value)}={_class_shown(name, head)}" for value, name in classes.items())
+    return f"--label-map {shlex.quote(','.join(pairs))}{more}"
+
+
 def _quoted(value: str) -> str:
     """Return a value as `--label-map` takes it."""
     return '"' + value.replace('"', '""') + '"' if set(',="') & set(value) else value
+
+
+def _class_shown(name: str | int | None, head: Sequence[str]) -> str:
+    """Return a class as `--label-map` takes it."""
+    if isinstance(name, int) and name < len(head) and not set(',="') & set(head[name]):
+        return head[name]
+    return "none" if name is None else str(name)
 
 
 def number_labels(
@@ -166,11 +181,12 @@ def _numbers_as_names(labels: list[_SplitLabels], head: list[str], bare: _SplitL
     if len(by_name) < len(values) or all(value == number for value, number in by_name.items()):
         return {}
     if values[-1] < len(head):
-        shown = ",".join(f"{value}={head[value]}" for value in values[:_SHOWN])
+        shown = values[:_SHOWN]
+        by_number = map_option({str(value): value for value in shown}, head)
         raise ClvqError(
             f"{bare.where}: the labels {_listed(set(map(str, values)))} are numbers of classes of the model, counted "
             f"from 0, and also names of other classes of it ({', '.join(head)}). Say what they are: for names "
-            f"--label-map {','.join(f'{value}={value}' for value in values[:_SHOWN])}, for numbers --label-map {shown}"
+            f"{map_option({str(value): str(value) for value in shown})}, for numbers {by_number}"
             + (" and so on." if len(values) > _SHOWN else ".")
         )
     return by_name
@@ -247,14 +263,13 @@ def _advice(values: set[str], head: list[str]) -> str:
     """Return what to do about labels that are not the head's. Where they are as many numbers as classes, pair them in
     order."""
     ordered: list[str] = sorted(values)[:_SHOWN]
-    classes = ["CLASS"] * len(ordered)
+    classes: dict[str, str | int | None] = dict.fromkeys(ordered, "CLASS")
     if len(values) == len(head) and all(value.isdecimal() for value in values):
         ordered = sorted(values, key=int)
-        classes = [name if not {",", "="} & set(name) else str(number) for number, name in enumerate(head)]
-    example = ",".join(f"{_quoted(value)}={name}" for value, name in zip(ordered, classes, strict=True))
-    more = ",..." if len(ordered) < len(values) else ""
+        classes = {value: number for number, value in enumerate(ordered)}
+    option = map_option(classes, head, ",..." if len(ordered) < len(values) else "")
     return (
-        f"Say which is which: --label-map {example}{more} (a class by its name or number); or name another column with "
+        f"Say which is which: {option} (a class by its name or number); or name another column with "
         "--label-column (none: no labels)."
     )
 

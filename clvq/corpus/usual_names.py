@@ -1,7 +1,8 @@
 """Names that columns usually have, the likeliest first."""
 
 TEXT_COLUMNS = (
-    "text", "sentence", "review", "content", "document", "comment", "tweet", "utterance", "article", "title",
+    "text", "sentence", "review", "review_text", "review_body", "content", "document", "comment", "comment_text",
+    "tweet", "utterance", "article", "message", "body", "title",
 )  # fmt: skip
 TEXT_PAIR_COLUMNS = (
     "text_pair", "sentence2", "hypothesis", "question2", "text2", "text_b", "passage", "answer", "response",

@@ -109,7 +109,7 @@ def test_labels_are_classes_of_the_model(
         ((1, 2), ("--label-map", "1=NEGATIVE,2=2"), "no class '2'"),
         ((1, 2), ("--label-map", "1:NEGATIVE"), "VALUE=CLASS"),
         ((1, 2), ("--label-map", '"1=NEGATIVE,2=POSITIVE'), "double quotes around a value that has a comma"),
-        (("Yes; so", "No=no"), (), '--label-map "No=no"=CLASS,Yes; so=CLASS'),
+        (("Yes; so", "No=no"), (), "--label-map '\"No=no\"=CLASS,Yes; so=CLASS'"),
         ((1, 2), ("--label-map", "1=NEGATIVE,1=POSITIVE"), "each value once"),
     ],
 )

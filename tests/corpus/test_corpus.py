@@ -6,17 +6,23 @@ import bz2
 import gzip
 import json
 import lzma
+import shlex
+import sqlite3
 import subprocess
 import sys
 import types
+import zipfile
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from clvq.corpus import splits
 from clvq.corpus.provenance import HeldOut
@@ -379,10 +385,10 @@ def test_an_infinite_label_is_not_taken_for_a_missing_one(write: Write, value: s
 
 
 def test_a_value_with_quotes_is_shown_as_label_map_takes_it(write: Write) -> None:
-    values = ['say "hi"', 'say "ho", again']
+    values = ['say "hi"', 'say "ho", again; it\'s $HOME']
     path = write("r.jsonl", jsonl(rows([("a", values[0]), ("b", values[1]), ("c", values[0])])))
     message = refused("--label-map ", dataset=path, label_names=["no", "yes"])
-    shown = message.split("--label-map ")[1].split(" (a class")[0].replace("CLASS", "yes")
+    (shown,) = shlex.split(message.split("--label-map ")[1].split(" (a class")[0].replace("CLASS", "yes"))
     assert dict(everything(load_corpus(path, label_names=["no", "yes"], label_map=shown))) == dict.fromkeys("abc", 1)
 
 
@@ -630,6 +636,36 @@ def test_a_stream_gives_the_same_sentences(write: Write, tmp_path: Path) -> None
 def test_bad_files(write: Write, name: str, content: str | bytes, parts: list[str]) -> None:
     path = write(name, content)
     assert "\n" not in refused(*parts, dataset=str(Path(path).parent) if "/" in name else path)
+
+
+def test_files_that_hold_no_text_are_told_by_their_content(tmp_path: Path) -> None:
+    texts, made = b"text\na\nb\n", tmp_path / "made"
+    with zipfile.ZipFile(made.with_suffix(".zip"), "w") as archive:
+        archive.writestr("r.csv", texts)
+    feather.write_feather(pa.table({"text": ["a", "b"]}), made.with_suffix(".feather"))
+    with sqlite3.connect(made.with_suffix(".db")) as base:
+        base.execute("create table r (text)")
+    base.close()
+    with pa.output_stream(str(made.with_suffix(".zst")), compression="zstd") as stream:
+        stream.write(texts)
+    np.save(made.with_suffix(".npy"), ["a", "b"])
+    contents = {
+        "add .gz to its name": gzip.compress(texts),
+        "add .bz2 to its name": bz2.compress(texts),
+        "add .xz to its name": lzma.compress(texts),
+        "add .zst to its name": made.with_suffix(".zst").read_bytes(),
+        "ZIP archive or an Excel workbook": made.with_suffix(".zip").read_bytes(),
+        "ending .parquet": Path(as_parquet(tmp_path / "r.parquet", {"text": ["a", "b"]})).read_bytes(),
+        "Arrow file": made.with_suffix(".feather").read_bytes(),
+        "SQLite database": made.with_suffix(".db").read_bytes(),
+        "NumPy array": made.with_suffix(".npy").read_bytes(),
+    }
+    for says, content in contents.items():
+        for name in ("r.csv", "r.jsonl"):
+            (tmp_path / name).write_bytes(content)
+            refused(f"{name} holds no lines of text", says, dataset=str(tmp_path / name))
+    (tmp_path / "r.txt").write_text("PAR1 is the name of a film\nBZh is none\n", encoding="utf-8")
+    assert len(everything(load_corpus(str(tmp_path / "r.txt"), label_names=None))) == 2
 
 
 def test_a_truncated_parquet_file(tmp_path: Path) -> None:
