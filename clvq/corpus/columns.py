@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
 from clvq.config.prompts import TEXT, TEXT_PAIR
 from clvq.corpus.column_names import alike, alike_all, by_name, folded, named, no_column, of_labels, together
-from clvq.corpus.files import NUMBER
-from clvq.corpus.forms import LabelForm, ListLabel, as_flags, as_list, as_number
+from clvq.corpus.forms import LabelForm, ListLabel, as_flags, as_list, as_number, label_key, written_list
 from clvq.corpus.parts import join_parts
 from clvq.corpus.tables import Table
 from clvq.corpus.usual_names import LABEL_COLUMNS, TEXT_COLUMNS, TEXT_PAIR_COLUMNS
@@ -121,7 +121,8 @@ class Rows:
             label = ",".join(alike_all(table, other.label_columns))
         else:
             hints = replace(hints, labels=())  # a column for each label would be another form than the other split's
-        return cls.choose(table, alike(table, other.text, folded), label, hints, parts)
+        chosen = cls.choose(table, alike(table, other.text, folded), label, hints, parts)
+        return replace(chosen, hints=other.hints)
 
     def read(self) -> Iterator[tuple[str | None, AnyLabel]]:
         """Yield each row's text, or None where it has none, and its label as it stands in the column.
@@ -222,11 +223,21 @@ class Rows:
         )
 
     def has_label_lists(self) -> bool:
-        """Return whether the first label is a list of labels rather than one label, or labels have a column each."""
-        if self.label_columns:
+        """Return whether labels have a column each, or the first label is a list of labels rather than one label. Texts
+        that stand for lists count where all of the first are such, and some have several entries."""
+        if self.label_columns or self.label is None:
+            return bool(self.label_columns)
+        labels = (label for (label,) in self.table.values([self.label]) if label not in (None, ""))
+        first = list(islice(labels, _HEAD))
+        if first and isinstance(first[0], list):
             return True
-        values = (label for (label,) in self.table.values([self.label]) if label is not None)
-        return self.label is not None and isinstance(next(values, None), list)
+        written = [written_list(value) if isinstance(value, str) else None for value in first]
+        return None not in written and any(len(entries or ()) > 1 for entries in written)
+
+    @cached_property
+    def _known_labels(self) -> frozenset[str]:
+        """Keys of the labels that the head or the user names."""
+        return self.hints.mapped.union(map(label_key, self.hints.labels))
 
     def _as_label(self, value: Any, number: int, text: str | None) -> AnyLabel:
         if self.hints.form == "class":
@@ -234,7 +245,9 @@ class Rows:
         try:
             if self.label_columns:
                 return as_flags(value)
-            return as_number(value) if self.hints.form == "number" else as_list(value, self.hints.form, text)
+            if self.hints.form == "number":
+                return as_number(value)
+            return as_list(value, self.hints.form, text, self._known_labels)
         except (TypeError, ValueError) as error:
             if isinstance(value, dict):
                 raise self.bad_label(value, f", row {number}") from error
@@ -255,14 +268,6 @@ class Rows:
         if isinstance(value, int | float) and value >= 0 and value % 1 == 0:
             return int(value)
         raise self.bad_label(value, f", row {number}")
-
-
-def label_key(value: Any) -> str:
-    """Return a key that all spellings of one label share: 1, "1" and "1.0"; "Good" and "good "."""
-    text = str(value).strip()
-    if NUMBER.fullmatch(text) and (number := Decimal(text)) % 1 == 0:
-        return str(int(number))
-    return text.casefold()
 
 
 def _plain(value: Any) -> Any:

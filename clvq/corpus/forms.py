@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import math
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
+from decimal import Decimal
 from typing import Any, Literal
 
+from clvq.corpus.files import NUMBER
 from clvq.errors import ClvqError
 
 LabelForm = Literal["class", "number", "several", "words"]
 """What the label column holds. class: one class. number: a number. several: a list of the labels that a text has, or a
 list with a 0 or 1 for each label. words: a list with a label for each word, where words are separated by white
-space."""
+space. A text may stand for a list (`listed`)."""
 
 ListLabel = tuple[int | str | None, ...]
 
+SEPARATORS = ("|", ";", ",")
+"""What may stand between labels that are written as one text."""
+
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 _WORD = re.compile(r"\S+")
+_ENTRY = re.compile(r"'[^']*'|\"[^\"]*\"|[^\s'\",]+")  # of a list in NumPy's notation
 _FLAGS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
 _NO_TAG = (-1, -100)
 """Numbers that mean that a word has no label; training with transformers leaves out words with -100."""
@@ -33,15 +42,68 @@ def as_number(value: Any) -> float | None:
     return None if math.isnan(number) else number
 
 
-def as_list(value: Any, form: LabelForm, text: str | None) -> ListLabel | None:
-    """Return the labels of a text, or of its words; None where there are none.
+def label_key(value: Any) -> str:
+    """Return a key that all spellings of one label share: 1, "1" and "1.0"; "Good" and "good "."""
+    text = str(value).strip()
+    if NUMBER.fullmatch(text) and (number := Decimal(text)) % 1 == 0:
+        return str(int(number))
+    return text.casefold()
+
+
+def written_list(text: str) -> list[Any] | None:
+    """Return the list that a text is in the notation of JSON, Python or NumPy: "['joy', 'fear']", "[0 1]". None for
+    any other text."""
+    text = text.strip()
+    if not (text.startswith("[") and text.endswith("]")):
+        return None
+    with suppress(ValueError, RecursionError):
+        return _of_scalars(json.loads(text))
+    with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+        parsed = ast.parse(text, mode="eval").body
+        parts = parsed.elts if isinstance(parsed, ast.List) else [parsed]
+        values = [ast.literal_eval(part) for part in parts]
+        # NumPy writes 'joy' 'fear' side by side, which Python reads as one text.
+        if all(
+            ast.get_source_segment(text, part) in (repr(value), json.dumps(value))
+            for part, value in zip(parts, values, strict=True)
+        ):
+            return _of_scalars(values) if isinstance(parsed, ast.List) else None
+    inner = text[1:-1]
+    return None if {"[", "]"} & {*inner} else [part.strip("'\"") for part in _ENTRY.findall(inner)]
+
+
+def _of_scalars(values: Any) -> list[Any] | None:
+    return values if isinstance(values, list) and not any(isinstance(value, list | dict) for value in values) else None
+
+
+def listed(value: str, form: LabelForm, known: Collection[str]) -> list[Any] | str:
+    """Return the labels that a text lists: as a list that is written out, as tags between blanks for "words", or joined
+    by one of SEPARATORS. What is joined must be numbers, or labels whose keys are in `known`. Any other text is one
+    label."""
+    if label_key(value) in known:
+        return value
+    if (values := written_list(value)) is not None:
+        return values
+    if form == "words":
+        return value.split()
+    for separator in SEPARATORS:
+        parts = [part.strip() for part in value.split(separator)]
+        if len(parts) > 1 and all(part.isdecimal() or label_key(part) in known for part in parts):
+            return parts
+    return value
+
+
+def as_list(value: Any, form: LabelForm, text: str | None, known: Collection[str] = ()) -> ListLabel | None:
+    """Return the labels of a text, or of its words; None where there are none. `known` are the keys of labels.
 
     ValueError, with what is wrong: no list, entries of different kinds, or not as many labels as words.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    if isinstance(value, str) and not value.strip():
-        return None
+    if isinstance(value, str):
+        if not value.strip():
+            return None
+        value = listed(value, form, known)
     if not isinstance(value, list | tuple):
         if form == "words":
             raise ValueError("is not a list with a label for each word")

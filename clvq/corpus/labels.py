@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from clvq.corpus.columns import RawLabel, Rows, label_key
+from clvq.corpus.columns import RawLabel, Rows
 from clvq.corpus.files import NUMBER
+from clvq.corpus.forms import label_key
 from clvq.errors import ClvqError
 
 LabelIds = dict[RawLabel, int | None]
