@@ -8,7 +8,7 @@ from typing import Any, Never
 from clvq.corpus.column_names import of_labels
 from clvq.corpus.columns import Rows
 from clvq.corpus.forms import LabelForm, label_key
-from clvq.corpus.labels import map_option
+from clvq.corpus.label_map import map_option
 from clvq.corpus.scan import Part
 from clvq.errors import ClvqError
 

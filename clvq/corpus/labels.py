@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -12,12 +10,12 @@ from decimal import Decimal
 from clvq.corpus.columns import RawLabel, Rows
 from clvq.corpus.files import NUMBER
 from clvq.corpus.forms import label_key
+from clvq.corpus.label_map import SHOWN, advice, listed, map_option
 from clvq.errors import ClvqError
 
 LabelIds = dict[RawLabel, int | None]
 
-_SHOWN = 10  # values in a message
-_OPENING = re.compile(r'(?:^|,)\s*"')
+_NUMBERED = re.compile(r"((label|class)?[ _-]?)?\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -32,41 +30,6 @@ class Labels:
     """The number of each value as it stands in the corpus, over all splits."""
 
 
-def parse_label_map(text: str | None) -> dict[str, str]:
-    """Return the class of each value, as `label_key`, from "negative=0,positive=1". Double quotes may enclose a value,
-    such as one with a comma. ClvqError for text of another form."""
-    classes: dict[str, str] = {}
-    is_whole = not text or not _OPENING.search(text) or text.count('"') % 2 == 0
-    for part in next(csv.reader([text], skipinitialspace=True)) if text else ():
-        value, equals, name = part.rpartition("=")
-        if not (is_whole and equals and value.strip() and name.strip()) or label_key(value) in classes:
-            raise ClvqError(
-                "--label-map is VALUE=CLASS, separated by commas, each value once, such as negative=0,positive=1, with "
-                f"double quotes around a value that has a comma; it is {text!r}."
-            )
-        classes[label_key(value)] = name.strip()
-    return classes
-
-
-def map_option(classes: Mapping[str, str | int | None], head: Sequence[str] = (), more: str = "") -> str:
-    """Return the option that maps each value to a class: a name as it stands, a number as the name in `head`, None as
-    no label. It is quoted for a shell where that is needed."""
-    pairs = (f"{_quoted(value)}={_class_shown(name, head)}" for value, name in classes.items())
-    return f"--label-map {shlex.quote(','.join(pairs))}{more}"
-
-
-def _quoted(value: str) -> str:
-    """Return a value as `--label-map` takes it."""
-    return '"' + value.replace('"', '""') + '"' if set(',="') & set(value) else value
-
-
-def _class_shown(name: str | int | None, head: Sequence[str]) -> str:
-    """Return a class as `--label-map` takes it."""
-    if isinstance(name, int) and name < len(head) and not set(',="') & set(head[name]):
-        return head[name]
-    return "none" if name is None else str(name)
-
-
 def number_labels(
     splits: Sequence[tuple[Rows, set[RawLabel]]], head: list[str] | None, classes: Mapping[str, str] | None = None
 ) -> Labels:
@@ -75,9 +38,9 @@ def number_labels(
     `classes` (see `parse_label_map`) gives the class of every value. Without it, labels that are numbers stay as they
     are, unless they can only be the names of classes of `head`. Labels that are names are numbered by the first of
     these that applies: `head`, the names of a model's classes, where it has all of the labels, in whatever case; a
-    split's class column; false and true as 0 and 1, where the head has two classes; the sorted order of the labels,
-    where there is no head. ClvqError where a label is not a class
-    of the head, or may be two of them.
+    split's class column, where there is no head, or either's names say no more than numbers; false and true as 0 and
+    1, where the head has two classes; the sorted order of the labels, where there is no head. ClvqError where a label
+    is not a class of the head, or may be two of them.
     """
     labels = [_SplitLabels.from_raw(rows, raw, bool(classes)) for rows, raw in splits]
     if classes:
@@ -153,18 +116,24 @@ def _numbered(labels: list[_SplitLabels], head: list[str] | None) -> tuple[list[
             columns[0] if columns else None
         )
     names = [{raw: split.name(raw) for raw in split.values} for split in labels]
-    used = {name for split in names for name in split.values()}.union(*columns)
-    order = next((known for known in (head, *columns) if known and _covers(known, used)), None)
-    if order is None and columns:
+    occurring = {name for split in names for name in split.values()}
+    used = occurring.union(*columns)
+    order = head if head and _covers(head, occurring) else None
+    by_number = head is None or _are_numbers(head) or all(map(_are_numbers, columns))
+    if order is None and by_number:
+        order = next((known for known in columns if _covers(known, used)), None)
+    if order is None and by_number and columns:
         raise ClvqError(f"The two splits name their classes differently: {', '.join(sorted(used))}. Make them agree.")
     truth = {"false": 0, "true": 1}
-    if order is None and head is not None and len(head) == 2 and {name.casefold() for name in used} <= set(truth):
+    if order is None and head is not None and len(head) == 2 and {name.casefold() for name in occurring} <= set(truth):
         return [{raw: truth[name.casefold()] for raw, name in split.items()} for split in names], head
-    if order is None and head is not None and named is not None:
-        raise ClvqError(
-            f"{named.where}: the labels {_listed(used)} are not the classes of the model: {', '.join(head)}. "
-            + _advice(used, head)
+    if order is None and head is not None:
+        split = named or next(split for split in labels if split.names)
+        unlike = {name for name in occurring if not _covers(head, {name})}
+        are = (
+            f"labels {listed(unlike)} are not the classes" if len(unlike) > 1 else f"label {listed(unlike)} is no class"
         )
+        raise ClvqError(f"{split.where}: the {are} of the model: {', '.join(head)}. " + advice(occurring, head))
     fold = str.casefold if order is not None else str
     order = list(order) if order is not None else sorted(used)
     by_name = {fold(name): number for number, name in enumerate(order)}
@@ -182,15 +151,21 @@ def _numbers_as_names(labels: list[_SplitLabels], head: list[str], bare: _SplitL
     if len(by_name) < len(values) or all(value == number for value, number in by_name.items()):
         return {}
     if values[-1] < len(head):
-        shown = values[:_SHOWN]
+        shown = values[:SHOWN]
         by_number = map_option({str(value): value for value in shown}, head)
         raise ClvqError(
-            f"{bare.where}: the labels {_listed(set(map(str, values)))} are numbers of classes of the model, counted "
+            f"{bare.where}: the labels {listed(set(map(str, values)))} are numbers of classes of the model, counted "
             f"from 0, and also names of other classes of it ({', '.join(head)}). Say what they are: for names "
             f"{map_option({str(value): str(value) for value in shown})}, for numbers {by_number}"
-            + (" and so on." if len(values) > _SHOWN else ".")
+            + (" and so on." if len(values) > SHOWN else ".")
         )
     return by_name
+
+
+def _are_numbers(names: list[str]) -> bool:
+    """Return whether names say no more than numbers, as LABEL_0 and LABEL_1, which transformers gives where a model has
+    no names."""
+    return all(_NUMBERED.fullmatch(name) for name in names)
 
 
 def _covers(names: list[str], used: set[str]) -> bool:
@@ -211,7 +186,7 @@ def _mapped(
         keys = {raw: (label_key(raw), label_key(split.name(raw))) for raw in split.values}
         if missing := {split.name(raw) for raw, (one, other) in keys.items() if not {one, other} & set(numbers)}:
             raise ClvqError(
-                f"{split.where}: --label-map does not say what {_listed(missing)} is. Add it as VALUE=CLASS, or "
+                f"{split.where}: --label-map does not say what {listed(missing)} is. Add it as VALUE=CLASS, or "
                 "VALUE=none for rows that have no label."
             )
         ids.append({raw: numbers[one if one in numbers else other] for raw, (one, other) in keys.items()})
@@ -256,25 +231,5 @@ def _refuse_beyond(labels: list[_SplitLabels], ids: list[LabelIds], head: list[s
             values = {str(value) for other in labels for value in other.values.values()}
             raise ClvqError(
                 f"{split.where}: label {max(beyond)}, but the classes are 0 to {len(head) - 1} "
-                f"({', '.join(head)}). " + _advice(values, head)
+                f"({', '.join(head)}). " + advice(values, head)
             )
-
-
-def _advice(values: set[str], head: list[str]) -> str:
-    """Return what to do about labels that are not the head's. Where they are as many numbers as classes, pair them in
-    order."""
-    ordered: list[str] = sorted(values)[:_SHOWN]
-    classes: dict[str, str | int | None] = dict.fromkeys(ordered, "CLASS")
-    if len(values) == len(head) and all(value.isdecimal() for value in values):
-        ordered = sorted(values, key=int)
-        classes = {value: number for number, value in enumerate(ordered)}
-    option = map_option(classes, head, ",..." if len(ordered) < len(values) else "")
-    return (
-        f"Say which is which: {option} (a class by its name or number); or name another column with "
-        "--label-column (none: no labels)."
-    )
-
-
-def _listed(values: set[str]) -> str:
-    shown = sorted(values)[:_SHOWN]
-    return ", ".join(map(repr, shown)) + (f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else "")

@@ -27,7 +27,7 @@ class CorpusSettings:
     label_column: str | None = None
     """With an empty name, or `none`, no labels are read."""
     label_map: str | None = None
-    """What values of the label column mean; see `labels.parse_label_map`."""
+    """What values of the label column mean; see `label_map.parse_label_map`."""
     words: WordMethod = "text"
     """With `whitespace` a list of tokens is a text."""
     delimiter: str | None = None

@@ -17,7 +17,8 @@ from clvq.corpus.columns import Hints, Parts, Rows
 from clvq.corpus.files import LINES
 from clvq.corpus.forms import LabelForm, answers_of, is_one_hot, refuse_unlike
 from clvq.corpus.label_doubts import refuse_map_of_flags, refuse_minus_one, refuse_misread_flags, refuse_unlabelled
-from clvq.corpus.labels import LabelIds, number_labels, parse_label_map
+from clvq.corpus.label_map import parse_label_map
+from clvq.corpus.labels import LabelIds, number_labels
 from clvq.corpus.provenance import CorpusProvenance, HeldOut, SplitOrigin
 from clvq.corpus.scan import HELD_OUT, Part, SplitCounts, encodable, scan, stays_in_training
 from clvq.corpus.settings import CorpusSettings

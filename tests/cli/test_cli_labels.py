@@ -102,7 +102,7 @@ def test_labels_are_classes_of_the_model(
         ((0, 4), (), "--label-map 0=NEGATIVE,4=POSITIVE"),
         ((0, 1, 2), (), "--label-map 0=CLASS,1=CLASS,2=CLASS"),
         (("bad", "good"), (), "--label-map bad=CLASS,good=CLASS"),
-        (("negative", "good"), (), "not the classes of the model: NEGATIVE, POSITIVE"),
+        (("negative", "good"), (), "the label 'good' is no class of the model: NEGATIVE, POSITIVE"),
         ((0.5, 1.5), (), "--label-map"),
         ((1, 2), ("--label-map", "1=NEGATIVE"), "does not say what '2' is"),
         ((1, 2), ("--label-map", "1=NEGATIVE,2=neutral"), "no class 'neutral'. The classes are 0 (NEGATIVE)"),

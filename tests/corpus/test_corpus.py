@@ -498,7 +498,53 @@ def test_class_columns_follow_the_model(tmp_path: Path) -> None:
     assert dict(everything(load_corpus(str(tmp_path / "d")))) == {"a": 0, "b": 1, "c": 2}
     corpus = load_corpus(str(tmp_path / "d"), label_names=["NO", "MAYBE", "YES"])
     assert dict(everything(corpus)) == {"a": 2, "b": 1, "c": 0}
-    assert load_corpus(str(tmp_path / "d"), label_names=["x", "y", "z"]).label_names == ["yes", "maybe", "no"]
+    corpus = load_corpus(str(tmp_path / "d"), label_names=["LABEL_0", "LABEL_1", "LABEL_2"])
+    assert dict(everything(corpus)) == {"a": 0, "b": 1, "c": 2}
+    assert corpus.label_names == ["yes", "maybe", "no"]
+    refused(
+        "'maybe', 'no', 'yes' are not the classes of the model",
+        dataset=str(tmp_path / "d"),
+        label_names=["x", "y", "z"],
+    )
+
+
+def test_class_columns_are_matched_by_the_names_that_occur(tmp_path: Path) -> None:
+    from datasets import ClassLabel, Dataset, Features, Value
+
+    def stored(names: list[str]) -> str:
+        features = Features({"text": Value("string"), "label": ClassLabel(names=names)})
+        data = Dataset.from_list(rows([("a", 0), ("b", 1), ("c", 1)]), features=features)
+        data.save_to_disk(str(tmp_path / names[0]))
+        return str(tmp_path / names[0])
+
+    corpus = load_corpus(stored(["Sports", "World", "unused"]), label_names=["World", "Sports"])
+    assert dict(everything(corpus)) == {"a": 1, "b": 0, "c": 0}
+    assert corpus.label_names == ["World", "Sports"]
+    short = stored(["pos", "neg"])
+    refused(
+        "'neg', 'pos' are not",
+        "--label-map neg=negative,pos=positive ",
+        dataset=short,
+        label_names=["negative", "positive"],
+    )
+    mapped = load_corpus(short, label_names=["negative", "positive"], label_map="neg=negative,pos=positive")
+    assert dict(everything(mapped)) == {"a": 1, "b": 0, "c": 0}
+    assert dict(everything(load_corpus(stored(["0", "1"]), label_names=["negative", "positive"]))) == {
+        "a": 0,
+        "b": 1,
+        "c": 1,
+    }
+
+
+def test_only_what_is_no_class_is_named(write: Write) -> None:
+    path = write("nli.jsonl", jsonl(rows([("a", "entailment"), ("b", "-"), ("c", "neutral")])))
+    head = ["neutral", "entailment"]
+    refused(
+        "the label '-' is no class of the model",
+        "-=CLASS,entailment=entailment,neutral=neutral (",
+        dataset=path,
+        label_names=head,
+    )
 
 
 @pytest.mark.parametrize("label", [0.5, -2, [1], {"a": 1}, "0.5"])
