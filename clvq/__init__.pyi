@@ -500,7 +500,8 @@ def faithfulness(
             its result to be an artefact.
         by: Lines of the figures of --mode model. edit: one line per edit and place; concept: one line
             per concept, which is removed wherever it occurs.
-        class_: With --by concept: predicted class whose concepts are measured [all classes].
+        class_: With --by concept: measure what is predicted as this class or label, or the words of
+            this tag [all].
         every_token: With --mode splice and a causal language model: compare its next token at every
             token of the texts, as sparse autoencoders are judged, rather than its answer to each text.
         edit: Edits to try, separated by commas: removal, classless, projection, mean, move.

@@ -30,12 +30,10 @@ from clvq.language_model.rows import WORD
 from clvq.models.clvq_vae import ClvqVae
 from clvq.models.distances import smallest
 from clvq.models.sae import TopKSae
+from clvq.models.spans import orthonormal
 from clvq.progress import Progress, Report, silent
 from clvq.storage import locked
 from clvq.training.checkpoint import Checkpoint
-
-INDEPENDENT = 1e-4
-"""A direction of length 1 counts as spanned by earlier directions if its part orthogonal to them is shorter."""
 
 
 class ConceptSpace(ABC):
@@ -165,14 +163,6 @@ class SaeSpace(CodeSpace):
     def activations(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         latents = self._encode(rows)
         return latents.values, latents.indices
-
-
-def orthonormal(directions: Tensor) -> Tensor:
-    """Orthonormalize directions `[..., r, D]` into columns `[..., D, r]`; zeros for a direction that is in the span of
-    earlier ones."""
-    columns, mixing = torch.linalg.qr(directions.transpose(-1, -2))
-    new = mixing.diagonal(dim1=-2, dim2=-1).abs() > INDEPENDENT
-    return columns * new[..., None, :]
 
 
 def make_concepts(checkpoint: Checkpoint, progress: Report = silent) -> Codebook:

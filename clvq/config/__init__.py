@@ -152,7 +152,10 @@ class FaithfulnessConfig(Settings):
         "is removed wherever it occurs.",
         result=False,
     )
-    class_: str | None = stated(None, "With --by concept: predicted class whose concepts are measured [all classes].")
+    class_: str | None = stated(
+        None,
+        "With --by concept: measure what is predicted as this class or label, or the words of this tag [all].",
+    )
     every_token: bool = stated(
         False,
         "With --mode splice and a causal language model: compare its next token at every token of the texts, as sparse "

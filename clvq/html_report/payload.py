@@ -27,7 +27,9 @@ _EXPLANATION = (
 def page_data(material: Material, label_names: list[str] | None, fdr: float) -> dict[str, Any]:
     """Return the data block of the page, as a value for `json.dumps`."""
     explained, effects = material.explained, material.modes.get("by-concept")
-    by_code = {row.code: row for row in effects.concepts} if isinstance(effects, ConceptEffects) else {}
+    by_code = {}
+    if isinstance(effects, ConceptEffects):
+        by_code = {row.code: _effect(row, effects.class_) for row in effects.concepts}
     return {
         "fingerprint": material.checkpoint.fingerprint,
         "labels": label_names,
@@ -40,7 +42,7 @@ def page_data(material: Material, label_names: list[str] | None, fdr: float) -> 
     }
 
 
-def _concept(concept: Concept, effect: ConceptEffect | None, material: Material) -> dict[str, Any]:
+def _concept(concept: Concept, effect: dict[str, Any] | None, material: Material) -> dict[str, Any]:
     labels = concept.labels
     quantiles = None if material.quantiles is None or concept.of_sentence_rows else material.quantiles[concept.code]
     return {
@@ -54,7 +56,7 @@ def _concept(concept: Concept, effect: ConceptEffect | None, material: Material)
         "distances": _distances(None if quantiles is None else histogram(quantiles)),
         "labels": None if labels is None else {name: short(value) for name, value in labels.as_json().items()},
         "near": [[neighbour.code, short(neighbour.cosine)] for neighbour in concept.neighbours],
-        "effect": None if effect is None else _effect(effect),
+        "effect": effect,
     }
 
 
@@ -72,8 +74,10 @@ def _example(example: Example) -> list[Any]:
     return [shown.text, shown.at(start), shown.at(end), example.label, short(example.distance)]
 
 
-def _effect(effect: ConceptEffect) -> dict[str, Any]:
+def _effect(effect: ConceptEffect, asked: str | None) -> dict[str, Any]:
+    """Return the effect of a concept; `asked` is the class that was measured, None for all."""
     return {
+        "asked": asked,
         "sentences": effect.sentences,
         "flips": short(effect.flips),
         "probability": short(effect.probability),

@@ -20,6 +20,7 @@ import numpy as np
 from scipy.stats import false_discovery_control, ttest_1samp
 
 from clvq.activations.new_text import tokenize
+from clvq.activations.store import SentenceRows
 from clvq.artifacts import CONCEPT_EFFECTS
 from clvq.concepts.assignments import SplitText, read_text
 from clvq.concepts.codebook import Codebook, codebook
@@ -39,6 +40,7 @@ from clvq.interventions.selectivity import unmatched
 from clvq.language_model.answers import Target
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import WORD
+from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Report
 from clvq.training.checkpoint import Checkpoint
@@ -55,6 +57,22 @@ class _Occurrence(NamedTuple):
     code: int
     subject: Subject
     """The sentence, with only the codes of this concept's words."""
+    class_: int
+    """What the sentence is predicted as: its class, or the label that is asked for, where it is predicted to have that
+    label; -1 for anything else."""
+
+
+class _Measured(NamedTuple):
+    """What was measured of N occurrences."""
+
+    effects: Mapping[Change, Effects]
+    numbers: np.ndarray
+    """[N] the sentence of each occurrence."""
+    texts: np.ndarray
+    """[N] the distinct text of each occurrence."""
+    seed: int
+    two_sided: bool
+    """Whether an effect may have either sign."""
 
 
 def concept_effects(
@@ -77,7 +95,7 @@ def concept_effects(
     identity = {
         "checkpoint": checkpoint.fingerprint, "store": store.fingerprint,
         "concepts": concepts.summary.concepts_checksum, "draws": config.draws, "seed": config.seed,
-        "class": config.class_, "limit": config.limit,
+        "predicted": config.class_, "limit": config.limit,
     }  # fmt: skip
     processes = Processes.current()
     space = processes.leader_first(lambda: concept_space(checkpoint, device=model.device, progress=progress))
@@ -110,8 +128,9 @@ def _occurrences(
 ) -> list[_Occurrence]:
     """Return every concept in every sentence of the split, or of the sentences that are predicted as class `number`.
 
-    Where the model is asked for parts (each label, or each tagged word), every concept is returned once for each part,
-    or for the parts of label `number`. ClvqError where no sentence has a concept.
+    Where the model is asked for parts (each label, or each tagged word), every concept is returned once for each part.
+    With `number`, only for that label, where the sentence is predicted to have it; of tags, for the words whose right
+    tag it is. ClvqError where no sentence has a concept.
     """
     store = concepts.checkpoint.store()
     sentences = list(store.sentences(SPLIT))[: config.limit]
@@ -120,13 +139,7 @@ def _occurrences(
     ends = np.cumsum(store.row_counts(SPLIT))
     occurrences = []
     for index, (row, tokens) in enumerate(zip(sentences, tokenized, strict=True)):
-        if number is not None and not target.has_parts and row.prediction != number:
-            continue
-        right = target.aligned(row.text, tokens, row.answers)
-        parts = target.asked(tokens, right)
-        if number is not None and target.has_parts:
-            numbers = {part: part if target.kind == LABEL else target.truth(None, right, part) for part in parts}
-            parts = [part for part in parts if numbers[part] == number]
+        asked = _asked(target, row, tokens, number)
         of_sentence = codes[ends[index] - len(row.flags) : ends[index]]
         of_words = [int(code) for code, flag in zip(of_sentence, row.flags, strict=True) if flag & WORD]
         prediction = -1 if row.prediction is None else row.prediction
@@ -136,23 +149,42 @@ def _occurrences(
             only = [code if other == code else None for other in of_words]
             occurrence = subject._replace(codes=only)
             if _WHERE.words(occurrence):
-                occurrences += [_Occurrence(code, occurrence._replace(part=part)) for part in parts]
+                occurrences += [_Occurrence(code, occurrence._replace(part=part), own) for part, own in asked.items()]
     if not occurrences:
-        raise ClvqError(f"No sentence of the evaluation split has a concept to remove ({len(sentences)} sentences).")
+        predicted = "" if config.class_ is None else f" that is predicted as {config.class_}"
+        raise ClvqError(
+            f"No sentence of the evaluation split{predicted} has a concept to remove ({len(sentences)} sentences)."
+        )
     return occurrences
+
+
+def _asked(target: Target, row: SentenceRows, tokens: TokenizedSentence, number: int | None) -> dict[int, int]:
+    """Return the parts of a sentence that the model is asked for, each with its `_Occurrence.class_`."""
+    right = target.aligned(row.text, tokens, row.answers)
+    parts = target.asked(tokens, right)
+    if not target.has_parts:
+        prediction = -1 if row.prediction is None or target.names is None else row.prediction
+        return dict.fromkeys(parts, prediction) if number in (None, prediction) else {}
+    if target.kind == LABEL:
+        held = [chance > 0.5 for chance in row.probabilities or ()]
+        classes = {part: part if held and held[part] else -1 for part in parts}
+        return {part: own for part, own in classes.items() if number in (None, own)}
+    return {part: -1 for part in parts if number in (None, target.truth(None, right, part))}
 
 
 def _rows(
     occurrences: Sequence[_Occurrence], effects: Mapping[Change, Effects], text: SplitText, target: Target, seed: int
 ) -> list[ConceptEffect]:
     """Return one row for each concept, the largest effect first; concepts that are not tested come last."""
-    codes = np.array([occurrence.code for occurrence in occurrences])
-    texts = text.texts[[occurrence.subject.number for occurrence in occurrences]]
-    classes = np.array([_class_of(occurrence.subject, target) for occurrence in occurrences])
+    codes, numbers, classes = (
+        np.array(column)
+        for column in zip(*((one.code, one.subject.number, one.class_) for one in occurrences), strict=True)
+    )
+    measured = _Measured(effects, numbers, text.texts[numbers], seed, target.kind in SCORES)
     rows = [
         replace(
-            _row(code, codes == code, effects, texts, seed, two_sided=target.kind in SCORES),
-            classes=_by_class(codes == code, classes, target.names or [], effects, texts, seed),
+            _row(code, codes == code, measured),
+            classes=_by_class(codes == code, classes, target.names or [], measured),
         )
         for code in np.unique(codes).tolist()
     ]
@@ -161,74 +193,49 @@ def _rows(
         adjusted = false_discovery_control([test.p for test in tests.values()]).tolist() if tests else []
         for (number, test), q in zip(tests.items(), adjusted, strict=True):
             rows[number] = replace(rows[number], **{name: replace(test, q=q)})
-    size = abs if target.kind in SCORES else float
+    size = abs if measured.two_sided else float
     return sorted(rows, key=lambda row: (row.coherent.q is None, -size(row.coherent.value), row.code))
 
 
-def _row(
-    code: int,
-    mask: np.ndarray,
-    effects: Mapping[Change, Effects],
-    texts: np.ndarray,
-    seed: int,
-    *,
-    two_sided: bool = False,
-) -> ConceptEffect:
-    concept = effects[Change("removal", _WHERE, None)]
+def _row(code: int, mask: np.ndarray, measured: _Measured) -> ConceptEffect:
+    """Return the effect of a concept over the occurrences in `mask` `[N]`."""
+    concept = measured.effects[Change("removal", _WHERE, None)]
     return ConceptEffect(
         code=code,
-        sentences=int(mask.sum()),
-        texts=len(np.unique(texts[mask])),
+        sentences=len(np.unique(measured.numbers[mask])),
+        texts=len(np.unique(measured.texts[mask])),
         flips=float(concept.flips[mask].mean()),
         kl=float(concept.kl[mask].mean()),
         probability=float(concept.probability[mask].mean()),
-        coherent=_beyond("coherent", mask, effects, texts, seed, two_sided),
-        own=_beyond("own", mask, effects, texts, seed, two_sided),
+        coherent=_beyond("coherent", mask, measured),
+        own=_beyond("own", mask, measured),
         classes=[],
     )
 
 
-def _class_of(subject: Subject, target: Target) -> int:
-    """Return the class that a sentence is predicted as, or the label that the model is asked for.
-
-    -1 where there is neither, as where each word has a tag.
-    """
-    if target.names is None or (target.has_parts and target.kind != LABEL):
-        return -1
-    return subject.part if target.has_parts else subject.prediction
-
-
-def _by_class(
-    mask: np.ndarray,
-    classes: np.ndarray,
-    names: Sequence[str],
-    effects: Mapping[Change, Effects],
-    texts: np.ndarray,
-    seed: int,
-) -> list[ClassEffect]:
+def _by_class(mask: np.ndarray, classes: np.ndarray, names: Sequence[str], measured: _Measured) -> list[ClassEffect]:
     """Return the effect of a concept on each class that it occurs with.
 
     `mask` `[N]` says which occurrences are of the concept, and `classes` `[N]` which class each has.
     """
     rows = []
     for number in np.unique(classes[mask & (classes >= 0)]).tolist():
-        row = _row(-1, mask & (classes == number), effects, texts, seed)
+        row = _row(-1, mask & (classes == number), measured._replace(two_sided=False))
         beyond = Interval(row.coherent.value, row.coherent.low, row.coherent.high)
         rows.append(ClassEffect(number, names[number], row.sentences, row.texts, row.flips, row.probability, beyond))
     return rows
 
 
-def _beyond(
-    control: str, mask: np.ndarray, effects: Mapping[Change, Effects], texts: np.ndarray, seed: int, two_sided: bool
-) -> ControlledEffect:
+def _beyond(control: str, mask: np.ndarray, measured: _Measured) -> ControlledEffect:
     """Return the fall of probability under the removal minus that under a control."""
+    effects, texts = measured.effects, measured.texts[mask]
     change = Change("removal", _WHERE, control)
     concept = effects[change._replace(control=None)]
     gaps = (concept.probability - effects[change].probability)[mask]
-    interval = interval_of(gaps, texts[mask], seed)
+    interval = interval_of(gaps, texts, measured.seed)
     matched = concept.distance[mask].sum() > 0 and unmatched(effects, change, mask) is None
-    able = matched and len(np.unique(texts[mask])) >= LEAST_TEXTS
-    p = _p_of_mean(gaps, texts[mask], two_sided) if able else None
+    able = matched and len(np.unique(texts)) >= LEAST_TEXTS
+    p = _p_of_mean(gaps, texts, measured.two_sided) if able else None
     return ControlledEffect(interval.value, interval.low, interval.high, p, None)
 
 

@@ -21,7 +21,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clvq.concepts.directions import ConceptSpace, orthonormal
+from clvq.concepts.directions import ConceptSpace
+from clvq.models.spans import orthonormal
+
+ROUNDING = 1e-6
+"""A state that comes this near to the mean, as a share of its way, has reached it."""
 
 
 @dataclass(frozen=True)
@@ -174,10 +178,13 @@ class Step:
 
     def towards_mean(self) -> Tensor:
         """Return the states moved as far as the edit moved them, straight towards the mean and not beyond it."""
-        deviation = self.edit.free(self.before - self.edit.space.mean, self.predictions)
+        mean = self.edit.space.mean
+        about = self.before - mean
+        deviation = self.edit.free(about, self.predictions)
         length = torch.linalg.vector_norm(deviation, dim=1)
         share = (self.distances / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1)
-        return self.before - share[:, None] * deviation
+        left = torch.where(share > 1 - ROUNDING, 0, 1 - share)  # so that who reaches the mean is there exactly
+        return mean + (about - deviation) + left[:, None] * deviation
 
 
 def projected(states: Tensor, basis: Tensor) -> Tensor:

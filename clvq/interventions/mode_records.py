@@ -207,6 +207,8 @@ class ConceptEffect(Record):
     texts: int
     """Distinct ones."""
     flips: float
+    """Flips, KL and fall are means over the sentences; over all labels of each, or all tagged words, where the model is
+    asked for these."""
     kl: float
     """KL(clean || changed) in nats."""
     probability: float
@@ -216,7 +218,8 @@ class ConceptEffect(Record):
     own: ControlledEffect
     """The same minus the fall under the words' own deviations."""
     classes: list[ClassEffect]
-    """Effects by predicted class, for classes with sentences; empty where the model has no named classes."""
+    """Effects by predicted class, or by label over the sentences that are predicted to have it; empty where the model
+    has no named classes, and of tags."""
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
@@ -229,7 +232,7 @@ class ConceptEffects(Record):
     """Which concepts drive the model's answers."""
 
     class_: str | None
-    """Predicted class of the sentences; None for all."""
+    """What the sentences are predicted as, a class or a label; of tags, the right tag of the words. None for all."""
     target: str
     """`Target.kind`."""
     unit: float | None

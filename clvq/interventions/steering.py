@@ -18,10 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clvq.concepts.directions import ConceptSpace, concept_space, orthonormal
+from clvq.concepts.directions import ConceptSpace, concept_space
 from clvq.errors import ClvqError
 from clvq.interventions.edits import Edit
 from clvq.language_model.sites import Site, change, find_sites
+from clvq.models.spans import orthonormal
 from clvq.training.checkpoint import Checkpoint, read_checkpoint
 
 

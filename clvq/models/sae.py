@@ -16,9 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-INDEPENDENT = 1e-3
-"""A direction counts as part of the span of its word's stronger directions if the part of it outside that span is no
-longer than this."""
+from clvq.models.spans import orthonormal
 
 
 class Latents(NamedTuple):
@@ -104,13 +102,7 @@ class TopKSae(nn.Module):
         of them describe a smaller concept.
         """
         latents = self.encode(hidden_states)
-        active = latents.values > 0
-        spread = (self.input_directions[latents.indices] * active[:, :, None]).transpose(1, 2)
-        columns, mixing = torch.linalg.qr(spread)
-        new = mixing.diagonal(dim1=1, dim2=2).abs() > INDEPENDENT
-        padded = columns.new_zeros(spread.shape)
-        padded[:, :, : columns.shape[2]] = columns * new[:, None, :]
-        return padded
+        return orthonormal(self.input_directions[latents.indices] * (latents.values > 0)[:, :, None])
 
     @torch.no_grad()
     def normalize(self) -> None:

@@ -22,6 +22,8 @@ from transformers import (
 )
 
 import clvq as package
+from clvq.activations.store import SentenceRows
+from clvq.language_model.rows import WORD
 
 QUICK = ("--steps", "4", "--limit", "12")
 
@@ -239,7 +241,7 @@ def test_a_head_for_several_labels_through_all_commands(form: str, clvq: Clvq, t
         clvq, "faithfulness", "--run", run, "--mode", "paper"
     )
     assert "gives several labels for each and not one class" in refused(clvq, "bench", "--run", run)
-    assert clvq("faithfulness", "--run", run, "--by", "concept", "--class", "good").code == 0
+    _concepts_by_label(clvq, run, rows, names)
     steer = ("steer", "The film is slow", "--remove", sentences[0]["words"][0]["code"], "--run", run)
     assert "is asked for one label at a time: give --label, one of slow, good, film" in refused(clvq, *steer)
     assert "has no label 'bad'" in refused(clvq, *steer, "--label", "bad")
@@ -254,6 +256,39 @@ def test_a_head_for_several_labels_through_all_commands(form: str, clvq: Clvq, t
         assert no["after"] + yes["after"] == pytest.approx(1) and yes["after"] != yes["before"]
     assert clvq(*steer, "--label", "good").out.count("not good") >= 1
     assert clvq("report", "--run", run).code == 0
+
+
+def _concepts_by_label(clvq: Clvq, run: Path, rows: list[SentenceRows], names: dict[int, str]) -> None:
+    """`--class` takes the sentences that are predicted to have the label; a sentence counts once, whatever is asked."""
+    measure = ("faithfulness", "--run", run, "--by", "concept", "--draws", 1, "--json")
+    codes, start, sentences = package.codebook(run / "L1-L2").assignments("eval"), 0, list[set[int]]()
+    for row in rows:
+        of_row = zip(codes[start : start + len(row.flags)].tolist(), row.flags, strict=True)
+        sentences.append({code for code, flag in of_row if flag & WORD})
+        start += len(row.flags)
+    held = {name: [row.probabilities[part] > 0.5 for row in rows] for part, name in names.items()}
+    assert any(0 < sum(of) < len(rows) for of in held.values())
+    pooled = clvq(*measure).document["measured"]
+    assert pooled["sentences"] == len(rows)
+    for concept in pooled["concepts"]:
+        having = [concept["code"] in of for of in sentences]
+        assert concept["sentences"] == sum(having)
+        assert {one["name"]: one["sentences"] for one in concept["classes"]} == {
+            name: count for name, of in held.items() if (count := sum(map(all, zip(having, of, strict=True))))
+        }
+    for name, of in held.items():
+        ended = clvq(*measure, "--class", name, "--overwrite")
+        if not any(of):
+            assert f"No sentence of the evaluation split that is predicted as {name} has" in ended.message
+            continue
+        measured = ended.document["measured"]
+        assert measured["sentences"] == sum(of)
+        for concept in measured["concepts"]:
+            (own,) = concept["classes"]
+            assert (own["name"], own["coherent"]["value"]) == (name, concept["coherent"]["value"])
+            assert concept["sentences"] == sum(
+                concept["code"] in had for had, is_so in zip(sentences, of, strict=True) if is_so
+            )
 
 
 @pytest.mark.slow

@@ -186,7 +186,7 @@ def test_a_class_restricts_the_sentences_to_those_predicted_so(checkpoint: clvq.
         if number in predictions:
             assert results(checkpoint, class_=name, overwrite=True).sentences == predictions.count(number)
         else:
-            with pytest.raises(clvq.ClvqError, match="No sentence of the evaluation split has a concept"):
+            with pytest.raises(clvq.ClvqError, match=f"that is predicted as {name} has a concept"):
                 results(checkpoint, class_=name, overwrite=True)
     with pytest.raises(clvq.ClvqError, match="There is no class 'toxic'"):
         results(checkpoint, class_="toxic", overwrite=True)

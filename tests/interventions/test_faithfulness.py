@@ -33,6 +33,7 @@ from clvq.interventions.selectivity import table
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.options import ModelOptions
 from clvq.language_model.upper_layers import UpperLayers
+from clvq.models.spans import orthonormal
 
 Load = Callable[[str], LanguageModel]
 
@@ -430,3 +431,30 @@ def test_no_selectivity_where_distances_differ() -> None:
         injected = by_control["other", "flips"]
         assert injected.selectivity is None
         assert injected.control_value == pytest.approx(2 / 3)
+
+
+def test_a_step_to_the_mean_ends_at_the_mean_itself() -> None:
+    """Else a probe that is fitted again reads the rounding of what should be one state."""
+    torch.manual_seed(0)
+    states, mean = 100 * torch.randn(64, 48), 100 * torch.randn(48)
+    space, predictions = Planted(mean, torch.randn(5, 48)), torch.zeros(64, dtype=torch.int64)
+    edit = ReplacementByMean(space)
+    step = Step(
+        edit, states, torch.zeros(64, 48, 1), edit.apply(states, torch.zeros(64, 48, 1), predictions), predictions
+    )
+    assert torch.equal(step.towards_mean(), mean.expand_as(states))
+
+
+def test_a_rank_counts_directions_that_differ() -> None:
+    """A direction that is zero or in the span of earlier ones takes nothing from those that come after it."""
+    torch.manual_seed(0)
+    one, two, three = torch.nn.functional.normalize(torch.randn(3, 64), dim=1)
+    for given in ([one, 0 * one, two, three], [one, two, (one + two) / 2, three], [one, -one, two, three]):
+        basis = orthonormal(torch.stack(given)[None])[0]
+        independent = torch.stack([one, two, three]).double()
+        solved = torch.linalg.lstsq(independent.T, basis.double()).solution
+        assert torch.allclose(independent.T @ solved, basis.double(), atol=1e-5)  # nothing else is in it
+        kept = basis[:, basis.any(dim=0)]
+        assert torch.allclose(kept.T @ kept, torch.eye(3), atol=1e-5)
+        for direction in (one, two, three):
+            assert torch.allclose(kept @ (kept.T @ direction), direction, atol=1e-5)

@@ -48,7 +48,8 @@ function effectOf({ effect }) {
   heads[0].textContent = effect.classes.length ? "predicted" : "";
   heads[3].textContent = "sentences";
   const rows = effect.classes.map(([, name, sentences, flips, ...beyond]) => line(bdi(name), sentences, flips, beyond));
-  rows.push(line(effect.classes.length ? "all" : "all sentences", effect.sentences, effect.flips, effect.coherent));
+  const pooled = effect.asked ? bdi(effect.asked) : effect.classes.length ? "all" : "all sentences";
+  if (!(effect.asked && effect.classes.length)) rows.push(line(pooled, effect.sentences, effect.flips, effect.coherent));
   const q = effect.coherent[3];
   const shown = q === null ? ["Too few sentences for a test, or no matching control."] : [term("q", "q"),
     ` ${probability(q)} over all concepts` + (effect.own[3] === null ? "" :
