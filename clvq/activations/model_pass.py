@@ -6,6 +6,7 @@ import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import torch
@@ -18,11 +19,14 @@ from clvq.corpus.splits import SPLITS, Corpus
 from clvq.device import Processes, give_back_memory
 from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.rows import SENTENCE, WORD
+from clvq.language_model.special_tokens import unknown_token
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.words import note_on_script
 from clvq.progress import Progress
 from clvq.storage import free_bytes, size_text
 
+MANY_UNKNOWN = 0.05
+"""Share of the tokens of words that are unknown to the tokenizer, above which a note is given."""
 SAVE_SECONDS = 20.0
 """The states of a window that is being read are saved this often. When they are saved does not affect the batches."""
 
@@ -41,6 +45,9 @@ class ModelPass:
     processes: Processes
     sentences_done: int = 0
     words_read: int = 0
+    tokens_of_words: int = 0
+    unknown_tokens: int = 0
+    """Tokens of words that the tokenizer does not know."""
     started: float = field(default_factory=time.monotonic)
     writing: Future[None] | None = None
     """The writing of the window before this one, which may still go on."""
@@ -62,13 +69,20 @@ class ModelPass:
                         self._refuse_not_finite(split, first_sentence, window, states)
                         rows = self._sentence_rows(window, states)
                         self._await_writing()
-                        shard = (split, rows, states.hidden, _counts(window, rows))
+                        shard = (split, rows, states.hidden, self._counts(window, rows))
                         self.writing = thread.submit(self.writer.write, *shard)  # while the next window runs
                     first_sentence += len(window)
                     give_back_memory()
                 self._await_writing()
         if self.writer is not None:
             self.writer.finish(self.source if isinstance(self.source, Corpus) else None)
+        if self.unknown_tokens > MANY_UNKNOWN * self.tokens_of_words:
+            share, shown = self.unknown_tokens / self.tokens_of_words, self.job.model.tokenizer.unk_token
+            note = (
+                f"{share:.0%} of the words' tokens are unknown to the tokenizer ({shown}): the model cannot tell such "
+                "words apart. Is it a model for this language?"
+            )
+            self.job.progress(Progress("extract", note=note))
 
     def _await_writing(self) -> None:
         if self.writing is not None:
@@ -139,6 +153,33 @@ class ModelPass:
             rows.append(row)
         return rows
 
+    def _counts(self, window: Window, rows: list[SentenceRows]) -> dict[str, int]:
+        """Return counts of the rows of some sentences, and of what was cut away, is unknown or has no row."""
+        flags = [flag for row in rows for flag in row.flags]
+        tokenized, unknown_id = window.tokenized, unknown_token(self.job.model.tokenizer)
+        of_words = (
+            sentence.input_ids[at]
+            for sentence in tokenized
+            if unknown_id is not None and unknown_id in sentence.input_ids
+            for tokens in sentence.word_tokens
+            for at in tokens
+        )
+        unknown = sum(token == unknown_id for token in of_words)
+        self.unknown_tokens += unknown
+        self.tokens_of_words += sum(map(len, chain.from_iterable(sentence.word_tokens for sentence in tokenized)))
+        return {
+            "rows": len(flags),
+            "words": sum(flag & WORD != 0 for flag in flags),
+            "sentence_rows": sum(flag & SENTENCE != 0 for flag in flags),
+            "sentences_without_words": sum(not sentence.words for sentence in tokenized),
+            "sentences_truncated": sum(sentence.truncated_words > 0 for sentence in tokenized),
+            "words_truncated": sum(sentence.truncated_words for sentence in tokenized),
+            "words_dropped_by_tokenizer": sum(sentence.dropped_words for sentence in tokenized),
+            "unknown_tokens": unknown,
+            "special_tokens_left_out": sum(sentence.left_out_tokens for sentence in tokenized),
+            "prompt_tokens": sum(len(sentence.fixed_tokens) for sentence in tokenized),
+        }
+
     def _refuse_not_finite(self, split: str, first_sentence: int, window: Window, states: WindowStates) -> None:
         stored = getattr(torch, self.job.config.dtype)
         for layer, values in states.hidden.items():
@@ -188,20 +229,3 @@ class ModelPass:
                 f"About {size_text(needed)} would be written to {self.job.path}, but its disk has "
                 f"{size_text(free)} free. Use --dtype float16, --max-sentences, fewer --layers, or another --run."
             )
-
-
-def _counts(window: Window, rows: list[SentenceRows]) -> dict[str, int]:
-    """Return counts of the rows of some sentences, and of what was cut away or has no row."""
-    flags = [flag for row in rows for flag in row.flags]
-    tokenized = window.tokenized
-    return {
-        "rows": len(flags),
-        "words": sum(flag & WORD != 0 for flag in flags),
-        "sentence_rows": sum(flag & SENTENCE != 0 for flag in flags),
-        "sentences_without_words": sum(not sentence.words for sentence in tokenized),
-        "sentences_truncated": sum(sentence.truncated_words > 0 for sentence in tokenized),
-        "words_truncated": sum(sentence.truncated_words for sentence in tokenized),
-        "words_dropped_by_tokenizer": sum(sentence.dropped_words for sentence in tokenized),
-        "special_tokens_left_out": sum(sentence.left_out_tokens for sentence in tokenized),
-        "prompt_tokens": sum(len(sentence.fixed_tokens) for sentence in tokenized),
-    }

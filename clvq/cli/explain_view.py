@@ -13,7 +13,7 @@ from clvq.artifacts import model_title
 from clvq.cli.output import Bar, heading, number, percent, plain, table
 from clvq.config import TAG
 from clvq.explanations.records import Agreement, ExplainedWord, Explanation, ExplanationsSummary
-from clvq.explanations.shades import AGAINST, FOR, shade, strongest
+from clvq.explanations.shades import AGAINST, FOR, pieces, shade, strongest
 
 if TYPE_CHECKING:
     from clvq.explanations.results import Explanations
@@ -134,15 +134,14 @@ class Shaded:
         colours = console.color_system is not None and not console.no_color
         shades = (FOR, AGAINST) if console.color_system in ("truecolor", "256") else _SIXTEEN_COLOURS
         most = strongest(self.words)
-        line, end = Text(), 0
-        for word in self.words:
-            line.append(plain(self.text[end : word.start]))
+        line = Text()
+        for before, word, shown in pieces(self.text, self.words):
+            line.append(plain(before))
             if colours:
-                line.append(plain(word.text), style=_style(word, shade(word, most, *shades)))
+                line.append(plain(shown), style=_style(word, shade(word, most, *shades)))
             else:
-                line.append(f"*{plain(word.text)}*" if word.salient else plain(word.text))
-            end = word.end
-        yield line.append(plain(self.text[end:]))
+                line.append(f"*{plain(shown)}*" if word.salient else plain(shown))
+        yield line.append(plain(self.text[max((word.end for word in self.words), default=0) :]))
 
 
 def _style(word: ExplainedWord, colour: str) -> str:

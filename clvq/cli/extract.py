@@ -36,7 +36,8 @@ _FATES = {
     "sentences_without_words": "sentences without words",
     "sentences_truncated": "sentences cut at the model's length",
     "words_truncated": "words beyond the model's length",
-    "words_dropped_by_tokenizer": "words that the tokenizer drops",
+    "words_dropped_by_tokenizer": "words without a token of their own",
+    "unknown_tokens": "tokens that the tokenizer does not know",
 }
 """What can happen to texts: the counts of the corpus and of the extraction, with what each means."""
 

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from clvq.interventions.steered import Answer, Steered
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+CONTROL = "control: the mean over {draws} random steps of the same length at the same tokens"
 LEGEND = (
-    "control: the mean over {draws} random steps of the same length at the same tokens, and the range of the middle "
-    "90% of them; an effect within that range is no effect of the concept"
+    f"{CONTROL}, and the range of the middle 90% of them; an answer that changes no more than under many of them shows "
+    "no effect of the concept"
 )
 
 
@@ -71,9 +72,9 @@ def steer(
         report(Progress("steer", done + 1, len(strengths), "strengths"))
     document = {"path": str(steered.book.checkpoint.path), "steered": [result.as_json() for result in results]}
     shown = _curve(results) if sweep_strength else _answers(results[0])
-    return Result(
-        document, [*_head(steered.book, results), *shown, Text(LEGEND.format(draws=number(config.draws)), style="dim")]
-    )
+    shows_range = not sweep_strength or results[0].flipped is None
+    legend = (LEGEND if shows_range else CONTROL).format(draws=number(config.draws))
+    return Result(document, [*_head(steered.book, results), *shown, Text(legend, style="dim")])
 
 
 def _codes(given: list[str] | None, option: str) -> tuple[int, ...]:

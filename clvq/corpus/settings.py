@@ -43,7 +43,8 @@ class CorpusSettings:
 
     @property
     def file_options(self) -> FileOptions:
-        labels = (self.label_column, *(self.label_column or "").split(","))
+        label = "" if self.label_column == "none" else self.label_column or ""
+        labels = (label, *label.split(","))
         named = (self.text_column, self.text_pair_column, *labels, *self.parts)
         columns = tuple(name for name in named if name and name not in (TEXT, TEXT_PAIR))
         return FileOptions(self.delimiter, self.quoting, self.header, columns)

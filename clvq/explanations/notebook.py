@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from clvq.explanations.records import ExplainedWord, Explanation
-from clvq.explanations.shades import shade, strongest
+from clvq.explanations.shades import pieces, shade, strongest
 from clvq.notebook import text_html
 
 MOST_SENTENCES = 20
@@ -24,19 +24,18 @@ def explanation_html(explanation: Explanation) -> str:
     """Return a sentence with its prediction: blue words speak for it, orange ones against it, salient ones are bold."""
     explanation = explanation.excerpt()
     most = strongest(explanation.words)
-    parts, end = [], 0
-    for word in explanation.words:
-        parts += [escape(explanation.text[end : word.start]), _word_html(word, shade(word, most))]
-        end = word.end
-    parts.append(escape(explanation.text[end:]))
+    parts = []
+    for before, word, shown in pieces(explanation.text, explanation.words):
+        parts += [escape(before), _word_html(word, shown, shade(word, most))]
+    parts.append(escape(explanation.text[max((word.end for word in explanation.words), default=0) :]))
     cut = f" ({escape(explanation.cut)})" if explanation.cut else ""
     head = f"<b>{text_html(explanation.target)}</b> {explanation.certainty}{cut}"
     return f'<p style="line-height: 1.8">{head}: <bdi>{"".join(parts)}</bdi></p>'
 
 
-def _word_html(word: ExplainedWord, colour: str) -> str:
+def _word_html(word: ExplainedWord, shown: str, colour: str) -> str:
     style = f"background: {colour}; color: black; border-radius: 3px; padding: 1px 2px;" if colour else ""
     if word.salient:
         style += " font-weight: bold; text-decoration: underline;"
     concept = "no concept: an attention sink" if word.code is None else f"concept {word.code}"
-    return f'<span style="{style}" title="{word.attribution:+.2f}, {concept}">{escape(word.text)}</span>'
+    return f'<span style="{style}" title="{word.attribution:+.2f}, {concept}">{escape(shown)}</span>'

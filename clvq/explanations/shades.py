@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from clvq.explanations.records import ExplainedWord
 
 FOR = ("#deebf7", "#9ecae1", "#6baed6", "#4292c6")
 AGAINST = ("#fee6ce", "#fdbe85", "#fd9d4f", "#f07818")
 """Background colours for black letters, from weak to strong. Nearly everyone can tell blue from orange."""
+INSIDE = "·"
 _FAINTEST = 0.1
 """A word below this share of the strongest attribution has no colour."""
 
@@ -16,6 +17,15 @@ _FAINTEST = 0.1
 def strongest(words: Sequence[ExplainedWord]) -> float:
     """Return the largest absolute attribution of a sentence's words; 1 where all are 0."""
     return max((abs(word.attribution) for word in words), default=0.0) or 1.0
+
+
+def pieces(text: str, words: Sequence[ExplainedWord]) -> Iterator[tuple[str, ExplainedWord, str]]:
+    """Yield each word with the text before it, and what is shown of it: its text, or INSIDE for a token that is part of
+    a character that is shown already."""
+    end = 0
+    for word in words:
+        yield text[end : word.start], word, text[max(end, word.start) : word.end] or INSIDE
+        end = max(end, word.end)
 
 
 def shade(word: ExplainedWord, most: float, for_it: Sequence[str] = FOR, against: Sequence[str] = AGAINST) -> str:

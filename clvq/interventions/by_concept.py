@@ -32,7 +32,7 @@ from clvq.explanations.stored_split import SPLIT
 from clvq.interventions.controls import Pools
 from clvq.interventions.effects import Change, Effects, Record
 from clvq.interventions.in_model import Plan, interventions_of
-from clvq.interventions.intervals import interval_of
+from clvq.interventions.intervals import LEAST_TEXTS, interval_of
 from clvq.interventions.mode_records import ClassEffect, ConceptEffect, ConceptEffects, ControlledEffect
 from clvq.interventions.places import Place, Subject
 from clvq.interventions.records import Interval
@@ -46,8 +46,8 @@ from clvq.progress import Report
 from clvq.training.checkpoint import Checkpoint
 from clvq.training.source import language_model_of
 
-LEAST_TEXTS = 5
-"""Distinct texts below which a concept is not tested."""
+ROUNDING = 1e-6
+"""Falls of a probability that are all smaller are rounding, and no effect."""
 _WHERE = Place("all")
 
 
@@ -243,9 +243,12 @@ def _p_of_mean(values: np.ndarray, texts: np.ndarray, two_sided: bool) -> float:
     """Return the p of the test that the mean over distinct texts is above 0, or is not 0 if `two_sided`.
 
     Where all texts have the same value, there is no test: 0 if it is such a value and there are several texts, else 1.
+    It is 1 where all values are rounding.
     """
     _, groups = np.unique(texts, return_inverse=True)
     means = np.bincount(groups, values) / np.bincount(groups)
+    if np.abs(means).max() < ROUNDING:
+        return 1.0
     if np.ptp(means) == 0:
         differs = means[0] != 0 if two_sided else means[0] > 0
         return 0.0 if differs and len(means) > 1 else 1.0

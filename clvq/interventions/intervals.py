@@ -21,6 +21,8 @@ DIFFERENCE_RESAMPLES = 20_000
 """Holm's procedure multiplies the smallest p by the number of differences. With 2,000 resamples no p is below 0.001, so
 that among 50 differences or more none could be below 0.05."""
 LEVEL = 0.95
+LEAST_TEXTS = 5
+"""Distinct texts below which an interval says nothing, and no effect counts as shown."""
 SHARES = (0.0, 1.0)
 _CELLS_AT_ONCE = 1 << 24
 

@@ -142,6 +142,8 @@ class SteeredText:
         answer = int(target.answers(clean)[0])
         changed = self._scores([after])
         controls = self._scores(self._controls(steering, before, after, answer))
+        if not (changed.isfinite().all() and controls.isfinite().all()):
+            raise ClvqError(f"With --strength {strength:g} the model answers NaN or infinity: give a smaller one.")
         flips, divergences = self._compared(clean, controls)
         (flipped,), (divergence,) = self._compared(clean, changed)
         edited = set(self.positions)

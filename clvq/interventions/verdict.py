@@ -11,6 +11,7 @@ from itertools import groupby
 
 from clvq.config import HARD, SCORES
 from clvq.interventions.controls import CLASS_DIRECTION
+from clvq.interventions.intervals import LEAST_TEXTS
 from clvq.interventions.mode_records import ConceptEffects, ControlledEffect, ProbeResult, ProbeRow, SpliceResult
 from clvq.interventions.names import EDIT_NAMES, control_name
 from clvq.interventions.records import Interval, SelectivityRow
@@ -46,6 +47,8 @@ def _of_edits(results: EditResults) -> Verdict:
     Where checkpoints are compared, only the first edit and place of each is judged.
     """
     parts = [part for part in results.parts if len(results.groups) == 1 or (part.edit, part.place) == results.blocks[0]]
+    if few := _few(results.clean.distinct_texts):
+        return Verdict([f"No effect can be shown: {few}"], list(_doubts(results, parts)))
     shown: list[str] = []
     half: list[str] = []
     unshown: list[str] = []
@@ -210,6 +213,8 @@ def _of_splice(result: SpliceResult) -> Verdict:
         warnings.append("The answer depends on the sentence rows alone: the figures say nothing of the words.")
     if result.left_out:
         warnings.append(f"{result.left_out:,} sentences without a row are left out.")
+    if few := _few(result.distinct_texts):
+        warnings.append(f"{few[0].upper()}{few[1:]}")
     return Verdict(sentences, warnings)
 
 
@@ -226,6 +231,8 @@ def _of_probe(result: ProbeResult) -> Verdict:
         )
     if before - result.chance < 0.02:
         warnings.append(f"The probe is hardly better than chance ({result.chance:.1%}) before any edit.")
+    if few := _few(result.distinct_texts):
+        warnings.append(f"{few[0].upper()}{few[1:]}")
     return Verdict(sentences, warnings)
 
 
@@ -240,6 +247,14 @@ def _probed(controls: Sequence[ProbeRow]) -> str:
         every = "every control" if len(compared) == len(controls) else "every control that could be matched"
         return f"its accuracy falls more than under {every}"
     return f"no effect shown beyond {joined(others) if beyond else 'any control'}"
+
+
+def _few(texts: int) -> str | None:
+    """Return a warning of intervals over fewer than LEAST_TEXTS distinct texts."""
+    if texts >= LEAST_TEXTS:
+        return None
+    over = "one distinct text" if texts == 1 else f"{texts} distinct texts"
+    return f"the intervals are over {over}, too few to say how sure a figure is."
 
 
 def _percent(interval: Interval) -> str:

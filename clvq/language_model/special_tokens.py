@@ -9,9 +9,15 @@ def special_ids(tokenizer: Any) -> set[int]:
     """Return the ids that never stand for text. The unknown token stands for text, unless it has a second role."""
     tokens = tokenizer.added_tokens_decoder
     special = {number for number, token in tokens.items() if token.special} | set(tokenizer.all_special_ids)
+    return special - {unknown_token(tokenizer)}
+
+
+def unknown_token(tokenizer: Any) -> int | None:
+    """Return the id that stands for any text that a tokenizer does not know; None without one, or where it has a second
+    role."""
     roles = ("bos", "eos", "sep", "cls", "pad", "mask")
     others = {getattr(tokenizer, f"{role}_token_id", None) for role in roles}
-    return special - ({tokenizer.unk_token_id} - others)
+    return None if tokenizer.unk_token_id in others else tokenizer.unk_token_id
 
 
 def filler_ids(tokenizer: Any, configured: int | None, vocabulary_size: int) -> list[int]:

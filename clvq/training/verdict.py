@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 ALIKE = 0.01
 """FVU figures that differ by less than this share of the model's own are said to be alike."""
+FEW_SENTENCES = 20
+"""Evaluation sentences below which a warning is given."""
 
 
 class Verdict(NamedTuple):
@@ -63,6 +65,13 @@ def training_verdict(checkpoint: Checkpoint) -> Verdict:
         warnings.append(f"It does no better than {joined(alike)}.")
     if worse:
         warnings.append(f"It does worse than {joined(worse)}.")
+    if results.evaluation_sentences < FEW_SENTENCES:
+        asked = (
+            "one evaluation sentence"
+            if results.evaluation_sentences == 1
+            else (f"{results.evaluation_sentences} evaluation sentences")
+        )
+        warnings.append(f"The figures are of {asked}: so few say little about other texts.")
     return Verdict(sentences, warnings)
 
 

@@ -18,6 +18,7 @@ from running import SMALL, Clvq, Outcome, files_of, piped
 import clvq as package
 from clvq.cli.explain_view import Shaded
 from clvq.explanations.records import ExplainedWord
+from clvq.explanations.shades import pieces
 
 QUICK = ("--steps", "2", "--completeness", "0.5")
 
@@ -303,3 +304,14 @@ def test_words_are_shaded_in_two_hues() -> None:
     assert strong.split("48;2;")[1] != weak.split("48;2;")[1]
     assert printed(color_system=None) == printed(no_color=True, color_system="truecolor") == "*good* slow film"
     assert printed(color_system="standard").count("\x1b[") == 4
+
+
+def test_tokens_of_one_character_are_told_apart() -> None:
+    """A tokenizer of bytes has several tokens in one character; the character is printed once."""
+    words = [ExplainedWord(0, 1, "这", 2.0, 1, True), *[ExplainedWord(0, 1, "这", -1.0, 1, False)] * 2]
+    words.append(ExplainedWord(1, 3, "电影", 0.5, 1, False))
+    console = Console(file=io.StringIO(), width=40, no_color=True)
+    console.print(Shaded("这电影!", words))
+    assert console.file.getvalue().rstrip("\n") == "*这*··电影!"
+    words_and_gaps = [(before, shown) for before, _, shown in pieces("这电影!", words)]
+    assert words_and_gaps == [("", "这"), ("", "·"), ("", "·"), ("", "电影")]

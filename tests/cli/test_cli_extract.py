@@ -150,6 +150,27 @@ def test_texts_that_have_different_labels_are_counted(
     assert (int(shown[1]) if shown else 0) == found, ended.out
 
 
+def test_tokens_that_the_tokenizer_does_not_know_are_counted(clvq: Clvq, bert: Path, tmp_path: Path) -> None:
+    texts = [*(f"영화 {number} 최고" for number in range(10)), *tiny_models.made_sentences()[:20]]
+    corpus, run = write_corpus(tmp_path / "korean.jsonl", texts), tmp_path / "run"
+    ended = clvq("extract", "--run", run, "--model", bert, "--dataset", corpus, "--layers", 1, "--json")
+    assert ended.code == 0, ended.err
+    tokenizer = LanguageModel.load(str(bert)).tokenizer
+    unknown, known = 0, 0
+    for text in texts:
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        unknown += ids.count(tokenizer.unk_token_id)
+        known += len(ids) - ids.count(tokenizer.unk_token_id)
+    splits = ended.document["splits"].values()
+    assert unknown > 10 and sum(split["counts"]["unknown_tokens"] for split in splits) == unknown
+    assert (
+        f"{unknown / (known + unknown):.0%} of the words' tokens are unknown to the tokenizer ([UNK])" in ended.message
+    )
+    english = write_corpus(tmp_path / "english.jsonl", texts[10:])
+    ended = clvq("extract", "--run", run, "--model", bert, "--dataset", english, "--layers", 1, "--overwrite")
+    assert "unknown to the tokenizer" not in ended.message and "does not know" not in ended.out
+
+
 def test_odd_text_is_handled_and_counted(clvq: Clvq, bert: Path, tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "odd.jsonl", [*ODD_TEXTS, *tiny_models.made_sentences()[:40]])
     with corpus.open("a") as file:

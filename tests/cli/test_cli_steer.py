@@ -289,6 +289,7 @@ def test_what_cannot_be_is_one_message(clvq: Clvq, shared: Path) -> None:
         ((TEXT, "--remove", code, "--strength", "nan"), 1, "--strength must"),
         ((TEXT, "--remove", code, "--strength", "inf"), 1, "--strength must"),
         ((TEXT, "--remove", code, "--strength", -1), 1, "--strength must"),
+        ((TEXT, "--add", code, "--strength", 1e38), 1, "With --strength 1e+38 the model answers NaN or infinity"),
         ((TEXT, "--remove", code, "--tokens", 5), 1, "needs a causal language model"),
         ((TEXT, "--remove", code, "--draws", 0), 1, "--draws must"),
         ((" ", "--remove", code), 1, "There is no word"),

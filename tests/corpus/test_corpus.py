@@ -828,3 +828,14 @@ def test_the_demo() -> None:
     assert {label for _, label in corpus.train} == {0, 1}
     assert corpus.counts["train"]["rows"] == len(demo.corpus("train"))
     assert corpus.label_names == ["negative", "positive"]
+
+
+def test_a_quoted_column_without_a_header_is_one_text_a_line(write: Write) -> None:
+    path = write("r.csv", '"a film, and a good one"\n"slow; dull"\n"fine"\n')
+    corpus = load_corpus(path, header=False, label_column="none")
+    assert sorted(text for text, _ in everything(corpus)) == ["a film, and a good one", "fine", "slow; dull"]
+    refused(
+        "no text column with a usual name in its first line",
+        dataset=write("c.csv", "Story,Grade\na,1\n"),
+        label_column="none",
+    )

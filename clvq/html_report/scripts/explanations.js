@@ -33,7 +33,7 @@ function explanationCard(explanation) {
     const word = make(known ? "a" : "span", {
       className: "word shade " + (attribution < 0 ? "against" : "for") + (salient ? " salient" : "") +
         (person(start, end) ? " rationale" : ""),
-      textContent: part(start, end),
+      textContent: part(Math.max(start, place), end) || "·",  // a token inside a character that is shown already
       tabIndex: salient ? 0 : -1,
       style: { "--strength": share.toFixed(2) },
     });
