@@ -117,7 +117,7 @@ def _shown(swept: Sweep) -> list[RenderableType]:
         of_layer = [number(figures["target_layer"])] if swept.of_several_layers else []
         lines.add_row(
             Text(plain(row.name)), *of_layer, number(figures["fvu"]), number(figures["fvu_codes_shuffled"]),
-            number(figures["ridge"]), number(figures["codebook_perplexity"], 1), number(figures["active_codes"]),
+            number(figures["ridge"]), number(figures["codebook_perplexity"], 1), number(row.active),
             style="bold" if figures["fvu"] == best.get(figures["target_layer"]) else "",
         )  # fmt: skip
     varied = ", ".join(name.replace("_", " ") for name in swept.varied)

@@ -56,6 +56,12 @@ class Swept(Record):
         figures |= {name: getattr(results, name) for name in OTHERS}
         return cls(checkpoint.path.name, checkpoint.fingerprint, settings, figures)
 
+    @property
+    def active(self) -> float | int | None:
+        """Active codes; of a sparse autoencoder, active latents, as `clvq train` counts them."""
+        latents = self.figures["active_latents"]
+        return self.figures["active_codes"] if latents is None else latents
+
     def as_row(self) -> dict[str, Any]:
         """Return name, settings and figures as a flat row of a table."""
         return {"name": self.name, **self.settings, **self.figures}

@@ -6,7 +6,11 @@ of its parts, and the position of a character in the text tells its part.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from clvq.config.prompts import TEXT
+from clvq.errors import ClvqError
 
 SEPARATOR = "\u241e"
 """The symbol for a record separator: visible, and no part of any language."""
@@ -32,3 +36,12 @@ def split_parts(text: str, count: int) -> list[str]:
     if len(parts) != count:
         raise ValueError(f"{len(parts)} parts instead of {count}")
     return parts
+
+
+def parts_of(text: Any) -> dict[str, str]:
+    """Return the parts of a text that a user gives: a text alone, or a dictionary of parts. ClvqError for anything
+    else."""
+    parts = {TEXT: text} if isinstance(text, str) else text
+    if not isinstance(parts, Mapping) or not all(isinstance(part, str) for item in parts.items() for part in item):
+        raise ClvqError(f"A text, or a dictionary of texts, is expected, and {text!r} is a {type(text).__name__}.")
+    return dict(parts)

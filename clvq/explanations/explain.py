@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from clvq.concepts.codebook import Codebook, codebook
 from clvq.config import ExplainConfig
 from clvq.config.prompts import TEXT
 from clvq.config.signatures import takes
+from clvq.corpus.parts import parts_of
 from clvq.corpus.scan import encodable
 from clvq.errors import ClvqError
 from clvq.explanations.explainer import Explainer, Labels
@@ -66,7 +67,7 @@ def explain(
                 f"--{meaningless[0].replace('_', '-')} is for the evaluation split, and texts are given. "
                 "Leave out one of the two."
             )
-        parts = _checked([texts] if isinstance(texts, str | Mapping) else texts)
+        parts = _checked(texts)
         explainer = Explainer(checkpoint, checkpoint.description(), config, progress)
         given = [explainer.model.input_format.joined(text) for text in parts]
         tokenized = explainer.tokenize(given)
@@ -89,15 +90,16 @@ def explain(
     return finished
 
 
-def _checked(texts: Sequence[str | Mapping[str, str]]) -> list[dict[str, str]]:
+def _checked(texts: Any) -> list[dict[str, str]]:
     """Return the parts of each text, without unpaired surrogates (halves of Unicode characters). ClvqError where there
-    is no text, or a blank one."""
-    if not texts:
+    is no text, a blank one, or something else."""
+    several = isinstance(texts, Iterable) and not isinstance(texts, str | Mapping)
+    parts = list(map(parts_of, texts if several else [texts]))
+    if not parts:
         raise ClvqError("No text is given to explain.")
-    parts = [{TEXT: text} if isinstance(text, str) else dict(text) for text in texts]
     for number, text in enumerate(parts, 1):
         if not text.get(TEXT, "").strip():
-            raise ClvqError(f"Text {number} of {len(texts)} is empty: there is nothing to explain. Leave it out.")
+            raise ClvqError(f"Text {number} of {len(parts)} is empty: there is nothing to explain. Leave it out.")
     return [{name: encodable(value) for name, value in text.items()} for text in parts]
 
 

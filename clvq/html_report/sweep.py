@@ -20,7 +20,7 @@ _COLUMNS = {
     "ridge": "ridge map",
     "mean_per_code": "mean per k-means code",
     "codebook_perplexity": "perplexity",
-    "active_codes": "active codes",
+    "active_codes": "active codes or latents",
 }
 """The figures of the page's table, each with the head of its column."""
 _DRAW = """"use strict";

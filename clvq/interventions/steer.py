@@ -16,16 +16,16 @@ from clvq.activations.new_text import new_rows, tokenize
 from clvq.concepts.codebook import Codebook, codebook
 from clvq.concepts.directions import concept_space
 from clvq.config import LABEL, SteerConfig
-from clvq.config.prompts import TEXT
 from clvq.config.signatures import takes
 from clvq.corpus.labels import class_number
+from clvq.corpus.parts import parts_of
 from clvq.corpus.scan import encodable
 from clvq.device import Runtime, usual_batch_tokens
 from clvq.errors import ClvqError
 from clvq.interventions.controls import Draws, Owner, Pools, controlled
 from clvq.interventions.edits import Edit, Step
 from clvq.interventions.steered import Answer, Steered
-from clvq.interventions.steering import Steering, editing
+from clvq.interventions.steering import Steering, codes_of, editing
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import Inputs, UpperLayers
 from clvq.progress import Report, silent
@@ -64,7 +64,9 @@ def steer(
         add: Codes of the concepts that are put in.
     """
     config = SteerConfig.resolve(**settings)
-    steered = SteeredText.read(read_checkpoint(checkpoint), text, config, tuple(remove), tuple(add), progress)
+    steered = SteeredText.read(
+        read_checkpoint(checkpoint), parts_of(text), config, codes_of(remove), codes_of(add), progress
+    )
     return steered.at(config.strength)
 
 
@@ -91,7 +93,7 @@ class SteeredText:
     def read(
         cls,
         checkpoint: Checkpoint,
-        text: str | Mapping[str, str],
+        parts: Mapping[str, str],
         config: SteerConfig,
         remove: tuple[int, ...],
         add: tuple[int, ...],
@@ -105,8 +107,7 @@ class SteeredText:
         if config.tokens and not upper.target.reads_next_token:
             raise ClvqError(f"--tokens needs a causal language model, and {model.model_id} is not one.")
         steering = Steering(concept_space(checkpoint, device=model.device, progress=progress), remove, add)
-        values = {TEXT: text} if isinstance(text, str) else text
-        joined = model.input_format.joined({name: encodable(value) for name, value in values.items()})
+        joined = model.input_format.joined({name: encodable(value) for name, value in parts.items()})
         (sentence,) = tokenize(model, described, [joined])
         if not sentence.words:
             raise ClvqError(f"There is no word in {joined!r} that the tokenizer of {model.model_id} keeps.")

@@ -9,6 +9,7 @@ the strength. At strength 1 the first equation is the removal of `clvq faithfuln
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -66,6 +67,14 @@ class Steering:
         return removed + self.strength * added
 
 
+def codes_of(given: Sequence[int]) -> tuple[int, ...]:
+    """Return the codes that a user gives. ClvqError for anything but whole numbers in a sequence."""
+    try:
+        return tuple(map(operator.index, given))
+    except TypeError:
+        raise ClvqError(f"Codes are whole numbers in a list, such as [12, 40], and not {given!r}.") from None
+
+
 @contextmanager
 def steering(
     checkpoint: Checkpoint | str | Path,
@@ -99,7 +108,7 @@ def steering(
             f"Layer {checkpoint.input_layer} of the model has width {width}, and that of {checkpoint.path} "
             f"{len(space.mean)}: it is another model."
         )
-    steered = Steering(space, tuple(remove), tuple(add), strength)
+    steered = Steering(space, codes_of(remove), codes_of(add), strength)
     with editing(site, steered.apply):
         yield model
 

@@ -124,6 +124,7 @@ class ClvqVae(HubModel):
         if codebooks < 1:
             raise ClvqError(f"codebooks must be 1 or more; it is {codebooks}.")
         self.predicts_update = predict == "update"
+        self.input_width = input_width
         self.encoder = _encoder(encoder, input_width, width)
         quantizers = [
             VectorQuantizer(
@@ -210,10 +211,20 @@ class ClvqVae(HubModel):
         return decoded + inputs * (self.output_scale / self.input_scale) if self.predicts_update else decoded
 
     def assign(self, hidden_states: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the nearest code of each row `[B, T]`, or -1, for hidden states `[B, T, D]` and a mask `[B, T]`."""
+        """Return the nearest code of each row `[B, T]`, or -1, for hidden states `[B, T, D]` and a mask `[B, T]`.
+
+        ClvqError for states of another width, and where a row holds NaN or infinity: it has no nearest code.
+        """
+        if hidden_states.ndim != 3 or hidden_states.shape[2] != self.input_width:
+            raise ClvqError(
+                f"Hidden states [B, T, {self.input_width}] are expected, and these are {[*hidden_states.shape]}."
+            )
         mask = _row_mask(hidden_states, mask)
+        rows = hidden_states[mask]
+        if not rows.isfinite().all():
+            raise ClvqError("The hidden states hold NaN or infinity: such a row has no nearest code.")
         with torch.no_grad():
-            return _scatter(self.quantizer.assign(self.encode(hidden_states[mask])), mask, fill=-1)
+            return _scatter(self.quantizer.assign(self.encode(rows)), mask, fill=-1)
 
     def nearest(self, z_e: Tensor) -> Tensor:
         """Return the nearest code `[N]` of each row of `z_e [N, D]`."""

@@ -60,7 +60,8 @@ def with_metric(job: Job, store: ActivationStore, runtime: Runtime, processes: P
     layer, metric = job.config.input_layer, job.config.metric_of_codes
     if metric == "mixed" and store.target is None:
         made = store.provenance.model
-        note = f"{made.id} predicts nothing ({made.no_head_reason}), so codes are compared by the Euclidean distance."
+        why = f"no predictions of {made.id} ({made.no_head_reason})"
+        note = f"The activations hold {why}, so codes are compared by the Euclidean distance."
         job.progress(Progress("train", note=note))
         return job
     matrix = processes.told(sensitivity(store, layer, runtime, job.progress) if processes.is_leader else torch.empty(0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import sys
 from collections import Counter
@@ -119,6 +120,7 @@ def test_the_table_on_the_screen_as_json_and_as_files(clvq: Clvq, grid_run: Path
     with (tmp_path / "table.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert len(rows) == len(lines) == len(document["rows"]) == 6
+    page = (grid_run / "sweep.html").read_text(encoding="utf-8")
     for row, line, entry in zip(rows, lines, document["rows"], strict=True):
         checkpoint = package.read_checkpoint(grid_run / entry["name"])
         results = checkpoint.results.as_json()
@@ -129,11 +131,12 @@ def test_the_table_on_the_screen_as_json_and_as_files(clvq: Clvq, grid_run: Path
         assert row["codebook_size"] == checkpoint.settings.codebook_size
         assert row["top_k"] == (3 if row["method"] == "clvq" else None)
         assert f"{results['evaluation']['fvu']:.3f}" in ended.out
+        active = results["evaluation"]["active_latents" if row["method"] == "sae" else "active_codes"]
+        assert re.search(rf"<bdi>{entry['name']}</bdi></th>.*<td>{active}</td></tr>", page)
         assert entry["checkpoint"] == checkpoint.fingerprint
         assert row["target_layer"] == (row["input_layer"] if row["method"] == "sae" else row["output_layer"])
     said = "An FVU can be compared with others of the same predicted layer."
     assert "of layer" in ended.out and said in " ".join(ended.out.split())
-    page = (grid_run / "sweep.html").read_text(encoding="utf-8")
     assert said in page and '<th scope="col">predicted layer</th>' in page
 
 

@@ -403,6 +403,6 @@ def test_the_default_is_mixed_and_euclidean_where_nothing_is_predicted(
     mixed = clvq.train(
         headless, path=tmp_path / "none", **SMALL, **PAIR, progress=lambda progress: notes.append(progress.note or "")
     )
-    assert any("predicts nothing (" in note and "Euclidean distance" in note for note in notes)
+    assert any("The activations hold no predictions of " in note and "Euclidean distance" in note for note in notes)
     assert (plain.path / "model.safetensors").read_bytes() == (mixed.path / "model.safetensors").read_bytes()
     assert "sensitivity" not in (mixed.path / "README.md").read_text()
