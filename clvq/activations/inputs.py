@@ -63,7 +63,11 @@ def refuse_other_settings(
     moved = {name for name, (value, was) in local.items() if value == was}
     wanted = {name: value for name, value in config.deciding().items() if name not in {"layers", *moved}}
     differing = differences(settings.deciding(), wanted)
-    changed = [name for name, (value, was) in local.items() if was is not None and value != was]
+    changed = [
+        name
+        for name, (value, was) in local.items()
+        if was is not None and value != was and getattr(config, name) == getattr(settings, name)
+    ]
     contents = [f"the contents of {getattr(config, name)} have changed" for name in changed]
     if differing or changed:
         other = " with other settings:" if differing else ", and since then"

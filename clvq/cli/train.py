@@ -103,7 +103,7 @@ def _checked_name(name: str) -> str:
     Such a name cannot lead out of the run folder, nor into the activations.
     """
     if (
-        not name
+        not name.strip()
         or name.startswith(".")
         or Path(name).name != name
         or "\\" in name

@@ -15,7 +15,7 @@ from clvq.corpus.column_names import alike, alike_all, by_name, folded, named, n
 from clvq.corpus.forms import LabelForm, ListLabel, as_flags, as_list, as_number, label_key, written_list
 from clvq.corpus.parts import join_parts
 from clvq.corpus.tables import Table
-from clvq.corpus.usual_names import LABEL_COLUMNS, TEXT_COLUMNS, TEXT_PAIR_COLUMNS
+from clvq.corpus.usual_names import LABEL_COLUMNS, OTHER_LABEL_COLUMNS, TEXT_COLUMNS, TEXT_PAIR_COLUMNS
 from clvq.errors import ClvqError
 
 RawLabel = int | str | None  # a number, a name, or none
@@ -82,7 +82,8 @@ class Rows:
         label = named(table, "label", label) if not each else label
         if label is None:
             each = of_labels(table, hints.labels)
-            label = by_name(columns.names, LABEL_COLUMNS, text)
+            usual = (*LABEL_COLUMNS, *OTHER_LABEL_COLUMNS.get(hints.form, ()))
+            label = by_name([name for name in columns.names if name not in parts.names], usual, text)
         label = ",".join(each) or label
         if text is None:
             text = by_name(columns.names, TEXT_COLUMNS, label)
@@ -106,6 +107,11 @@ class Rows:
                     f"{', '.join(columns.reachable)}. {{text}} stands for the text column, {text!r}."
                 )
         columns_of_parts = tuple((name, column_of.get(name, name)) for name in parts.names)
+        if answer := {label, *each} & {column for _, column in columns_of_parts} - {""}:
+            raise ClvqError(
+                f"--prompt would put the answer into the text: {table.origin} has the labels in the column "
+                f"{answer.pop()!r}. Take it out of the prompt, or give --label-column none."
+            )
         return cls(table, text, label or None, hints, columns_of_parts, each)
 
     @classmethod

@@ -51,7 +51,8 @@ def file_format(path: Path) -> str | None:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if len(suffixes) > 1 and suffixes[-1] in COMPRESSIONS and suffixes[-2] != ".parquet":
         suffixes.pop()
-    return suffixes[-1] if suffixes and suffixes[-1] in FORMATS else None
+    suffix = ".jsonl" if suffixes[-1:] == [".ndjson"] else "".join(suffixes[-1:])
+    return suffix if suffix in FORMATS else None
 
 
 def layout_of(path: Path, options: FileOptions) -> Layout | None:

@@ -9,5 +9,11 @@ TEXT_PAIR_COLUMNS = (
 )  # fmt: skip
 LABEL_COLUMNS = ("label", "labels", "sentiment", "class", "category", "target", "emotion", "intent", "topic")
 
+OTHER_LABEL_COLUMNS = {
+    "number": ("score", "rating", "stars"),
+    "words": ("tags", "ner_tags", "pos_tags"),
+}
+"""Further names of label columns, by the form of the labels."""
+
 HEADER_NAMES = {*TEXT_COLUMNS, *LABEL_COLUMNS, "id", "idx", "index"}
 """A first line that holds one of these is a header."""

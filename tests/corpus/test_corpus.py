@@ -839,3 +839,27 @@ def test_a_quoted_column_without_a_header_is_one_text_a_line(write: Write) -> No
         dataset=write("c.csv", "Story,Grade\na,1\n"),
         label_column="none",
     )
+
+
+def test_newline_delimited_json_under_its_other_name(write: Write) -> None:
+    corpus = load_corpus(write("r.ndjson", jsonl(rows([("a", 0), ("b", 1)]))))
+    assert sorted(everything(corpus)) == [("a", 0), ("b", 1)]
+
+
+@pytest.mark.parametrize(
+    ("form", "column", "labels"), [("number", "rating", (0.5, 3)), ("words", "ner_tags", ([0, 1], [1, 1]))]
+)
+def test_label_columns_of_scores_and_tags(form: Any, column: str, labels: tuple[Any, Any], write: Write) -> None:
+    lines = [{"text": text, column: label} for text, label in zip(("a b", "c d"), labels, strict=True)]
+    path = write("r.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    names = ["x", "y"] if form == "words" else None
+    corpus = splits.load_corpus(CorpusSettings(path), names, form=form)
+    assert corpus.provenance.training.label_column == column
+    assert load_corpus(path).provenance.training.label_column is None
+
+
+def test_a_column_of_the_prompt_is_not_guessed_to_be_the_label(write: Write) -> None:
+    lines = [{"text": f"text {number}", "topic": "sport", "intent": number % 2} for number in range(4)]
+    path = write("r.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    corpus = load_corpus(path, parts=("topic", "text"))
+    assert corpus.provenance.training.label_column == "intent"
