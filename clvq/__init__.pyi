@@ -263,7 +263,7 @@ def estimate(
 
 def explain(
     checkpoint: Checkpoint | str | Path,
-    texts: str | Mapping[str, str] | Sequence[str | Mapping[str, str]] | None = None,
+    texts: str | Mapping[str, str] | Iterable[str | Mapping[str, str]] | None = None,
     *,
     overwrite: bool = False,
     progress: Report | bool | None = None,

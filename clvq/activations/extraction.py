@@ -165,7 +165,7 @@ def _source(job: ExtractionJob) -> Corpus | ActivationStore:
     store was made with another model."""
     if job.store is None:
         settings = CorpusSettings.of_extraction(job.config)
-        if isinstance(job.model.target, ClassTarget) and has_label_lists(settings):
+        if isinstance(job.model.target, ClassTarget) and has_label_lists(settings, job.model.target.classes):
             job.model.target = LabelTarget(job.model.target.classes)
         form = "class" if job.model.target is None else job.model.target.label_form
         corpus = load_corpus(settings, job.model.label_names, form)

@@ -45,9 +45,6 @@ class ModelPass:
     processes: Processes
     sentences_done: int = 0
     words_read: int = 0
-    tokens_of_words: int = 0
-    unknown_tokens: int = 0
-    """Tokens of words that the tokenizer does not know."""
     started: float = field(default_factory=time.monotonic)
     writing: Future[None] | None = None
     """The writing of the window before this one, which may still go on."""
@@ -76,8 +73,16 @@ class ModelPass:
                 self._await_writing()
         if self.writer is not None:
             self.writer.finish(self.source if isinstance(self.source, Corpus) else None)
-        if self.unknown_tokens > MANY_UNKNOWN * self.tokens_of_words:
-            share, shown = self.unknown_tokens / self.tokens_of_words, self.job.model.tokenizer.unk_token
+            self._tell_unknown()
+
+    def _tell_unknown(self) -> None:
+        """Tell where the tokenizer does not know many tokens of the words, over the whole store."""
+        splits = [split.counts for split in ActivationStore(self.job.path).manifest.splits.values()]
+        unknown, tokens = (
+            sum(counts.get(name, 0) for counts in splits) for name in ("unknown_tokens", "tokens_of_words")
+        )
+        if unknown > MANY_UNKNOWN * tokens:
+            share, shown = unknown / tokens, self.job.model.tokenizer.unk_token
             note = (
                 f"{share:.0%} of the words' tokens are unknown to the tokenizer ({shown}): the model cannot tell such "
                 "words apart. Is it a model for this language?"
@@ -164,9 +169,6 @@ class ModelPass:
             for tokens in sentence.word_tokens
             for at in tokens
         )
-        unknown = sum(token == unknown_id for token in of_words)
-        self.unknown_tokens += unknown
-        self.tokens_of_words += sum(map(len, chain.from_iterable(sentence.word_tokens for sentence in tokenized)))
         return {
             "rows": len(flags),
             "words": sum(flag & WORD != 0 for flag in flags),
@@ -175,7 +177,8 @@ class ModelPass:
             "sentences_truncated": sum(sentence.truncated_words > 0 for sentence in tokenized),
             "words_truncated": sum(sentence.truncated_words for sentence in tokenized),
             "words_dropped_by_tokenizer": sum(sentence.dropped_words for sentence in tokenized),
-            "unknown_tokens": unknown,
+            "tokens_of_words": sum(map(len, chain.from_iterable(one.word_tokens for one in tokenized))),
+            "unknown_tokens": sum(token == unknown_id for token in of_words),
             "special_tokens_left_out": sum(sentence.left_out_tokens for sentence in tokenized),
             "prompt_tokens": sum(len(sentence.fixed_tokens) for sentence in tokenized),
         }

@@ -15,7 +15,7 @@ from clvq.cli.run_folder import Named, Run, named_checkpoint
 from clvq.cli.texts import GivenTexts
 from clvq.concepts.excerpts import Excerpt
 from clvq.config import SteerConfig
-from clvq.corpus.parts import parts_of
+from clvq.corpus.parts import text_parts
 from clvq.errors import ClvqError
 from clvq.progress import Progress, Report
 
@@ -65,7 +65,7 @@ def steer(
     filled = list(texts.filled(found, report).values())
     if len(filled) > 1:
         raise ClvqError(f"Standard input holds {number(len(filled))} texts, one a line, and steer takes one. Give one.")
-    steered = SteeredText.read(found, parts_of(filled[0]), config, removed, added, report)
+    steered = SteeredText.read(found, text_parts(filled[0]), config, removed, added, report)
     strengths = STRENGTHS if sweep_strength else (config.strength,)
     results = []
     for done, strength in enumerate(strengths):

@@ -17,8 +17,8 @@ from clvq.artifacts.records import Record
 from clvq.concepts.assignments import codes_and_distances
 from clvq.concepts.codebook import codebook
 from clvq.config import AssignConfig
-from clvq.config.prompts import TEXT
 from clvq.config.signatures import takes
+from clvq.corpus.parts import given_texts
 from clvq.corpus.scan import encodable
 from clvq.device import Runtime
 from clvq.language_model.tokenization import TokenizedSentence
@@ -88,7 +88,7 @@ def assign(
     """
     config = AssignConfig.resolve(**settings)
     assigner = Assigner(read_checkpoint(checkpoint), Runtime.of_settings(config), progress)
-    return assigner.assigned([texts] if isinstance(texts, str) else texts)
+    return assigner.assigned(texts)
 
 
 class Assigner:
@@ -106,7 +106,7 @@ class Assigner:
 
     def assigned(self, texts: Iterable[str | Mapping[str, str]], progress: Report = silent) -> Iterator[AssignedText]:
         """Yield the texts with the codes of their words."""
-        remaining, done = iter(texts), 0
+        remaining, done = given_texts(texts), 0
         while window := [self._joined(text) for text in islice(remaining, TEXTS_AT_ONCE)]:
             sentences = tokenize(self.model, self.description, window)
             words: dict[int, list[AssignedWord]] = {}
@@ -119,9 +119,8 @@ class Assigner:
                 yield AssignedText(done + index, text, words[index], sentence.truncated_words)
             done += len(window)
 
-    def _joined(self, text: str | Mapping[str, str]) -> str:
+    def _joined(self, parts: Mapping[str, str]) -> str:
         """Return the parts of a text as they are stored together, without halves of Unicode characters."""
-        parts = {TEXT: text} if isinstance(text, str) else text
         return self.model.input_format.joined({name: encodable(value) for name, value in parts.items()})
 
     @torch.no_grad()

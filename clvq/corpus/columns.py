@@ -107,7 +107,10 @@ class Rows:
                     f"{', '.join(columns.reachable)}. {{text}} stands for the text column, {text!r}."
                 )
         columns_of_parts = tuple((name, column_of.get(name, name)) for name in parts.names)
-        if answer := {label, *each} & {column for _, column in columns_of_parts} - {""}:
+        answers = {label, *each} if label != "" else set()
+        if label is None:
+            answers = {name for name in parts.names if folded(name) in ("label", "labels")}
+        if answer := answers & {column for _, column in columns_of_parts}:
             raise ClvqError(
                 f"--prompt would put the answer into the text: {table.origin} has the labels in the column "
                 f"{answer.pop()!r}. Take it out of the prompt, or give --label-column none."
@@ -228,16 +231,20 @@ class Rows:
             f"{self.table.origin} has {kind}, not a text, in row {number} of the column {column!r}. {advice}{other}."
         )
 
-    def has_label_lists(self) -> bool:
-        """Return whether labels have a column each, or the first label is a list of labels rather than one label. Texts
-        that stand for lists count where all of the first are such, and some have several entries."""
+    def has_label_lists(self, head: Sequence[str] = ()) -> bool:
+        """Return whether labels have a column each, or the first label is a list. Texts that stand for lists count
+        where all of the first do, some with several entries, and none is a class of the `head` or mapped to one."""
         if self.label_columns or self.label is None:
             return bool(self.label_columns)
         labels = (label for (label,) in self.table.values([self.label]) if label not in (None, ""))
         first = list(islice(labels, _HEAD))
         if first and isinstance(first[0], list):
             return True
-        written = [written_list(value) if isinstance(value, str) else None for value in first]
+        classes = self.hints.mapped.union(map(label_key, head))
+        written = [
+            written_list(value) if isinstance(value, str) and label_key(value) not in classes else None
+            for value in first
+        ]
         return None not in written and any(len(entries or ()) > 1 for entries in written)
 
     @cached_property

@@ -242,7 +242,7 @@ def _best(path: Path, suffix: str, options: FileOptions) -> _Reading | None:
         raise ClvqError(f"{path} can be read with the delimiter {ways}. Name the right one with --delimiter.")
     reading = fitting[0]
     holds = [character for character in DELIMITERS.values() if character in reading.first[0]]
-    is_enclosed = reading.quoted and start.startswith('"')
+    is_enclosed = options.header is False and reading.quoted and start.startswith('"')
     if len(reading.first) == 1 and holds and not is_enclosed and options.character is None:
         raise ClvqError(
             f"{path} would have only the column {reading.first[0][:80]!r}, whose name holds a delimiter. Say how its "

@@ -223,7 +223,8 @@ def _parquet_columns(path: Path) -> Columns:
         raise ClvqError(f"{path} has the column {twice[0]!r} twice. Name each column once.")
     metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     features = metadata.get("info", {}).get("features") or {}
-    classes = {name: feature["names"] for name, feature in features.items() if _is_class_label(feature)}
+    entries = {name: _entry_of(feature) for name, feature in features.items()}
+    classes = {name: feature["names"] for name, feature in entries.items() if _is_class_label(feature)}
     strings = [field.name for field in schema if _is_string(field.type)]
     nested = [name for field in schema for name in _struct_fields(field.name, field.type)]
     return Columns(schema.names, strings, classes, nested)
@@ -239,6 +240,13 @@ def _struct_fields(name: str, kind: Any) -> Iterator[str]:
                 yield from _struct_fields(f"{name}.{inner.name}", inner.type)
             else:
                 yield f"{name}.{inner.name}"
+
+
+def _entry_of(feature: Any) -> Any:
+    """Return what a list holds, by its description in `datasets`; anything else as it is."""
+    if isinstance(feature, list):
+        return feature[0] if len(feature) == 1 else feature
+    return feature.get("feature", feature) if isinstance(feature, dict) else feature
 
 
 def _is_class_label(feature: Any) -> bool:

@@ -26,7 +26,10 @@ SEPARATORS = ("|", ";", ",")
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 _WORD = re.compile(r"\S+")
-_ENTRY = re.compile(r"'[^']*'|\"[^\"]*\"|[^\s'\",]+")  # of a list in NumPy's notation
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_BETWEEN_BLANKS = re.compile(r"'[^']*'|\"[^\"]*\"|[^\s'\"]+")
+_BETWEEN_COMMAS = re.compile(r"\s*'[^']*'\s*|\s*\"[^\"]*\"\s*|[^,'\"]+")
+_ONE_LITERAL = re.compile(r"'([^'\\]|\\.)*'|\"([^\"\\]|\\.)*\"|[^'\"]*")
 _FLAGS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
 _NO_TAG = (-1, -100)
 """Numbers that mean that a word has no label; training with transformers leaves out words with -100."""
@@ -51,8 +54,8 @@ def label_key(value: Any) -> str:
 
 
 def written_list(text: str) -> list[Any] | None:
-    """Return the list that a text is in the notation of JSON, Python or NumPy: "['joy', 'fear']", "[0 1]". None for
-    any other text."""
+    """Return the list of names or numbers that a text is in the notation of JSON, Python or NumPy: "['joy', 'fear']",
+    "[0 1]". None for any other text, also for a list that holds something else."""
     text = text.strip()
     if not (text.startswith("[") and text.endswith("]")):
         return None
@@ -60,36 +63,42 @@ def written_list(text: str) -> list[Any] | None:
         return _of_scalars(json.loads(text))
     with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
         parsed = ast.parse(text, mode="eval").body
-        parts = parsed.elts if isinstance(parsed, ast.List) else [parsed]
-        values = [ast.literal_eval(part) for part in parts]
+        parts = parsed.elts if isinstance(parsed, ast.List) else []
         # NumPy writes 'joy' 'fear' side by side, which Python reads as one text.
-        if all(
-            ast.get_source_segment(text, part) in (repr(value), json.dumps(value))
-            for part, value in zip(parts, values, strict=True)
-        ):
-            return _of_scalars(values) if isinstance(parsed, ast.List) else None
+        if parts and all(_ONE_LITERAL.fullmatch(ast.get_source_segment(text, part) or "") for part in parts):
+            return _of_scalars([ast.literal_eval(part) for part in parts])
     inner = text[1:-1]
-    return None if {"[", "]"} & {*inner} else [part.strip("'\"") for part in _ENTRY.findall(inner)]
+    if {"[", "]"} & {*inner}:
+        return None
+    entries = (_BETWEEN_COMMAS if "," in _QUOTED.sub("", inner) else _BETWEEN_BLANKS).findall(inner)
+    plain = (entry.strip().strip("'\"") for entry in entries)
+    return [{"True": True, "False": False}.get(entry, entry) for entry in plain if entry]
 
 
 def _of_scalars(values: Any) -> list[Any] | None:
-    return values if isinstance(values, list) and not any(isinstance(value, list | dict) for value in values) else None
+    scalars = str | int | float | None
+    return values if isinstance(values, list) and all(isinstance(value, scalars) for value in values) else None
 
 
 def listed(value: str, form: LabelForm, known: Collection[str]) -> list[Any] | str:
     """Return the labels that a text lists: as a list that is written out, as tags between blanks for "words", or joined
-    by one of SEPARATORS. What is joined must be numbers, or labels whose keys are in `known`. Any other text is one
-    label."""
+    by one of SEPARATORS. What is joined must be numbers, flags, or labels whose keys are in `known`, none of which
+    holds the separator. Any other text is one label."""
+    if form == "words":
+        values = written_list(value)
+        return value.split() if values is None else values
     if label_key(value) in known:
         return value
     if (values := written_list(value)) is not None:
         return values
-    if form == "words":
-        return value.split()
     for separator in SEPARATORS:
         parts = [part.strip() for part in value.split(separator)]
-        if len(parts) > 1 and all(part.isdecimal() or label_key(part) in known for part in parts):
+        if len(parts) < 2 or any(separator in label for label in known):
+            continue
+        if all(part.isdecimal() or label_key(part) in known for part in parts):
             return parts
+        if all(part.casefold() in _FLAGS for part in parts):
+            return [_FLAGS[part.casefold()] for part in parts]
     return value
 
 

@@ -65,15 +65,13 @@ def advice(values: set[str], head: list[str]) -> str:
 
 
 def _likely_class(value: str, head: list[str]) -> int | str:
-    """Return the number of the only class that begins as a name does, or that the name begins with; else CLASS."""
-    name = value.casefold()
-    if len(name) > 1 and not value.isdecimal():
-        of = [
-            number for number, other in enumerate(head) if other.casefold().startswith(name) or name == other.casefold()
-        ]
-        if len(of) == 1:
-            return of[0]
-    return "CLASS"
+    """Return the number of the class of that name, or else of the only class whose name begins with it; else CLASS."""
+    name, classes = value.casefold(), [other.casefold() for other in head]
+    if value.isdecimal() or len(name) < 3:
+        return classes.index(name) if classes.count(name) == 1 else "CLASS"
+    same = [number for number, other in enumerate(classes) if other == name]
+    same = same or [number for number, other in enumerate(classes) if other.startswith(name)]
+    return same[0] if len(same) == 1 else "CLASS"
 
 
 def listed(values: set[str]) -> str:

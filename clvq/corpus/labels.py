@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from clvq.corpus.columns import RawLabel, Rows
@@ -37,10 +37,11 @@ def number_labels(
 
     `classes` (see `parse_label_map`) gives the class of every value. Without it, labels that are numbers stay as they
     are, unless they can only be the names of classes of `head`. Labels that are names are numbered by the first of
-    these that applies: `head`, the names of a model's classes, where it has all of the labels, in whatever case; a
-    split's class column, where there is no head, or either's names say no more than numbers; false and true as 0 and
-    1, where the head has two classes; the sorted order of the labels, where there is no head. ClvqError where a label
-    is not a class of the head, or may be two of them.
+    these that applies: `head`, the names of a model's classes, in whatever case, also for a split's class column;
+    false and true as 0 and 1, where the head has two classes; the class column, where there is no head, or one whose
+    names say no more than numbers; the sorted order of the labels, where there is no head. Names of a class column
+    that say no more than numbers are these numbers. ClvqError where a label is not a class of the head, or may be two
+    of them.
     """
     labels = [_SplitLabels.from_raw(rows, raw, bool(classes)) for rows, raw in splits]
     if classes:
@@ -90,6 +91,15 @@ class _SplitLabels:
     def where(self) -> str:
         return f"{self.rows.table.origin}, column {self.rows.label!r}"
 
+    def by_their_numbers(self) -> _SplitLabels:
+        """Return the same labels as bare numbers, where the names say no more than a number: that number."""
+        if not self.names or not _are_numbers(self.names) or self.are_names:
+            return self
+        numbers: dict[RawLabel, int | str] = {}
+        for raw in self.values:
+            numbers[raw] = int(re.sub(r"\D", "", self.name(raw)))
+        return replace(self, values=numbers, names=None)
+
     def name(self, raw: RawLabel) -> str:
         value = self.values[raw]
         if isinstance(value, str) or self.names is None:
@@ -100,6 +110,8 @@ class _SplitLabels:
 
 
 def _numbered(labels: list[_SplitLabels], head: list[str] | None) -> tuple[list[LabelIds], list[str] | None]:
+    if head is not None:
+        labels = [split.by_their_numbers() for split in labels]
     bare = next((split for split in labels if split.are_bare_numbers), None)
     named = next((split for split in labels if split.are_names), None)
     columns = [split.names for split in labels if split.names]
@@ -109,35 +121,45 @@ def _numbered(labels: list[_SplitLabels], head: list[str] | None) -> tuple[list[
             f"{named.rows.table.origin} ({named.rows.label}). Write both the same way, or say what they mean with "
             "--label-map VALUE=CLASS,..."
         )
-    if bare and head and (classes := _numbers_as_names(labels, head, bare)):
-        return [{raw: classes[int(value)] for raw, value in split.values.items()} for split in labels], head
-    if bare or not (named or columns):
-        return [{raw: int(value) for raw, value in split.values.items()} for split in labels], (
-            columns[0] if columns else None
-        )
+    if not (named or columns):
+        if bare and head and (classes := _numbers_as_names(labels, head, bare)):
+            return [{raw: classes[int(value)] for raw, value in split.values.items()} for split in labels], head
+        return [{raw: int(value) for raw, value in split.values.items()} for split in labels], None
+    if head is not None and not (columns and _are_numbers(head)):
+        return _by_head(labels, head), head
+    if bare:
+        return [{raw: int(value) for raw, value in split.values.items()} for split in labels], columns[0]
     names = [{raw: split.name(raw) for raw in split.values} for split in labels]
-    occurring = {name for split in names for name in split.values()}
-    used = occurring.union(*columns)
-    order = head if head and _covers(head, occurring) else None
-    by_number = head is None or _are_numbers(head) or all(map(_are_numbers, columns))
-    if order is None and by_number:
-        order = next((known for known in columns if _covers(known, used)), None)
-    if order is None and by_number and columns:
+    used = {name for split in names for name in split.values()}.union(*columns)
+    order = next((known for known in columns if _covers(known, used)), None)
+    if order is None and columns:
         raise ClvqError(f"The two splits name their classes differently: {', '.join(sorted(used))}. Make them agree.")
-    truth = {"false": 0, "true": 1}
-    if order is None and head is not None and len(head) == 2 and {name.casefold() for name in occurring} <= set(truth):
-        return [{raw: truth[name.casefold()] for raw, name in split.items()} for split in names], head
-    if order is None and head is not None:
-        split = named or next(split for split in labels if split.names)
-        unlike = {name for name in occurring if not _covers(head, {name})}
-        are = (
-            f"labels {listed(unlike)} are not the classes" if len(unlike) > 1 else f"label {listed(unlike)} is no class"
-        )
-        raise ClvqError(f"{split.where}: the {are} of the model: {', '.join(head)}. " + advice(occurring, head))
     fold = str.casefold if order is not None else str
     order = list(order) if order is not None else sorted(used)
     by_name = {fold(name): number for number, name in enumerate(order)}
     return [{raw: by_name[fold(name)] for raw, name in split.items()} for split in names], order
+
+
+def _by_head(labels: list[_SplitLabels], head: list[str]) -> list[LabelIds]:
+    """Number labels by the names of the head's classes; bare numbers stay. ClvqError where a name is no class."""
+    named = [split for split in labels if not split.are_bare_numbers]
+    occurring = {split.name(raw) for split in named for raw in split.values}
+    by_name = {name.casefold(): number for number, name in enumerate(head)}
+    if not _covers(head, occurring):
+        by_name = {"false": 0, "true": 1}
+        if len(head) != 2 or not {name.casefold() for name in occurring} <= set(by_name):
+            unlike = {name for name in occurring if not _covers(head, {name})}
+            split = next(split for split in named if unlike & {split.name(raw) for raw in split.values})
+            are = f"labels {listed(unlike)} are not the classes"
+            are = are if len(unlike) > 1 else f"label {listed(unlike)} is no class"
+            raise ClvqError(f"{split.where}: the {are} of the model: {', '.join(head)}. " + advice(occurring, head))
+    return [
+        {
+            raw: int(value) if split.are_bare_numbers else by_name[split.name(raw).casefold()]
+            for raw, value in split.values.items()
+        }
+        for split in labels
+    ]
 
 
 def _numbers_as_names(labels: list[_SplitLabels], head: list[str], bare: _SplitLabels) -> dict[int, int]:
@@ -162,9 +184,9 @@ def _numbers_as_names(labels: list[_SplitLabels], head: list[str], bare: _SplitL
     return by_name
 
 
-def _are_numbers(names: list[str]) -> bool:
-    """Return whether names say no more than numbers, as LABEL_0 and LABEL_1, which transformers gives where a model has
-    no names."""
+def _are_numbers(names: Sequence[str]) -> bool:
+    """Return whether names say no more than that they are numbers, as LABEL_0 and LABEL_1, which transformers gives
+    where a model has no names."""
     return all(_NUMBERED.fullmatch(name) for name in names)
 
 

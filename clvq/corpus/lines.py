@@ -26,18 +26,18 @@ _BYTE_ORDER_MARKS = {  # longer ones first: the mark of UTF-32 begins like that 
     codecs.BOM_UTF8: "utf-8-sig",
 }
 _NOT_TEXT = {
-    b"\x1f\x8b": "is compressed with gzip: add .gz to its name",
-    b"BZh91AY&SY": "is compressed with bzip2: add .bz2 to its name",
-    b"\xfd7zXZ\0": "is compressed with xz: add .xz to its name",
-    b"\x28\xb5\x2f\xfd": "is compressed with zstd: add .zst to its name",
-    b"PK\x03\x04": "is a ZIP archive or an Excel workbook: unpack it, or save its sheet as CSV (UTF-8)",
-    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "is an Excel workbook: save its sheet as CSV (UTF-8)",
-    b"PAR1\x15": "is a parquet file: give it the ending .parquet",
-    b"ARROW1\0\0": "is an Arrow file: save it as parquet",
-    b"SQLite format 3\0": "is an SQLite database: export its table as CSV (UTF-8)",
-    b"\x93NUMPY": "is a NumPy array: save the texts as JSON lines",
+    rb"\x1f\x8b": "is compressed with gzip: add .gz to its name",
+    rb"BZh[1-9]1AY&SY": "is compressed with bzip2: add .bz2 to its name",
+    rb"\xfd7zXZ\0": "is compressed with xz: add .xz to its name",
+    rb"\x28\xb5\x2f\xfd": "is compressed with zstd: add .zst to its name",
+    rb"PK\x03\x04": "is a ZIP archive or an Excel workbook: unpack it, or save its sheet as CSV (UTF-8)",
+    rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "is an Excel workbook: save its sheet as CSV (UTF-8)",
+    rb"PAR1\x15": "is a parquet file: give it the ending .parquet",
+    rb"ARROW1\0\0": "is an Arrow file: save it as parquet",
+    rb"SQLite format 3\0": "is an SQLite database: export its table as CSV (UTF-8)",
+    rb"\x93NUMPY": "is a NumPy array: save the texts as JSON lines",
 }
-"""What the first bytes of files that hold no text tell about them."""
+"""What the first bytes, as a pattern, of files that hold no text tell about them."""
 _UNDECODED = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of a byte that is no UTF-8
 
 
@@ -51,7 +51,7 @@ def read_lines(path: Path) -> Iterator[str]:
     try:
         with _open(path) as stream:
             head = stream.read(_HEAD)
-        if kind := next((kind for start, kind in _NOT_TEXT.items() if head.startswith(start)), None):
+        if kind := next((kind for start, kind in _NOT_TEXT.items() if re.match(start, head)), None):
             raise ClvqError(f"{path} holds no lines of text: it {kind}.")
         encoding = _encoding(path, head)
         newline = "\r" if _has_no_line_feed(path, head.decode(encoding, "ignore"), encoding) else "\n"

@@ -6,7 +6,7 @@ of its parts, and the position of a character in the text tells its part.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from clvq.config.prompts import TEXT
@@ -38,10 +38,19 @@ def split_parts(text: str, count: int) -> list[str]:
     return parts
 
 
-def parts_of(text: Any) -> dict[str, str]:
+def text_parts(text: Any) -> dict[str, str]:
     """Return the parts of a text that a user gives: a text alone, or a dictionary of parts. ClvqError for anything
     else."""
     parts = {TEXT: text} if isinstance(text, str) else text
     if not isinstance(parts, Mapping) or not all(isinstance(part, str) for item in parts.items() for part in item):
         raise ClvqError(f"A text, or a dictionary of texts, is expected, and {text!r} is a {type(text).__name__}.")
     return dict(parts)
+
+
+def given_texts(texts: Any) -> Iterator[dict[str, str]]:
+    """Yield the parts of each text that a user gives: one text, or any number. ClvqError for a table, and for what is
+    no text."""
+    if hasattr(texts, "columns"):
+        raise ClvqError("A table is given where texts are expected. Give one column of it, such as table['text'].")
+    several = isinstance(texts, Iterable) and not isinstance(texts, str | Mapping)
+    yield from map(text_parts, texts if several else [texts])

@@ -232,7 +232,8 @@ def _dataset_table(dataset: Any, origin: str, owner: Any = None) -> Table:
     else:
         kinds = dict(plain.features)
         strings = [n for n, kind in kinds.items() if isinstance(kind, Value) and "string" in kind.dtype]
-        classes = {n: list(kind.names) for n, kind in kinds.items() if isinstance(kind, ClassLabel) and kind.names}
+        entries = {n: getattr(kind, "feature", kind) for n, kind in kinds.items()}  # of a list, what it holds
+        classes = {n: list(kind.names) for n, kind in entries.items() if isinstance(kind, ClassLabel) and kind.names}
         nested = [name for n, kind in kinds.items() for name in _entries(n, kind)]
         columns = Columns(list(kinds), strings, classes, nested)
     if len(columns.names) == 1 and any(character in columns.names[0] for character in DELIMITERS.values()):

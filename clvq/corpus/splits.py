@@ -6,7 +6,7 @@ made whenever the split is iterated. Memory holds two hashes and a few flags for
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import compress
 from typing import Any, NamedTuple
@@ -107,10 +107,10 @@ class _OpenSplit(NamedTuple):
     origin: SplitOrigin
 
 
-def has_label_lists(settings: CorpusSettings) -> bool:
-    """Return whether each row of a training split has a list of labels, or labels in a column each; ClvqError where
-    there is no such split."""
-    return _open_splits(settings)[0].rows.has_label_lists()
+def has_label_lists(settings: CorpusSettings, head: Sequence[str]) -> bool:
+    """Return whether each row of a training split has a list of labels, or labels in a column each; `head` are the
+    model's classes. ClvqError where there is no such split."""
+    return _open_splits(settings)[0].rows.has_label_lists(head)
 
 
 def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None, form: LabelForm = "class") -> Corpus:
@@ -149,7 +149,8 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None, 
     refuse_misread_flags(train.rows, form, settings.label_map, lengths, entries, label_names)
     columns = bool(train.rows.label_columns)
     of_one_label = label_names is not None and len(label_names) == 1 and not settings.label_map
-    one_hot = form == "several" and (columns or is_one_hot(entries, lengths, of_one_label))
+    has_names = train.rows.label in train.rows.table.columns.classes  # the entries are then numbers of these names
+    one_hot = form == "several" and (columns or (not has_names and is_one_hot(entries, lengths, of_one_label)))
     if one_hot and settings.label_map is not None:
         refuse_map_of_flags(f"{rows[0].table.origin}, column {rows[0].label!r}", columns)
     if one_hot and label_names is not None:

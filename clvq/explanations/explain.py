@@ -11,7 +11,7 @@ from clvq.concepts.codebook import Codebook, codebook
 from clvq.config import ExplainConfig
 from clvq.config.prompts import TEXT
 from clvq.config.signatures import takes
-from clvq.corpus.parts import parts_of
+from clvq.corpus.parts import given_texts
 from clvq.corpus.scan import encodable
 from clvq.errors import ClvqError
 from clvq.explanations.explainer import Explainer, Labels
@@ -34,7 +34,7 @@ _OF_THE_SPLIT = {"limit", "rationale_column", "dataset", "eval_dataset"}
 @takes(ExplainConfig)
 def explain(
     checkpoint: Checkpoint | str | Path,
-    texts: str | Mapping[str, str] | Sequence[str | Mapping[str, str]] | None = None,
+    texts: str | Mapping[str, str] | Iterable[str | Mapping[str, str]] | None = None,
     *,
     overwrite: bool = False,
     progress: Report = silent,
@@ -93,8 +93,7 @@ def explain(
 def _checked(texts: Any) -> list[dict[str, str]]:
     """Return the parts of each text, without unpaired surrogates (halves of Unicode characters). ClvqError where there
     is no text, a blank one, or something else."""
-    several = isinstance(texts, Iterable) and not isinstance(texts, str | Mapping)
-    parts = list(map(parts_of, texts if several else [texts]))
+    parts = list(given_texts(texts))
     if not parts:
         raise ClvqError("No text is given to explain.")
     for number, text in enumerate(parts, 1):

@@ -25,7 +25,7 @@ from clvq.artifacts import CONCEPT_EFFECTS
 from clvq.concepts.assignments import SplitText, read_text
 from clvq.concepts.codebook import Codebook, codebook
 from clvq.concepts.directions import concept_space
-from clvq.config import HARD, LABEL, SCORES, FaithfulnessConfig
+from clvq.config import HARD, LABEL, SCORES, TAG, FaithfulnessConfig
 from clvq.device import Processes, Runtime
 from clvq.errors import ClvqError
 from clvq.explanations.stored_split import SPLIT
@@ -46,8 +46,8 @@ from clvq.progress import Report
 from clvq.training.checkpoint import Checkpoint
 from clvq.training.source import language_model_of
 
-ROUNDING = 1e-6
-"""Falls of a probability that are all smaller are rounding, and no effect."""
+LEAST_EFFECT = 1e-6
+"""Where the falls of a probability differ from those under a control by less in all texts, that is rounding."""
 _WHERE = Place("all")
 
 
@@ -78,7 +78,7 @@ class _Measured(NamedTuple):
 def concept_effects(
     checkpoint: Checkpoint, config: FaithfulnessConfig, *, overwrite: bool, progress: Report
 ) -> ConceptEffects:
-    """Measure the effect of every concept over the evaluation split, or over the sentences predicted as a class.
+    """Measure the effect of every concept over the evaluation split, or over what `_occurrences` takes for a class.
 
     An earlier measurement of the same concepts with the same settings is read, and an interrupted one continues.
     ClvqError where there is no such class, and where no sentence has a concept.
@@ -151,10 +151,12 @@ def _occurrences(
             if _WHERE.words(occurrence):
                 occurrences += [_Occurrence(code, occurrence._replace(part=part), own) for part, own in asked.items()]
     if not occurrences:
-        predicted = "" if config.class_ is None else f" that is predicted as {config.class_}"
-        raise ClvqError(
-            f"No sentence of the evaluation split{predicted} has a concept to remove ({len(sentences)} sentences)."
-        )
+        of = "No sentence of the evaluation split"
+        if config.class_ is not None and target.kind == TAG:
+            of = f"No word of the evaluation split that has the tag {config.class_} as its label, and is asked for,"
+        elif config.class_ is not None:
+            of += f" that is predicted as {config.class_}"
+        raise ClvqError(f"{of} has a concept to remove ({len(sentences)} sentences).")
     return occurrences
 
 
@@ -247,7 +249,7 @@ def _p_of_mean(values: np.ndarray, texts: np.ndarray, two_sided: bool) -> float:
     """
     _, groups = np.unique(texts, return_inverse=True)
     means = np.bincount(groups, values) / np.bincount(groups)
-    if np.abs(means).max() < ROUNDING:
+    if np.abs(means).max() < LEAST_EFFECT:
         return 1.0
     if np.ptp(means) == 0:
         differs = means[0] != 0 if two_sided else means[0] > 0

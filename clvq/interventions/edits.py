@@ -183,8 +183,8 @@ class Step:
         deviation = self.edit.free(about, self.predictions)
         length = torch.linalg.vector_norm(deviation, dim=1)
         share = (self.distances / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1)
-        left = torch.where(share > 1 - ROUNDING, 0, 1 - share)  # so that who reaches the mean is there exactly
-        return mean + (about - deviation) + left[:, None] * deviation
+        reached = share[:, None] > 1 - ROUNDING  # such a state is at the mean exactly
+        return torch.where(reached, mean + (about - deviation), self.before - share[:, None] * deviation)
 
 
 def projected(states: Tensor, basis: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from clvq.concepts.directions import concept_space
 from clvq.config import LABEL, SteerConfig
 from clvq.config.signatures import takes
 from clvq.corpus.labels import class_number
-from clvq.corpus.parts import parts_of
+from clvq.corpus.parts import text_parts
 from clvq.corpus.scan import encodable
 from clvq.device import Runtime, usual_batch_tokens
 from clvq.errors import ClvqError
@@ -65,7 +65,7 @@ def steer(
     """
     config = SteerConfig.resolve(**settings)
     steered = SteeredText.read(
-        read_checkpoint(checkpoint), parts_of(text), config, codes_of(remove), codes_of(add), progress
+        read_checkpoint(checkpoint), text_parts(text), config, codes_of(remove), codes_of(add), progress
     )
     return steered.at(config.strength)
 

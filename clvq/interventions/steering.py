@@ -10,7 +10,7 @@ the strength. At strength 1 the first equation is the removal of `clvq faithfuln
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,7 +70,10 @@ class Steering:
 def codes_of(given: Sequence[int]) -> tuple[int, ...]:
     """Return the codes that a user gives. ClvqError for anything but whole numbers in a sequence."""
     try:
-        return tuple(map(operator.index, given))
+        codes = tuple(map(operator.index, given))
+        if isinstance(given, Mapping) or any(isinstance(code, bool) for code in given):
+            raise TypeError
+        return codes
     except TypeError:
         raise ClvqError(f"Codes are whole numbers in a list, such as [12, 40], and not {given!r}.") from None
 

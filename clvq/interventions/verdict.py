@@ -205,6 +205,8 @@ def _of_splice(result: SpliceResult) -> Verdict:
         warnings.append(
             "It is not shown that the mean in place of every row costs any loss, so no share of it can be recovered."
         )
+    elif _few(result.distinct_texts):
+        pass  # the warning below says why nothing is claimed
     elif share.low <= 0:
         warnings.append(f"No recovery shown: of the loss that the mean costs, {_percent(share)} is recovered.")
     else:
@@ -225,9 +227,10 @@ def _of_probe(result: ProbeResult) -> Verdict:
         sentences.append(PUBLISHED)
     for edit, group in groupby(result.table, key=lambda line: line.edit):
         concept, *controls = list(group)
+        beyond = "" if _few(result.distinct_texts) else f"; {_probed(controls)}"
         sentences.append(
             f"{EDIT_NAMES[edit].capitalize()}: a probe gives the label of {concept.figures.accuracy.value:.1%} of the "
-            f"sentences ({before:.1%} before the edit); {_probed(controls)}."
+            f"sentences ({before:.1%} before the edit){beyond}."
         )
     if before - result.chance < 0.02:
         warnings.append(f"The probe is hardly better than chance ({result.chance:.1%}) before any edit.")

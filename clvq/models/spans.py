@@ -16,11 +16,12 @@ def orthonormal(directions: Tensor) -> Tensor:
     By the Gram-Schmidt process. A QR decomposition gives such a direction an arbitrary column, and takes that column's
     part out of all later directions.
     """
-    columns = directions.new_zeros(directions.mT.shape)
-    for number, direction in enumerate(directions.unbind(dim=-2)):
-        earlier, rest = columns[..., :number], direction[..., None]
-        for _ in range(2 if number else 0):  # the second time takes out what rounding left
-            rest = rest - earlier @ (earlier.mT @ rest)
-        length = torch.linalg.vector_norm(rest, dim=-2, keepdim=True)
-        columns[..., number] = torch.where(length > INDEPENDENT, rest / length.clamp_min(INDEPENDENT), 0.0)[..., 0]
-    return columns
+    columns: list[Tensor] = []
+    for direction in directions.unbind(dim=-2):
+        rest = direction
+        for _ in range(2 if columns else 0):  # the second time takes out what rounding left
+            earlier = torch.stack(columns, dim=-1)
+            rest = rest - (earlier @ (earlier.mT @ rest[..., None]))[..., 0]
+        length = torch.linalg.vector_norm(rest, dim=-1, keepdim=True)
+        columns.append(torch.where(length > INDEPENDENT, rest / length.clamp_min(INDEPENDENT), 0.0))
+    return torch.stack(columns, dim=-1)

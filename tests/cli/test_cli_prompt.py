@@ -225,6 +225,7 @@ def test_pairs_of_texts(clvq: Clvq, bert: Path, titled: Path, tmp_path: Path) ->
         (("--prompt", "It was"), "has no {text}, and there is no such file"),
         (("--prompt", "{text} {author}"), "--prompt has {author}, but"),
         (("--prompt", "{text} {label}", "--label-column", "label"), "would put the answer into the text"),
+        (("--prompt", "{text} {label}"), "would put the answer into the text"),
         (("--prompt", "{text}", "--chat"), "has no chat template: leave out --chat"),
         (("--prompt", "film " * 90 + "{text}"), "nothing is left for the text"),
         (("--prompt", "{text}", "--rows-from", "title"), "--rows-from takes text"),

@@ -14,6 +14,8 @@ import tiny_models
 from running import Clvq, Outcome
 
 import clvq as package
+from clvq.corpus.settings import CorpusSettings
+from clvq.corpus.splits import load_corpus
 
 NAMES = ("slow", "good", "film")
 TAGS = ("O", "THING")
@@ -41,6 +43,9 @@ SPELLINGS: dict[str, Spelling] = {
     "a bar": lambda names: "|".join(names) or "[]",
     "a comma, in other case": lambda names: ", ".join(names).upper() or "[]",
     "numbers and a comma": lambda names: ",".join(map(str, numbers(names))) or "[]",
+    "NumPy's true and false": lambda names: str(np.array(flags(names), dtype=bool)),
+    "true, false": lambda names: ",".join(str(bool(flag)) for flag in flags(names)),
+    "decimal flags": lambda names: ",".join(map(str, map(float, flags(names)))),
     "flags and a semicolon": lambda names: ";".join(map(str, flags(names))),
 }
 
@@ -126,3 +131,49 @@ def test_the_tags_of_words_in_one_text(spelling: Callable[[list[str]], str], clv
         clvq, model, written(corpus, lambda _: spelling(["O", "O"])), "--words", "whitespace", "--overwrite"
     )
     assert unlike.code == 1 and "holds 2 labels for" in unlike.message
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("[New York, LA]", ["new york", "la"]),
+        ("['New York' 'LA']", ["new york", "la"]),
+        ("['it\\'s', 'LA']", ["it's", "la"]),
+        ("la, it's", ["it's", "la"]),
+        ("joy, fear", ["joy, fear"]),  # a name with a comma
+        ("['joy, fear', 'LA']", ["joy, fear", "la"]),
+        ("[]", []),
+    ],
+)
+def test_names_with_blanks_quotes_and_commas(text: str, labels: list[str], tmp_path: Path) -> None:
+    head = ["New York", "LA", "it's", *(["joy, fear"] if "joy" in text else [])]
+    path = written(tmp_path / "r.csv", lambda _: text, ["none", "one text", "another text"])
+    corpus = load_corpus(CorpusSettings(str(path)), head, form="several")
+    (found, *_) = [one.answers for one in [*corpus.train, *corpus.evaluation] if one.text != "none"]
+    assert [name.lower() for name, held in zip(head, found, strict=True) if held] == sorted(
+        labels, key=[name.lower() for name in head].index
+    )
+
+
+@pytest.mark.parametrize("text", ["[0, 1, ..., 1]", "[b'slow']", "[[0, 1]]", "[1j]"])
+def test_a_list_of_something_else_is_one_label(text: str, tmp_path: Path) -> None:
+    path = written(tmp_path / "r.csv", lambda _: text, ["none", "one text", "another text"])
+    with pytest.raises(package.ClvqError, match="is no class of the model"):
+        load_corpus(CorpusSettings(str(path)), [*NAMES], form="several")
+
+
+def test_classes_that_look_like_lists_stay_classes(clvq: Clvq, tmp_path: Path) -> None:
+    model, classes = tmp_path / "model", ("[0, 10]", "[10, 20]")
+    tiny_models.tiny_bert(model, layers=1, labels=2, id2label=dict(enumerate(classes)))
+    ended = extracted(clvq, model, written(tmp_path / "binned.csv", lambda text: classes[len(text) % 2]))
+    assert (ended.code, ended.document["target"]["kind"]) == (0, "class"), ended.err
+
+
+def test_a_label_map_of_tags(clvq: Clvq, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    tiny_models.with_tags(tiny_models.tiny_bert(model, layers=1), TAGS)
+    texts = ["film", *TEXTS, "good"]  # a text of one word has a label that is a tag by itself
+    corpus = written(tmp_path / "tags.csv", lambda text: " ".join("xy"[word in NAMES] for word in text.split()), texts)
+    ended = extracted(clvq, model, corpus, "--words", "whitespace", "--label-map", "x=O,y=THING")
+    assert ended.code == 0, ended.err
+    assert answers(tmp_path / "run")["good"] == [1.0]

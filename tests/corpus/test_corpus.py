@@ -536,6 +536,51 @@ def test_class_columns_are_matched_by_the_names_that_occur(tmp_path: Path) -> No
     }
 
 
+@pytest.mark.parametrize("kind", ["folder", "parquet"])
+@pytest.mark.parametrize(("form", "labels"), [("several", [[0, 2], [1], []]), ("words", [[0, 2], [1, 1], [2, 2]])])
+def test_class_names_of_lists(form: Any, labels: list[list[int]], kind: str, tmp_path: Path) -> None:
+    from datasets import ClassLabel, Dataset, Features, Sequence, Value
+
+    names, head = ["O", "PER", "LOC"], ["LOC", "O", "PER"]
+    features = Features({"text": Value("string"), "labels": Sequence(ClassLabel(names=names))})
+    texts = ["a b", "c d", "e f"]
+    data = Dataset.from_dict({"text": texts, "labels": labels}, features=features)
+    path = str(tmp_path / ("d" if kind == "folder" else "d.parquet"))
+    data.save_to_disk(path) if kind == "folder" else data.to_parquet(path)
+    corpus = splits.load_corpus(CorpusSettings(path), head, form=form)
+    found = {one.text: one.answers for one in [*corpus.train, *corpus.evaluation]}
+    for text, given in zip(texts, labels, strict=True):
+        numbers = [head.index(names[number]) for number in given]
+        several = [float(number in numbers) for number in range(3)]
+        assert found[text] == (several if form == "several" else numbers), text
+
+
+def test_splits_with_and_without_class_names(tmp_path: Path, write: Write) -> None:
+    from datasets import ClassLabel, Dataset, Features, Value
+
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["positive", "negative"])})
+    Dataset.from_list(rows([("a", 0), ("b", 1)]), features=features).save_to_disk(str(tmp_path / "named"))
+    named, bare = str(tmp_path / "named"), write("bare.jsonl", jsonl(rows([("c", 0), ("d", 1)])))
+    for dataset, other in ((named, bare), (bare, named)):
+        corpus = load_corpus(dataset, eval_dataset=other, label_names=["negative", "positive"])
+        assert dict(everything(corpus)) == {"a": 1, "b": 0, "c": 0, "d": 1}
+        assert corpus.label_names == ["negative", "positive"]
+    refused("'negative', 'positive' are not", named, dataset=bare, eval_dataset=named, label_names=["bad", "good"])
+
+
+@pytest.mark.parametrize("head", [None, ["negative", "positive"], ["LABEL_0", "LABEL_1"]])
+def test_class_names_that_are_numbers_are_these_numbers(head: list[str] | None, tmp_path: Path) -> None:
+    from datasets import ClassLabel, Dataset, Features, Value
+
+    for folder, names in (("a", ["1", "0"]), ("b", ["LABEL_1", "LABEL_0"])):
+        features = Features({"text": Value("string"), "label": ClassLabel(names=names)})
+        Dataset.from_list(rows([("a", 0), ("b", 1)]), features=features).save_to_disk(str(tmp_path / folder))
+        corpus = load_corpus(str(tmp_path / folder), label_names=head)
+        if head is not None:
+            assert dict(everything(corpus)) == {"a": 1, "b": 0}
+            assert corpus.label_names is None  # the model's own names are kept
+
+
 def test_only_what_is_no_class_is_named(write: Write) -> None:
     path = write("nli.jsonl", jsonl(rows([("a", "entailment"), ("b", "-"), ("c", "neutral")])))
     head = ["neutral", "entailment"]
@@ -697,7 +742,7 @@ def test_files_that_hold_no_text_are_told_by_their_content(tmp_path: Path) -> No
     np.save(made.with_suffix(".npy"), ["a", "b"])
     contents = {
         "add .gz to its name": gzip.compress(texts),
-        "add .bz2 to its name": bz2.compress(texts),
+        "add .bz2 to its name": bz2.compress(texts, 1),
         "add .xz to its name": lzma.compress(texts),
         "add .zst to its name": made.with_suffix(".zst").read_bytes(),
         "ZIP archive or an Excel workbook": made.with_suffix(".zip").read_bytes(),

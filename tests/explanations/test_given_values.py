@@ -42,9 +42,19 @@ def test_what_is_no_text_is_refused(texts: Any, checkpoint: clvq.Checkpoint) -> 
         clvq.steer(checkpoint, texts, remove=[1])
 
 
+def test_a_table_is_no_text(checkpoint: clvq.Checkpoint) -> None:
+    for take in (clvq.explain, lambda *given: list(clvq.assign(*given))):
+        with pytest.raises(clvq.ClvqError, match="Give one column of it"):
+            take(checkpoint, pd.DataFrame({"text": TEXTS}))
+    with pytest.raises(clvq.ClvqError, match="A text, or a dictionary of texts, is expected"):
+        list(clvq.assign(checkpoint, [None]))  # type: ignore[list-item]
+    (assigned,) = clvq.assign(checkpoint, {"text": TEXTS[0]})
+    assert assigned.text == TEXTS[0]
+
+
 def test_codes_are_whole_numbers_in_a_sequence(checkpoint: clvq.Checkpoint) -> None:
     code = max(clvq.codebook(checkpoint).concepts, key=lambda concept: concept.words).code
-    for given in (1, "3", [1.5], ["1"]):
+    for given in (1, "3", [1.5], ["1"], [True], {1: 2}):
         with pytest.raises(clvq.ClvqError, match="Codes are whole numbers in a list"):
             clvq.steer(checkpoint, TEXTS[0], remove=given)  # type: ignore[arg-type]
     one, other = (clvq.steer(checkpoint, TEXTS[0], add=add, draws=2) for add in ([code], np.array([code])))

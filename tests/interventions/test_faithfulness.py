@@ -443,6 +443,8 @@ def test_a_step_to_the_mean_ends_at_the_mean_itself() -> None:
         edit, states, torch.zeros(64, 48, 1), edit.apply(states, torch.zeros(64, 48, 1), predictions), predictions
     )
     assert torch.equal(step.towards_mean(), mean.expand_as(states))
+    still = Step(edit, states, torch.zeros(64, 48, 1), states, predictions)
+    assert torch.equal(still.towards_mean(), states)
 
 
 def test_a_rank_counts_directions_that_differ() -> None:

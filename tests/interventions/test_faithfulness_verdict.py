@@ -87,14 +87,16 @@ def test_edits_are_sorted_by_what_is_shown() -> None:
 
 
 def test_a_few_texts_show_no_effect() -> None:
-    few = replace(results({"salient": ((0.6, 0.6), (0.6, 0.6))}), clean=Clean(3, 4, 0.9, 0.5))
+    few = replace(results({"salient": ((0.6, 0.6), (0.6, 0.6))}), clean=Clean(6, 4, 0.9, 0.5))
     assert verdict(few).sentences == [
         "No effect can be shown: the intervals are over 4 distinct texts, too few to say how sure a figure is."
     ]
-    share = Interval(0.297, 0.297, 0.297)
-    assert (
-        verdict(spliced(share, distinct_texts=1)).warnings[-1].startswith("The intervals are over one distinct text, ")
-    )
+    told = "The intervals are over one distinct text, too few to say how sure a figure is."
+    said = verdict(spliced(Interval(0.297, 0.297, 0.297), distinct_texts=1))
+    assert said.warnings[-1] == told and "recovered" not in " ".join([*said.sentences, *said.warnings])
+    said = verdict(replace(probed("probe", (0.1, 0.1), (0.1, 0.1)), distinct_texts=1))
+    assert said.warnings == [told]
+    assert said.sentences[0].endswith("80.0% of the sentences (90.0% before the edit).")
 
 
 def test_an_interval_that_ends_at_0_shows_no_effect() -> None:
