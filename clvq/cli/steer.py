@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 CONTROL = "control: the mean over {draws} random steps of the same length at the same tokens"
 LEGEND = (
-    f"{CONTROL}, and the range of the middle 90% of them; an answer that changes no more than under many of them shows "
-    "no effect of the concept"
+    f"{CONTROL}, and the range of the middle 90% of them; an answer that many of them change as much shows no effect"
 )
 
 
