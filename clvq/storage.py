@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 REMEDY = "Rerun the command that writes it with --overwrite."
 TEMPORARY_PREFIX = ".clvq-writing-"
-LOCK_NAME = ".lock"
+LOCK_NAME, WAIT_SECONDS = ".lock", 60.0
 
 
 @contextlib.contextmanager
@@ -231,9 +231,9 @@ def fingerprint(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process; ClvqError where another holds it. Remove what a killed writer left there."""
-    lock = FileLock(folder / LOCK_NAME, timeout=0)
+def locked(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Hold `folder`, without what a killed writer left. ClvqError where another holds it (`wait`: for WAIT_SECONDS)."""
+    lock = FileLock(folder / LOCK_NAME, timeout=WAIT_SECONDS if wait else 0)
     with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:

@@ -40,6 +40,7 @@ from clvq.language_model.rows import WORD
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import Inputs, UpperLayers
 from clvq.progress import Progress, Report, silent
+from clvq.storage import locked
 from clvq.training.job import Job
 from clvq.training.rows import PairRows, split_by_text
 
@@ -102,7 +103,8 @@ def sensitivities(
             model = model or _source_model(store, runtime, progress)
             stored = {"sensitivity": _estimated(store, UpperLayers(model, layer), runtime.batch_tokens, progress)}
             try:
-                artifact.write(store.path, stored, made_of)
+                with locked(store.path, wait=True):  # trainings of one store may run side by side
+                    artifact.write(store.path, stored, made_of)
             except UnwritableError:
                 note = (
                     f"{store.path} cannot be written to, so the next training from layer {layer} runs the model again."

@@ -314,6 +314,17 @@ def test_gradients_of_other_activations_are_made_again(tmp_path: Path, corpus_fi
     assert not path.exists()
 
 
+def test_what_a_killed_training_left_beside_the_activations_is_removed(tmp_path: Path, corpus_file: Path) -> None:
+    store = store_of(tiny_models.tiny_bert(tmp_path / "bert"), corpus_file, tmp_path)
+    left = store.path / ".clvq-writing-1-sensitivity-L1.safetensors"
+    scratch = store.path / ".clvq-writing-abc"
+    left.touch()
+    scratch.mkdir()
+    (scratch / ".tmpabc").touch()
+    clvq.train(store, path=tmp_path / "a", **SENSITIVE)
+    assert artifact(1).path(store.path).exists() and not left.exists() and not scratch.exists()
+
+
 def test_the_model_is_found_where_it_is_now(tmp_path: Path, corpus_file: Path) -> None:
     folder = tiny_models.tiny_bert(tmp_path / "bert")
     store = store_of(folder, corpus_file, tmp_path)
