@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 REMEDY = "Rerun the command that writes it with --overwrite."
 TEMPORARY_PREFIX = ".clvq-writing-"
-LOCK_NAME, WAIT_SECONDS = ".lock", 60.0
+LOCK_NAME = ".lock"
 
 
 @contextlib.contextmanager
@@ -231,9 +231,9 @@ def fingerprint(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Hold `folder`, without what a killed writer left. ClvqError where another holds it (`wait`: for WAIT_SECONDS)."""
-    lock = FileLock(folder / LOCK_NAME, timeout=WAIT_SECONDS if wait else 0)
+def locked(folder: Path, seconds: float = 0.0) -> Iterator[None]:
+    """Hold `folder`, without what a killed writer left; ClvqError where another process holds it for `seconds`."""
+    lock = FileLock(folder / LOCK_NAME, timeout=seconds)
     with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from clvq.activations.estimate import row_bytes, take_sample
+from clvq.activations.manifest import Manifest
 from clvq.activations.store import ActivationStore, SentenceRows
 from clvq.activations.windows import Window, WindowStates, windows
 from clvq.activations.writer import ExtractionJob, StoreWriter
@@ -72,12 +73,11 @@ class ModelPass:
                     give_back_memory()
                 self._await_writing()
         if self.writer is not None:
-            self.writer.finish(self.source if isinstance(self.source, Corpus) else None)
-            self._tell_unknown()
+            self._tell_unknown(self.writer.finish(self.source if isinstance(self.source, Corpus) else None))
 
-    def _tell_unknown(self) -> None:
+    def _tell_unknown(self, manifest: Manifest) -> None:
         """Tell where the tokenizer does not know many tokens of the words, over the whole store."""
-        splits = [split.counts for split in ActivationStore(self.job.path).manifest.splits.values()]
+        splits = [split.counts for split in manifest.splits.values()]
         unknown, tokens = (
             sum(counts.get(name, 0) for counts in splits) for name in ("unknown_tokens", "tokens_of_words")
         )

@@ -118,7 +118,7 @@ class StoreWriter:
         UNFINISHED_ACTIVATIONS.write(self.job.path, self.record.as_json())
         UNFINISHED_WINDOW.path(self.job.path).unlink(missing_ok=True)
 
-    def finish(self, corpus: Corpus | None) -> None:
+    def finish(self, corpus: Corpus | None) -> Manifest:
         """Join the sentence parts, measure the layers, write the manifest, and remove what only the run needed."""
         if self.job.store is None:
             assert corpus is not None
@@ -134,6 +134,7 @@ class StoreWriter:
         manifest = replace(manifest, settings=settings, layers=dict(sorted(layers.items())))
         ACTIVATIONS.write(self.job.path, manifest.as_json())
         drop_unfinished(self.job.path)
+        return manifest
 
     def _new_manifest(self, corpus: Corpus) -> Manifest:
         """Join the sentence parts, and return the manifest of a new store, without layers."""

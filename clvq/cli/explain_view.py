@@ -135,13 +135,14 @@ class Shaded:
         shades = (FOR, AGAINST) if console.color_system in ("truecolor", "256") else _SIXTEEN_COLOURS
         most = strongest(self.words)
         line = Text()
-        for before, word, shown in pieces(self.text, self.words):
-            line.append(plain(before))
-            if colours:
+        for shown, word in pieces(self.text, self.words):
+            if word is None:
+                line.append(plain(shown))
+            elif colours:
                 line.append(plain(shown), style=_style(word, shade(word, most, *shades)))
             else:
                 line.append(f"*{plain(shown)}*" if word.salient else plain(shown))
-        yield line.append(plain(self.text[max((word.end for word in self.words), default=0) :]))
+        yield line
 
 
 def _style(word: ExplainedWord, colour: str) -> str:

@@ -107,8 +107,8 @@ class Rows:
                     f"{', '.join(columns.reachable)}. {{text}} stands for the text column, {text!r}."
                 )
         columns_of_parts = tuple((name, column_of.get(name, name)) for name in parts.names)
-        answers = {label, *each} if label != "" else set()
-        if label is None:
+        answers = {label, *each} if label else set()
+        if label is None:  # no column is guessed to be the label if the prompt has it
             answers = {name for name in parts.names if folded(name) in ("label", "labels")}
         if answer := answers & {column for _, column in columns_of_parts}:
             raise ClvqError(

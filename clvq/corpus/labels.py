@@ -150,8 +150,8 @@ def _by_head(labels: list[_SplitLabels], head: list[str]) -> list[LabelIds]:
         if len(head) != 2 or not {name.casefold() for name in occurring} <= set(by_name):
             unlike = {name for name in occurring if not _covers(head, {name})}
             split = next(split for split in named if unlike & {split.name(raw) for raw in split.values})
-            are = f"labels {listed(unlike)} are not the classes"
-            are = are if len(unlike) > 1 else f"label {listed(unlike)} is no class"
+            several, one = f"labels {listed(unlike)} are not the classes", f"label {listed(unlike)} is no class"
+            are = several if len(unlike) > 1 else one
             raise ClvqError(f"{split.where}: the {are} of the model: {', '.join(head)}. " + advice(occurring, head))
     return [
         {

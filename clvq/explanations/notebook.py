@@ -24,10 +24,10 @@ def explanation_html(explanation: Explanation) -> str:
     """Return a sentence with its prediction: blue words speak for it, orange ones against it, salient ones are bold."""
     explanation = explanation.excerpt()
     most = strongest(explanation.words)
-    parts = []
-    for before, word, shown in pieces(explanation.text, explanation.words):
-        parts += [escape(before), _word_html(word, shown, shade(word, most))]
-    parts.append(escape(explanation.text[max((word.end for word in explanation.words), default=0) :]))
+    parts = [
+        escape(shown) if word is None else _word_html(word, shown, shade(word, most))
+        for shown, word in pieces(explanation.text, explanation.words)
+    ]
     cut = f" ({escape(explanation.cut)})" if explanation.cut else ""
     head = f"<b>{text_html(explanation.target)}</b> {explanation.certainty}{cut}"
     return f'<p style="line-height: 1.8">{head}: <bdi>{"".join(parts)}</bdi></p>'

@@ -19,13 +19,17 @@ def strongest(words: Sequence[ExplainedWord]) -> float:
     return max((abs(word.attribution) for word in words), default=0.0) or 1.0
 
 
-def pieces(text: str, words: Sequence[ExplainedWord]) -> Iterator[tuple[str, ExplainedWord, str]]:
-    """Yield each word with the text before it, and what is shown of it: its text, or INSIDE for a token that is part of
-    a character that is shown already."""
+def pieces(text: str, words: Sequence[ExplainedWord]) -> Iterator[tuple[str, ExplainedWord | None]]:
+    """Yield a text piece by piece, in order: what is shown of each word, and what is between words, with None.
+
+    Of a token that is part of a character that is shown already, INSIDE is shown.
+    """
     end = 0
     for word in words:
-        yield text[end : word.start], word, text[max(end, word.start) : word.end] or INSIDE
+        yield text[end : word.start], None
+        yield text[max(end, word.start) : word.end] or INSIDE, word
         end = max(end, word.end)
+    yield text[end:], None
 
 
 def shade(word: ExplainedWord, most: float, for_it: Sequence[str] = FOR, against: Sequence[str] = AGAINST) -> str:

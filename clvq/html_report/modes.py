@@ -31,13 +31,7 @@ def by_concept_view(result: ConceptEffects, concepts: Sequence[Concept]) -> dict
     scale = Scale.of(row.coherent for row in result.concepts)
     sure = [row for row in result.concepts if is_sure(row.coherent)]
     lines = [
-        {
-            "row": row,
-            "words": words.get(row.code, ""),
-            "effect": cell(row.coherent, scale),
-            "own": cell(row.own),
-            "q": "–" if (q := row.coherent.q) is None else f"{q:.3f}" if q >= 0.001 else f"{q:.0e}",
-        }
+        {"row": row, "words": words.get(row.code, ""), "effect": cell(row.coherent, scale), "own": cell(row.own)}
         for row in result.concepts[: max(len(sure), LEAST_CONCEPTS)]
     ]
     note = note_on_target(result.target, result.unit)

@@ -90,7 +90,7 @@ def filled(template: str, scripts: list[Markup], **values: Any) -> str:
         loader=PackageLoader("clvq.html_report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"figure": figure, "percent": percent, "signed": signed}
+    environment.filters |= {"figure": figure, "percent": percent, "signed": signed, "chance": chance}
     style = Markup((_FOLDER / "style.css").read_text(encoding="utf-8"))
     return environment.get_template(template).render(
         style=style, scripts=scripts, policy=content_policy(scripts), **values
@@ -115,6 +115,11 @@ def figure(value: float | None, digits: int = 3) -> str:
     if value is None:
         return "–"
     return (f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}").replace("-", "−")
+
+
+def chance(value: float | None) -> str:
+    """Return a p or q as text: 0.012, or 3e-14 where it is below 0.001."""
+    return figure(value) if value is None or value >= 0.001 else f"{value:.0e}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:

@@ -47,8 +47,8 @@ def _of_edits(results: EditResults) -> Verdict:
     Where checkpoints are compared, only the first edit and place of each is judged.
     """
     parts = [part for part in results.parts if len(results.groups) == 1 or (part.edit, part.place) == results.blocks[0]]
-    if few := _few(results.clean.distinct_texts):
-        return Verdict([f"No effect can be shown: {few}"], list(_doubts(results, parts)))
+    if results.clean.distinct_texts < LEAST_TEXTS:
+        return Verdict([f"No effect can be shown: {_few(results.clean.distinct_texts)}"], list(_doubts(results, parts)))
     shown: list[str] = []
     half: list[str] = []
     unshown: list[str] = []
@@ -205,7 +205,7 @@ def _of_splice(result: SpliceResult) -> Verdict:
         warnings.append(
             "It is not shown that the mean in place of every row costs any loss, so no share of it can be recovered."
         )
-    elif _few(result.distinct_texts):
+    elif result.distinct_texts < LEAST_TEXTS:
         pass  # the warning below says why nothing is claimed
     elif share.low <= 0:
         warnings.append(f"No recovery shown: of the loss that the mean costs, {_percent(share)} is recovered.")
@@ -215,8 +215,8 @@ def _of_splice(result: SpliceResult) -> Verdict:
         warnings.append("The answer depends on the sentence rows alone: the figures say nothing of the words.")
     if result.left_out:
         warnings.append(f"{result.left_out:,} sentences without a row are left out.")
-    if few := _few(result.distinct_texts):
-        warnings.append(f"{few[0].upper()}{few[1:]}")
+    if result.distinct_texts < LEAST_TEXTS:
+        warnings.append(_few(result.distinct_texts).replace("the", "The", 1))
     return Verdict(sentences, warnings)
 
 
@@ -227,15 +227,15 @@ def _of_probe(result: ProbeResult) -> Verdict:
         sentences.append(PUBLISHED)
     for edit, group in groupby(result.table, key=lambda line: line.edit):
         concept, *controls = list(group)
-        beyond = "" if _few(result.distinct_texts) else f"; {_probed(controls)}"
+        beyond = "" if result.distinct_texts < LEAST_TEXTS else f"; {_probed(controls)}"
         sentences.append(
             f"{EDIT_NAMES[edit].capitalize()}: a probe gives the label of {concept.figures.accuracy.value:.1%} of the "
             f"sentences ({before:.1%} before the edit){beyond}."
         )
     if before - result.chance < 0.02:
         warnings.append(f"The probe is hardly better than chance ({result.chance:.1%}) before any edit.")
-    if few := _few(result.distinct_texts):
-        warnings.append(f"{few[0].upper()}{few[1:]}")
+    if result.distinct_texts < LEAST_TEXTS:
+        warnings.append(_few(result.distinct_texts).replace("the", "The", 1))
     return Verdict(sentences, warnings)
 
 
@@ -252,10 +252,8 @@ def _probed(controls: Sequence[ProbeRow]) -> str:
     return f"no effect shown beyond {joined(others) if beyond else 'any control'}"
 
 
-def _few(texts: int) -> str | None:
-    """Return a warning of intervals over fewer than LEAST_TEXTS distinct texts."""
-    if texts >= LEAST_TEXTS:
-        return None
+def _few(texts: int) -> str:
+    """Say that intervals over fewer than LEAST_TEXTS distinct texts are not to be believed."""
     over = "one distinct text" if texts == 1 else f"{texts} distinct texts"
     return f"the intervals are over {over}, too few to say how sure a figure is."
 

@@ -48,6 +48,8 @@ SENTENCES = 1200
 """Largest number of training sentences for which gradients are computed."""
 ANSWERS = 16
 """Where a model can give more answers than this (a next token), only the likeliest ones of each sentence count."""
+WAIT_SECONDS = 60.0
+"""How long a training waits for another of the same store to write what it estimated."""
 _VERSION = "2"
 """Version of how the matrix is estimated."""
 _SEED = 0
@@ -103,7 +105,7 @@ def sensitivities(
             model = model or _source_model(store, runtime, progress)
             stored = {"sensitivity": _estimated(store, UpperLayers(model, layer), runtime.batch_tokens, progress)}
             try:
-                with locked(store.path, wait=True):  # trainings of one store may run side by side
+                with locked(store.path, WAIT_SECONDS):
                     artifact.write(store.path, stored, made_of)
             except UnwritableError:
                 note = (

@@ -65,12 +65,8 @@ def training_verdict(checkpoint: Checkpoint) -> Verdict:
         warnings.append(f"It does no better than {joined(alike)}.")
     if worse:
         warnings.append(f"It does worse than {joined(worse)}.")
-    if results.evaluation_sentences < FEW_SENTENCES:
-        asked = (
-            "one evaluation sentence"
-            if results.evaluation_sentences == 1
-            else (f"{results.evaluation_sentences} evaluation sentences")
-        )
+    if (count := results.evaluation_sentences) < FEW_SENTENCES:
+        asked = "one evaluation sentence" if count == 1 else f"{count} evaluation sentences"
         warnings.append(f"The figures are of {asked}: so few say little about other texts.")
     return Verdict(sentences, warnings)
 
