@@ -339,9 +339,24 @@ def _save(path: Path | str, config: Any, tokenizer: Any, head: bool) -> Path:
 
 @cache
 def _wordpiece() -> Any:
+    """Characters, short words, and longer words in pieces.
+
+    Not learned: a trainer of word pieces breaks ties by the order of a hash, anew in every process.
+    """
+    backend = BertTokenizer().backend_tokenizer
+    words = {
+        word
+        for sentence in made_sentences()
+        for word, _ in backend.pre_tokenizer.pre_tokenize_str(backend.normalizer.normalize_str(sentence))
+    }
+    characters = sorted({character for word in words for character in word})
+    short = sorted(word for word in words if 1 < len(word) <= 6)
+    longer = sorted(word for word in words if len(word) > 6)
+    pieces = [word[:4] for word in longer]
+    pieces += ["##" + word[at : at + 3] for word in longer for at in range(4, len(word), 3)]
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(vocab_size=160, special_tokens=special, show_progress=False)
-    return BertTokenizer(vocab=_trained(BertTokenizer(), trainer)["vocab"])
+    tokens = [*special, *characters, *("##" + character for character in characters), *short, *pieces]
+    return BertTokenizer(vocab={token: number for number, token in enumerate(dict.fromkeys(tokens))})
 
 
 @cache
@@ -386,7 +401,10 @@ def _unigram() -> Any:
     special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
     trainer = trainers.UnigramTrainer(vocab_size=120, special_tokens=special, unk_token="[UNK]", show_progress=False)
     model = _trained(DebertaV2Tokenizer(), trainer)
-    return DebertaV2Tokenizer(vocab=[tuple(item) for item in model["vocab"]], unk_id=special.index("[UNK]"))
+    # Scores are sums in the order of a hash: the last digits, and the order of tokens that are alike, change.
+    scored = [(token, round(score, 3)) for token, score in model["vocab"]]
+    pieces = sorted(scored[len(special) :], key=lambda item: (-item[1], item[0]))
+    return DebertaV2Tokenizer(vocab=[*scored[: len(special)], *pieces], unk_id=special.index("[UNK]"))
 
 
 def _trained(tokenizer: Any, trainer: Any) -> dict[str, Any]:

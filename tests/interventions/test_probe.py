@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -111,13 +112,18 @@ def test_without_the_planted_direction_no_probe_finds_the_label(
         line = by_control[control]
         assert line["selectivity"]["low"] > 0
         assert line["refitted"]["value"] > edit["refitted"]["value"]
-    for control in ("random", "covariance", "same", "other"):
+    for control in ("random", "covariance", "other"):
         assert by_control[control]["distance"] == pytest.approx(edit["distance"], rel=0.01)
-    # Every concept is the same one here: its matched step is the removal itself, up to rounding, which may turn two of
-    # some three hundred answers that lie on the probe's border.
-    assert by_control["same"]["accuracy"] == pytest.approx(edit["accuracy"], abs=0.0075)
-    assert by_control["same"]["selectivity"] == pytest.approx({"value": 0.0, "low": 0.0, "high": 0.0}, abs=0.02)
-    if len({line.prediction for line in lines_of(path)}) == 1:  # no sentence is taken for the other class
+    # How many sentences have each prediction is up to the rounding of an untrained head: a sentence whose prediction
+    # no other one shares has nobody's concept to lose, and takes no step.
+    predictions = Counter(line.prediction for line in lines_of(path))
+    if min(predictions.values()) >= len(TEXTS) / 10:
+        assert by_control["same"]["distance"] == pytest.approx(edit["distance"], rel=0.01)
+        # Every concept is the same one here: its matched step is the removal itself, up to rounding, which may turn two
+        # of some three hundred answers that lie on the probe's border.
+        assert by_control["same"]["accuracy"] == pytest.approx(edit["accuracy"], abs=0.0075)
+        assert by_control["same"]["selectivity"] == pytest.approx({"value": 0.0, "low": 0.0, "high": 0.0}, abs=0.02)
+    if len(predictions) == 1:  # no sentence is taken for the other class
         assert by_control["opposite"]["distance"] == 0
         assert by_control["opposite"]["selectivity"] is None
 
