@@ -14,6 +14,7 @@ from clvq.models.decoder import Decoder, Layout
 from clvq.models.hub import HubModel
 from clvq.models.losses import straight_through
 from clvq.models.quantizer import Quantized, VectorQuantizer
+from clvq.models.shares import ALL_ROWS, Share
 
 
 class ClvqOutput(NamedTuple):
@@ -179,17 +180,20 @@ class ClvqVae(HubModel):
         indices = chosen[0].quantized.indices
         return _scatter(straight_through(z_e[mask], total(chosen)), mask), _scatter(indices, mask, fill=-1)
 
-    def choose(self, z_e: Tensor) -> list[Chosen]:
-        """Give each row of `z_e [N, D]` a code of every codebook: drawn in training mode, the nearest otherwise."""
-        first = Chosen(self.quantizer, z_e, self.quantizer(z_e))
-        return [first, *self.refine(z_e, first.quantized.codes)]
+    def choose(self, z_e: Tensor, share: Share = ALL_ROWS) -> list[Chosen]:
+        """Give each row of `z_e [N, D]` a code of every codebook: drawn in training mode, the nearest otherwise.
 
-    def refine(self, z_e: Tensor, codes: Tensor) -> list[Chosen]:
+        The rows may be one process's `share` of a batch.
+        """
+        first = Chosen(self.quantizer, z_e, self.quantizer(z_e, share))
+        return [first, *self.refine(z_e, first.quantized.codes, share)]
+
+    def refine(self, z_e: Tensor, codes: Tensor, share: Share = ALL_ROWS) -> list[Chosen]:
         """Choose codes of the codebooks after the first for rows `z_e [N, D]`, whose first codes are `codes [N, D]`."""
         left, chosen = z_e.detach(), []
         for quantizer in self.quantizers[1:]:
             left = left - codes
-            chosen.append(Chosen(quantizer, left, quantizer(left)))
+            chosen.append(Chosen(quantizer, left, quantizer(left, share)))
             codes = chosen[-1].quantized.codes
         return chosen
 

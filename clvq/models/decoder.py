@@ -7,6 +7,8 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clvq.models.shares import ALL_ROWS, Share
+
 
 class Layout(NamedTuple):
     """Where the packed rows of a batch stand in the padded batch."""
@@ -15,10 +17,12 @@ class Layout(NamedTuple):
     """[B, T] bool, true where there is a row."""
     positions: Tensor
     """[N] place of each row in the flattened mask."""
+    share: Share = ALL_ROWS
+    """Which rows of a larger batch these are."""
 
     @classmethod
-    def of_mask(cls, mask: Tensor) -> Layout:
-        return cls(mask, mask.flatten().nonzero().squeeze(1))
+    def of_mask(cls, mask: Tensor, share: Share = ALL_ROWS) -> Layout:
+        return cls(mask, mask.flatten().nonzero().squeeze(1), share)
 
     def pad(self, rows: Tensor, heads: int) -> Tensor:
         """Put packed rows `[N, D]` into `[B, heads, T, D/heads]`, with 0 where there is no row."""
@@ -54,6 +58,20 @@ class Attention(nn.Module):
         return self.output(layout.unpad(attended))
 
 
+class Dropout(nn.Module):
+    """Dropout that is drawn for the whole batch of which the rows are a share."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, rows: Tensor, layout: Layout) -> Tensor:
+        share = layout.share
+        if share.places is None or not self.training or not self.rate:
+            return functional.dropout(rows, self.rate, self.training)
+        return rows * functional.dropout(rows.new_ones(share.count, rows.shape[1]), self.rate)[share.places]
+
+
 class CodeBlock(nn.Module):
     """A pre-norm transformer block over codes alone: self-attention, feed-forward."""
 
@@ -64,14 +82,14 @@ class CodeBlock(nn.Module):
         self.expand = nn.Linear(width, feed_forward)
         self.contract = nn.Linear(feed_forward, width)
         self.feed_forward_norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, rows: Tensor, layout: Layout) -> Tensor:
         """Run the block on rows `[N, D]`, and return `[N, D]`."""
         normed = self.attention_norm(rows)
-        rows = rows + self.dropout(self.attention(normed, normed, layout))
+        rows = rows + self.dropout(self.attention(normed, normed, layout), layout)
         hidden = functional.relu(self.expand(self.feed_forward_norm(rows)))
-        return rows + self.dropout(self.contract(hidden))
+        return rows + self.dropout(self.contract(hidden), layout)
 
 
 class MemoryBlock(nn.Module):
@@ -86,14 +104,14 @@ class MemoryBlock(nn.Module):
         self.expand = nn.Linear(width, feed_forward)
         self.contract = nn.Linear(feed_forward, width)
         self.feed_forward_norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, rows: Tensor, layout: Layout, z_e: Tensor) -> Tensor:
         """Run the block on rows `[N, D]` and the encoder's output `z_e [N, D]`, and return `[N, D]`."""
-        rows = self.attention_norm(rows + self.dropout(self.attention(rows, rows, layout)))
-        rows = self.cross_norm(rows + self.dropout(self.cross_attention(rows, z_e, layout)))
+        rows = self.attention_norm(rows + self.dropout(self.attention(rows, rows, layout), layout))
+        rows = self.cross_norm(rows + self.dropout(self.cross_attention(rows, z_e, layout), layout))
         hidden = functional.relu(self.expand(rows))
-        return self.feed_forward_norm(rows + self.dropout(self.contract(hidden)))
+        return self.feed_forward_norm(rows + self.dropout(self.contract(hidden), layout))
 
 
 class Decoder(nn.Module):

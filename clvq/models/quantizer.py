@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from clvq.models.distances import Distances, smallest
+from clvq.models.shares import ALL_ROWS, Share
 
 SMOOTHING = 1e-5
 """Number of rows that Laplace smoothing adds to each code where a sum of rows is divided by their number."""
@@ -84,9 +84,9 @@ class VectorQuantizer(nn.Module):
         self.batches_unused.zero_()
         self.mean_gap.zero_()
 
-    def forward(self, z_e: Tensor) -> Quantized:
+    def forward(self, z_e: Tensor, share: Share = ALL_ROWS) -> Quantized:
         """Return the codes of rows `[N, D]`: drawn in training mode, the nearest otherwise."""
-        indices = self.draw(z_e) if self.training else self.assign(z_e)
+        indices = self.draw(z_e, share) if self.training else self.assign(z_e)
         return Quantized(self.codebook.index_select(0, indices), indices)
 
     @torch.no_grad()
@@ -95,15 +95,20 @@ class VectorQuantizer(nn.Module):
         return self._distances().nearest(z_e.to(self.codebook.dtype))
 
     @torch.no_grad()
-    def draw(self, z_e: Tensor) -> Tensor:
-        """Draw an index `[N]` among the `top_k` nearest codes of each row `[N, D]`, and update the running mean gap."""
+    def draw(self, z_e: Tensor, share: Share = ALL_ROWS) -> Tensor:
+        """Draw an index `[N]` among the `top_k` nearest codes of each row `[N, D]`, and update the running mean gap.
+
+        The rows may be one process's `share` of a batch. Each row then gets the code that it would get in one process.
+        """
         if self.top_k == 1 or not len(z_e):
             return self.assign(z_e)
         candidates = self.candidates(z_e)
         if self.temperature_unit == "gap":
-            gap = _mean_gap(candidates.distances)
+            gap = share.mean(_gaps(candidates.distances))
             self.mean_gap.copy_(gap if self.mean_gap == 0 else self.mean_gap.lerp(gap, 1 - self.ema_decay))
-        place = torch.multinomial(self.probabilities(candidates), 1)
+        chances = self.probabilities(candidates)
+        # The largest of chances divided by exponential draws: the way in which torch draws among few.
+        place = (chances / share.exponential(chances)).argmax(dim=1, keepdim=True)
         return candidates.indices.gather(1, place).squeeze(1)
 
     @torch.no_grad()
@@ -114,7 +119,7 @@ class VectorQuantizer(nn.Module):
         """Return the probability `[N, top_k]` with which each candidate is drawn."""
         unit = 1.0
         if self.temperature_unit == "gap":
-            unit = float(self.mean_gap) or float(_mean_gap(candidates.distances)) or 1.0
+            unit = float(self.mean_gap) or float(_gaps(candidates.distances).mean()) or 1.0
         return torch.softmax(-(candidates.distances - candidates.distances[:, :1]) / (self.temperature * unit), dim=1)
 
     def relative_distances(self, z_e: Tensor) -> Tensor:
@@ -134,20 +139,18 @@ class VectorQuantizer(nn.Module):
         return rows if self.metric_map is None else unmapped(rows, self.metric_map)
 
     @torch.no_grad()
-    def update(self, z_e: Tensor, indices: Tensor, reduce: Callable[[Tensor], None] | None = None) -> None:
-        """Run one EMA step with a batch's rows `[N, D]` and their codes `[N]`.
+    def update(self, z_e: Tensor, indices: Tensor, share: Share = ALL_ROWS) -> None:
+        """Run one EMA step with a batch's rows `[N, D]` and their codes `[N]`; they may be one process's `share`.
 
         `N_i <- g N_i + (1-g) n_i`, `M_i <- g M_i + (1-g) s_i`, `e_i = M_i / N_i`, where `n_i` and `s_i` are the number
         and the sum of the batch's rows of code i, and `g` is `ema_decay`. The denominator has Laplace smoothing, which
-        is not written back: an unused code keeps its place until `revive` moves it. `reduce` sums a tensor in place
-        over processes.
+        is not written back: an unused code keeps its place until `revive` moves it.
         """
         rows = z_e.detach().to(self.ema_sum.dtype)
         count = torch.bincount(indices, minlength=len(self.codebook)).to(rows.dtype)
         total = torch.zeros_like(self.ema_sum).index_add_(0, indices, rows)
-        if reduce is not None:
-            reduce(count)
-            reduce(total)
+        share.sum(count)
+        share.sum(total)
         ema_count = self.ema_count.lerp(count, 1 - self.ema_decay)
         ema_sum = self.ema_sum.lerp(total, 1 - self.ema_decay)
         smoothed = (ema_count + SMOOTHING) / (ema_count.sum() + len(count) * SMOOTHING) * ema_count.sum()
@@ -158,21 +161,22 @@ class VectorQuantizer(nn.Module):
         self.batches_unused.add_(1).masked_fill_(used, 0)
 
     @torch.no_grad()
-    def revive(self, z_e: Tensor, indices: Tensor, after: int) -> int:
-        """Move every code unused for `after` batches onto a row of `z_e`, and return how many codes moved.
+    def revive(self, z_e: Tensor, indices: Tensor, after: int, share: Share = ALL_ROWS) -> int:
+        """Move every code unused for `after` batches onto a row of the batch, and return how many codes moved.
 
         The row is drawn in proportion to its squared quantization error. The sums of a moved code restart as one row at
-        its new place.
+        its new place. `z_e` and `indices` may be one process's `share` of the batch.
         """
         dead = (self.batches_unused >= after).nonzero().squeeze(1)
         if not len(dead):
             return 0
         errors = self.mapped(z_e.detach().to(self.codebook.dtype) - self.codebook[indices]).square().sum(dim=1)
-        count = min(len(dead), int((errors > 0).sum()))
+        scores = share.whole(errors / share.exponential(errors))  # the highest are rows drawn without replacement
+        count = min(len(dead), int((scores > 0).sum()))
         if not count:
             return 0
         dead = dead[:count]
-        rows = z_e.detach()[torch.multinomial(errors, count)].to(self.codebook.dtype)
+        rows = share.rows_at(z_e.detach().to(self.codebook.dtype), scores.topk(count).indices)
         ones = torch.ones(count, device=rows.device, dtype=self.ema_count.dtype)
         self._set_state(
             self.codebook.index_copy(0, dead, rows),
@@ -194,6 +198,6 @@ def unmapped(rows: Tensor, metric_map: Tensor) -> Tensor:
     return torch.linalg.solve(metric_map.double(), rows.double(), left=False).to(rows.dtype)
 
 
-def _mean_gap(distances: Tensor) -> Tensor:
-    """Return the mean over rows of `(d_k - d_1) / (k - 1)`, from distances `[N, k]`, nearest first."""
-    return ((distances[:, -1] - distances[:, 0]) / max(distances.shape[1] - 1, 1)).mean()
+def _gaps(distances: Tensor) -> Tensor:
+    """Return `(d_k - d_1) / (k - 1)` of each row `[N]`, from distances `[N, k]`, nearest first."""
+    return (distances[:, -1] - distances[:, 0]) / max(distances.shape[1] - 1, 1)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from clvq.artifacts import METRICS_NAME
 from clvq.device import Processes, give_back_memory, seed_draws
 from clvq.errors import ClvqError
+from clvq.models.shares import ALL_ROWS, Share, own_sentences
 from clvq.progress import Progress
 from clvq.storage import append_lines, fingerprint, read_tensors, write_tensors, write_text
 from clvq.training.job import Job
@@ -78,6 +79,8 @@ class TrainingLoop(ABC, Generic[Model]):
         self.total_steps = self.config.epochs * self.batches_an_epoch
         tracked = job.tracker != "none" and self.processes.is_leader
         self.tracking = Tracking(job.tracker, job.folder, job.config.deciding()) if tracked else None
+        self.share: Share = ALL_ROWS
+        """This process's share of the rows of the current batch."""
         self._recent: dict[str, float] = {}
         self._shown: dict[str, float] = {}
         """Figures of the subclass for the progress display."""
@@ -122,7 +125,10 @@ class TrainingLoop(ABC, Generic[Model]):
             epoch = self.position.epoch
             self.model.train()
             batches = self.rows.shuffled_batches(self.config.batch_sentences, self.config.seed, epoch)
-            for batch in self.rows.stream(map(self._own_share, batches[self.position.batch :])):
+            left = batches[self.position.batch :]
+            own = (own_sentences(self.processes, sentences) for sentences in left)
+            for sentences, batch in zip(left, self.rows.stream(own), strict=True):
+                self.share = Share.of(self.processes, self.rows.lengths[sentences], self.rows.device)
                 losses = self._step(batch)
                 self.position.batch += 1
                 self.position.step += 1
@@ -138,15 +144,10 @@ class TrainingLoop(ABC, Generic[Model]):
             if self.position.finished:
                 self._save()
 
-    def _own_share(self, indices: np.ndarray) -> np.ndarray:
-        """Return this process's sentences of a batch; all of them where there are fewer sentences than processes."""
-        processes = self.processes
-        return indices[processes.rank :: processes.count] if len(indices) >= processes.count else indices
-
     def _begin_step(self) -> None:
         """Seed the random draws of the step by its number, and set the learning rate. A training that is resumed
-        anywhere thus makes the same draws."""
-        draws = np.random.SeedSequence([self.config.seed, self.position.step, self.processes.rank])
+        anywhere thus makes the same draws, and so do all processes (`Share`)."""
+        draws = np.random.SeedSequence([self.config.seed, self.position.step, 0])
         seed_draws(int(draws.generate_state(1)[0]), self.rows.device)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
@@ -166,7 +167,7 @@ class TrainingLoop(ABC, Generic[Model]):
         self._refuse_not_finite("loss", value)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self._sum_gradients()
+        self.share.sum_gradients(self.parameters)
         self._shape_gradients()
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_clip or math.inf)
         self._refuse_not_finite("gradient's norm", float(norm))
@@ -178,15 +179,6 @@ class TrainingLoop(ABC, Generic[Model]):
                 f"The {what} is {value} at step {self.position.step + 1} (epoch {self.position.epoch + 1}). That step "
                 f"changed nothing. {self.remedy.format(rate=f'{self.config.learning_rate:g}')}"
             )
-
-    def _sum_gradients(self) -> None:
-        if self.processes.count == 1:
-            return
-        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
-        self.processes.sum(flat)
-        for gradient, summed in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(summed.view_as(gradient))
 
     def _shape_gradients(self) -> None:
         """Change the gradients before the step, in a subclass that needs this."""

@@ -39,7 +39,7 @@ class Trainer(TrainingLoop[ClvqVae]):
 
     def _step(self, batch: PairBatch) -> dict[str, float]:
         """Run one optimiser step and one EMA step. ClvqError, before either, where the loss is not finite."""
-        model, config, processes = self.model, self.config, self.processes
+        model, config, share = self.model, self.config, self.share
         self._begin_step()
         z_e = model.encoder(batch.inputs)
         # Checked before the draw among codes, which would fail without saying why.
@@ -47,30 +47,31 @@ class Trainer(TrainingLoop[ClvqVae]):
         if self.frozen_codes:
             for quantizer in model.quantizers:
                 quantizer.eval()
-        chosen = model.choose(z_e)
+        chosen = model.choose(z_e, share)
         codes, indices = chosen[0].quantized
         with torch.autocast(z_e.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-            prediction = model.decoder(straight_through(z_e, total(chosen)), Layout.of_mask(batch.mask), z_e)
+            prediction = model.decoder(straight_through(z_e, total(chosen)), Layout.of_mask(batch.mask, share), z_e)
         reconstruction = reconstruction_loss(model.completed(prediction.float(), batch.inputs), batch.targets)
         commitment = commitment_loss(model.quantizer.mapped(z_e), model.quantizer.mapped(codes))
         # Each process weights its loss by its rows: the gradients then sum to those of the whole batch.
-        count = torch.tensor(float(len(z_e)), device=z_e.device)
-        processes.sum(count)
-        share = len(z_e) / count
-        loss = share * (reconstruction + config.commitment_weight * commitment)
-        figures = torch.stack([loss.detach(), share * reconstruction.detach(), share * commitment.detach()])
-        processes.sum(figures)
+        count = share.size(z_e)
+        weight = len(z_e) / count
+        loss = weight * (reconstruction + config.commitment_weight * commitment)
+        figures = torch.stack([loss.detach(), weight * reconstruction.detach(), weight * commitment.detach()])
+        share.sum(figures)
         value, reconstruction_value, commitment_value = figures.tolist()
         self._descend(loss, value)
         if not self.frozen_codes:
             revives = config.revive_after and self.position.step < REVIVAL_SHARE * self.total_steps
             for quantizer, rows, quantized in chosen:
-                quantizer.update(rows, quantized.indices, processes.sum)
+                quantizer.update(rows, quantized.indices, share)
                 if revives:
-                    quantizer.revive(rows, quantized.indices, config.revive_after)
-                for buffer in quantizer.buffers():  # the leader's draws and mean gap hold for all
-                    processes.share(buffer)
-        self._usage += torch.bincount(indices, minlength=len(self._usage)).cpu()
+                    quantizer.revive(rows, quantized.indices, config.revive_after, share)
+                for buffer in quantizer.buffers():  # one codebook to the bit, on machines that round in other ways too
+                    self.processes.share(buffer)
+        usage = torch.bincount(indices, minlength=len(self._usage))
+        share.sum(usage)
+        self._usage += usage.cpu()
         return {
             "rows": float(count),
             "loss": value,

@@ -5,6 +5,7 @@ that `torchrun` sets."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,8 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from killing import Nursery, timeless
 from running import SMALL, Clvq
+
+from clvq.storage import read_tensors
 
 pytestmark = pytest.mark.slow
 
@@ -58,6 +62,48 @@ def test_training_extracts_in_both(nursery: Nursery, clvq: Clvq, bert: Path, cor
     assert activations.pop("activations/sensitivity-L1.safetensors")  # made by the training
     assert activations == timeless(tmp_path / "one")
     assert (tmp_path / "two" / "L1-L3" / "concept-space.safetensors").exists()
+
+
+REVIVES_SOON = """
+from clvq.models.quantizer import VectorQuantizer
+real = VectorQuantizer.revive
+def revive(self, rows, indices, after, share):
+    moved = real(self, rows, indices, 2, share)
+    if moved:
+        print("moved", moved, file=sys.stderr)
+    return moved
+VectorQuantizer.revive = revive
+"""
+
+
+@pytest.mark.parametrize("settings", [("--codebooks", "2"), ("--preset", "paper")], ids=["default", "paper"])
+def test_a_training_equals_one_process_but_for_rounding(
+    clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path, settings: tuple[str, ...]
+) -> None:
+    """With a batch of two sentences for three processes, with codes that move because no word is theirs, and with
+    dropout."""
+    given = ("--model", bert, "--dataset", corpus, "--input-layer", "1", "--output-layer", "3", *SMALL)
+    steps = ("--epochs", "2", "--batch-sentences", "10", "--name", "trained", *settings)
+    assert clvq("extract", "--model", bert, "--dataset", corpus, "--layers", "1,3", "--run", tmp_path / "one").code == 0
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    with Nursery(REVIVES_SOON) as nursery:
+        alone = nursery.run("train", *given, *steps, "--run", tmp_path / "one", "--json")
+        both = nursery.run("train", *given, *steps, "--run", tmp_path / "two", "--json", processes=3)
+    assert (alone.code, both.code) == (0, 0), both.err
+    assert settings[0] != "--codebooks" or "moved" in alone.err
+    assert json.loads(alone.out)["results"]["training_sentences"] % 10 == 2
+    one, two = (read_tensors(tmp_path / name / "trained" / "model.safetensors")[0] for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+    assert json.loads(both.out)["results"]["evaluation"]["fvu"] == pytest.approx(
+        json.loads(alone.out)["results"]["evaluation"]["fvu"], rel=1e-4
+    )
+    logs = []
+    for name in ("one", "two"):
+        lines = [json.loads(line) for line in (tmp_path / name / "trained" / "metrics.jsonl").read_text().splitlines()]
+        logs.append([value for line in lines for key, value in sorted(line.items()) if key not in ("kind", "seconds")])
+    assert logs[1] == pytest.approx(logs[0], rel=1e-3, nan_ok=True)
 
 
 def test_explanations_and_edits_are_the_same_to_the_bit(

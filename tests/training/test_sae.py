@@ -39,6 +39,7 @@ class MadeRows:
 
     def __init__(self, rows: torch.Tensor) -> None:
         self.rows, self.device, self.texts, self.row_count = rows, rows.device, np.arange(len(rows)), len(rows)
+        self.lengths = np.ones(len(rows), int)
 
     def __len__(self) -> int:
         return len(self.rows)
