@@ -43,7 +43,8 @@ def ended_well(debug: bool) -> Iterator[Interruption]:
 def _explain(error: BaseException, interruption: Interruption, debug: bool) -> int:
     """Print what happened, and return the exit code."""
     if interruption.signal is not None or isinstance(error, KeyboardInterrupt):
-        say("Interrupted. What was done is kept: the same command continues from there.")
+        kept = " What was done is kept: the same command continues from there." if interruption.continues else ""
+        say(f"Interrupted.{kept}")
         return interruption.exit_code
     if isinstance(error, BrokenPipeError):
         _forget_closed_pipes()

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import clvq
+from clvq.cli.interruption import end_on_signals
 
 SUMMARIES = {
     "extract": "Run a language model over a corpus and store the hidden states of the words.",
@@ -105,6 +106,7 @@ def _clvq(
 
 def main() -> None:
     """Run the console script. Typer ends the process: with 2 for wrong usage, else as `errors.ended_well` decided."""
+    end_on_signals()
     # By default Python looks for garbage after every 700 new objects. Libraries and commands make hundreds of thousands
     # of objects that stay; going through them took a seventh of the time of importing torch and transformers.
     gc.set_threshold(50_000, 20, 100)

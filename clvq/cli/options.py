@@ -166,6 +166,8 @@ def command(
                 ]:
                     raise UsageError(f"{' and '.join(lacking)} must be given.")
                 as_json = given.pop("json", False)
+                # Work that processes can share is written as it goes on; other work is done again.
+                interruption.continues = in_all_processes(given)
                 with reporting(interruption, debug) as report:
                     if launched() and not in_all_processes(given):
                         if is_follower():

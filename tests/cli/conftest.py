@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,8 +25,11 @@ def clvq(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     def call(*arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["clvq", *map(str, arguments)])
         capsys.readouterr()
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         with pytest.raises(SystemExit) as end:
             main()
+        for number, handler in before.items():
+            signal.signal(number, handler)
         out, err = capsys.readouterr()
         return Outcome(end.value.code if isinstance(end.value.code, int) else 0, out, err)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -174,3 +175,28 @@ def test_a_closed_pipe_ends_quietly(run: Path, arguments: tuple[str, ...]) -> No
 def test_the_module_runs_too() -> None:
     done = subprocess.run([sys.executable, "-m", "clvq", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("clvq ")
+
+
+SIGNALLED = """
+import os, signal
+def signalled(*_, **__):
+    os.kill(os.getpid(), signal.SIGINT)
+    raise RuntimeError("not ended")
+"""
+AT_FIRST = SIGNALLED + "import clvq.cli.main; clvq.cli.main.loaded = signalled"
+AT_LAST = "import atexit" + SIGNALLED + "atexit.register(signalled)"
+IN_BETWEEN = SIGNALLED + "from clvq.language_model.model import LanguageModel; LanguageModel.load = signalled"
+
+
+@pytest.mark.parametrize("driver", [AT_FIRST, AT_LAST, IN_BETWEEN], ids=["first", "last", "between"])
+def test_a_signal_to_a_command_that_keeps_nothing_says_no_more_than_that(
+    uninterrupted: Path, run: Path, driver: str
+) -> None:
+    """In the first moment, in the last one, when all is printed, and in between."""
+    shutil.copytree(uninterrupted / "L1-L3", run / "L1-L3")
+    process = start("assign", "the film", "--run", run, driver=driver)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.splitlines()[-1] == "Interrupted."
+    assert "Traceback" not in err
+    assert ("film" in out) == (driver == AT_LAST)

@@ -125,7 +125,7 @@ def test_a_signal_at_any_moment_says_how_to_go_on(
         assert ended.code in (0, code), (moment, ended)
         if ended.code == code:
             stopped += 1
-            assert ended.err.splitlines()[-1].startswith("Interrupted. "), (moment, ended)
+            assert ended.err.splitlines()[-1].startswith("Interrupted."), (moment, ended)
             assert "Traceback" not in ended.err, (moment, ended)
         again = stages.nursery.run(*stages.arguments(name, run))
         assert again.code == 0, (moment, again)

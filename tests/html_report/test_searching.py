@@ -160,7 +160,7 @@ def test_every_word_has_a_card(full: Any, page: Any) -> None:
     assert not card.is_visible()
     page.keyboard.press("Home")
     page.keyboard.press("Enter")
-    wait_for_address(page, f"#concept-{record['words'][0]['code']}")
+    wait_for_address(page, f"#concept-{record['words'][0]['code']}", end=r"(\?|$)")
     page.locator(f"#concept-{record['words'][0]['code']} > details > summary .code").wait_for()
     assert told(page.locator(f"#concept-{record['words'][0]['code']} > details > summary .code")) == [
         str(record["words"][0]["code"])
@@ -182,4 +182,4 @@ def test_a_finger_sees_the_card_first_and_follows_it_then(full: Any, visit: Call
     assert not card.is_visible()
     word.tap()
     word.tap()
-    wait_for_address(page, f"#concept-{explanations[20]['words'][-1]['code']}")
+    wait_for_address(page, f"#concept-{explanations[20]['words'][-1]['code']}", end=r"(\?|$)")
