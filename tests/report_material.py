@@ -309,6 +309,10 @@ def write_mode(checkpoint: Checkpoint, mode: str, /, **changed: Any) -> None:
     write_signed(artifact.path(checkpoint.path), artifact.format, artifact.version, {**body, **changed})
 
 
+BY_EFFECT = [*range(50), *range(59, 49, -1)]
+"""The codes with an effect, in the order of the file: that of the command, whatever the sign."""
+
+
 def _by_concept() -> dict[str, Any]:
     """Concepts 0 to 59: the lower the code, the larger the effect; below 10 it is shown, and from 50 on not tested."""
 
@@ -327,7 +331,7 @@ def _by_concept() -> dict[str, Any]:
         }  # fmt: skip
 
     return {
-        "class": None, "target": "class", "unit": None, "sentences": 856, "concepts": [line(code) for code in range(60)]
+        "class": None, "target": "class", "unit": None, "sentences": 856, "concepts": [*map(line, BY_EFFECT)],
     }  # fmt: skip
 
 

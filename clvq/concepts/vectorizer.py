@@ -60,7 +60,7 @@ class ConceptVectorizer(TransformerMixin, BaseEstimator):
         """
         if isinstance(texts, str):
             raise ClvqError("One text is given where several are expected. Put it into a list.")
-        return count_codes(self._assigner().assigned(map(_as_text, texts)), self._size())
+        return count_codes(self._assigner().assigned(texts), self._size())
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the columns `[K]`: code and name of each concept, as in "12 awful, terrible, bad"."""
@@ -84,9 +84,3 @@ class ConceptVectorizer(TransformerMixin, BaseEstimator):
         tags.input_tags.two_d_array = False
         tags.requires_fit = False
         return tags
-
-
-def _as_text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ClvqError(f"A text is expected, and {value!r} is a {type(value).__name__}.")
-    return str(value)

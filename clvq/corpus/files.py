@@ -27,6 +27,8 @@ LINES = (".csv", ".tsv", ".txt")
 NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d*)?")
 
 _SHOWN = 8  # names in a message
+_LABELLED_LINES = {"__label__": "fastText's format", "-DOCSTART-": "CoNLL's format"}
+"""How lines begin that hold more than a text, in files that are named as if they held texts alone."""
 _HEAD = 1000  # rows that show which columns a file without a schema has
 
 
@@ -115,7 +117,12 @@ def read_rows(path: Path, layout: Layout | None, columns: list[str] | None = Non
     elif (suffix := file_format(path)) == ".parquet":
         yield from _read_parquet(path, columns)
     elif suffix == ".txt":
-        for line in read_lines(path):
+        for number, line in enumerate(read_lines(path), 1):
+            if found := next((kind for start, kind in _LABELLED_LINES.items() if line.startswith(start)), None):
+                raise ClvqError(
+                    f"{path}, line {number}: this is {found}, whose labels would be read as words of the texts. Save "
+                    "texts and labels as columns of a table, or as JSON lines."
+                )
             yield {"text": line.removesuffix("\n").removesuffix("\r")}
     else:
         present: dict[str, None] = {}

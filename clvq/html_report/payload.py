@@ -29,7 +29,7 @@ def page_data(material: Material, label_names: list[str] | None, fdr: float) -> 
     explained, effects = material.explained, material.modes.get("by-concept")
     by_code = {}
     if isinstance(effects, ConceptEffects):
-        by_code = {row.code: _effect(row, effects.class_) for row in effects.concepts}
+        by_code = {row.code: _effect(row, rank, effects.class_) for rank, row in enumerate(effects.concepts)}
     return {
         "fingerprint": material.checkpoint.fingerprint,
         "labels": label_names,
@@ -74,9 +74,11 @@ def _example(example: Example) -> list[Any]:
     return [shown.text, shown.at(start), shown.at(end), example.label, short(example.distance)]
 
 
-def _effect(effect: ConceptEffect, asked: str | None) -> dict[str, Any]:
-    """Return the effect of a concept; `asked` is the class that was measured, None for all."""
+def _effect(effect: ConceptEffect, rank: int, asked: str | None) -> dict[str, Any]:
+    """Return the effect of a concept, and its rank among all concepts, from 0; `asked` is the class that was measured,
+    None for all."""
     return {
+        "rank": rank,
         "asked": asked,
         "sentences": effect.sentences,
         "flips": short(effect.flips),

@@ -117,10 +117,10 @@ def _class_number(model: LanguageModel, config: FaithfulnessConfig) -> int | Non
     if config.class_ is None:
         return None
     names = list(model.label_names or ())
-    if config.class_ in names:
-        return names.index(config.class_)
-    known = f"the classes are {', '.join(names)}" if names else "the model predicts no classes"
-    raise ClvqError(f"There is no class {config.class_!r}: {known}.")
+    if config.class_ not in names:
+        known = f"those of the model are {', '.join(names)}" if names else "the model predicts no classes"
+        raise ClvqError(f"There is no class {config.class_!r}: {known}.")
+    return names.index(config.class_)
 
 
 def _occurrences(

@@ -163,18 +163,24 @@ def refuse_unlike(checkpoints: list[Checkpoint]) -> None:
 
 
 def _with_class_names(config: FaithfulnessConfig, names: list[str]) -> FaithfulnessConfig:
-    """Return the settings with each class by its own name, however it was given, so that a class is one setting."""
+    """Return the settings with each class by its own name, however it was given, so that a class is one setting.
+
+    ClvqError for a name that is none of `names`.
+    """
 
     def own(name: str | None) -> str | None:
-        number = None if name is None else class_number(name, names)
-        return name if number is None else names[number]
+        if name is None or not names:
+            return name
+        if (number := class_number(name, names)) is None:
+            raise ClvqError(f"There is no class {name!r}: the classes are {', '.join(names)}.")
+        return names[number]
 
     return replace(config, label=own(config.label), class_=own(config.class_))
 
 
 def _checked_label(store: ActivationStore, text: SplitText, label: str | None) -> int | None:
     """Return the number of the class that is asked for; None where none is. MismatchError where labels are not those of
-    the model's head, ClvqError where there is no such class or no sentence of it."""
+    the model's head, ClvqError where there are no classes or no sentence of this one."""
     names = store.label_names
     if names is not None and store.has_predictions and int(text.labels.max(initial=-1)) >= len(names):
         raise MismatchError(
@@ -185,8 +191,6 @@ def _checked_label(store: ActivationStore, text: SplitText, label: str | None) -
         return None
     if names is None:
         raise ClvqError(f"{store.path} has no classes, so --label cannot be used.")
-    if label not in names:
-        raise ClvqError(f"There is no class {label!r}: the classes are {', '.join(names)}.")
     number = names.index(label)
     if store.manifest.target_kind in (LABEL, TAG):
         return number  # a label is that of a part of the sentence, and explanations have the parts

@@ -192,7 +192,7 @@ def head_target(config: Any, architecture: str) -> Target:
             f"config.json numbers the labels {', '.join(map(str, config.id2label))} (id2label), and a head with "
             f"{config.num_labels} outputs has labels 0 to {config.num_labels - 1}. Correct id2label."
         )
-    names = tuple(str(config.id2label[number]) for number in range(config.num_labels))
+    names = tuple(_told_apart([str(config.id2label[number]) for number in range(config.num_labels)]))
     if architecture.endswith("ForTokenClassification"):
         return TagTarget(names)
     if config.problem_type == "multi_label_classification":
@@ -200,3 +200,8 @@ def head_target(config: Any, architecture: str) -> Target:
     if len(names) == 1:
         return ScoreTarget("score" if names[0] == "LABEL_0" else names[0])
     return ClassTarget(names)
+
+
+def _told_apart(names: list[str]) -> list[str]:
+    """Return the names of labels, with the number of its label behind a name that several labels have."""
+    return [name if names.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(names)]

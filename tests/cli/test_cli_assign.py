@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse
@@ -310,8 +311,10 @@ def test_it_is_a_step_of_a_scikit_learn_pipeline(own: Path) -> None:
     assert np.array_equal(pipeline[0].transform(np.array(texts, dtype=object)).toarray(), counts.toarray())
     with pytest.raises(package.ClvqError, match="Put it into a list"):
         vectorizer.transform("good")
-    with pytest.raises(package.ClvqError, match="A text is expected, and 3"):
+    with pytest.raises(package.ClvqError, match="A text, or a dictionary of texts, is expected, and 3"):
         vectorizer.transform([3])
+    with pytest.raises(package.ClvqError, match="Give one column of it"):
+        vectorizer.transform(pandas.DataFrame({"text": texts}))
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,7 @@ def test_seeds_of_one_setting_are_shown_as_their_mean(clvq: Clvq, run: Path) -> 
         (("--to", "3"), "--to can only be used with --edit move"),
         (("--edit", "move", "--to", "99"), "There is no code 99"),
         (("--label", "nothing"), "There is no class 'nothing': the classes are LABEL_0, LABEL_1"),
+        (("--by", "concept", "--class", "nothing"), "There is no class 'nothing': the classes are LABEL_0, LABEL_1"),
         (("nowhere",), "nowhere"),
         (("L1-L3", "L1-L3"), "the same name"),
     ],

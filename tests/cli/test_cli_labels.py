@@ -211,3 +211,14 @@ def test_texts_without_what_may_be_a_label_are_no_doubt(
     ended = extract(clvq, critic, dataset)
     assert ended.code == 0, ended.err
     assert "Labels: none (--label-column names their column)" in ended.message
+
+
+def test_names_that_two_classes_share_are_told_apart(clvq: Clvq, tmp_path: Path) -> None:
+    model = tiny_models.tiny_bert(tmp_path / "model", layers=2, labels=3, id2label={0: "bad", 1: "good", 2: "bad"})
+    ended = extract(clvq, model, write(tmp_path / "r.jsonl", in_turn(0, 1, 2)))
+    assert ended.code == 0, ended.err
+    assert ActivationStore(tmp_path / "run" / "activations").label_names == ["bad (0)", "good", "bad (2)"]
+    (tmp_path / "named").mkdir()
+    ended = extract(clvq, model, write(tmp_path / "named" / "r.jsonl", in_turn("good", "bad")))
+    assert ended.code == 1
+    assert "bad (0)" in ended.message

@@ -342,6 +342,12 @@ def test_one_object_of_all_rows_is_refused(write: Write) -> None:
     )
 
 
+def test_lines_that_hold_labels_are_not_taken_for_texts(write: Write) -> None:
+    refused("line 2: this is fastText's format", "as columns", dataset=write("r.txt", "\n__label__good a film\n"))
+    refused("line 1: this is CoNLL's format", dataset=write("r.txt", "-DOCSTART- -X- O O\n\nEU NNP B-ORG\n"))
+    assert texts(write("r.txt", "a __label__ in\nno -DOCSTART-\n")) == ["a __label__ in", "no -DOCSTART-"]
+
+
 def test_lines_of_text_may_begin_with_an_object(write: Write) -> None:
     assert texts(write("r.txt", '{"a": 1}\nis how JSON looks\n')) == ['{"a": 1}', "is how JSON looks"]
     refused("seems to hold JSON lines", dataset=write("r.txt", '{"text": "a"}\n'))

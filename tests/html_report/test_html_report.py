@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import expect
-from report_material import FDR, UNMATCHED, write_codebook, write_explanations, write_faithfulness
+from report_material import BY_EFFECT, FDR, UNMATCHED, write_codebook, write_explanations, write_faithfulness
 from report_pages import HOSTILE, TEXTS, go, shown_codes, told, wait_for_address
 
 import clvq
@@ -63,6 +63,8 @@ def test_the_catalogue_is_searched_sorted_and_filtered(full: Any, page: Any) -> 
     ):
         page.select_option("#concept-sort", order)
         assert shown_codes(page) == [c["code"] for c in sorted(concepts, key=lambda c: (key(c), c["code"]))], order
+    page.select_option("#concept-sort", "effect")
+    assert shown_codes(page) == [*BY_EFFECT, *range(60, len(concepts))]
     page.select_option("#concept-sort", "strength")
     strongest = [concepts[code]["labels"] for code in shown_codes(page)]
     assert [found["q"] <= FDR for found in strongest] == sorted((f["q"] <= FDR for f in strongest), reverse=True)

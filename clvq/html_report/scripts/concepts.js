@@ -47,7 +47,7 @@ const ORDERS = {
   sentences: (a, b) => b.sentences - a.sentences,
   strength: (a, b) => significant(b) - significant(a) || (b.labels?.lift ?? 0) - (a.labels?.lift ?? 0),
   spread: (a, b) => a.spread - b.spread,
-  effect: (a, b) => (b.effect?.coherent[0] ?? -Infinity) - (a.effect?.coherent[0] ?? -Infinity) || 0,
+  effect: (a, b) => (a.effect?.rank ?? Infinity) - (b.effect?.rank ?? Infinity) || 0,
   code: (a, b) => a.code - b.code,
 };
 
