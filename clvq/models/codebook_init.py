@@ -114,6 +114,4 @@ def _squared_distance(rows: Tensor, squares: Tensor, seeds: Tensor) -> Tensor:
     """Return the squared distance `[N]` of each row to the nearest of some seeds."""
     if len(seeds) == 1:
         return (squares - 2 * (rows @ seeds[0]) + seeds[0] @ seeds[0]).clamp_min_(0)
-    others = Distances.to_codes(seeds)
-    least = torch.cat([others.of(part).amin(dim=1) for part in rows.split(ROWS_AT_ONCE)])
-    return least.add_(squares).clamp_min_(0)
+    return Distances.to_codes(seeds).least(rows).add_(squares).clamp_min_(0)

@@ -38,10 +38,28 @@ class Distances(NamedTuple):
 
     def nearest(self, rows: Tensor) -> Tensor:
         """Return the index `[N]` of the nearest code of each row `[N, D]`."""
-        if not len(rows):
-            return torch.zeros(0, dtype=torch.int64, device=rows.device)
-        # `min` gives the same indices as `argmin`, in less time.
-        return torch.cat([self.of(part).min(dim=1).indices for part in rows.split(ROWS_AT_ONCE)])
+        return self._least(rows)[1]
+
+    def least(self, rows: Tensor) -> Tensor:
+        """Return the distance `[N]` of each row `[N, D]` to its nearest code."""
+        return self._least(rows)[0]
+
+    @torch.no_grad()
+    def _least(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the distance and the index of each row's nearest code.
+
+        All parts of the rows share one block for their distances. A block for each, with results that stay between
+        them, would not be reused by glibc, so that all distances together would take memory.
+        """
+        values, indices = rows.new_empty(len(rows)), torch.empty(len(rows), dtype=torch.int64, device=rows.device)
+        block = rows.new_empty(min(len(rows), ROWS_AT_ONCE), self.codes.shape[1])
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            part = slice(first, first + ROWS_AT_ONCE)
+            distances = block[: len(rows[part])]
+            torch.addmm(self.squares, rows[part], self.codes, alpha=-2, out=distances)
+            # `min` gives the same indices as `argmin`, in less time.
+            torch.min(distances, dim=1, out=(values[part], indices[part]))
+        return values, indices
 
 
 def smallest(distances: Tensor, count: int) -> tuple[Tensor, Tensor]:

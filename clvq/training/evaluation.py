@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clvq.device import give_back_memory
 from clvq.models.clvq_vae import ClvqVae
 from clvq.models.decoder import Layout
 from clvq.models.metrics import ExplainedVariance, perplexity
@@ -93,7 +94,8 @@ def evaluate(
     assigned = _assign(model, rows, batch_sentences)
     words, sentence_rows = ExplainedVariance(means.words), ExplainedVariance(means.sentences)
     occurrences, errors, done = Occurrences(rows), list[Tensor](), 0
-    for indices, codes, is_word in assigned.batches:
+    for number, (indices, codes, is_word) in enumerate(assigned.batches):
+        give_back_memory(number)
         batch = rows.read(indices)
         prediction = _decode(model, batch, model.codes_at(codes.to(model.codebook.device)))
         words.add(batch.targets[batch.is_word], prediction[batch.is_word])
@@ -171,7 +173,8 @@ def _reliance(
     chances = torch.rand(OWN_CODE_DRAWS, sum(sizes), generator=generator)
     words_replaced = done = 0
     batches = zip(assigned.batches, errors, chances.split(sizes, dim=1), strict=True)
-    for (indices, codes, is_word), with_codes, draws in batches:
+    for number, ((indices, codes, is_word), with_codes, draws) in enumerate(batches):
+        give_back_memory(number)
         batch = rows.read(indices)
         mixed, count = codes.clone(), int(is_word.sum())
         mixed[is_word] = permuted[words_replaced : words_replaced + count]

@@ -14,6 +14,7 @@ import xxhash
 from torch import Tensor
 
 from clvq.activations.store import ActivationStore, LayerRows, gather
+from clvq.device import give_back_memory
 from clvq.errors import ClvqError
 from clvq.language_model.rows import WORD
 from clvq.progress import Report, silent
@@ -145,12 +146,13 @@ class PairRows:
         """Yield batches of indices in order of length, for passes whose order does not matter. A batch of several
         sentences has at most ROWS_IN_A_PASS rows, however long the sentences are."""
         order = np.argsort(self.lengths, kind="stable")
-        first = 0
+        first = number = 0
         while first < len(order):
             batch = order[first : first + batch_sentences]
             count = max(1, int(np.searchsorted(np.cumsum(self.lengths[batch]), ROWS_IN_A_PASS, side="right")))
             yield batch[:count]
-            first += count
+            first, number = first + count, number + 1
+            give_back_memory(number)
 
     def shuffled_batches(self, batch_sentences: int, seed: int, epoch: int) -> list[np.ndarray]:
         """Return batches of indices, in an order that only `seed` and `epoch` decide. Sentences of a batch are of like
