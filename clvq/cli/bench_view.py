@@ -7,7 +7,7 @@ from rich.text import Text
 
 from clvq.artifacts import model_title
 from clvq.cli.faithfulness_view import Intervals, interval
-from clvq.cli.output import heading, number, percent, plain
+from clvq.cli.output import chance, heading, number, percent, plain
 from clvq.interventions.bench_records import REFERENCES, STATES, BenchResults
 
 SHOWN_CODES = 20
@@ -35,7 +35,7 @@ def shown(results: BenchResults) -> list[RenderableType]:
     ]
     if results.differences:
         lines = [
-            (f"{line.method} minus {line.other}, {line.part}", [interval(line.difference, "+"), number(line.p_holm)])
+            (f"{line.method} minus {line.other}, {line.part}", [interval(line.difference, "+"), chance(line.p_holm)])
             for line in results.differences
         ]
         blocks += [Intervals("Paired differences of", ["error", "p (Holm)"], lines), ""]

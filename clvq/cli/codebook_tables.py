@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clvq.artifacts import model_title
-from clvq.cli.output import heading, number, percent, plain, table
+from clvq.cli.output import chance, heading, number, percent, plain, table
 from clvq.concepts.records import TWIN_COSINE, twins
 
 if TYPE_CHECKING:
@@ -70,13 +70,6 @@ def given_name(codebook: Codebook, code: int) -> Text:
     """Return the beginning of a line: the name that a reader gave the concept, if any."""
     text, name = Text(overflow="ellipsis", no_wrap=True), codebook.given_names.get(code)
     return text.append(f"{one_line(name)}: ", style="bold") if name else text
-
-
-def chance(value: float | None) -> str:
-    """Return a probability as text: 0.012, or 3e-14 where it is below 0.001."""
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if value >= 0.001 else "<1e-99" if value < 1e-99 else f"{value:.0e}"
 
 
 def fitted(listing: Table, head: str) -> Table:

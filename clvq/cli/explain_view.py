@@ -113,7 +113,7 @@ def _words(sentence: Explanation, explanations: Explanations) -> Table:
         mark, code = "*" if word.salient else "", "-" if word.code is None else str(word.code)
         colour = "cyan" if word.attribution > 0 else "yellow"
         lines.add_row(
-            Text(f"{plain(word.text)}{mark}"), f"{word.attribution:+.2f}",
+            Text(f"{plain(word.text)}{mark}"), f"{word.attribution:+z.2f}",
             Bar(abs(word.attribution) / most if most else 0, WORD_BAR, colour), code,
             Text(plain(explanations.meaning(word))), style="bold" if word.salient else "",
         )  # fmt: skip

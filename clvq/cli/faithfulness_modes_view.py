@@ -8,9 +8,9 @@ from itertools import groupby
 from rich.console import RenderableType
 from rich.text import Text
 
-from clvq.cli.codebook_tables import chance, words_of
+from clvq.cli.codebook_tables import words_of
 from clvq.cli.faithfulness_view import Intervals, interval
-from clvq.cli.output import heading, number, table
+from clvq.cli.output import chance, heading, number, table
 from clvq.concepts.codebook import Codebook
 from clvq.config import SCORES
 from clvq.interventions.mode_records import ConceptEffects, ProbeFigures, ProbeResult, SpliceResult
@@ -102,7 +102,7 @@ def by_concept_shown(result: ConceptEffects, codebook: Codebook, model: str, *, 
     heads = ["sentences", fall, "beyond coherent", "q", names["flips"], "beyond own"]
     lines = []
     for row in rows:
-        tests = (interval(row.coherent, "+"), chance(row.coherent.q), number(row.flips), f"{row.own.value:+.3f}")
+        tests = (interval(row.coherent, "+"), chance(row.coherent.q), number(row.flips), f"{row.own.value:+z.3f}")
         concept = Text(f"{row.code:<5}", no_wrap=True, overflow="ellipsis").append_text(words_of(codebook, row.code))
         lines.append((concept, [number(row.sentences), number(row.probability), *tests]))
     parts: list[RenderableType] = [

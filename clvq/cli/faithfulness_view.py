@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clvq.artifacts import model_title
-from clvq.cli.output import heading, number, plain, table
+from clvq.cli.output import chance, heading, number, plain, table
 from clvq.config import FIGURES, HARD
 from clvq.interventions.controls import CLASS_DIRECTION
 from clvq.interventions.names import CONCEPT, SPECIFICITY_NAMES, note_on_target
@@ -220,7 +220,7 @@ class _View:
                 if not self._is_shown(control):
                     continue
                 name = f"{self.results.title(edit, place)}, beyond {self.names[control]}"
-                p = [number(by_figure[figure].p_holm) for figure in FIGURES[:2]]
+                p = [chance(by_figure[figure].p_holm) for figure in FIGURES[:2]]
                 rows.append((name, [*(_difference(by_figure[figure]) for figure in self.figures), *p]))
             title = heading(f"{first} minus {other}", "paired differences of selectivity")
             heads = [*(self.names[name] for name in self.figures), *(f"p {self.names[name]}" for name in FIGURES[:2])]
@@ -239,4 +239,4 @@ def _difference(row: DifferenceRow) -> str:
 
 
 def _interval(value: float, low: Any, high: Any, sign: str) -> str:
-    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+    return f"{value:{sign}z.3f} [{low:{sign}z.3f}, {high:{sign}z.3f}]"

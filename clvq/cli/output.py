@@ -134,10 +134,20 @@ def table(*columns: str, title: str = "") -> Table:
 
 
 def number(value: float | int | None, digits: int = 3) -> str:
-    """Return a number as text: 1234 -> 1,234; 0.26412 -> 0.264; None or a number that is not finite -> -."""
+    """Return a number as text: 1234 -> 1,234; 0.26412 -> 0.264; None or a number that is not finite -> -.
+
+    A value that rounds to 0 has no minus.
+    """
     if value is None or not math.isfinite(value):
         return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:z,.{digits}f}"
+
+
+def chance(value: float | None) -> str:
+    """Return a p or q as text: 0.012, or 3e-14 where it is below 0.001."""
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if value >= 0.001 else "<1e-99" if value < 1e-99 else f"{value:.0e}"
 
 
 def counted(count: int, noun: str) -> str:

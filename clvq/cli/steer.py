@@ -138,8 +138,8 @@ def _change_of_score(result: Steered) -> tuple[str, str]:
     """Return by how much a score changes, in its own units and in standard deviations."""
     (answer,) = result.answers
     after = (
-        f"{answer.name} changes by {answer.after - answer.before:+.3f}; "
-        f"the control changes it by {answer.control - answer.before:+.3f} on average"
+        f"{answer.name} changes by {answer.after - answer.before:+z.3f}; "
+        f"the control changes it by {answer.control - answer.before:+z.3f} on average"
     )
     figures = (
         f"squared change {number(result.divergence)} SD², control {number(result.control_divergence)} SD²; "
@@ -162,7 +162,7 @@ def _curve(results: list[Steered]) -> list[RenderableType]:
     scale = 1.0 if all(0 <= answer.after <= 1 for answer in values) else most
     for result, answer in zip(results, values, strict=True):
         last = (
-            (_band(answer), f"{answer.after - answer.before:+.3f}")
+            (_band(answer), f"{answer.after - answer.before:+z.3f}")
             if is_score
             else (Text(plain(result.prediction_after)), percent(result.control_flips))
         )

@@ -179,7 +179,7 @@ class Section:
                     "block": self.results.title(edit, place),
                     "control": self.names[control],
                     "cells": [_cell(by_figure.get(name), scale if name == "flips" else None) for name in FIGURES],
-                    "p": [f"{p:.3f}" for name in FIGURES[:2] if (p := by_figure[name].p_holm) is not None],
+                    "p": [p for name in FIGURES[:2] if (p := by_figure[name].p_holm) is not None],
                     "row": next(iter(by_figure.values())),
                 }
                 for (edit, place, control), by_figure in chosen.items()

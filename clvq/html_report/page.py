@@ -111,10 +111,11 @@ def embedded(value: Any) -> Markup:
 
 
 def figure(value: float | None, digits: int = 3) -> str:
-    """Return a figure as text: 1234 -> 1,234; 0.26412 -> 0.264; None -> an en dash."""
+    """Return a figure as text: 1234 -> 1,234; 0.26412 -> 0.264; None -> an en dash. A value that rounds to 0 has
+    no minus."""
     if value is None:
         return "–"
-    return (f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}").replace("-", "−")
+    return (f"{value:,}" if isinstance(value, int) else f"{value:z,.{digits}f}").replace("-", "−")
 
 
 def chance(value: float | None) -> str:

@@ -93,7 +93,8 @@ def _effect(effect: ConceptEffect, rank: int, asked: str | None) -> dict[str, An
 
 
 def _interval(interval: Interval) -> list[float]:
-    return [short(value) for value in (interval.value, interval.low, interval.high)]
+    """Return an interval in the three decimals that the page shows: rounded twice, some would be others there."""
+    return [round(value, 3) for value in (interval.value, interval.low, interval.high)]
 
 
 def _explanation(explanation: Explanation, number: int, explained: ExplanationsSummary | None) -> dict[str, Any]:
