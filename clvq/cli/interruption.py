@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
-from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -13,24 +10,6 @@ from clvq.progress import Progress
 
 STEPWISE = ("train", "frozen k-means")
 """Stages that save their state when the progress report of a step raises KeyboardInterrupt."""
-
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-def end_on_signals() -> None:
-    """Let the two signals end the process at once, before a command has begun and when it is done: in these moments
-    Python would print where it was interrupted."""
-    for number in _SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _end)
-
-
-def _end(number: int, _frame: FrameType | None) -> None:
-    with suppress(Exception):  # a stream that is being written to, or is closed
-        sys.stdout.flush()
-        print("Interrupted.", file=sys.stderr, flush=True)
-    os._exit(128 + number)
 
 
 class Interruption:
@@ -44,7 +23,7 @@ class Interruption:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        for number in _SIGNALS:
+        for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:  # keep it ignored: nohup, background jobs
                 self._before[number] = signal.signal(number, self._take)
         return self

@@ -5,15 +5,17 @@ from __future__ import annotations
 import gc
 import io
 import os
+import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 import clvq
-from clvq.cli.interruption import end_on_signals
 
 SUMMARIES = {
     "extract": "Run a language model over a corpus and store the hidden states of the words.",
@@ -104,9 +106,20 @@ def _clvq(
     pass
 
 
+def _end(number: int, _frame: FrameType | None) -> None:
+    """End the process at once, on a signal."""
+    with suppress(Exception):  # a stream that is being written to, or is closed
+        sys.stdout.flush()
+        print("Interrupted.", file=sys.stderr, flush=True)
+    os._exit(128 + number)
+
+
 def main() -> None:
     """Run the console script. Typer ends the process: with 2 for wrong usage, else as `errors.ended_well` decided."""
-    end_on_signals()
+    # While a command runs, `interruption.Interruption` takes these. Before and after, Python would print where it was.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end)
     # By default Python looks for garbage after every 700 new objects. Libraries and commands make hundreds of thousands
     # of objects that stay; going through them took a seventh of the time of importing torch and transformers.
     gc.set_threshold(50_000, 20, 100)
