@@ -72,7 +72,8 @@ def _message(error: BaseException) -> str:
 
 def _is_torch_out_of_memory(error: BaseException) -> bool:
     """Return whether torch ran out of memory, judged by the error's name and text: importing torch would be slow."""
-    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    said = str(error)
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in said or said == "std::bad_alloc"
 
 
 def _forget_closed_pipes() -> None:

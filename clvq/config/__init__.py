@@ -21,8 +21,8 @@ from clvq.config.settings import (
     EVAL_ALONE,
     EVAL_CORPUS,
     MODEL,
-    NOT_NEGATIVE,
     POSITIVE,
+    SEED,
     SHARE,
     TRUST,
     Bounds,
@@ -202,7 +202,7 @@ class FaithfulnessConfig(Settings):
     limit: int | None = stated(
         None, "Number of sentences to edit, from the start of the evaluation split [all sentences].", POSITIVE
     )
-    seed: int = stated(0, "Seed of the random controls and of the intervals.", NOT_NEGATIVE)
+    seed: int = stated(0, "Seed of the random controls and of the intervals.", SEED)
     batch_tokens: int | None = stated(
         None, f"{BATCH.removesuffix('.')} [1024 on a CPU, 4096 on a GPU].", POSITIVE, result=False
     )

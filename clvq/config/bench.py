@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clvq.config.settings import BATCH, DEVICE, MODEL, NOT_NEGATIVE, POSITIVE, TRUST, Settings, stated
+from clvq.config.settings import BATCH, DEVICE, MODEL, POSITIVE, SEED, TRUST, Settings, stated
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class BenchConfig(Settings):
         "latents. Compare methods at the same rank.",
         POSITIVE,
     )
-    seed: int = stated(0, "Seed of the balanced samples for probes, and of the intervals.", NOT_NEGATIVE)
+    seed: int = stated(0, "Seed of the balanced samples for probes, and of the intervals.", SEED)
     batch_tokens: int = stated(4096, BATCH, POSITIVE, result=False)
     model: str | None = stated(None, MODEL, result=False)
     device: str | None = stated(None, DEVICE, result=False)

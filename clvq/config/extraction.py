@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from clvq.config.prompts import TEXT, TEXT_PAIR, Prompt, parse_label_words, read_prompt, written_label_words
-from clvq.config.settings import BATCH, DEVICE, POSITIVE, TRUST, Bounds, Settings, flag, listed, stated
+from clvq.config.settings import BATCH, DEVICE, POSITIVE, SEED, TRUST, Bounds, Settings, flag, listed, stated
 from clvq.errors import refuse_undecodable
 
 Unit = Literal["word", "token"]
@@ -132,7 +132,7 @@ class ExtractConfig(Settings):
     dtype: StorageType = stated("float32", "Number type in which the states are stored.")
     keep_sinks: bool = stated(False, "Keep attention sinks (rows with an extreme norm) in training and figures.")
     streaming: bool = stated(False, "Stream the corpus instead of loading it first.")
-    seed: int = stated(0, "Seed of the draws that max_sentences and the held-out tenth need.", option=False)
+    seed: int = stated(0, "Seed of the draws that max_sentences and the held-out tenth need.", SEED, option=False)
     batch_tokens: int | None = stated(
         None, f"{BATCH.removesuffix('.')} [1024 on a CPU, 4096 on a GPU].", POSITIVE, result=False
     )

@@ -64,6 +64,7 @@ class Bounds:
 
 POSITIVE = Bounds(at_least=1)
 NOT_NEGATIVE = Bounds(at_least=0)
+SEED = Bounds(at_least=0, at_most=2**63 - 1)
 ABOVE_ZERO = Bounds(above=0)
 SHARE = Bounds(above=0, at_most=1)
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from clvq.config.settings import DEVICE, MODEL, NOT_NEGATIVE, POSITIVE, TRUST, Bounds, Settings, stated
+from clvq.config.settings import DEVICE, MODEL, NOT_NEGATIVE, POSITIVE, SEED, TRUST, Bounds, Settings, stated
 
 Where = Literal["words", "concept", "all"]
 
@@ -35,7 +35,7 @@ class SteerConfig(Settings):
         None, "With a model that gives several labels: the label that it is asked for, yes or no."
     )
     draws: int = stated(200, "Number of random steps of the same length, as a control.", POSITIVE)
-    seed: int = stated(0, "Seed of these steps.", NOT_NEGATIVE)
+    seed: int = stated(0, "Seed of these steps.", SEED)
     tokens: int = stated(0, "Number of tokens to generate, before and after; for causal language models.", NOT_NEGATIVE)
     model: str | None = stated(None, MODEL, result=False)
     device: str | None = stated(None, DEVICE, result=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass
 from typing import Any, Literal
 
-from clvq.config.settings import ABOVE_ZERO, DEVICE, NOT_NEGATIVE, POSITIVE, Bounds, Settings, stated
+from clvq.config.settings import ABOVE_ZERO, DEVICE, NOT_NEGATIVE, POSITIVE, SEED, Bounds, Settings, stated
 
 Method = Literal[
     "clvq", "kmeans", "random", "agglomerative", "ridge-kmeans", "gradient-kmeans", "vqvae", "sae", "crosslayer-sae"
@@ -117,7 +117,7 @@ class TrainConfig(Settings):
         "hardware; weights, distances and the updates of codes stay in float32.",
     )
     skip: bool = stated(False, "Give a cross-layer sparse autoencoder a linear skip connection.")
-    seed: int = stated(0, "Seed of the initialization, the draws of codes and the order of sentences.", NOT_NEGATIVE)
+    seed: int = stated(0, "Seed of the initialization, the draws of codes and the order of sentences.", SEED)
     yardsticks: Yardsticks = stated(
         "basic",
         "Baselines of the result. basic: those that are quick to compute; full: also frozen k-means codes, for which "

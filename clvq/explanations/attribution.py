@@ -18,9 +18,10 @@ from captum.attr import IntegratedGradients
 from torch import Tensor
 
 from clvq.language_model.batching import Sharing
+from clvq.language_model.inputs import Inputs
 from clvq.language_model.special_tokens import special_ids
 from clvq.language_model.tokenization import TokenizedSentence
-from clvq.language_model.upper_layers import Inputs, UpperLayers
+from clvq.language_model.upper_layers import UpperLayers
 
 _NO_DIFFERENCE = 1e-9
 """Differences of a logit below this count as zero: the completeness error is taken relative to at least this value."""

@@ -22,8 +22,9 @@ from clvq.interventions.effects import Change, Effects, Record
 from clvq.interventions.places import SENTENCE_ROW, Place, Subject
 from clvq.language_model.answers import Target
 from clvq.language_model.batch_rows import BatchRows, as_stored
+from clvq.language_model.inputs import Inputs
 from clvq.language_model.rows import SENTENCE
-from clvq.language_model.upper_layers import Inputs, UpperLayers
+from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Progress, Report, silent
 
 

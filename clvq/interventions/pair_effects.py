@@ -32,9 +32,10 @@ from clvq.errors import ClvqError
 from clvq.interventions.counterfactuals import Pair
 from clvq.interventions.edits import Move
 from clvq.language_model.batch_rows import BatchRows
+from clvq.language_model.inputs import Inputs
 from clvq.language_model.rows import WORD
 from clvq.language_model.tokenization import TokenizedSentence
-from clvq.language_model.upper_layers import Inputs, UpperLayers
+from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Progress, Report, silent
 
 LEAST_SPANS = 2

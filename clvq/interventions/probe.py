@@ -245,7 +245,7 @@ def refitted(states: Tensor, labels: np.ndarray, texts: np.ndarray, seed: int) -
         return None
     rows = states.cpu()
     folds = np.zeros(len(labels), int)
-    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed % 2**32)  # scikit-learn takes 32 bits
     for number, (_, chosen) in enumerate(splitter.split(labels, labels, texts)):
         folds[chosen] = number
     right = np.zeros(len(labels))

@@ -13,11 +13,12 @@ from clvq.activations.new_text import tokenize
 from clvq.activations.store import ROWS_AT_ONCE, ActivationStore, SentenceRows
 from clvq.interventions.splice_figures import OTHERS, outcome
 from clvq.language_model.batch_rows import BatchRows
+from clvq.language_model.inputs import Inputs
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import WORD
 from clvq.language_model.sites import capturing, no_cache
 from clvq.language_model.tokenization import TokenizedSentence
-from clvq.language_model.upper_layers import Inputs, UpperLayers
+from clvq.language_model.upper_layers import UpperLayers
 from clvq.language_model.word_targets import TextTarget
 from clvq.models.clvq_vae import ClvqVae
 from clvq.models.sae import TopKSae

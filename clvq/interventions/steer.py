@@ -26,8 +26,9 @@ from clvq.interventions.controls import Draws, Owner, Pools, controlled
 from clvq.interventions.edits import Edit, Step
 from clvq.interventions.steered import Answer, Steered
 from clvq.interventions.steering import Steering, codes_of, editing
+from clvq.language_model.inputs import Inputs
 from clvq.language_model.tokenization import TokenizedSentence
-from clvq.language_model.upper_layers import Inputs, UpperLayers
+from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Report, silent
 from clvq.training.checkpoint import Checkpoint, read_checkpoint
 from clvq.training.source import language_model_of

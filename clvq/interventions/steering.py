@@ -22,7 +22,7 @@ from torch import Tensor
 from clvq.concepts.directions import ConceptSpace, concept_space
 from clvq.errors import ClvqError
 from clvq.interventions.edits import Edit
-from clvq.language_model.sites import Site, change, find_sites
+from clvq.language_model.sites import Site, base_of, change, find_sites
 from clvq.models.spans import orthonormal
 from clvq.training.checkpoint import Checkpoint, read_checkpoint
 
@@ -130,7 +130,7 @@ def editing(site: Site, edit: Callable[[Tensor], Tensor]) -> Iterator[None]:
 @torch.no_grad()
 def _site(model: Any, layer: int) -> tuple[Site, int]:
     """Return where the states of a layer pass in a transformers model, and how wide they are."""
-    base = model.base_model
+    base = base_of(model)
     blocks = getattr(model.config.get_text_config(), "num_hidden_layers", 0)
     ids = torch.arange(1, 6, device=model.device)[None]
     training = model.training

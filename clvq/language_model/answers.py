@@ -35,8 +35,9 @@ class Target(ABC):
     """Whether scores are taken from the logits over the vocabulary at the mask of the prompt."""
     reads_place: ClassVar[bool] = False
     """Whether the answer is read at one token of the text, whose position is the `place`."""
-    continuations: tuple[Continuation, ...] = ALONE
-    """Tokens to append to a text when the model is asked, where the next token alone does not suffice."""
+    forwards: tuple[tuple[Continuation, ...], ...] = (ALONE,)
+    """For each forward by which the model is asked, what to append to a text: tokens where the next one alone does not
+    suffice."""
     label_form: ClassVar[LabelForm] = "class"
     """The form that the labels of a corpus have for this target."""
     reads_padding: ClassVar[bool] = False

@@ -5,6 +5,9 @@ text followed by the beginning `w1 ... wk-1` of a word, once for each beginning.
 one is left out, because the longer one gives its probabilities too. Those that are left are the continuations. For `B`
 texts `[B, T]` and `M` continuations of at most `K` tokens, the model reads `[M * B, T + K]`: all texts with the first
 continuation, then all texts with the second, and so on.
+
+Where the results of a model depend on padding or on the batch, each continuation has a forward of its own, without
+padding. Every beginning is a continuation then, so that each token is predicted as if nothing stood behind it.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 Continuation = tuple[int, ...]
 
@@ -45,10 +49,27 @@ def continuations_of(words: Sequence[Continuation]) -> tuple[Continuation, ...]:
     return tuple(kept)
 
 
+def beginnings_of(words: Sequence[Continuation]) -> tuple[Continuation, ...]:
+    """Return the beginnings of all words, the shortest first: continuations for a model that runs each of them alone.
+
+    beginnings_of([(5,), (7, 8), (7, 9, 4)])        # ((), (7,), (7, 9))
+    """
+    return tuple(sorted({word[:step] for word in words for step in range(len(word))}, key=lambda one: (len(one), one)))
+
+
 def places_of(word: Continuation, continuations: Sequence[Continuation]) -> list[Place]:
-    """Return where each token of a word is predicted."""
-    number = next(n for n, longer in enumerate(continuations) if longer[: len(word) - 1] == word[:-1])
-    return [Place(number, step, token) for step, token in enumerate(word)]
+    """Return where each token of a word is predicted: in the first continuation that begins as the word does."""
+
+    def first(step: int) -> int:
+        return next(n for n, continuation in enumerate(continuations) if continuation[:step] == word[:step])
+
+    return [Place(first(step), step, token) for step, token in enumerate(word)]
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Return `[B, M, K, D]` from the parts `[B, m, k, D]` of several forwards; steps that a part lacks are 0."""
+    most = max(part.shape[2] for part in parts)
+    return torch.cat([pad(part, (0, 0, 0, most - part.shape[2])) for part in parts], dim=1)
 
 
 def longest(continuations: Sequence[Continuation]) -> int:
@@ -56,13 +77,13 @@ def longest(continuations: Sequence[Continuation]) -> int:
     return max(map(len, continuations))
 
 
-def extended(inputs: Mapping[str, Tensor], continuations: Sequence[Continuation], pad: int) -> dict[str, Tensor]:
+def extended(inputs: Mapping[str, Tensor], continuations: Sequence[Continuation], pad_id: int) -> dict[str, Tensor]:
     """Return inputs `[M * B, T + K]` of the model, padded on the right: `inputs` `[B, T]` with each continuation."""
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     rows, extra = len(ids), longest(continuations)
     lengths = mask.sum(dim=1)
     wider = {
-        "input_ids": torch.cat([ids, ids.new_full((rows, extra), pad)], dim=1).repeat(len(continuations), 1),
+        "input_ids": torch.cat([ids, ids.new_full((rows, extra), pad_id)], dim=1).repeat(len(continuations), 1),
         "attention_mask": torch.cat([mask, mask.new_zeros(rows, extra)], dim=1).repeat(len(continuations), 1),
     }
     row = torch.arange(rows, device=ids.device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from clvq.language_model.advice import model_code
 from clvq.language_model.answers import Target
-from clvq.language_model.continuations import ALONE, extended, longest
+from clvq.language_model.continuations import ALONE, Continuation, extended, joined, longest
 from clvq.language_model.sites import no_cache
 from clvq.language_model.tensors import Tensors
 
@@ -35,8 +35,8 @@ class Head:
         """
         arguments: dict[str, Any] = no_cache(self._model)
         last = inputs["attention_mask"].sum(dim=1) - 1
-        if target.continuations != ALONE:
-            return self._logits_behind(target, extended(inputs, target.continuations, pad or 0), last)
+        if target.forwards != (ALONE,):
+            return joined([self.logits_behind(inputs, some, pad or 0) for some in target.forwards])
         if target.reads_mask:
             assert masks is not None, "where the masks are must be said"
             return self._logits_at(inputs, masks)
@@ -55,16 +55,18 @@ class Head:
             output: Tensor = self._model(**inputs, **no_cache(self._model)).logits
         return output.float()
 
-    def _logits_behind(self, target: Target, inputs: Mapping[str, Tensor], last: Tensor) -> Tensor:
-        """Return the logits `[B, M, K + 1, V]` of `extended` inputs, in 32 bits, at the last token `[B]` of each text
-        and at the tokens behind it."""
+    def logits_behind(self, inputs: Mapping[str, Tensor], continuations: Sequence[Continuation], pad: int) -> Tensor:
+        """Return the logits `[B, M, K + 1, V]` of one forward, in 32 bits, at the last token of each text and at the
+        tokens that are appended to it."""
         arguments: dict[str, Any] = no_cache(self._model)
-        steps = last[:, None] + torch.arange(longest(target.continuations) + 1, device=last.device)  # [B, K + 1]
+        last = inputs["attention_mask"].sum(dim=1) - 1
+        inputs = extended(inputs, continuations, pad)
+        steps = last[:, None] + torch.arange(longest(continuations) + 1, device=last.device)  # [B, K + 1]
         if self._keeps_last:
             arguments["logits_to_keep"], steps = steps.unique(return_inverse=True)
         with model_code(self._model_id):
             output: Tensor = self._model(**inputs, **arguments).logits
-        by_text = output.reshape(len(target.continuations), len(last), *output.shape[1:]).transpose(0, 1)
+        by_text = output.reshape(len(continuations), len(last), *output.shape[1:]).transpose(0, 1)
         text = torch.arange(len(last), device=last.device)
         return by_text.transpose(1, 2)[text[:, None], steps].transpose(1, 2).float()
 

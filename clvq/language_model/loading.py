@@ -36,6 +36,7 @@ from clvq.errors import ClvqError
 from clvq.language_model.advice import advice
 from clvq.language_model.model_folder import checked, few, folder_fingerprint
 from clvq.language_model.options import ModelOptions
+from clvq.language_model.sites import base_of
 from clvq.language_model.special_tokens import special_ids
 
 MASKED = "ForMaskedLM"
@@ -141,9 +142,9 @@ def _load_weights(name: str, config: Any, auto: Any, options: dict[str, Any]) ->
     model, info = auto.from_pretrained(
         name, config=config, use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True, **options
     )
-    base = model.base_model
+    base = base_of(model)
     _refuse_other_shapes(name, base, info)
-    prefix = f"{model.base_model_prefix}." if base is not model else ""
+    prefix = "" if base is model else next(f"{name}." for name, part in model.named_modules() if part is base)
     missing = sorted(info["missing_keys"])
     in_head = [key for key in missing if not key.startswith(prefix)]
     # Only heads read a base model's pooler: no hidden state depends on it.

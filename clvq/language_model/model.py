@@ -20,7 +20,7 @@ from clvq.device import pick_device
 from clvq.errors import ClvqError
 from clvq.language_model.answers import Target
 from clvq.language_model.batching import Sharing, batches_by_length, has_growing_positions, try_sharing
-from clvq.language_model.continuations import ALONE, longest
+from clvq.language_model.continuations import longest
 from clvq.language_model.forward import BatchResult, run_together
 from clvq.language_model.head import Head
 from clvq.language_model.head_targets import head_target
@@ -29,11 +29,12 @@ from clvq.language_model.loading import MASKED, LoadedFiles, explained, load_fil
 from clvq.language_model.options import USUAL_OPTIONS, ModelOptions
 from clvq.language_model.placement import device_of
 from clvq.language_model.randomized import randomize
-from clvq.language_model.sites import Site, find_sites, is_causal, length_limit
+from clvq.language_model.sites import Site, base_of, find_sites, is_causal, length_limit
 from clvq.language_model.special_tokens import special_ids
 from clvq.language_model.targets import NOTHING, Asked
 from clvq.language_model.tensors import Tensors
 from clvq.language_model.tokenization import TokenizedSentence, WordTokenizer
+from clvq.language_model.word_targets import LabelWordTarget
 from clvq.progress import Progress, Report, silent
 
 
@@ -54,7 +55,7 @@ class LanguageModel:
         self.model_id = model_id
         self.model = model.eval()
         self.tokenizer = tokenizer
-        self.base = model.base_model
+        self.base = base_of(model)
         headless = "it was given as a base model" if self.base is model else None
         self.no_head_reason = no_head_reason or headless
         self.config = model.config
@@ -83,12 +84,14 @@ class LanguageModel:
         self.sharing = try_sharing(self._trial_values, ordinary, self.max_length)
         if self.sharing is Sharing.ANY and has_growing_positions(self.config.get_text_config()):
             self.sharing = Sharing.EQUAL  # the trial is too short to show it
+        if isinstance(self.target, LabelWordTarget) and self.sharing is not Sharing.ANY:
+            self.target = self.target.apart()
 
     def _take_texts(self, max_length: int | None, input_format: InputFormat) -> None:
         """Set how texts become tokens: in which format, and how long they may be."""
-        continuations = ALONE if self.target is None else self.target.continuations
         # Tokens that are appended to a text when the model is asked have to fit too.
-        self.max_length = length_limit(self.base, self.tokenizer, max_length) - longest(continuations)
+        appended = 0 if self.target is None else max(map(longest, self.target.forwards))
+        self.max_length = length_limit(self.base, self.tokenizer, max_length) - appended
         has_mask = self.target is not None and self.target.reads_mask
         if has_mask:
             input_format = input_format.with_mask(self.tokenizer, self.model_id)

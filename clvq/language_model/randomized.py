@@ -11,6 +11,8 @@ from typing import Any
 import torch
 import xxhash
 
+from clvq.language_model.sites import base_of
+
 
 @torch.no_grad()
 def randomize(model: Any) -> None:
@@ -19,7 +21,7 @@ def randomize(model: Any) -> None:
     The name of a tensor within the base model is the seed of its order, so that states do not depend on the head that
     the model has. A tensor that two layers share stays shared.
     """
-    base = {id(parameter): name for name, parameter in model.base_model.named_parameters()}
+    base = {id(parameter): name for name, parameter in base_of(model).named_parameters()}
     for name, parameter in model.named_parameters():
         seed = xxhash.xxh3_64_intdigest(base.get(id(parameter), f"head {name}").encode()) % 2**63
         order = torch.randperm(parameter.numel(), generator=torch.Generator().manual_seed(seed))

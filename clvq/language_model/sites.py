@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from clvq.errors import ClvqError
 from clvq.language_model.advice import model_code
@@ -29,6 +30,19 @@ class Site(NamedTuple):
     module: nn.Module
     side: str
     """Either "input", the first argument, or "output", the output or the first item of it."""
+
+
+def base_of(model: Any) -> Any:
+    """Return the part of a transformers model below its heads; a model without heads is its own base.
+
+    `base_model` of a few language models (Llama 4, Mllama) is the model itself, because they name a part that they do
+    not have. There it is the one part that is a model of its own.
+    """
+    base = model.base_model
+    if base is not model or model.get_output_embeddings() is None:
+        return base
+    inside = [child for child in model.children() if isinstance(child, PreTrainedModel)]
+    return inside[0] if len(inside) == 1 else base
 
 
 def watch(site: Site, take: Callable[[Tensor], None]) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,45 +18,14 @@ from torch import Tensor, nn
 from clvq.errors import ClvqError
 from clvq.language_model.advice import model_code
 from clvq.language_model.batching import Sharing
-from clvq.language_model.continuations import extended, extended_states, longest, states_behind
+from clvq.language_model.continuations import ALONE, extended, extended_states, joined, longest, states_behind
+from clvq.language_model.inputs import Inputs
 from clvq.language_model.last_block import LastBlock
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.sites import capturing, no_cache, replaced, splice, watch
 from clvq.language_model.tokenization import TokenizedSentence
 
 _TRIAL = ("one two three four five", "one")
-
-
-class Inputs(NamedTuple):
-    """Some sentences as the model takes them, padded on the right."""
-
-    input_ids: Tensor
-    """`[B, T]`"""
-    attention_mask: Tensor
-    """`[B, T]` 1 for a token, 0 for padding."""
-    pad: int
-    """The id in `input_ids` at padding; a decoder's classification head finds the last token by this id."""
-    token_type_ids: Tensor | None = None
-    """`[B, T]` which of two texts a token is from, for a model that is told."""
-    fixed: Tensor | None = None
-    """`[B, T]` bool: the prompt's tokens; None where there are none."""
-    behind: Tensor | None = None
-    """`[B, M, K, D]` the model's own states, at the layer, of the tokens that are appended to the texts to ask for
-    words of several tokens (`continuations`); None where none are appended."""
-    places: Tensor | None = None
-    """`[B]` the `Target.place` of the part that each text is asked; None for a target without places."""
-
-    @property
-    def arguments(self) -> dict[str, Tensor]:
-        """The arguments that the model is called with."""
-        arguments = {"input_ids": self.input_ids, "attention_mask": self.attention_mask}
-        return arguments if self.token_type_ids is None else {**arguments, "token_type_ids": self.token_type_ids}
-
-    def at(self, indices: Tensor) -> Inputs:
-        """Return the inputs of some of the sentences, with their padding unchanged."""
-        others = (self.token_type_ids, self.fixed, self.behind, self.places)
-        kept = (None if other is None else other[indices] for other in others)
-        return Inputs(self.input_ids[indices], self.attention_mask[indices], self.pad, *kept)
 
 
 class UpperLayers:
@@ -91,7 +60,7 @@ class UpperLayers:
         blocks = _blocks(model)
         texts = self._trial_texts()
         self._try_out(blocks[:layer], self._together(texts))
-        if blocks[layer:] and not longest(self.target.continuations):
+        if blocks[layer:] and self.target.forwards == (ALONE,):
             batches = [texts, *([text] for text in texts)] if len(texts) > 1 else [texts]
             self._try_last(blocks[-1], [self._together(batch) for batch in batches])
 
@@ -149,11 +118,12 @@ class UpperLayers:
 
     @torch.no_grad()
     def _behind(self, inputs: dict[str, Tensor], pad: int) -> Tensor | None:
-        continuations = self.target.continuations
-        if not longest(continuations):
+        if self.target.forwards == (ALONE,):
             return None
-        states = self._own(extended(inputs, continuations, pad))
-        return states_behind(states, inputs["attention_mask"], continuations)
+        mask = inputs["attention_mask"]
+        return joined(
+            [states_behind(self._own(extended(inputs, some, pad)), mask, some) for some in self.target.forwards]
+        )
 
     @torch.no_grad()
     def states(self, inputs: Inputs) -> Tensor:
@@ -174,9 +144,18 @@ class UpperLayers:
         Tokens that are appended to the texts, to ask for words of several tokens, keep their own states at the layer.
         """
         if inputs.behind is not None:
-            states = extended_states(states, inputs.behind, inputs.attention_mask)
+            return self.target.scores(joined(list(self._logits_behind(states, inputs, inputs.behind))))
         with self._spliced(states), self._read_out(inputs):
             return self._run(inputs)
+
+    def _logits_behind(self, states: Tensor, inputs: Inputs, behind: Tensor) -> Iterator[Tensor]:
+        """Yield the logits of each forward that the target needs, for `states` of the texts and `behind` after them."""
+        first = 0
+        for some in self.target.forwards:
+            own = behind[:, first : first + len(some), : longest(some)]
+            first += len(some)
+            with self._spliced(extended_states(states, own, inputs.attention_mask)):
+                yield self.model.head.logits_behind(inputs.arguments, some, inputs.pad)
 
     def next_tokens(self, states: Tensor, inputs: Inputs) -> Tensor:
         """Return the logits `[B, T, V]` of the next token at every token, for `states` `[B, T, D]` at the layer."""

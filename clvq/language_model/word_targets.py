@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Self
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from clvq.config import TEXT_TOKEN
 from clvq.errors import ClvqError
 from clvq.language_model.answers import Choice, Score
-from clvq.language_model.continuations import ALONE, Continuation, continuations_of, places_of
+from clvq.language_model.continuations import ALONE, Continuation, beginnings_of, continuations_of, places_of
 from clvq.language_model.tokenization import TokenizedSentence
 
 
@@ -79,7 +80,7 @@ class LabelWordTarget(Choice):
     """For each label its name and its word."""
     tokens: tuple[Continuation, ...]
     """The tokens of each word."""
-    continuations: tuple[Continuation, ...] = ALONE
+    forwards: tuple[tuple[Continuation, ...], ...] = (ALONE,)
 
     @classmethod
     def of(cls, words: Mapping[str, str], tokenizer: Any) -> Self:
@@ -89,7 +90,7 @@ class LabelWordTarget(Choice):
         if len(set(tokens)) < len(tokens):
             listed = ", ".join(map(repr, words.values()))
             raise ClvqError(f"Two labels have the same label word: {listed}. Give each its own.")
-        return cls(tuple(words.items()), tokens, continuations_of(tokens))
+        return cls(tuple(words.items()), tokens, (continuations_of(tokens),))
 
     @property
     def names(self) -> list[str]:
@@ -101,13 +102,18 @@ class LabelWordTarget(Choice):
         chances = output.log_softmax(dim=-1)
         if output.dim() == 2:
             chances = chances[:, None, None]
-        at = [places_of(word, self.continuations) for word in self.tokens]
+        at = [places_of(word, list(chain(*self.forwards))) for word in self.tokens]
         return torch.stack(
             [torch.stack([chances[:, m, step, token] for m, step, token in word]).sum(dim=0) for word in at], dim=1
         )
 
     def stored(self, scores: Tensor) -> Tensor:
         return scores.exp()
+
+    def apart(self) -> Self:
+        """Return the target for a model whose results depend on padding or on the batch: each continuation has a
+        forward of its own."""
+        return replace(self, forwards=tuple((beginning,) for beginning in beginnings_of(self.tokens)))
 
     def as_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "words": dict(self.words)}

@@ -67,6 +67,7 @@ class TrainingRows:
                 f"--codebook-size {config.codebook_size} is more than the {training_rows.row_count} training rows. "
                 f"Use 1 to {training_rows.row_count}."
             )
+        _refuse_equal_states(training_rows)
         means = TrainingMeans.of_rows(training_rows, progress)
         return cls(training_rows, selection_rows, evaluation_rows, means, (stored[0].width, stored[1].width))
 
@@ -99,6 +100,25 @@ class Job:
     metric_map: Tensor | None = None
     """[D, D] map to the space in which scaled rows of the input layer are compared; None: they are compared as they
     are."""
+
+
+def _refuse_equal_states(rows: PairRows) -> None:
+    """Raise ClvqError where all words have the same state at a layer. The first batch shows mostly that they differ."""
+    first: list[Tensor] = []
+    equal = {0, 1}
+    for indices in rows.batches(256):
+        batch = rows.read(indices)
+        states = [side[batch.is_word] for side in (batch.inputs, batch.targets)]
+        first = first or [side[:1] for side in states if len(side)]
+        equal = {side for side in equal if not len(states[side]) or bool((states[side] == first[side]).all())}
+        if not equal:
+            return
+    if first:
+        layer = rows.pair.layers[min(equal)]
+        raise ClvqError(
+            f"All training words have the same state at layer {layer}, so there is nothing to learn. Take another "
+            "layer, or check the weights of the model."
+        )
 
 
 def _wanted_types(store: ActivationStore, config: TrainConfig, sentences: np.ndarray) -> np.ndarray:

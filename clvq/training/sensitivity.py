@@ -35,10 +35,11 @@ from clvq.config import SENSITIVITY_WEIGHTS
 from clvq.device import Processes, Runtime
 from clvq.errors import ClvqError, UnwritableError
 from clvq.language_model.batch_rows import BatchRows
+from clvq.language_model.inputs import Inputs
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import WORD
 from clvq.language_model.tokenization import TokenizedSentence
-from clvq.language_model.upper_layers import Inputs, UpperLayers
+from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Progress, Report, silent
 from clvq.storage import locked
 from clvq.training.job import Job

@@ -75,7 +75,8 @@ def _explained(checkpoint: Checkpoint, fvu: float) -> str:
     """Say what share of the variance is explained, and on how many sentences."""
     settings, results = checkpoint.settings, checkpoint.results
     size = f"{checkpoint.size:,}"
-    parts = f"{size} codes" if results.sae is None else f"{results.sae.k} of {size} directions"
+    codes = "1 code" if checkpoint.size == 1 else f"{size} codes"
+    parts = codes if results.sae is None else f"{results.sae.k} of {size} directions"
     parts = f"{parts} in each of {books} codebooks" if (books := checkpoint.codebooks) > 1 else parts
     parts = f"{parts} and the states themselves" if settings.decoder_memory == "encoder" and not results.sae else parts
     what = f"layer {results.target_layer}"
@@ -85,9 +86,10 @@ def _explained(checkpoint: Checkpoint, fvu: float) -> str:
         measured = f"FVU {factor * fvu:.3f}, of the update as all that follow; of the layer itself {fvu:.3f}"
         fvu *= factor
     on = f"On {results.evaluation_sentences:,} evaluation sentences"
+    ending = "s" if parts == "1 code" else ""
     if fvu >= 1:
-        return f"{on}, {parts} predict {what} no better than its mean does ({measured})."
-    return f"{on}, {parts} explain {1 - fvu:.0%} of the variance of {what} ({measured})."
+        return f"{on}, {parts} predict{ending} {what} no better than its mean does ({measured})."
+    return f"{on}, {parts} explain{ending} {1 - fvu:.0%} of the variance of {what} ({measured})."
 
 
 def _of_update(checkpoint: Checkpoint) -> float | None:

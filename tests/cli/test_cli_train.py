@@ -10,6 +10,7 @@ import pytest
 import torch
 from running import SMALL, Clvq, files_of
 from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import clvq as package
 
@@ -146,6 +147,7 @@ def test_a_checkpoint_of_replaced_activations_is_refused(clvq: Clvq, run: Path, 
         (("--input-layer", "1", "--output-layer", "3", "--device", "cuda:99"), ". Use cpu, cuda or mps."),
         (("--input-layer", "1", "--output-layer", "3", "--codebook-size", "5000"), "training rows. Use 1 to "),
         (("--input-layer", "1", "--output-layer", "3", "--min-frequency", "9999"), "No word type has"),
+        (("--input-layer", "1", "--output-layer", "3", "--seed", str(2**64)), "--seed must be 0 or more and at most"),
     ],
 )
 def test_what_cannot_be_is_refused_before_any_work(
@@ -179,6 +181,20 @@ def test_a_loss_that_is_not_finite_stops_at_its_step(clvq: Clvq, run: Path, monk
     assert all(torch.isfinite(value.float()).all() for name, value in state.items() if "random" not in name)
     assert not (run / "L1-L3" / "config.json").exists()
     assert clvq("train", "--run", run, *PAIR, "--overwrite").code == 0
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sensitivity"])
+def test_a_layer_where_all_words_are_alike_is_named(
+    clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path, metric: str
+) -> None:
+    model = AutoModelForSequenceClassification.from_pretrained(bert)
+    torch.nn.init.zeros_(model.bert.encoder.layer[0].output.LayerNorm.weight)
+    model.save_pretrained(tmp_path / "flat")
+    AutoTokenizer.from_pretrained(bert).save_pretrained(tmp_path / "flat")
+    command = ("train", "--run", tmp_path / "run", "--model", tmp_path / "flat", "--dataset", corpus, *PAIR)
+    ended = clvq(*command, "--metric", metric)
+    assert ended.code == 1
+    assert "All training words have the same state at layer 1" in ended.message
 
 
 def test_metrics_are_whole_lines(clvq: Clvq, run: Path) -> None:

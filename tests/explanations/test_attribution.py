@@ -15,9 +15,10 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from clvq.errors import ClvqError
 from clvq.explanations.attribution import Attribution, IntegratedAttribution
+from clvq.language_model.inputs import Inputs
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.options import ModelOptions
-from clvq.language_model.upper_layers import Inputs, UpperLayers
+from clvq.language_model.upper_layers import UpperLayers
 
 Load = Callable[[str], LanguageModel]
 Folder = Callable[[str], Path]

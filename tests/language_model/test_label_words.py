@@ -11,7 +11,7 @@ import tiny_models
 import torch
 from attributions import by_index
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Llama4ForCausalLM, Llama4TextConfig
 
 from clvq.config import ExtractConfig
 from clvq.errors import ClvqError
@@ -21,8 +21,9 @@ from clvq.language_model.input_format import InputFormat
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.options import ModelOptions
 from clvq.language_model.targets import Asked
+from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import UpperLayers
-from clvq.language_model.word_targets import LabelWordTarget
+from clvq.language_model.word_targets import LabelWordTarget, word_tokens
 
 Folder = Callable[[str], Path]
 
@@ -90,6 +91,72 @@ def test_scores_are_those_of_a_loop(name: str, kind: str, side: str, folder: Fol
     for layer in (1, 2):
         torch.testing.assert_close(result.hidden[layer], plain.hidden[layer], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(model.target.stored(result.scores), expected.exp(), rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["several tokens", "a shared prefix"])
+def test_a_token_is_predicted_behind_those_before_it_alone(kind: str, folder: Folder, tmp_path: Path) -> None:
+    """The positions of this model change where a text has more than 16 tokens, padding and label word included."""
+    long = Path(shutil.copytree(folder("llama"), tmp_path / "long"))
+    config = AutoConfig.from_pretrained(long)
+    half = config.hidden_size // config.num_attention_heads // 2
+    config.rope_parameters = {
+        "rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 16,
+        "short_factor": [1.0] * half, "long_factor": [9.0] * half,
+    }  # fmt: skip
+    config.save_pretrained(long)
+    model = loaded(long, WORDS[kind])
+    texts = ["slow " * count for count in range(1, 9)]
+    sentences = model.tokenize(texts)
+    lengths = [len(sentence.input_ids) for sentence in sentences]
+    assert min(lengths) < 16 < max(lengths)
+    scores = model.run(sentences, [], predict=True).scores
+    assert scores is not None
+
+    plain, tokenizer = AutoModelForCausalLM.from_pretrained(long).eval(), AutoTokenizer.from_pretrained(long)
+
+    def chance(ids: list[int], token: int) -> float:
+        with torch.no_grad():
+            return float(plain(torch.tensor([ids])).logits[0, -1].log_softmax(dim=0)[token])
+
+    def by_steps(sentence: TokenizedSentence, tokens: tuple[int, ...]) -> float:
+        return sum(chance([*sentence.input_ids, *tokens[:step]], token) for step, token in enumerate(tokens))
+
+    words = [tuple(word_tokens(tokenizer, word)) for word in WORDS[kind].values()]
+    expected = torch.tensor([[by_steps(sentence, tokens) for tokens in words] for sentence in sentences])
+    torch.testing.assert_close(scores, expected, rtol=0, atol=1e-4)
+    upper = UpperLayers(model, 1)
+    most = max(map(len, words)) - 1
+    unchanged = [number for number, length in enumerate(lengths) if length > 16 or length + most <= 16]
+    assert unchanged, "texts that are so short or so long that no label word changes a position"
+    for number in unchanged:
+        inputs = upper.inputs([sentences[number]])
+        ours = upper.scores(upper.states(inputs), inputs)
+        torch.testing.assert_close(ours, expected[number][None], rtol=0, atol=1e-4)
+
+
+def test_a_head_above_a_part_that_has_another_name(folder: Folder, tmp_path: Path) -> None:
+    """The class of Llama 4 calls its part below the head by a name that it does not have."""
+    whole = tmp_path / "llama4"
+    tokenizer = AutoTokenizer.from_pretrained(folder("llama"))
+    config = Llama4TextConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
+        head_dim=8, intermediate_size=48, intermediate_size_mlp=48, num_local_experts=2, attention_chunk_size=64,
+        max_position_embeddings=64, initializer_range=0.2, pad_token_id=0,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        Llama4ForCausalLM(config).save_pretrained(whole)
+    tokenizer.save_pretrained(whole)
+    words = WORDS["a shared prefix"]
+    model = loaded(whole, words)
+    texts = [text for text in TEXTS if text]
+    sentences = model.tokenize(texts)
+    scores = model.run(sentences, [], predict=True).scores
+    expected = torch.stack([by_hand(whole, words, text, "right") for text in texts])
+    torch.testing.assert_close(scores, expected, rtol=0, atol=1e-4)
+    upper = UpperLayers(model, 1)
+    inputs = upper.inputs(sentences)
+    torch.testing.assert_close(upper.scores(upper.states(inputs), inputs), expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", WORDS)

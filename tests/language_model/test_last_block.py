@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from clvq.language_model.inputs import Inputs
 from clvq.language_model.loading import LoadedFiles
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.options import ModelOptions
-from clvq.language_model.upper_layers import Inputs, UpperLayers
+from clvq.language_model.upper_layers import UpperLayers
 
 Load = Callable[[str], LanguageModel]
 Folder = Callable[[str], Path]

@@ -83,6 +83,8 @@ def test_codes_that_explain_nothing() -> None:
         "On 1,234 evaluation sentences, 400 codes predict layer 8 no better than its mean does (FVU 1.100)."
     )
     assert len(said.warnings) == 1
+    one = SimpleNamespace(**{**vars(trained({"fvu": 1.1})), "size": 1})
+    assert "1 code predicts layer 8 no better" in training_verdict(cast(Checkpoint, one)).sentences[0]
     without = training_verdict(trained({"fvu": None}))
     assert without.sentences == []
     assert without.warnings == [
