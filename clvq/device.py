@@ -115,7 +115,7 @@ class Processes:
     def current(cls) -> Processes:
         """Return the processes that a launcher started, and join their group the first time; one process without a
         launcher."""
-        launched = int(os.environ.get("WORLD_SIZE", "1")) > 1 and "MASTER_ADDR" in os.environ
+        launched = int(os.environ.get("WORLD_SIZE") or 1) > 1 and "MASTER_ADDR" in os.environ
         if not launched or not distributed.is_available():
             return cls()
         if not distributed.is_initialized():

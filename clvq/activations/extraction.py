@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clvq.activations.estimate import Estimate, estimated
-from clvq.activations.inputs import model_name, refuse_other_settings
+from clvq.activations.inputs import model_name, refuse_other_settings, refuse_runs_in_corpus
 from clvq.activations.manifest import Manifest, Unfinished
 from clvq.activations.model_pass import ModelPass
 from clvq.activations.store import ActivationStore
@@ -47,6 +47,7 @@ def extract(
         overwrite: Replace the activations that the folder holds.
     """
     config, path = _with_layers(settings), Path(path)
+    refuse_runs_in_corpus(path, config)
     processes = Processes.current()
     progress = progress if processes.is_leader else silent
     with processes.locked(path):
@@ -81,6 +82,7 @@ def estimate(path: str | Path, *, overwrite: bool = False, progress: Report = si
         overwrite: As if the activations that the folder holds were replaced.
     """
     config, path = _with_layers(settings), Path(path)
+    refuse_runs_in_corpus(path, config)
     job = _job(path, config, _begun(path, config, overwrite), progress)
     return estimated(job, _source(job))
 

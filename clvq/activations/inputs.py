@@ -6,10 +6,11 @@ from pathlib import Path
 
 from clvq.activations.manifest import Sources
 from clvq.activations.store import ActivationStore
-from clvq.artifacts import local_checksum
+from clvq.artifacts import ACTIVATIONS, local_checksum
 from clvq.config import DEMO, ExtractConfig, differences
+from clvq.config.paths import expanded
 from clvq.demo import MODEL_PATH
-from clvq.errors import MismatchError
+from clvq.errors import ClvqError, MismatchError
 from clvq.language_model.location import locate
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.model_folder import folder_fingerprint
@@ -31,12 +32,26 @@ def model_folder(config: ExtractConfig, model: LanguageModel) -> str | None:
 def sources(config: ExtractConfig) -> Sources:
     """Return what identifies the local files that a store is made from; None for an input that is not local, or the
     demo."""
-    model = Path(config.model).expanduser()
+    model = expanded(config.model)
     return Sources(
         model=folder_fingerprint(model) if config.model != DEMO and model.is_dir() else None,
         dataset=local_checksum(config.dataset),
         eval_dataset=local_checksum(config.eval_dataset),
     )
+
+
+def refuse_runs_in_corpus(path: Path, config: ExtractConfig) -> None:
+    """Raise ClvqError where a corpus is a folder that holds the activations at `path`, or those of another run: their
+    files would count as the corpus."""
+    for name in (config.dataset, config.eval_dataset):
+        if name is None or name == DEMO or not (folder := expanded(name)).is_dir():
+            continue
+        others = (file.parent for file in folder.rglob(ACTIVATIONS.name) if ACTIVATIONS.claims(file.parent))
+        if inside := path if path.resolve().is_relative_to(folder.resolve()) else next(others, None):
+            raise ClvqError(
+                f"{inside} lies in the folder of the corpus, {name}, so that its files would count as texts. Keep "
+                "runs elsewhere (--run), or name a file of the corpus, or a folder that holds the corpus alone."
+            )
 
 
 def changed_corpus(store: ActivationStore) -> list[str]:

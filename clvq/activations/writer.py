@@ -248,8 +248,8 @@ def _resumed(job: ExtractionJob) -> Unfinished | None:
     if record.layers != job.layers:
         if job.store is None:
             raise MismatchError(
-                f"{job.path} holds an unfinished extraction of layers {record.layers}. Finish it with the same "
-                "--layers, or start again with --overwrite."
+                f"{job.path} holds an unfinished extraction of layers {record.layers}. Finish it with `clvq extract "
+                f"--layers {','.join(map(str, record.layers))}`, or start again with `clvq extract --overwrite`."
             )
         return None
     for split in SPLITS:

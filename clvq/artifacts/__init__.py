@@ -32,6 +32,7 @@ from clvq import storage
 from clvq.artifacts.kinds import Artifact, Derived, Resolve
 from clvq.artifacts.records import NamedModel
 from clvq.config import DEMO
+from clvq.config.paths import expanded
 
 DEFAULT_RUN = Path("clvq-run")
 """The run folder of a command where none is given."""
@@ -209,9 +210,9 @@ def model_title(model: NamedModel) -> str:
 
 def local_checksum(name: str | None) -> str | None:
     """Identify the contents of a local file or folder; None for what is not on this machine (a hub id, the demo)."""
-    if name is None or name == DEMO or not Path(name).exists():  # a folder called demo is not the bundled demo
+    if name is None or name == DEMO or not expanded(name).exists():  # a folder called demo is not the bundled demo
         return None
-    path = Path(name)
+    path = expanded(name)
     if path.is_file():
         return storage.file_checksum(path)
     return files_checksum(path, (file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")))

@@ -38,6 +38,7 @@ def read_config(path: Path | None, kinds: Mapping[str, Any], option: str = "--co
     given: dict[str, Any] = {}
     for key, value in document.items():
         name = key.replace("-", "_")
+        name = f"{name}_" if f"{name}_" in kinds else name  # --class is `class_` in Python
         if name not in kinds:
             raise ClvqError(f"{option} {path} gives {key!r}, which is no option here. {advice(name, kinds, 'options')}")
         if name in given:

@@ -23,6 +23,7 @@ from clvq.cli.errors import UsageError, ended_well
 from clvq.cli.output import Result, emit, is_follower, launched
 from clvq.cli.progress import reporting
 from clvq.config import Settings
+from clvq.config.paths import expanded
 from clvq.progress import Progress
 
 _BARE = "bare_"
@@ -161,6 +162,7 @@ def command(
                 _take_bare(given)
                 kinds = {name: option.kind for name, option in options.items() if not option.positional}
                 given = {**read_config(config, kinds), **given}
+                given = {name: expanded(v) if isinstance(v, Path) else v for name, v in given.items()}
                 if lacking := [
                     o.name.upper() for o in options.values() if o.positional and o.required and o.name not in given
                 ]:

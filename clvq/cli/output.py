@@ -64,7 +64,7 @@ def stderr_console() -> Console:
 
 def launched() -> bool:
     """Return whether this is one of several processes that a launcher such as `torchrun` started."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return int(os.environ.get("WORLD_SIZE") or 1) > 1
 
 
 def is_follower() -> bool:

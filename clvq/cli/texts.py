@@ -133,7 +133,8 @@ class GivenTexts:
         named = (self.text_column, self.text_pair_column, *names)
         columns = tuple(name for name in named if name and name not in (TEXT, TEXT_PAIR))
         options = FileOptions(self.delimiter, self.quoting, self.header, columns)
-        rows = self._rows(open_source(str(file), options=options).table("train"), names)
+        words = checkpoint.description().settings.words
+        rows = self._rows(open_source(str(file), options=options).table("train"), names, words == "whitespace")
         for text, _ in rows.read():
             if len(names) == 1 and not self._same:
                 yield text or ""
@@ -141,9 +142,9 @@ class GivenTexts:
                 values = [""] * len(names) if text is None else split_parts(text, len(names))
                 yield {**dict(zip(names, values, strict=True)), **self._same}
 
-    def _rows(self, table: Table, names: tuple[str, ...]) -> Rows:
+    def _rows(self, table: Table, names: tuple[str, ...], join_tokens: bool) -> Rows:
         """Return the columns of a file that are parts of the texts; ClvqError where a column is missing."""
-        from clvq.corpus.columns import Parts, Rows
+        from clvq.corpus.columns import Hints, Parts, Rows
 
         for name in names:
             if name not in (TEXT, TEXT_PAIR, *table.columns.reachable):
@@ -151,7 +152,8 @@ class GivenTexts:
                     f"{table.origin} has no column {name!r}, and the prompt has {{{name}}}. Give a file with that "
                     f"column, or --part {name}=VALUE for all texts. It has: {', '.join(table.columns.reachable)}."
                 )
-        return Rows.choose(table, self.text_column, "", parts=Parts(names, self.text_pair_column))
+        hints = Hints(join_tokens=join_tokens)
+        return Rows.choose(table, self.text_column, "", hints, Parts(names, self.text_pair_column))
 
 
 def _is_visible(text: Given) -> bool:

@@ -18,8 +18,7 @@ from clvq.concepts.assignments import codes_and_distances
 from clvq.concepts.codebook import codebook
 from clvq.config import AssignConfig
 from clvq.config.signatures import takes
-from clvq.corpus.parts import given_texts
-from clvq.corpus.scan import encodable
+from clvq.corpus.parts import encodable, given_texts
 from clvq.device import Runtime
 from clvq.language_model.tokenization import TokenizedSentence
 from clvq.progress import Progress, Report, silent

@@ -6,8 +6,8 @@ import re
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from clvq.config.paths import expanded
 from clvq.errors import ClvqError
 
 TEXT, TEXT_PAIR = "text", "text_pair"
@@ -86,7 +86,7 @@ def read_prompt(value: str) -> str:
     """
     if "{" in value:
         return value
-    path = Path(value).expanduser()
+    path = expanded(value)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:

@@ -13,7 +13,7 @@ from typing import Any
 from clvq.config.prompts import TEXT, TEXT_PAIR
 from clvq.corpus.column_names import alike, alike_all, by_name, folded, named, no_column, of_labels, together
 from clvq.corpus.forms import LabelForm, ListLabel, as_flags, as_list, as_number, label_key, written_list
-from clvq.corpus.parts import join_parts
+from clvq.corpus.parts import encodable, join_parts
 from clvq.corpus.tables import Table
 from clvq.corpus.usual_names import LABEL_COLUMNS, OTHER_LABEL_COLUMNS, TEXT_COLUMNS, TEXT_PAIR_COLUMNS
 from clvq.errors import ClvqError
@@ -272,9 +272,9 @@ class Rows:
 
     def _as_class(self, value: Any, number: int) -> RawLabel:
         if self.hints.mapped and label_key(value) in self.hints.mapped:
-            return str(value).strip()
-        if isinstance(value, str):
-            name = value.strip()
+            return encodable(str(value)).strip()
+        if isinstance(value, str | bool):  # true and false are names, as in a CSV file
+            name = encodable(str(value)).strip()
             return None if not name or _is_minus_one(name) else name
         if value is None or _is_minus_one(value) or (isinstance(value, float) and math.isnan(value)):
             return None

@@ -68,10 +68,18 @@ def layout_of(path: Path, options: FileOptions) -> Layout | None:
 
 
 def read_columns(path: Path, layout: Layout | None) -> Columns:
-    """Return what columns a file has: from a parquet file's schema, otherwise from its first rows."""
+    """Return what columns a file has: from a parquet file's schema, otherwise from its first rows, and from later ones
+    with a column that no row before them has."""
     if file_format(path) == ".parquet":
         return _parquet_columns(path)
-    return columns_of(islice(read_rows(path, layout), _HEAD))
+    rows = read_rows(path, layout)
+    first = list(islice(rows, _HEAD))
+    names = {name for row in first for name in row}
+    for row in rows if file_format(path) in (".jsonl", ".json") else ():
+        if not names.issuperset(row):
+            names.update(row)
+            first.append(row)
+    return columns_of(first)
 
 
 def columns_of(rows: Iterable[dict[str, Any]]) -> Columns:
@@ -276,7 +284,7 @@ def _read_parquet(path: Path, columns: list[str] | None) -> Iterator[dict[str, A
             _require(path, columns, file.schema_arrow.names)
             for batch in file.iter_batches(batch_size=1000, columns=columns):
                 yield from batch.to_pylist()
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, OverflowError, pyarrow.ArrowException) as error:
         raise _broken_parquet(path, error) from error
 
 

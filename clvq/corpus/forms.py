@@ -11,6 +11,8 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Literal
 
+import regex
+
 from clvq.corpus.files import NUMBER
 from clvq.errors import ClvqError
 
@@ -25,7 +27,8 @@ SEPARATORS = ("|", ";", ",")
 """What may stand between labels that are written as one text."""
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
-_WORD = re.compile(r"\S+")
+_WORD = regex.compile(r"\S+")
+"""Words between white space, as `find_words` finds them: to `re`, U+001C to U+001F are space too."""
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _BETWEEN_BLANKS = re.compile(r"'[^']*'|\"[^\"]*\"|[^\s'\"]+")
 _BETWEEN_COMMAS = re.compile(r"\s*'[^']*'\s*|\s*\"[^\"]*\"\s*|[^,'\"]+")

@@ -74,6 +74,14 @@ def refuse_map_of_flags(where: str, columns: bool) -> Never:
     )
 
 
+def refuse_map_of_numbers(rows: Rows) -> Never:
+    """Raise ClvqError for a map of labels where the head gives a number, and the labels are numbers."""
+    raise ClvqError(
+        f"{rows.table.origin}, column {rows.label!r}: the model's head gives a number, so labels are numbers and "
+        "--label-map has nothing to say. Leave it out, or write the numbers to the file."
+    )
+
+
 def _refuse_class_flag(rows: Rows, where: str, number: int, head: list[str]) -> None:
     """Raise ClvqError for a 0 or 1 in a column named like the class `number`, unless 1 is the class's number too."""
     if len(head) == 2 and number == 1:

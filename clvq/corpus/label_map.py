@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ def parse_label_map(text: str | None) -> dict[str, str]:
     such as one with a comma. ClvqError for text of another form."""
     classes: dict[str, str] = {}
     is_whole = not text or not _OPENING.search(text) or text.count('"') % 2 == 0
-    for part in next(csv.reader([text], skipinitialspace=True)) if text else ():
+    for part in _fields(text or ""):
         value, equals, name = part.rpartition("=")
         if not (is_whole and equals and value.strip() and name.strip()) or label_key(value) in classes:
             raise ClvqError(
@@ -29,6 +30,15 @@ def parse_label_map(text: str | None) -> dict[str, str]:
             )
         classes[label_key(value)] = name.strip()
     return classes
+
+
+def _fields(text: str) -> list[str]:
+    """Return what stands between the commas; one field that cannot be an entry where quotes do not fit."""
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), skipinitialspace=True))
+    except csv.Error:
+        return [""]
+    return lines[0] if len(lines) == 1 else [""] * len(lines)
 
 
 def map_option(classes: Mapping[str, str | int | None], head: Sequence[str] = (), more: str = "") -> str:
@@ -40,7 +50,7 @@ def map_option(classes: Mapping[str, str | int | None], head: Sequence[str] = ()
 
 def _quoted(value: str) -> str:
     """Return a value as `--label-map` takes it."""
-    return '"' + value.replace('"', '""') + '"' if set(',="') & set(value) else value
+    return '"' + value.replace('"', '""') + '"' if set(',="\r\n') & set(value) else value
 
 
 def _class_shown(name: str | int | None, head: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from itertools import chain
 
 from clvq.corpus.columns import RawLabel, Rows
 from clvq.corpus.files import NUMBER
@@ -15,6 +16,8 @@ from clvq.errors import ClvqError
 
 LabelIds = dict[RawLabel, int | None]
 
+MOST_CLASSES = 1000
+"""A column with more different labels holds something else, and a larger number is not that of a class."""
 _NUMBERED = re.compile(r"((label|class)?[ _-]?)?\d+", re.IGNORECASE)
 
 
@@ -124,6 +127,8 @@ def _numbered(labels: list[_SplitLabels], head: list[str] | None) -> tuple[list[
     if not (named or columns):
         if bare and head and (classes := _numbers_as_names(labels, head, bare)):
             return [{raw: classes[int(value)] for raw, value in split.values.items()} for split in labels], head
+        if bare and head is None and max(map(int, chain(*(split.values.values() for split in labels)))) >= MOST_CLASSES:
+            return _in_order(labels)
         return [{raw: int(value) for raw, value in split.values.items()} for split in labels], None
     if head is not None and not (columns and _are_numbers(head)):
         return _by_head(labels, head), head
@@ -140,22 +145,31 @@ def _numbered(labels: list[_SplitLabels], head: list[str] | None) -> tuple[list[
     return [{raw: by_name[fold(name)] for raw, name in split.items()} for split in names], order
 
 
+def _in_order(labels: list[_SplitLabels]) -> tuple[list[LabelIds], list[str]]:
+    """Number labels that are too large for numbers of classes, such as dates, in their order; the values are names."""
+    values = sorted({int(value) for split in labels for value in split.values.values()})
+    ids: list[LabelIds] = [{raw: values.index(int(value)) for raw, value in of.values.items()} for of in labels]
+    return ids, list(map(str, values))
+
+
 def _by_head(labels: list[_SplitLabels], head: list[str]) -> list[LabelIds]:
     """Number labels by the names of the head's classes; bare numbers stay. ClvqError where a name is no class."""
     named = [split for split in labels if not split.are_bare_numbers]
     occurring = {split.name(raw) for split in named for raw in split.values}
-    by_name = {name.casefold(): number for number, name in enumerate(head)}
-    if not _covers(head, occurring):
+    known = [name.strip() for name in head]
+    fold = str if occurring <= set(known) else str.casefold  # names may differ in case alone
+    by_name = {fold(name): number for number, name in enumerate(known)}
+    if not (fold is str or _covers(known, occurring)):
         by_name = {"false": 0, "true": 1}
         if len(head) != 2 or not {name.casefold() for name in occurring} <= set(by_name):
-            unlike = {name for name in occurring if not _covers(head, {name})}
+            unlike = {name for name in occurring if not _covers(known, {name})}
             split = next(split for split in named if unlike & {split.name(raw) for raw in split.values})
             several, one = f"labels {listed(unlike)} are not the classes", f"label {listed(unlike)} is no class"
             are = several if len(unlike) > 1 else one
             raise ClvqError(f"{split.where}: the {are} of the model: {', '.join(head)}. " + advice(occurring, head))
     return [
         {
-            raw: int(value) if split.are_bare_numbers else by_name[split.name(raw).casefold()]
+            raw: int(value) if split.are_bare_numbers else by_name[fold(split.name(raw))]
             for raw, value in split.values.items()
         }
         for split in labels
@@ -168,18 +182,20 @@ def _numbers_as_names(labels: list[_SplitLabels], head: list[str], bare: _SplitL
     ClvqError where they are both names and numbers, of different classes.
     """
     values = sorted({int(value) for split in labels for value in split.values.values()})
-    names = [name.strip() for name in head]
+    names = [label_key(name) for name in head]  # 01 and 1.0 are written for 1
     by_name = {value: names.index(str(value)) for value in values if str(value) in names}
     if len(by_name) < len(values) or all(value == number for value, number in by_name.items()):
         return {}
     if values[-1] < len(head):
         shown = values[:SHOWN]
         by_number = map_option({str(value): value for value in shown}, head)
+        by_their_names = {str(value): head[by_name[value]] for value in shown}
+        if "-1" in names:  # -1 counts as no label unless it is mapped
+            by_their_names["-1"] = head[names.index("-1")]
         raise ClvqError(
             f"{bare.where}: the labels {listed(set(map(str, values)))} are numbers of classes of the model, counted "
             f"from 0, and also names of other classes of it ({', '.join(head)}). Say what they are: for names "
-            f"{map_option({str(value): str(value) for value in shown})}, for numbers {by_number}"
-            + (" and so on." if len(values) > SHOWN else ".")
+            f"{map_option(by_their_names)}, for numbers {by_number}" + (" and so on." if len(values) > SHOWN else ".")
         )
     return by_name
 
@@ -224,6 +240,7 @@ def class_number(name: str, names: Sequence[str]) -> int | None:
 
     The name may be in another case, where this tells it from the others.
     """
+    names = [other.strip() for other in names]
     folded = [other.casefold() for other in names]
     if name in names:
         return names.index(name)
@@ -238,11 +255,12 @@ def _class_number(name: str, known: list[str] | None) -> int | None:
     number = class_number(name, known or ())
     if number is not None or _is_none(name):
         return number
-    if name.isdecimal() and known is None:
+    if name.isdecimal() and known is None and len(name) < len(str(MOST_CLASSES)):
         return int(name)
     raise ClvqError(
         f"--label-map: there is no class {name!r}. The classes are "
-        f"{', '.join(f'{number} ({other})' for number, other in enumerate(known or ()))}."
+        + (", ".join(f"{number} ({other})" for number, other in enumerate(known)) if known else "0, 1 and so on")
+        + "."
     )
 
 

@@ -6,6 +6,7 @@ of its parts, and the position of a character in the text tells its part.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,13 @@ from clvq.errors import ClvqError
 SEPARATOR = "\u241e"
 """The symbol for a record separator: visible, and no part of any language."""
 _STAND_IN = " "
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def encodable(text: str) -> str:
+    """Replace half of a UTF-16 pair by U+FFFD. JSON can hold such a half, but a tokenizer cannot: it has no UTF-8
+    form."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def join_parts(parts: Sequence[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -13,15 +12,15 @@ from hashlib import blake2b
 
 import numpy as np
 
-from clvq.corpus.columns import RawLabel, Rows
+from clvq.corpus.columns import AnyLabel, RawLabel, Rows
+from clvq.corpus.labels import MOST_CLASSES
+from clvq.corpus.parts import encodable
 from clvq.errors import ClvqError
 
 HELD_OUT = 0.1
 """Share of the distinct texts that is held out where a dataset has no evaluation split."""
 
 _TENTH = int(HELD_OUT * 2**64)
-_MOST_LABELS = 1000  # a column with more different values holds something else
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _MISSING, _BLANK, _TEXT = range(3)  # kinds of rows
 
 
@@ -106,7 +105,7 @@ def scan(rows: Rows, seed: int, limit: int | None, counts: Callable[[int], bool]
     """Read a split. A stream is read only until it has given `limit` texts for whose key `counts` is true."""
     limit = limit if rows.table.shuffled is not None else None
     keys, kinds, repaired, unlabelled = array("Q"), array("B"), array("B"), array("B")
-    codes, places = array("q"), dict[RawLabel, int]()
+    codes, places, numbers = array("q"), dict[RawLabel, int](), dict[AnyLabel, int]()
     lengths: set[int] = set()
     counted = 0
     for raw, label in rows.read():
@@ -121,10 +120,10 @@ def scan(rows: Rows, seed: int, limit: int | None, counts: Callable[[int], bool]
             lengths.add(len(label))
         elif rows.hints.form == "class":
             places.setdefault(label, len(places))  # type: ignore[arg-type]
-        codes.append(places[label] if rows.hints.form == "class" else hash(label))  # type: ignore[index]
-        if len(places) > _MOST_LABELS:
+        codes.append(numbers.setdefault(label, len(numbers)))
+        if len(places) > MOST_CLASSES:
             raise ClvqError(
-                f"{rows.table.origin}: the column {rows.label!r} holds over {_MOST_LABELS} values, so it "
+                f"{rows.table.origin}: the column {rows.label!r} holds over {MOST_CLASSES} values, so it "
                 "is not a label. Name another with --label-column, or --label-column none for no labels."
             )
         counted += limit is not None and raw is not None and counts(key)
@@ -142,12 +141,6 @@ def scan(rows: Rows, seed: int, limit: int | None, counts: Callable[[int], bool]
 def stays_in_training(key: int) -> bool:
     """Tell whether a text with this key is not among the held-out tenth."""
     return key >= _TENTH
-
-
-def encodable(text: str) -> str:
-    """Replace half of a UTF-16 pair by U+FFFD. JSON can hold such a half, but a tokenizer cannot: it has no UTF-8
-    form."""
-    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def _key(text: str, seed: int) -> int:

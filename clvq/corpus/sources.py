@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from clvq.config.paths import expanded
 from clvq.corpus.delimited import DELIMITERS, FileOptions
 from clvq.corpus.files import (
     FORMATS,
@@ -45,7 +46,7 @@ def open_source(
     """Open a dataset: the demo, a local file or folder, or one of the hub, as its name tells. Its rows are not read
     yet."""
     options = options or FileOptions()
-    path = Path(dataset).expanduser()
+    path = expanded(dataset)
     if dataset == "demo" or _exists(dataset, path):
         if revision is not None:
             raise ClvqError(f"{dataset} is not on the hub, so it has no revision {revision!r}. Leave the revision out.")

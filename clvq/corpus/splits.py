@@ -16,11 +16,18 @@ import numpy as np
 from clvq.corpus.columns import Hints, Parts, Rows
 from clvq.corpus.files import LINES
 from clvq.corpus.forms import LabelForm, answers_of, is_one_hot, refuse_unlike
-from clvq.corpus.label_doubts import refuse_map_of_flags, refuse_minus_one, refuse_misread_flags, refuse_unlabelled
+from clvq.corpus.label_doubts import (
+    refuse_map_of_flags,
+    refuse_map_of_numbers,
+    refuse_minus_one,
+    refuse_misread_flags,
+    refuse_unlabelled,
+)
 from clvq.corpus.label_map import parse_label_map
 from clvq.corpus.labels import LabelIds, number_labels
+from clvq.corpus.parts import encodable
 from clvq.corpus.provenance import CorpusProvenance, HeldOut, SplitOrigin
-from clvq.corpus.scan import HELD_OUT, Part, SplitCounts, encodable, scan, stays_in_training
+from clvq.corpus.scan import HELD_OUT, Part, SplitCounts, scan, stays_in_training
 from clvq.corpus.settings import CorpusSettings
 from clvq.corpus.sources import open_source
 from clvq.corpus.tables import Source, split_names
@@ -133,6 +140,8 @@ def load_corpus(settings: CorpusSettings, label_names: list[str] | None = None, 
     if settings.max_sentences is not None and settings.max_sentences < 1:
         raise ClvqError(f"max_sentences is {settings.max_sentences}; it must be at least 1.")
     train, evaluation = _open_splits(settings, form, label_names)
+    if form == "number" and settings.label_map is not None:
+        refuse_map_of_numbers(train.rows)
     for split in (train, evaluation):
         if isinstance(split, _OpenSplit) and label_names is not None and settings.label_column is None:
             refuse_unlabelled(split.rows, label_names)

@@ -11,8 +11,7 @@ from clvq.concepts.codebook import Codebook, codebook
 from clvq.config import ExplainConfig
 from clvq.config.prompts import TEXT
 from clvq.config.signatures import takes
-from clvq.corpus.parts import given_texts
-from clvq.corpus.scan import encodable
+from clvq.corpus.parts import encodable, given_texts
 from clvq.errors import ClvqError
 from clvq.explanations.explainer import Explainer, Labels
 from clvq.explanations.records import Explanation

@@ -22,6 +22,7 @@ from clvq.artifacts.records import ModelName
 from clvq.concepts.assignments import read_text
 from clvq.concepts.directions import ConceptSpace, concept_space
 from clvq.config import DEMO, BenchConfig
+from clvq.config.paths import expanded
 from clvq.config.signatures import takes
 from clvq.device import Runtime
 from clvq.errors import ClvqError
@@ -126,7 +127,7 @@ def bench(
 def _counterfactuals(store: ActivationStore, config: BenchConfig) -> Counterfactuals:
     """Return the pairs that are asked for; ClvqError where no file is given and the corpus is not the demo's."""
     if config.pairs is not None:
-        return read_counterfactuals(Path(config.pairs).expanduser())
+        return read_counterfactuals(expanded(config.pairs))
     if store.settings.dataset != DEMO:
         raise ClvqError(
             f"For {store.settings.dataset} there are no pairs of texts whose difference is known. Give a file with "

@@ -18,8 +18,7 @@ from clvq.concepts.directions import concept_space
 from clvq.config import LABEL, SteerConfig
 from clvq.config.signatures import takes
 from clvq.corpus.labels import class_number
-from clvq.corpus.parts import text_parts
-from clvq.corpus.scan import encodable
+from clvq.corpus.parts import encodable, text_parts
 from clvq.device import Runtime, usual_batch_tokens
 from clvq.errors import ClvqError
 from clvq.interventions.controls import Draws, Owner, Pools, controlled

@@ -32,6 +32,7 @@ from transformers.models.auto.modeling_auto import (
 )
 from transformers.utils import logging as transformers_logging
 
+from clvq.config.paths import expanded
 from clvq.errors import ClvqError
 from clvq.language_model.advice import advice
 from clvq.language_model.model_folder import checked, few, folder_fingerprint
@@ -197,10 +198,10 @@ def split_revision(model: str, revision: str | None) -> tuple[str, str | None]:
     """Return the name and the revision of `user/name@revision`; an existing path is taken as it is."""
     if not model.strip():
         raise ClvqError("the model has no name: give a local folder, user/name, or user/name@revision.")
-    if Path(model).expanduser().exists():
+    if expanded(model).exists():
         if revision is not None:
             raise ClvqError(f"{model} is a local folder, which has no revision {revision}: leave the revision out.")
-        return str(Path(model).expanduser()), None
+        return str(expanded(model)), None
     name, at, inline = model.rpartition("@")
     if not at:
         name = model

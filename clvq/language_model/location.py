@@ -7,6 +7,7 @@ from pathlib import Path
 
 from clvq.artifacts import RANDOMIZED
 from clvq.config import DEMO
+from clvq.config.paths import expanded
 from clvq.demo import MODEL_PATH
 from clvq.errors import ClvqError
 from clvq.language_model.model_folder import folder_fingerprint
@@ -39,7 +40,7 @@ def locate(made_with: ModelRecord, near: Path) -> str:
 def _candidates(made_with: ModelRecord, near: Path) -> Iterator[Path]:
     if made_with.folder is not None:
         yield Path(made_with.folder)
-    path = Path(made_with.id).expanduser()
+    path = expanded(made_with.id)
     yield path
     if not path.is_absolute():
         yield from (above / path for above in near.resolve().parents)

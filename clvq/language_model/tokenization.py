@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from clvq.corpus.scan import encodable
+from clvq.corpus.parts import encodable
 from clvq.errors import ClvqError
 from clvq.language_model.input_format import InputFormat, Layout
 from clvq.language_model.special_tokens import special_ids

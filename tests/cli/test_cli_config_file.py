@@ -71,3 +71,11 @@ def test_the_environment_names_the_run_folder(clvq: Clvq, run: Path, monkeypatch
     assert clvq("extract", "--json").document["path"] == str(run / "activations")
     assert clvq("train", "--input-layer", 1, "--output-layer", 3, "--epochs", 1, *SMALL).code == 0
     assert (run / "L1-L3" / "config.json").exists()
+
+
+def test_an_option_whose_name_python_keeps_for_itself(clvq: Clvq, trained_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "given.toml").write_text('by = "concept"\nclass = "no such class"\n')
+    ended = clvq("faithfulness", "--run", trained_run, "--config", tmp_path / "given.toml")
+    assert ended.code == 1
+    assert "no such class" in ended.message
+    assert "which is no option" not in ended.message

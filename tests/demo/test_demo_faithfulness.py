@@ -131,7 +131,7 @@ NEGATIONS = {
 
 def test_the_concepts_that_drive_the_verdict_judge_or_negate(checkpoint: clvq.Checkpoint, words: Words) -> None:
     """Neutral words, which have the grammar's other classes, drive nothing."""
-    found = clvq.faithfulness(checkpoint, by="concept", draws=1)
+    found = clvq.faithfulness(checkpoint, by="concept", draws=1, limit=600)
     assert isinstance(found.results, ConceptEffects)
 
     def drives(word: DemoWord) -> bool:

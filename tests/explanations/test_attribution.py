@@ -163,9 +163,10 @@ def test_of_a_linear_model_the_attributions_are_known(language_model: Load) -> N
 @pytest.mark.parametrize("name", ["roberta", "distilbert", *tiny_models.PADDING_READERS])
 def test_batching_and_padding_change_nothing(name: str, baseline: str, language_model: Load) -> None:
     upper = UpperLayers(language_model(name), 1)
-    together = attributed(upper, TEXTS, baseline=baseline)
-    alone = [attributed(upper, [text], baseline=baseline)[0] for text in TEXTS]
-    crowded = attributed(upper, TEXTS, baseline=baseline, batch_tokens=1)
+    settings = {"baseline": baseline, "max_steps": 64}
+    together = attributed(upper, TEXTS, **settings)
+    alone = [attributed(upper, [text], **settings)[0] for text in TEXTS]
+    crowded = attributed(upper, TEXTS, **settings, batch_tokens=1)
     for one, other, third in zip(together, alone, crowded, strict=True):
         assert one.steps == other.steps == third.steps
         assert one.tokens == pytest.approx(other.tokens, rel=1e-3, abs=1e-4)

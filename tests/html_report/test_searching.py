@@ -157,7 +157,7 @@ def test_every_word_has_a_card(full: Any, page: Any) -> None:
     assert page.evaluate(focused) == len(record["words"]) - 2
     assert f"Concept {record['words'][-2]['code']}: " in card.inner_text()
     page.keyboard.press("Escape")
-    assert not card.is_visible()
+    card.wait_for(state="hidden")
     page.keyboard.press("Home")
     page.keyboard.press("Enter")
     wait_for_address(page, f"#concept-{record['words'][0]['code']}", end=r"(\?|$)")
@@ -179,7 +179,7 @@ def test_a_finger_sees_the_card_first_and_follows_it_then(full: Any, visit: Call
     assert box["x"] + box["width"] <= 390
     assert page.evaluate("location.hash") == "#explanation-20"
     page.locator("#explanation-20 .fine").tap()
-    assert not card.is_visible()
+    card.wait_for(state="hidden")
     word.tap()
     word.tap()
     wait_for_address(page, f"#concept-{explanations[20]['words'][-1]['code']}", end=r"(\?|$)")

@@ -164,7 +164,7 @@ def test_attributions_add_up_and_rank_tokens_as_captum_does(name: str, folder: F
             scores = torch.cat([upper.scores(state[None], inputs) for state in given])  # noqa: B023
             return target.explained(scores, answer.expand(len(scores)))  # noqa: B023
 
-        theirs = IntegratedGradients(score).attribute(states, baseline, n_steps=500, internal_batch_size=50)
+        theirs = IntegratedGradients(score).attribute(states, baseline, n_steps=100, internal_batch_size=50)
         assert one.completeness_error < 0.05
         assert sum(one.tokens) == pytest.approx(float((score(states) - score(baseline))[0]), rel=0.051)
         assert spearmanr(one.tokens, theirs[0].sum(dim=1).detach().numpy()).statistic >= 0.98
