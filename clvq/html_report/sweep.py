@@ -10,7 +10,7 @@ from markupsafe import Markup
 from clvq.concepts.sweep_records import Sweep
 from clvq.html_report.figures import bokeh_script
 from clvq.html_report.page import embedded, filled, script_text
-from clvq.html_report.sweep_figures import MOST_CHAINS, flow_figures, settings_figures
+from clvq.html_report.sweep_figures import MOST_CHAINS, flow_figures, number_axis, settings_figures
 from clvq.storage import write_text
 
 _COLUMNS = {
@@ -52,6 +52,7 @@ def _render(sweep: Sweep) -> str:
         sweep=sweep,
         columns=columns(sweep),
         curves=curves,
+        has_lines=number_axis(sweep) is not None,
         flows=flows,
         undrawn=max(len(sweep.chains) - MOST_CHAINS, 0),
     )

@@ -34,7 +34,7 @@ def settings_figures(sweep: Sweep) -> list[Figure]:
     If no such setting was varied, the figures are drawn against the combinations. A dot is a training; a line goes
     through the means of the dots.
     """
-    axis = _axis(sweep)
+    axis = number_axis(sweep)
     made = []
     for name, title, meaning in MEASURED:
         rows = [row for row in sweep.rows if row.figures[name] is not None]
@@ -72,7 +72,7 @@ def combination(sweep: Sweep, row: Swept, without: Sequence[str] = ()) -> str:
     return ", ".join(parts)
 
 
-def _axis(sweep: Sweep) -> str | None:
+def number_axis(sweep: Sweep) -> str | None:
     """Return the varied setting, a number in all trainings, that has the most values; the first of equal ones."""
     values = {
         name: {row.settings[name] for row in sweep.rows} for name in sweep.varied if name not in (*LAYERS, "seed")

@@ -22,7 +22,7 @@ probe that was trained on independent texts is hardly better.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
@@ -153,13 +153,19 @@ class CodeProbes:
                 f"No probes: no class has {LEAST['train']} texts to train on and {LEAST['eval']} to evaluate, and as "
                 "many others."
             )
+        attributes = self.texts["train"].attributes
         if not any(self._several()):
-            yield (
-                "No TPP: no attribute of the texts has three values or more, so there are no other probes to "
-                "compare with."
-            )
+            few = "no attribute of the texts has three values or more"
+            if any(len(self._values(name)) > 2 for name in attributes):
+                few = "no attribute has three values or more that enough texts have"
+            yield f"No TPP: {few}, so there are no other probes to compare with."
         if not self.crossings:
-            yield "No SCR: no attribute except the label is known for enough texts."
+            why = f"too few texts have each of two classes with each of two values of {_named(attributes)}"
+            if len(attributes) == 1:
+                why = "no attribute except the label is known for the texts"
+            elif len(self._values(LABEL)) < 2:
+                why = "the texts have no labels" if not self._values(LABEL) else "the texts have one class alone"
+            yield f"No SCR: {why}."
 
     def _tasks(self) -> Iterator[Task]:
         for attribute in self.texts["train"].attributes:
@@ -185,7 +191,7 @@ class CodeProbes:
                 yield task, others
 
     def _crossings(self) -> Iterator[Crossing]:
-        classes = self._values(LABEL)
+        classes = [name for name in self._values(LABEL) if self._is_frequent(name)]
         for attribute in self.texts["train"].attributes:
             if attribute == LABEL or len(classes) < 2:
                 continue
@@ -208,6 +214,10 @@ class CodeProbes:
         clean = [Probe.fitted(states[chosen["train"]], side) for side in sides["train"]]
         biased = Probe.fitted(states[together], self.texts["train"].attributes[LABEL][together] == classes[1])
         return Crossing(attribute, " / ".join(pair), chosen, sides, (clean[0], clean[1]), biased)
+
+    def _is_frequent(self, label: str) -> bool:
+        """Return whether both splits have enough texts of a class for the two cells in which it is crossed."""
+        return all(int((self.texts[split].attributes[LABEL] == label).sum()) >= 2 * LEAST[split] for split in SPLITS)
 
     def _values(self, attribute: str) -> list[str]:
         """Return the known values of an attribute, by name."""
@@ -283,3 +293,8 @@ def _largest(effects: np.ndarray, n: int) -> np.ndarray:
     """Return the n codes with the largest effects; codes without an effect are left out."""
     order = np.argsort(-effects, kind="stable")[:n]
     return order[effects[order] != 0]
+
+
+def _named(attributes: Iterable[str]) -> str:
+    """Return the attributes beside the label, for a message."""
+    return " or ".join(name for name in attributes if name != LABEL)

@@ -139,7 +139,8 @@ def faithfulness(
 
 
 def refuse_unlike(checkpoints: list[Checkpoint]) -> None:
-    """Raise MismatchError where checkpoints are not of one model, corpus and input layer; ClvqError for equal names."""
+    """Raise MismatchError where checkpoints are not of one model, corpus and input layer; ClvqError for equal names,
+    and for one training that is given twice."""
     if not checkpoints:
         raise ClvqError("No checkpoint is given.")
     first = checkpoints[0]
@@ -148,6 +149,14 @@ def refuse_unlike(checkpoints: list[Checkpoint]) -> None:
         raise ClvqError(
             f"Two checkpoints have the same name: {', '.join(names)}. Give each once, by names that differ."
         )
+    seen: dict[str, Checkpoint] = {}
+    for checkpoint in checkpoints:
+        same = seen.setdefault(repr(checkpoint.settings.deciding()), checkpoint)
+        if same is not checkpoint:
+            raise ClvqError(
+                f"{same.path} and {checkpoint.path} are the same training (seed {checkpoint.settings.seed}), which "
+                "would count as two seeds. Give one of them."
+            )
     for other in checkpoints[1:]:
         kinds: dict[str, list[str | int]] = {
             "another model": [entry.config.provenance.model.fingerprint for entry in (first, other)],

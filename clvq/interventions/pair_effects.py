@@ -9,7 +9,8 @@ For a text, its counterfactual, and the model's probabilities `p` and `p'` `[C]`
 Which codes stand for a value is learned from the words of other pairs: the pairs are split into two halves by their
 originals, and each half is estimated with the codes that the other half shows. The estimate uses which words of the
 text are replaced, but never the words that replace them. A word stays as it is where its code is not clearly more
-frequent with the old value than with the new one (OFTEN), and where no code stands for the new value.
+frequent with the old value than with the new one (OFTEN); a word whose code was seen with neither is edited. All
+words stay where no code stands for the new value.
 """
 
 from __future__ import annotations

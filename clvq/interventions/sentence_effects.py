@@ -13,7 +13,8 @@ from clvq.activations.store import ActivationStore, SentenceRows
 from clvq.activations.summary import r2_of
 from clvq.concepts.assignments import SplitText
 from clvq.concepts.directions import concept_space
-from clvq.config import FaithfulnessConfig
+from clvq.config import FaithfulnessConfig, differences
+from clvq.config.settings import listed
 from clvq.device import Processes, Runtime
 from clvq.errors import MismatchError
 from clvq.explanations.results import Explanations
@@ -115,6 +116,10 @@ def _rows(store: ActivationStore, numbers: Collection[int]) -> Iterator[Sentence
     return (row for number, row in enumerate(store.sentences(SPLIT)) if number in numbers)
 
 
+ATTRIBUTION = ("baseline", "completeness", "steps", "max_steps")
+"""Settings of explanations that decide how much is attributed to a word."""
+
+
 def _refuse_other_sentences(
     own: Sequence[Subject], before: Sequence[Subject], checkpoint: Checkpoint, first: Checkpoint
 ) -> None:
@@ -123,6 +128,22 @@ def _refuse_other_sentences(
         raise MismatchError(
             f"The explanations of {checkpoint.path} and {first.path} are of other sentences. "
             "Make them alike with `clvq explain --overwrite`, or give a --limit that both have."
+        )
+
+
+def _refuse_other_attributions(own: Explanations, first: Explanations, config: FaithfulnessConfig) -> None:
+    """Raise MismatchError where words are chosen by attributions that two checkpoints were explained with otherwise."""
+    if set(listed(config.at)) <= {"sentence", "all"}:
+        return
+    theirs, ours = (
+        {name: value for name, value in one.summary.settings.deciding().items() if name in ATTRIBUTION}
+        for one in (first, own)
+    )
+    if differing := differences(theirs, ours):
+        raise MismatchError(
+            f"The explanations of {own.codebook.checkpoint.path} ('here') and {first.codebook.checkpoint.path} "
+            f"('there') were made with other settings, so that other words are salient: {'; '.join(differing)}. Make "
+            "them alike with `clvq explain --overwrite`."
         )
 
 
@@ -167,6 +188,7 @@ def sentence_effects(
         own = subjects_of(found, model, config, label)
         if subjects:
             _refuse_other_sentences(own, subjects, checkpoint, checkpoints[0])
+            _refuse_other_attributions(found, explained[0], config)
         subjects = own
         space = processes.leader_first(partial(concept_space, checkpoint, device=model.device, progress=progress))
         plan = plan_of(config, subjects, found.codebook, space, upper.target)

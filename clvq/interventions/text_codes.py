@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 from clvq.activations.store import ROWS_AT_ONCE, ActivationStore
 from clvq.concepts.assignments import SplitText
 from clvq.concepts.directions import ConceptSpace
+from clvq.errors import ClvqError
 from clvq.language_model.rows import WORD
 from clvq.progress import Progress, Report, silent
 
@@ -58,7 +59,12 @@ def text_states(
     names = store.label_names or []
     said = [known.get(sentence.text, {}) for sentence in store.sentences(split)]
     attributes = {LABEL: np.array([names[label] if 0 <= label < len(names) else "" for label in text.labels[kept]])}
-    for name in sorted({name for one in known.values() for name in one}):
+    known_names = sorted({name for one in known.values() for name in one})
+    if LABEL in known_names:
+        raise ClvqError(
+            f"An aspect of the pairs is called {LABEL!r}, as the labels of the corpus are. Rename its columns."
+        )
+    for name in known_names:
         attributes[name] = np.array([said[index].get(name, "") for index in kept])
     return TextStates(states, attributes, text.texts[kept], rows)
 

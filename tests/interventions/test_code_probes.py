@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,43 @@ def test_planted_codes_are_read_and_taken_out(texts: dict[str, TextStates]) -> N
     removed = scores["scr", "colour", 2]
     assert removed
     assert all(value(score) > 0.8 for score in removed.values())
+
+
+def without(texts: dict[str, TextStates], label: str, kept: int = 0) -> dict[str, TextStates]:
+    """The same texts, of which all but a few of a class have no label."""
+    found = {}
+    for split, one in texts.items():
+        labels = one.attributes["label"].astype("<U8")
+        labels[np.flatnonzero(labels == label)[kept:]] = ""
+        found[split] = replace(one, attributes={**one.attributes, "label": labels})
+    return found
+
+
+@pytest.mark.parametrize("rare", CLASSES)
+def test_a_rare_class_is_not_crossed_whatever_its_name(texts: dict[str, TextStates], rare: str) -> None:
+    probes = CodeProbes(without(texts, rare, kept=2), seed=0)
+    assert len(probes.crossings) == 1
+    (said,) = probes.lacking()
+    assert said.startswith("No TPP: no attribute has three values or more that enough texts have")
+
+
+def test_why_a_measure_is_lacking_is_said_as_it_is(texts: dict[str, TextStates]) -> None:
+    def said(changed: dict[str, TextStates]) -> list[str]:
+        return [sentence for sentence in CodeProbes(changed, seed=0).lacking() if "No SCR" in sentence]
+
+    alone = {split: replace(one, attributes={"label": one.attributes["label"]}) for split, one in texts.items()}
+    assert said(alone) == ["No SCR: no attribute except the label is known for the texts."]
+    one_class = without(without(texts, "b"), "c")
+    assert said(one_class) == ["No SCR: the texts have one class alone."]
+    assert said(without(one_class, "a")) == ["No SCR: the texts have no labels."]
+    few = without(without(without(texts, "a", 3), "b", 3), "c", 3)
+    assert said(few) == ["No SCR: too few texts have each of two classes with each of two values of colour."]
+
+
+def test_an_attribute_cannot_be_called_as_the_labels_are(tiny_store: clvq.ActivationStore) -> None:
+    known = {next(iter(tiny_store.sentences("train"))).text: {"label": "Positive"}}
+    with pytest.raises(clvq.ClvqError, match="An aspect of the pairs is called 'label'"):
+        text_states(tiny_store, "train", 1, read_text(tiny_store, "train"), known)
 
 
 def test_probes_that_are_always_right_have_no_interval() -> None:

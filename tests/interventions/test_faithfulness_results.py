@@ -132,6 +132,17 @@ def test_the_space_is_stored_and_made_anew_when_it_is_stale(folder: Path) -> Non
         clvq.faithfulness(folder / "L1-L3")
 
 
+def test_what_cannot_be_compared_is_refused(folder: Path) -> None:
+    shutil.copytree(folder / "kmeans", folder / "again")
+    with pytest.raises(clvq.ClvqError, match=r"kmeans and .*again are the same training \(seed 0\)"):
+        clvq.faithfulness([folder / "kmeans", folder / "again"])
+    clvq.explain(folder / "kmeans", steps=2, completeness=0.5, limit=12, baseline="zero", overwrite=True)
+    both = [folder / "L1-L3", folder / "kmeans"]
+    with pytest.raises(clvq.ClvqError, match=r"other words are salient: baseline \('padding' there, 'zero' here\)"):
+        clvq.faithfulness(both, edit="removal", draws=1)
+    assert clvq.faithfulness(both, edit="removal", draws=1, at="sentence").results.clean.sentences == 12
+
+
 def test_figures_of_two_checkpoints_are_stored_and_read_again(folder: Path) -> None:
     both = [folder / "L1-L3", folder / "kmeans"]
     settings: dict[str, Any] = {"edit": "removal,mean", "top": 2, "draws": 2, "curve": True}
