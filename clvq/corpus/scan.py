@@ -12,7 +12,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from clvq.corpus.columns import AnyLabel, RawLabel, Rows
+from clvq.corpus.columns import RawLabel, Rows
 from clvq.corpus.labels import MOST_CLASSES
 from clvq.corpus.parts import encodable
 from clvq.errors import ClvqError
@@ -105,7 +105,7 @@ def scan(rows: Rows, seed: int, limit: int | None, counts: Callable[[int], bool]
     """Read a split. A stream is read only until it has given `limit` texts for whose key `counts` is true."""
     limit = limit if rows.table.shuffled is not None else None
     keys, kinds, repaired, unlabelled = array("Q"), array("B"), array("B"), array("B")
-    codes, places, numbers = array("q"), dict[RawLabel, int](), dict[AnyLabel, int]()
+    codes, places = array("q"), dict[RawLabel, int]()
     lengths: set[int] = set()
     counted = 0
     for raw, label in rows.read():
@@ -120,7 +120,8 @@ def scan(rows: Rows, seed: int, limit: int | None, counts: Callable[[int], bool]
             lengths.add(len(label))
         elif rows.hints.form == "class":
             places.setdefault(label, len(places))  # type: ignore[arg-type]
-        codes.append(numbers.setdefault(label, len(numbers)))
+        # The hash is that of the text, because -1 and -2 have the same one.
+        codes.append(places[label] if rows.hints.form == "class" else hash(repr(label)))  # type: ignore[index]
         if len(places) > MOST_CLASSES:
             raise ClvqError(
                 f"{rows.table.origin}: the column {rows.label!r} holds over {MOST_CLASSES} values, so it "
