@@ -29,7 +29,7 @@ from clvq.errors import ClvqError
 from clvq.interventions.bench_records import STATES, BenchResults, BenchRow
 from clvq.interventions.code_probes import SPLITS, CodeProbes, Scores
 from clvq.interventions.counterfactuals import Counterfactuals, demo_counterfactuals, read_counterfactuals
-from clvq.interventions.faithfulness import refuse_unlike
+from clvq.interventions.faithfulness import refuse_twice, refuse_unlike
 from clvq.interventions.files import Measured, kept
 from clvq.interventions.notebook import bench_html, bench_lines
 from clvq.interventions.pair_effects import PairReader
@@ -101,6 +101,7 @@ def bench(
     config = BenchConfig.resolve(**settings)
     read = read_checkpoints(checkpoints)
     refuse_unlike(read)
+    refuse_twice(read)
     store = read[0].store()
     if store.label_names is None or not store.has_predictions:
         labels = other_labels(store)

@@ -118,6 +118,7 @@ def faithfulness(
         if len(read) > 1:
             raise ClvqError(f"{asked} takes one checkpoint; {len(read)} are given.")
         return Faithfulness(read, path, measured(read[0], config, overwrite=overwrite, progress=progress))
+    refuse_twice(read)
     store = read[0].store()
     text = read_text(store, SPLIT, progress)
     label = _checked_label(store, text, config.label)
@@ -139,8 +140,7 @@ def faithfulness(
 
 
 def refuse_unlike(checkpoints: list[Checkpoint]) -> None:
-    """Raise MismatchError where checkpoints are not of one model, corpus and input layer; ClvqError for equal names,
-    and for one training that is given twice."""
+    """Raise MismatchError where checkpoints are not of one model, corpus and input layer; ClvqError for equal names."""
     if not checkpoints:
         raise ClvqError("No checkpoint is given.")
     first = checkpoints[0]
@@ -149,14 +149,6 @@ def refuse_unlike(checkpoints: list[Checkpoint]) -> None:
         raise ClvqError(
             f"Two checkpoints have the same name: {', '.join(names)}. Give each once, by names that differ."
         )
-    seen: dict[str, Checkpoint] = {}
-    for checkpoint in checkpoints:
-        same = seen.setdefault(repr(checkpoint.settings.deciding()), checkpoint)
-        if same is not checkpoint:
-            raise ClvqError(
-                f"{same.path} and {checkpoint.path} are the same training (seed {checkpoint.settings.seed}), which "
-                "would count as two seeds. Give one of them."
-            )
     for other in checkpoints[1:]:
         kinds: dict[str, list[str | int]] = {
             "another model": [entry.config.provenance.model.fingerprint for entry in (first, other)],
@@ -169,6 +161,18 @@ def refuse_unlike(checkpoints: list[Checkpoint]) -> None:
                     f"{other.path} is of {kind} than {first.path} ({theirs}, not {ours}): their edits cannot be "
                     "compared. Give checkpoints of one model, corpus and input layer."
                 )
+
+
+def refuse_twice(checkpoints: Sequence[Checkpoint]) -> None:
+    """Raise ClvqError for one training that is given twice, as a copy of its folder is: it would count as two seeds."""
+    seen: dict[str, Checkpoint] = {}
+    for checkpoint in checkpoints:
+        same = seen.setdefault(repr(checkpoint.settings.deciding()), checkpoint)
+        if same is not checkpoint:
+            raise ClvqError(
+                f"{same.path} and {checkpoint.path} are the same training (seed {checkpoint.settings.seed}), which "
+                "would count as two seeds. Give one of them."
+            )
 
 
 def _with_class_names(config: FaithfulnessConfig, names: list[str]) -> FaithfulnessConfig:

@@ -123,7 +123,8 @@ def test_checkpoint_means_the_same_in_every_command(clvq: Clvq, movie: Path, com
 
 
 def test_several_checkpoints_by_the_option_and_from_a_file(clvq: Clvq, movie: Path) -> None:
-    shutil.copytree(movie / "L1-L3", movie / "other")
+    pair = ("--input-layer", 1, "--output-layer", 3, "--epochs", 1, *SMALL)
+    assert clvq("train", "--run", "movie", "--name", "other", "--seed", 5, *pair).code == 0
     options = ("--run", "movie", "--draws", 1, "--limit", 2, "--at", "salient", "--edit", "removal", "--json")
     names = clvq("faithfulness", "--checkpoint", "other", "--checkpoint", "L1-L3", *options)
     assert names.code == 0, names.err
