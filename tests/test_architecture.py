@@ -61,6 +61,7 @@ def test_imports_point_back_along_the_rooms(path: Path) -> None:
             assert ROOMS.index(parts[1]) <= ROOMS.index(own), f"{own} imports {parts[1]}, which comes after it"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", sorted(ONLY_IN))
 def test_heavy_libraries_stay_in_their_rooms(library: str) -> None:
     users = {room(path) for path in MODULES if any(name.split(".")[0] == library for name in imports(path))}
@@ -77,6 +78,7 @@ def test_the_library_asks_for_the_command_line_in_one_place() -> None:
     assert naming == {"progress.py"}
 
 
+@pytest.mark.slow
 def test_the_library_prints_nothing() -> None:
     talkers = set()
     for path in MODULES:

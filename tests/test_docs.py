@@ -77,6 +77,7 @@ def messages_of_the_code() -> list[tuple[re.Pattern[str], int]]:
     return found
 
 
+@pytest.mark.slow
 def test_the_errors_that_are_quoted_are_those_of_the_code() -> None:
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     quoted = [" ".join(text.split()) for text in re.findall(r"^Error: (.*?)^```", page, re.MULTILINE | re.DOTALL)]

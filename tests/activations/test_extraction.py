@@ -22,6 +22,8 @@ from clvq.corpus.splits import SPLITS
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.rows import FIRST, SENTENCE, WORD, row_layout
 
+pytestmark = pytest.mark.slow
+
 ODD = [
     "",
     "   ",

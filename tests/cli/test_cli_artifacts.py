@@ -16,6 +16,8 @@ from running import SMALL, Clvq, files_of
 from clvq.artifacts import CHECKPOINT
 from clvq.storage import fingerprint, locked
 
+pytestmark = pytest.mark.slow
+
 PAIR = ("--input-layer", "1", "--output-layer", "3", "--epochs", "1", *SMALL)
 
 

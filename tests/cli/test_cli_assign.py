@@ -31,6 +31,8 @@ from clvq.concepts.records import SPLIT
 from clvq.language_model.rows import WORD
 from clvq.storage import write_signed
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["The film is very good!", "a slow , lifeless story", "", "Nothing here is good, nothing."]
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from running import Clvq
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def benched(trained_run: Path, tmp_path: Path) -> Path:

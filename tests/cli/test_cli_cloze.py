@@ -13,6 +13,8 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from clvq.activations.store import ActivationStore
 
+pytestmark = pytest.mark.slow
+
 ASKED = ("--prompt", "{text} It was <mask>.", "--label-words", 'negative=" not",positive=" very"')
 
 

@@ -22,6 +22,8 @@ from safetensors.numpy import load_file
 import clvq as package
 from clvq.storage import fingerprint, locked
 
+pytestmark = pytest.mark.slow
+
 TRAINING: dict[str, Any] = {
     "input_layer": 1, "output_layer": 3, "codebook_size": 12, "top_k": 3, "decoder_layers": 1, "epochs": 1,
 }  # fmt: skip

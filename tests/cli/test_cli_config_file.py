@@ -66,6 +66,7 @@ def test_what_does_not_fit_is_named(clvq: Clvq, tmp_path: Path, text: str | byte
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_environment_names_the_run_folder(clvq: Clvq, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLVQ_RUN", str(run))
     assert clvq("extract", "--json").document["path"] == str(run / "activations")

@@ -11,6 +11,8 @@ from running import SMALL, Clvq
 
 from clvq.artifacts import CHECKPOINT
 
+pytestmark = pytest.mark.slow
+
 TEXT = "The film is very good, and the plot is not."
 
 

@@ -20,6 +20,8 @@ from clvq.cli.explain_view import Shaded
 from clvq.explanations.records import ExplainedWord
 from clvq.explanations.shades import pieces
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("--steps", "2", "--completeness", "0.5")
 
 

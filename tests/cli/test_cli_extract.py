@@ -22,6 +22,8 @@ from clvq.corpus.splits import load_corpus
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.tokenization import TokenizedSentence
 
+pytestmark = pytest.mark.slow
+
 ODD_TEXTS = [
     "",
     "   \t ",

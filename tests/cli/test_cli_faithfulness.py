@@ -15,6 +15,8 @@ from running import SMALL, Clvq, Outcome, files_of, start, write_corpus
 
 import clvq as package
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("--draws", "1", "--limit", "10")
 
 
@@ -222,7 +224,6 @@ clvq.interventions.effects.Record.add = add
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.slow
 def test_a_measurement_that_was_killed_continues(clvq: Clvq, run: Path, sign: signal.Signals) -> None:
     arguments = ("faithfulness", "--run", run, *QUICK, "--edit", "removal", "--batch-tokens", 40)
     process = start(*arguments, driver=SLOW_EDITS)

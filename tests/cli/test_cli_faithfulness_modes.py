@@ -15,6 +15,8 @@ from clvq.interventions.probe import probe, published_probe
 from clvq.interventions.splice import splice
 from clvq.training.checkpoint import read_checkpoint
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trained(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -13,6 +13,8 @@ import clvq as package
 from clvq.cli.main import SUMMARIES
 from clvq.config import ExtractConfig, TrainConfig
 
+pytestmark = pytest.mark.slow
+
 
 def test_help_imports_nothing_heavy() -> None:
     """How fast it is `benchmarks/` shows."""

@@ -11,6 +11,8 @@ from running import SMALL, Clvq, files_of
 
 from clvq.artifacts import CHECKPOINT
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = (
     "<script>alert(1)</script> the film was <b>good</b> and slow", "\x1b[31mred\x1b[0m \x1b]0;title\x07 good story",
     "[bold red]markup[/] [link=http://x]the plot[/link] [/] was slow", "=1+1 =cmd|' /c calc'!A0 +2 @SUM(A1) the film",
@@ -20,7 +22,6 @@ HOSTILE = (
 HUGE = 10_000_000
 
 
-@pytest.mark.slow
 def test_hostile_texts_are_shown_as_text(clvq: Clvq, bert: Path, tmp_path: Path) -> None:
     for split, huge in (("train", "y" * HUGE), ("eval", "x" * (HUGE // 10))):
         lines = [

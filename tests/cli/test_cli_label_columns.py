@@ -12,6 +12,8 @@ from running import Clvq, Outcome
 
 import clvq as package
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("slow", "good", "film")
 TEXTS = tiny_models.made_sentences()[::9]
 

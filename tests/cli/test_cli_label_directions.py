@@ -19,6 +19,8 @@ from clvq.artifacts import CONCEPT_SPACE
 from clvq.concepts.directions import concept_space
 from clvq.storage import read_tensors, write_derived
 
+pytestmark = pytest.mark.slow
+
 NAMES = {0: "slow", 1: "good", 2: "film"}
 
 
@@ -155,7 +157,6 @@ def plain_outcomes(run: Path) -> dict[tuple[str, str | None], list[Outcome]]:
     return outcomes
 
 
-@pytest.mark.slow
 def test_faithfulness_moves_each_answer_along_its_own_direction(run: Path, clvq: Clvq) -> None:
     ended = clvq("faithfulness", "--run", run, "--at", "sentence", "--draws", 1, "--json")
     assert ended.code == 0, ended.err

@@ -16,6 +16,8 @@ from clvq.artifacts import CHECKPOINT
 from clvq.language_model.rows import WORD
 from clvq.training.rows import split_by_text
 
+pytestmark = pytest.mark.slow
+
 PAIR = ("--input-layer", "1", "--output-layer", "3", "--epochs", "2", *SMALL)
 FROZEN = ("kmeans", "random", "agglomerative", "ridge-kmeans", "gradient-kmeans")
 METHODS = (*FROZEN, "vqvae", "sae", "crosslayer-sae")

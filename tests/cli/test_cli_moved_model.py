@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from running import SMALL, Clvq
 
+pytestmark = pytest.mark.slow
+
 PAIR = ("--input-layer", 1, "--output-layer", 2, "--epochs", 1, *SMALL)
 QUICK = ("--draws", 1, "--limit", 2, "--at", "salient", "--edit", "removal")
 

@@ -10,6 +10,8 @@ import pytest
 import tiny_models
 from running import SMALL, Clvq, files_of, write_corpus
 
+pytestmark = pytest.mark.slow
+
 TEXTS = tiny_models.made_sentences()[::10]
 
 

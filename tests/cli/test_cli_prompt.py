@@ -19,6 +19,8 @@ from clvq.activations.store import ActivationStore
 from clvq.corpus.parts import SEPARATOR
 from clvq.language_model.rows import PROMPT, WORD
 
+pytestmark = pytest.mark.slow
+
 PROMPT_TEXT = "Verdict on {title}: {text}\nReview zzz:"
 PROMPT_WORDS = {"Verdict", "on", "Review", "zzz", "user", "assistant", "model", "Judge"}
 

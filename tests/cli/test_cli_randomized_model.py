@@ -13,6 +13,8 @@ import clvq as package
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.options import ModelOptions
 
+pytestmark = pytest.mark.slow
+
 PAIR = ("--input-layer", 1, "--output-layer", 2, "--epochs", 1, *SMALL)
 QUICK = ("--draws", 1, "--limit", 4, "--at", "salient", "--edit", "removal")
 

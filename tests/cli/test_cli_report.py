@@ -12,6 +12,8 @@ from running import Clvq, files_of
 
 import clvq as package
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["a slow , lifeless film", "warm and funny"]
 
 

@@ -12,6 +12,8 @@ import pytest
 from killing import Nursery, timeless
 from running import SMALL
 
+pytestmark = pytest.mark.slow
+
 OFTEN = """
 import clvq.activations.model_pass, clvq.activations.windows, clvq.interventions.effects, clvq.training.loop
 clvq.activations.windows.WINDOW_BYTES = 40_000  # tens of sentences
@@ -100,7 +102,6 @@ def test_a_layer_that_training_adds_is_read_in_the_batches_of_the_others(stages:
     assert timeless(run) == stages.after("train")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_that_is_killed_at_random_moments_ends_in_the_same_bytes(
     name: str, stages: Stages, tmp_path: Path, full: bool
@@ -108,7 +109,6 @@ def test_a_command_that_is_killed_at_random_moments_ends_in_the_same_bytes(
     killed_runs(stages, name, tmp_path, kills=50 if full else 3, seed=1)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_signal_at_any_moment_says_how_to_go_on(
@@ -133,7 +133,6 @@ def test_a_signal_at_any_moment_says_how_to_go_on(
     pytest.fail(f"{name} was stopped {stopped} times only")
 
 
-@pytest.mark.slow
 def test_the_clock_decides_nothing(stages: Stages, tmp_path: Path) -> None:
     with Nursery(OFTEN + WILD_CLOCK) as wild:
         for name in COMMANDS:

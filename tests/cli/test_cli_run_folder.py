@@ -103,6 +103,7 @@ def test_without_any_run_the_readers_say_how_to_begin(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", READERS)
 def test_checkpoint_means_the_same_in_every_command(clvq: Clvq, movie: Path, command: str) -> None:
     shutil.copytree(movie / "L1-L3", movie / "other")

@@ -64,6 +64,7 @@ def test_lists_of_tokens_are_joined_with_spaces(clvq: Clvq, bert: Path, tmp_path
     assert stored(tmp_path) == sorted((" ".join(row["tokens"]), None, row["tokens"]) for row in TOKENS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["r.jsonl", "r.json", "r.parquet", "saved"])
 def test_an_entry_of_an_object_is_a_column(clvq: Clvq, bert: Path, tmp_path: Path, name: str) -> None:
     dataset = write(tmp_path / name, NESTED)

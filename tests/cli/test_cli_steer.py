@@ -20,6 +20,8 @@ from clvq.concepts.directions import concept_space
 from clvq.interventions.edits import Edit
 from clvq.interventions.steering import Steering
 
+pytestmark = pytest.mark.slow
+
 TEXT = "The film is very good, and the plot is not."
 
 

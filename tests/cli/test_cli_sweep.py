@@ -22,6 +22,8 @@ import clvq as package
 from clvq.language_model.model import LanguageModel
 from clvq.training.vae_trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 TINY = ("--epochs", "1", "--decoder-layers", "1", "--top-k", "3")
 PAIRS = ("--layers", "1-2,2-4")
 END = "-decoder-layers1-epochs1"
@@ -58,7 +60,6 @@ def grid_run(four_layers: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(four_layers, tmp_path / "run"))
 
 
-@pytest.mark.slow
 def test_one_pass_of_the_model_for_all_layers_and_none_for_the_next_sweep(
     clvq: Clvq, bert: Path, corpus: Path, tmp_path: Path, steps: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,7 +108,6 @@ def test_checkpoints_are_those_that_train_makes(clvq: Clvq, grid_run: Path, tmp_
     assert clvq("codebook", "--run", grid_run, name, "--json").code == 0
 
 
-@pytest.mark.slow
 def test_the_table_on_the_screen_as_json_and_as_files(clvq: Clvq, grid_run: Path, tmp_path: Path) -> None:
     grid = ("--run", grid_run, *PAIRS, "--codebook-size", "8", "--method", "clvq,kmeans,sae", *TINY)
     ended = clvq("sweep", *grid, "--output", tmp_path / "table.parquet")
@@ -140,7 +140,6 @@ def test_the_table_on_the_screen_as_json_and_as_files(clvq: Clvq, grid_run: Path
     assert said in page and '<th scope="col">predicted layer</th>' in page
 
 
-@pytest.mark.slow
 def test_options_without_meaning_for_a_method_do_not_multiply(clvq: Clvq, grid_run: Path) -> None:
     grid = (
         "--method", "clvq,kmeans", "--temperature", "0.5,1", "--top-k", "1,3", "--initialization", "spherical,random",
@@ -232,7 +231,6 @@ def test_the_page_has_the_figure_the_table_and_the_flow(clvq: Clvq, grid_run: Pa
     assert "http://" not in page.split("<script>")[0]
 
 
-@pytest.mark.slow
 def test_a_sweep_that_dies_is_continued(
     clvq: Clvq, grid_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,7 +264,6 @@ def test_a_sweep_that_dies_is_continued(
     assert set(here) == set(there)
 
 
-@pytest.mark.slow
 def test_a_sweep_of_twelve_that_is_killed_again_and_again_ends_the_same(grid_run: Path, tmp_path: Path) -> None:
     """By SIGKILL, in processes of their own."""
     whole = Path(shutil.copytree(grid_run, tmp_path / "whole"))

@@ -25,6 +25,8 @@ import clvq as package
 from clvq.activations.store import SentenceRows
 from clvq.language_model.rows import WORD
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("--steps", "4", "--limit", "12")
 
 
@@ -34,7 +36,6 @@ def refused(clvq: Clvq, *arguments: object) -> str:
     return ended.message
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("against", [None, " very"])
 def test_one_token_through_all_commands(against: str | None, clvq: Clvq, corpus: Path, tmp_path: Path) -> None:
     model, run = tmp_path / "model", tmp_path / "run"
@@ -196,7 +197,6 @@ def _tested_by_label(clvq: Clvq, run: Path, names: list[str]) -> None:
     assert clvq("codebook", "--run", run, "--label", "good").code == 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("form", ["names", "one-hot"])
 def test_a_head_for_several_labels_through_all_commands(form: str, clvq: Clvq, tmp_path: Path) -> None:
     model, run = tmp_path / "model", tmp_path / "run"
@@ -291,7 +291,6 @@ def _concepts_by_label(clvq: Clvq, run: Path, rows: list[SentenceRows], names: d
             )
 
 
-@pytest.mark.slow
 def test_a_head_for_one_number_through_all_commands(clvq: Clvq, tmp_path: Path) -> None:
     model, run = tmp_path / "model", tmp_path / "run"
     tiny_models.tiny_roberta(model, layers=2, labels=1)
@@ -393,7 +392,6 @@ def _line_of(start: str, shown: str) -> str:
     return next(line for line in shown.splitlines() if line.strip().startswith(start))
 
 
-@pytest.mark.slow
 def test_scores_without_right_numbers_have_no_r2(clvq: Clvq, tmp_path: Path) -> None:
     model, run = tiny_models.tiny_roberta(tmp_path / "model", layers=2, labels=1), tmp_path / "run"
     rows = [json.dumps({"text": text}) for text in tiny_models.made_sentences()[::5]]
@@ -474,7 +472,6 @@ def _tested_by_tag(clvq: Clvq, run: Path, tags: tuple[str, ...]) -> None:
     assert table[0].split()[:2] == ["Labels", "words"]
 
 
-@pytest.mark.slow
 def test_a_head_that_tags_words_through_all_commands(clvq: Clvq, tmp_path: Path) -> None:
     model, run = tmp_path / "model", tmp_path / "run"
     tags = ("O", "THING", "PRAISE")

@@ -15,6 +15,8 @@ from running import SMALL, Clvq, files_of
 from clvq.training import loop
 from clvq.training.vae_trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 TRAINING = ("--input-layer", "1", "--output-layer", "3", "--epochs", "3", "--batch-sentences", "4", *SMALL)
 TRACKERS = ("tensorboard", "wandb", "trackio")
 

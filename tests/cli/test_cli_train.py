@@ -14,6 +14,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import clvq as package
 
+pytestmark = pytest.mark.slow
+
 PAIR = ("--input-layer", "1", "--output-layer", "3", "--epochs", "2", *SMALL)
 
 

@@ -19,6 +19,8 @@ from clvq.activations.store import ActivationStore
 from clvq.concepts.pairs import against, flow
 from clvq.language_model.rows import WORD
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"top_k": 2, "epochs": 1, "batch_sentences": 16, "decoder_layers": 1, "device": "cpu"}
 
 

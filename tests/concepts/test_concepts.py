@@ -24,6 +24,8 @@ from clvq.concepts.words import count_words, rank_words
 from clvq.language_model.rows import WORD
 from clvq.storage import write_signed
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"codebook_size": 16, "top_k": 3, "epochs": 2, "batch_sentences": 16, "decoder_layers": 1, "device": "cpu"}
 
 

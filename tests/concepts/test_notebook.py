@@ -17,6 +17,8 @@ from clvq.concepts.records import Concept
 from clvq.concepts.search import search
 from clvq.corpus.splits import SPLITS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def codebook(tiny_store: ActivationStore, tmp_path_factory: pytest.TempPathFactory) -> clvq.Codebook:

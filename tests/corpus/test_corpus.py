@@ -856,6 +856,7 @@ def test_errors_of_the_hub(monkeypatch: pytest.MonkeyPatch, error: Exception, pa
     assert "\n" not in refused("user/name", part, dataset="user/name")
 
 
+@pytest.mark.slow
 def test_offline_and_no_slow_imports(write: Write) -> None:
     """In a fresh process, for `datasets` reads its environment once: a local file does without it."""
     path = write("r.txt", "a\nb\n")

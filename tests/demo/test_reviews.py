@@ -10,8 +10,9 @@ from clvq.demo import EVAL_SIZE, REVIEWS_PATH, TRAIN_SIZE, corpus
 from demo.grammar import generate
 from demo.reviews import CORPUS_SEED, compressed, lines
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_the_grammar_gives_the_shipped_file() -> None:
     """The compressed bytes follow from the version of liblzma, so they are compared by what they hold and by size."""
     shipped = REVIEWS_PATH.read_bytes()

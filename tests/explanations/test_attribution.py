@@ -20,6 +20,8 @@ from clvq.language_model.model import LanguageModel
 from clvq.language_model.options import ModelOptions
 from clvq.language_model.upper_layers import UpperLayers
 
+pytestmark = pytest.mark.slow
+
 Load = Callable[[str], LanguageModel]
 Folder = Callable[[str], Path]
 

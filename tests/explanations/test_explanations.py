@@ -23,6 +23,8 @@ from clvq.explanations.rationales import read_rationales
 from clvq.progress import Progress
 from clvq.storage import read_records
 
+pytestmark = pytest.mark.slow
+
 FEW: dict[str, Any] = {"steps": 2, "completeness": 0.5}
 
 

@@ -28,6 +28,7 @@ def checkpoint(
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("texts", [pd.Series(TEXTS), np.array(TEXTS), tuple(TEXTS), iter(TEXTS)])
 def test_texts_in_any_sequence(texts: Any, checkpoint: clvq.Checkpoint) -> None:
     explained = clvq.explain(checkpoint, texts, steps=4)

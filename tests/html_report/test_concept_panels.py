@@ -15,6 +15,8 @@ import clvq
 from clvq.html_report.histograms import histogram
 from clvq.training.checkpoint import Checkpoint
 
+pytestmark = pytest.mark.slow
+
 
 def signed(value: float) -> str:
     return f"{value:+.3f}".replace("-", "−")

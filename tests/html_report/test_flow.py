@@ -16,6 +16,8 @@ import clvq
 from clvq.activations.store import ActivationStore
 from clvq.concepts.pairs import flow
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tiny_store: ActivationStore, tmp_path_factory: pytest.TempPathFactory) -> Path:

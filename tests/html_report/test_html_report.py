@@ -16,6 +16,8 @@ import clvq
 from clvq.activations.store import ActivationStore
 from clvq.training.checkpoint import Checkpoint
 
+pytestmark = pytest.mark.slow
+
 
 def test_everything_is_in_one_small_file(full: Any) -> None:
     page = full[0].read_text(encoding="utf-8")

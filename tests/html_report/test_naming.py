@@ -14,6 +14,8 @@ from report_pages import HOSTILE, go, shown_codes
 
 import clvq
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def own(full: Any, tmp_path: Path) -> Path:

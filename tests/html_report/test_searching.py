@@ -6,8 +6,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 from report_pages import go, shown_codes, told, wait_for_address
+
+pytestmark = pytest.mark.slow
 
 
 def texts_of(concept: dict[str, Any]) -> list[str]:

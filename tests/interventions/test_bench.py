@@ -23,6 +23,8 @@ from clvq.interventions.pair_scores import distances, order, pair_rows
 from clvq.language_model.rows import row_layout
 from clvq.training.source import language_model_of
 
+pytestmark = pytest.mark.slow
+
 JUDGEMENTS = {"Positive": ("good", "wonderful"), "Negative": ("slow", "boring")}
 FEW = 10
 """Fewer codes than word types."""

@@ -24,6 +24,8 @@ from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Progress
 from clvq.training.source import language_model_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory, model_folder: Any) -> clvq.Checkpoint:

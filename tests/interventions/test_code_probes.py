@@ -19,6 +19,8 @@ from clvq.interventions.probe_rows import probe_rows
 from clvq.interventions.text_codes import TextStates, text_codes, text_states
 from clvq.models.sae import TopKSae
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("a", "b", "c")
 
 

@@ -25,6 +25,8 @@ from clvq.language_model.rows import FIRST, row_layout
 from clvq.models.clvq_vae import ClvqVae
 from clvq.training.checkpoint import Checkpoint
 
+pytestmark = pytest.mark.slow
+
 SENTENCES = tiny_models.made_sentences()
 STATES = ("clean spliced", "clean ablated", "ablated spliced", "ablated ablated")
 

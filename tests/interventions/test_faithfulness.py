@@ -35,6 +35,8 @@ from clvq.language_model.options import ModelOptions
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.models.spans import orthonormal
 
+pytestmark = pytest.mark.slow
+
 Load = Callable[[str], LanguageModel]
 
 TEXTS = [

@@ -25,6 +25,8 @@ from clvq.interventions.selectivity import paired, table
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.upper_layers import UpperLayers
 
+pytestmark = pytest.mark.slow
+
 Load = Callable[[str], LanguageModel]
 
 TEXTS = ["My uncle's script felt unbelievably slow, but charming", "boring", "The film wasn't good!"]

@@ -31,6 +31,8 @@ from clvq.language_model.model import LanguageModel
 from clvq.progress import Progress
 from clvq.storage import read_signed
 
+pytestmark = pytest.mark.slow
+
 Load = Callable[[str], LanguageModel]
 TWO_CLASSES = ClassTarget(("no", "yes"))
 

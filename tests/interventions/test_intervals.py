@@ -8,6 +8,8 @@ from scipy.stats import bootstrap
 
 from clvq.interventions.intervals import difference_intervals, holm, paired_intervals
 
+pytestmark = pytest.mark.slow
+
 
 def test_an_interval_over_single_texts_is_that_of_scipy() -> None:
     values = np.random.default_rng(0).gamma(1.0, 1.0, 150)

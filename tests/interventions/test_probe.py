@@ -30,6 +30,8 @@ from clvq.language_model.rows import SENTENCE
 from clvq.training.checkpoint import Checkpoint
 from clvq.training.rows import split_by_text
 
+pytestmark = pytest.mark.slow
+
 TEXTS = tiny_models.made_sentences()
 LAYER = 1
 
@@ -92,7 +94,6 @@ def lines_of(checkpoint: Path) -> list[Explanation]:
     return [Explanation.from_json(json.loads(line)) for line in lines]
 
 
-@pytest.mark.slow
 def test_without_the_planted_direction_no_probe_finds_the_label(
     planted: tuple[Path, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,7 +147,6 @@ def salient_rows(store: ActivationStore, sentences: list[Explanation]) -> Tensor
     return torch.stack(found)
 
 
-@pytest.mark.slow
 def test_accuracies_are_those_of_scikit_learn_by_hand(planted: tuple[Path, Tensor, Tensor]) -> None:
     path, *_ = planted
     checkpoint, sentences = clvq.read_checkpoint(path), lines_of(path)
@@ -188,7 +188,6 @@ def test_accuracies_are_those_of_scikit_learn_by_hand(planted: tuple[Path, Tenso
         assert (line["selectivity"] is None) == (abs(line["distance"] / concept["distance"] - 1) > 0.01)
 
 
-@pytest.mark.slow
 def test_donors_are_of_the_same_class_or_of_another(
     planted: tuple[Path, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,7 +220,6 @@ def test_donors_are_of_the_same_class_or_of_another(
     assert lines["opposite"]["accuracy"] != lines["other"]["accuracy"] != lines[None]["accuracy"]
 
 
-@pytest.mark.slow
 def test_where_sentences_have_no_row_the_mean_of_their_words_stands_for_it(
     planted: tuple[Path, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:

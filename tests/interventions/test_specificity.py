@@ -24,6 +24,8 @@ from clvq.interventions.specificity import classes_of, specific
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.training.source import language_model_of
 
+pytestmark = pytest.mark.slow
+
 CLASSES = 3
 
 

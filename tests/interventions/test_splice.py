@@ -25,6 +25,8 @@ from clvq.language_model.rows import WORD, row_layout
 from clvq.models.clvq_vae import ClvqVae
 from clvq.training.checkpoint import Checkpoint
 
+pytestmark = pytest.mark.slow
+
 SENTENCES = tiny_models.made_sentences()
 EVALUATED = [*SENTENCES[7::11][:12], "boring", SENTENCES[7]]
 OTHERS = ("clean", "ablated")

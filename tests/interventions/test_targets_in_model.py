@@ -32,6 +32,8 @@ from clvq.language_model.options import ModelOptions
 from clvq.language_model.targets import Asked
 from clvq.language_model.upper_layers import UpperLayers
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["The film wasn't good!", "My uncle's script felt unbelievably slow, but charming", "A boring director"]
 SENTENCE = Place("sentence")
 WIDTH, GAIN = 32, 3.0

@@ -12,6 +12,8 @@ from clvq.corpus.scan import encodable
 from clvq.language_model.model import LanguageModel
 from clvq.language_model.words import WORD_METHODS, find_words
 
+pytestmark = pytest.mark.slow
+
 ODD = st.sampled_from([
     "a", "b", "film", "not", " ", "  ", "\n", "\t", "'", "’", "-", ".", "!!", "<s>", "[SEP]", "</s>", "[MASK]", "<unk>",
     "▁", "Ġ", "##ing", "\0", "\x1c", "\x85", "\u00a0", "\u00ad", "\u0301", "\u200b", "\u200d", "\u2028", "\u3000",

@@ -142,6 +142,7 @@ def test_the_trial_needs_no_more_tokens_than_the_model_takes(model_folder: Folde
         assert model.sharing is Sharing.EQUAL
 
 
+@pytest.mark.slow
 def test_a_model_in_16_bits_shares_forwards(model_folder: Folder) -> None:
     for name in NAMES:
         if name == "fnet":

@@ -27,6 +27,8 @@ from clvq.language_model.rows import PROMPT, SENTENCE, row_layout
 from clvq.language_model.targets import Asked
 from clvq.language_model.upper_layers import UpperLayers
 
+pytestmark = pytest.mark.slow
+
 Folder = Callable[[str], Path]
 
 NAMES = ("bert", "roberta", "distilbert", "deberta", "modernbert")

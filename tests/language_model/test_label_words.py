@@ -25,6 +25,8 @@ from clvq.language_model.tokenization import TokenizedSentence
 from clvq.language_model.upper_layers import UpperLayers
 from clvq.language_model.word_targets import LabelWordTarget, word_tokens
 
+pytestmark = pytest.mark.slow
+
 Folder = Callable[[str], Path]
 
 NAMES = (*tiny_models.DECODERS, "gemma")

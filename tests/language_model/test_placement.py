@@ -25,6 +25,8 @@ from clvq.language_model.placement import Placement
 from clvq.language_model.targets import Asked
 from clvq.language_model.upper_layers import UpperLayers
 
+pytestmark = pytest.mark.slow
+
 Folder = Callable[[str], Path]
 TEXTS = ["The film wasn't good!", "slow", "her well-known story felt rather slow"]
 

@@ -12,6 +12,8 @@ from clvq.models.codebook_init import initial_codebook, k_means
 from clvq.models.distances import nearest
 from clvq.progress import Progress
 
+pytestmark = pytest.mark.slow
+
 
 def clustered(count: int = 1500, width: int = 8, centres: int = 20, deviation: float = 1.0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(3)

@@ -21,6 +21,8 @@ from clvq.training.evaluation import TrainingMeans
 from clvq.training.rows import PairBatch
 from clvq.training.sae_trainer import evaluate_sae
 
+pytestmark = pytest.mark.slow
+
 SETTINGS: dict[str, Any] = {
     "input_layer": 1, "output_layer": 4, "codebook_size": 8, "epochs": 3, "batch_sentences": 16,
     "method": "crosslayer-sae", "device": "cpu",

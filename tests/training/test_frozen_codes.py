@@ -21,6 +21,8 @@ from clvq.language_model.rows import WORD
 from clvq.models import codebook_init
 from clvq.training.rows import split_by_text
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"input_layer": 1, "output_layer": 4, "epochs": 1, "decoder_layers": 1, "codebook_size": 64, "device": "cpu"}
 
 

@@ -29,6 +29,8 @@ from clvq.training.rows import PairBatch
 from clvq.training.sae_sweep import choose
 from clvq.training.sae_trainer import SaeTrainer, auxiliary_loss, evaluate_sae
 
+pytestmark = pytest.mark.slow
+
 PAIR = {"input_layer": 1, "output_layer": 4}
 SMALL = {"codebook_size": 8, "epochs": 3, "batch_sentences": 16, "method": "sae", "device": "cpu"}
 CONFIG = TrainConfig.resolve(**PAIR, epochs=12, batch_sentences=128)

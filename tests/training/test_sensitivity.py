@@ -29,6 +29,8 @@ from clvq.progress import Progress
 from clvq.training.rows import split_by_text
 from clvq.training.sensitivity import metric_map
 
+pytestmark = pytest.mark.slow
+
 SMALL: dict[str, Any] = {"epochs": 1, "decoder_layers": 1, "codebook_size": 12, "top_k": 3, "device": "cpu"}
 PAIR = {"input_layer": 1, "output_layer": 3}
 SENSITIVE = {**SMALL, **PAIR, "metric": "sensitivity"}
@@ -97,7 +99,6 @@ def test_the_gradients_are_those_of_a_loop_over_words(corpus_file: Path, tmp_pat
     assert (np.linalg.matrix_rank(expected) > 1) and not np.allclose(expected, np.diag(np.diag(expected)))
 
 
-@pytest.mark.slow
 def test_of_several_classes_the_estimate_is_unbiased(
     corpus_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,7 +107,6 @@ def test_of_several_classes_the_estimate_is_unbiased(
     nears_in_the_mean(store, naive(store, folder, AutoModelForSequenceClassification, "last"), monkeypatch)
 
 
-@pytest.mark.slow
 def test_of_a_language_model_the_likeliest_next_tokens_count(
     corpus_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,8 @@ from clvq.language_model.rows import WORD
 from clvq.progress import Progress
 from clvq.training.rows import split_by_text
 
+pytestmark = pytest.mark.slow
+
 SMALL: dict[str, Any] = {
     "input_layer": 1, "output_layer": 4, "epochs": 8, "decoder_layers": 1, "codebook_size": 8, "top_k": 2,
     "batch_sentences": 8, "learning_rate": 1e-2, "device": "cpu",

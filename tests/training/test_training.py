@@ -31,6 +31,8 @@ from clvq.training.job import TrainingRows
 from clvq.training.rows import LayerPair, PairBatch, PairRows, frequency_mask, pair_rows, split_by_text
 from clvq.training.verdict import training_verdict
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"codebook_size": 16, "epochs": 4, "batch_sentences": 16, "learning_rate": 3e-3, "device": "cpu"}
 PAIR = {"input_layer": 1, "output_layer": 4}
 
@@ -368,7 +370,6 @@ def test_batches_that_are_read_ahead_are_the_same(
     assert any(name.startswith("ThreadPoolExecutor") for name in threads)
 
 
-@pytest.mark.slow
 def test_two_processes_train_like_one(tiny_store: ActivationStore, tmp_path: Path) -> None:
     """With draws and dropout off, what two processes learn together is what one learns alone, up to rounding."""
     settings = {**PAIR, **SMALL, "top_k": 1, "dropout": 0.0, "epochs": 3}

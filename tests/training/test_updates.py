@@ -19,6 +19,8 @@ from clvq.language_model.rows import WORD
 from clvq.training.rows import split_by_text
 from clvq.training.verdict import training_verdict
 
+pytestmark = pytest.mark.slow
+
 SMALL: dict[str, Any] = {
     "input_layer": 1, "output_layer": 2, "epochs": 3, "decoder_layers": 1, "codebook_size": 12, "top_k": 3,
     "device": "cpu",
