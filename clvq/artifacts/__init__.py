@@ -210,9 +210,8 @@ def model_title(model: NamedModel) -> str:
 
 def local_checksum(name: str | None) -> str | None:
     """Identify the contents of a local file or folder; None for what is not on this machine (a hub id, the demo)."""
-    if name is None or name == DEMO or not expanded(name).exists():  # a folder called demo is not the bundled demo
+    if name is None or name == DEMO or not (path := expanded(name)).exists():  # a folder called demo is not the demo
         return None
-    path = expanded(name)
     if path.is_file():
         return storage.file_checksum(path)
     return files_checksum(path, (file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")))

@@ -27,8 +27,8 @@ SEPARATORS = ("|", ";", ",")
 """What may stand between labels that are written as one text."""
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
-_WORD = regex.compile(r"\S+")
-"""Words between white space, as `find_words` finds them: to `re`, U+001C to U+001F are space too."""
+BETWEEN_SPACES = regex.compile(r"\S+")
+"""Words between white space. To `re`, U+001C to U+001F would be space too."""
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _BETWEEN_BLANKS = re.compile(r"'[^']*'|\"[^\"]*\"|[^\s'\"]+")
 _BETWEEN_COMMAS = re.compile(r"\s*'[^']*'\s*|\s*\"[^\"]*\"\s*|[^,'\"]+")
@@ -124,7 +124,7 @@ def as_list(value: Any, form: LabelForm, text: str | None, known: Collection[str
     kinds = {type(entry) for entry in entries if entry is not None}
     if len(kinds) > 1:
         raise ValueError("holds both names and numbers")
-    if form == "words" and text is not None and (words := len(_WORD.findall(text))) != len(entries):
+    if form == "words" and text is not None and (words := len(BETWEEN_SPACES.findall(text))) != len(entries):
         raise ValueError(f"holds {len(entries)} labels for {words} words, counted at white space")
     return entries
 

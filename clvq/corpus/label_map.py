@@ -21,7 +21,7 @@ def parse_label_map(text: str | None) -> dict[str, str]:
     such as one with a comma. ClvqError for text of another form."""
     classes: dict[str, str] = {}
     is_whole = not text or not _OPENING.search(text) or text.count('"') % 2 == 0
-    for part in _fields(text or ""):
+    for part in _fields(text) if text else ():
         value, equals, name = part.rpartition("=")
         if not (is_whole and equals and value.strip() and name.strip()) or label_key(value) in classes:
             raise ClvqError(
@@ -33,12 +33,12 @@ def parse_label_map(text: str | None) -> dict[str, str]:
 
 
 def _fields(text: str) -> list[str]:
-    """Return what stands between the commas; one field that cannot be an entry where quotes do not fit."""
+    """Return what stands between the commas; a blank field, which is no entry, where quotes do not fit."""
     try:
         lines = list(csv.reader(io.StringIO(text, newline=""), skipinitialspace=True))
     except csv.Error:
         return [""]
-    return lines[0] if len(lines) == 1 else [""] * len(lines)
+    return lines[0] if len(lines) == 1 else [""]
 
 
 def map_option(classes: Mapping[str, str | int | None], head: Sequence[str] = (), more: str = "") -> str:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from itertools import chain
 
 from clvq.corpus.columns import RawLabel, Rows
 from clvq.corpus.files import NUMBER
@@ -125,10 +124,15 @@ def _numbered(labels: list[_SplitLabels], head: list[str] | None) -> tuple[list[
             "--label-map VALUE=CLASS,..."
         )
     if not (named or columns):
-        if bare and head and (classes := _numbers_as_names(labels, head, bare)):
-            return [{raw: classes[int(value)] for raw, value in split.values.items()} for split in labels], head
-        if bare and head is None and max(map(int, chain(*(split.values.values() for split in labels)))) >= MOST_CLASSES:
-            return _in_order(labels)
+        classes, called = {}, head
+        if bare and head:
+            classes = _numbers_as_names(labels, head, bare)
+        elif (
+            bare and head is None and (values := _distinct(labels))[-1] >= MOST_CLASSES
+        ):  # such as dates: the values are names
+            classes, called = {value: number for number, value in enumerate(values)}, list(map(str, values))
+        if classes:
+            return [{raw: classes[int(value)] for raw, value in split.values.items()} for split in labels], called
         return [{raw: int(value) for raw, value in split.values.items()} for split in labels], None
     if head is not None and not (columns and _are_numbers(head)):
         return _by_head(labels, head), head
@@ -145,11 +149,9 @@ def _numbered(labels: list[_SplitLabels], head: list[str] | None) -> tuple[list[
     return [{raw: by_name[fold(name)] for raw, name in split.items()} for split in names], order
 
 
-def _in_order(labels: list[_SplitLabels]) -> tuple[list[LabelIds], list[str]]:
-    """Number labels that are too large for numbers of classes, such as dates, in their order; the values are names."""
-    values = sorted({int(value) for split in labels for value in split.values.values()})
-    ids: list[LabelIds] = [{raw: values.index(int(value)) for raw, value in of.values.items()} for of in labels]
-    return ids, list(map(str, values))
+def _distinct(labels: list[_SplitLabels]) -> list[int]:
+    """Return the distinct labels of all splits, which are numbers, in their order."""
+    return sorted({int(value) for split in labels for value in split.values.values()})
 
 
 def _by_head(labels: list[_SplitLabels], head: list[str]) -> list[LabelIds]:
@@ -181,7 +183,7 @@ def _numbers_as_names(labels: list[_SplitLabels], head: list[str], bare: _SplitL
 
     ClvqError where they are both names and numbers, of different classes.
     """
-    values = sorted({int(value) for split in labels for value in split.values.values()})
+    values = _distinct(labels)
     names = [label_key(name) for name in head]  # 01 and 1.0 are written for 1
     by_name = {value: names.index(str(value)) for value in values if str(value) in names}
     if len(by_name) < len(values) or all(value == number for value, number in by_name.items()):

@@ -22,7 +22,7 @@ probe that was trained on independent texts is hardly better.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
@@ -160,7 +160,8 @@ class CodeProbes:
                 few = "no attribute has three values or more that enough texts have"
             yield f"No TPP: {few}, so there are no other probes to compare with."
         if not self.crossings:
-            why = f"too few texts have each of two classes with each of two values of {_named(attributes)}"
+            others = " or ".join(name for name in attributes if name != LABEL)
+            why = f"too few texts have each of two classes with each of two values of {others}"
             if len(attributes) == 1:
                 why = "no attribute except the label is known for the texts"
             elif len(self._values(LABEL)) < 2:
@@ -293,8 +294,3 @@ def _largest(effects: np.ndarray, n: int) -> np.ndarray:
     """Return the n codes with the largest effects; codes without an effect are left out."""
     order = np.argsort(-effects, kind="stable")[:n]
     return order[effects[order] != 0]
-
-
-def _named(attributes: Iterable[str]) -> str:
-    """Return the attributes beside the label, for a message."""
-    return " or ".join(name for name in attributes if name != LABEL)

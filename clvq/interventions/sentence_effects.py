@@ -14,7 +14,6 @@ from clvq.activations.summary import r2_of
 from clvq.concepts.assignments import SplitText
 from clvq.concepts.directions import concept_space
 from clvq.config import FaithfulnessConfig, differences
-from clvq.config.settings import listed
 from clvq.device import Processes, Runtime
 from clvq.errors import MismatchError
 from clvq.explanations.results import Explanations
@@ -31,6 +30,9 @@ from clvq.language_model.upper_layers import UpperLayers
 from clvq.progress import Progress, Report, silent
 from clvq.training.checkpoint import Checkpoint
 from clvq.training.source import language_model_of
+
+ATTRIBUTION = ("baseline", "completeness", "steps", "max_steps")
+"""Settings of explanations that decide how much is attributed to a word."""
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,6 @@ def _rows(store: ActivationStore, numbers: Collection[int]) -> Iterator[Sentence
     return (row for number, row in enumerate(store.sentences(SPLIT)) if number in numbers)
 
 
-ATTRIBUTION = ("baseline", "completeness", "steps", "max_steps")
-"""Settings of explanations that decide how much is attributed to a word."""
-
-
 def _refuse_other_sentences(
     own: Sequence[Subject], before: Sequence[Subject], checkpoint: Checkpoint, first: Checkpoint
 ) -> None:
@@ -133,7 +131,7 @@ def _refuse_other_sentences(
 
 def _refuse_other_attributions(own: Explanations, first: Explanations, config: FaithfulnessConfig) -> None:
     """Raise MismatchError where words are chosen by attributions that two checkpoints were explained with otherwise."""
-    if set(listed(config.at)) <= {"sentence", "all"}:
+    if set(config.places) <= {"sentence", "all"}:
         return
     theirs, ours = (
         {name: value for name, value in one.summary.settings.deciding().items() if name in ATTRIBUTION}
@@ -173,6 +171,8 @@ def sentence_effects(
     and an interrupted one continues, unless `overwrite`. MismatchError where the checkpoints explain different
     sentences; errors of `plan_of`.
     """
+    for found in explained[1:]:
+        _refuse_other_attributions(found, explained[0], config)
     processes = Processes.current()
     checkpoints = [found.codebook.checkpoint for found in explained]
     store = checkpoints[0].store()
@@ -188,7 +188,6 @@ def sentence_effects(
         own = subjects_of(found, model, config, label)
         if subjects:
             _refuse_other_sentences(own, subjects, checkpoint, checkpoints[0])
-            _refuse_other_attributions(found, explained[0], config)
         subjects = own
         space = processes.leader_first(partial(concept_space, checkpoint, device=model.device, progress=progress))
         plan = plan_of(config, subjects, found.codebook, space, upper.target)

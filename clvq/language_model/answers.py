@@ -17,7 +17,7 @@ from torch import Tensor
 
 from clvq.corpus.forms import LabelForm
 from clvq.errors import ClvqError
-from clvq.language_model.continuations import ALONE, Continuation
+from clvq.language_model.continuations import ALONE, Forwards
 from clvq.language_model.tokenization import TokenizedSentence
 
 
@@ -35,7 +35,7 @@ class Target(ABC):
     """Whether scores are taken from the logits over the vocabulary at the mask of the prompt."""
     reads_place: ClassVar[bool] = False
     """Whether the answer is read at one token of the text, whose position is the `place`."""
-    forwards: tuple[tuple[Continuation, ...], ...] = (ALONE,)
+    forwards: Forwards = ALONE
     """For each forward by which the model is asked, what to append to a text: tokens where the next one alone does not
     suffice."""
     label_form: ClassVar[LabelForm] = "class"

@@ -21,8 +21,10 @@ from torch.nn.functional import pad
 
 Continuation = tuple[int, ...]
 
-ALONE: tuple[Continuation, ...] = ((),)
-"""No token is appended to the text."""
+Forwards = tuple[tuple[Continuation, ...], ...]
+"""For each forward by which a model is asked, what is appended to a text."""
+ALONE: Forwards = (((),),)
+"""One forward, and no token is appended to the text."""
 
 
 class Place(NamedTuple):

@@ -56,7 +56,7 @@ def run_together(
         rows = BatchRows([layouts[index] for index in present], model.device)
         captured: dict[int, Tensor] = {}
         # States are always those of the texts alone. Texts with continuations are another batch, so they run apart.
-        apart = target is not None and target.forwards != (ALONE,)
+        apart = target is not None and target.forwards != ALONE
         stop = apart or target is None
         watching = capturing(model.sites, layers, rows.gather, captured, device=model.device, stop=stop)
         with torch.inference_mode(), model_code(model.model_id), watching:

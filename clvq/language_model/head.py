@@ -33,13 +33,13 @@ class Head:
         it although the config names none. `masks` `[B]` are the positions of the prompt's mask, for a target that reads
         it.
         """
-        arguments: dict[str, Any] = no_cache(self._model)
-        last = inputs["attention_mask"].sum(dim=1) - 1
-        if target.forwards != (ALONE,):
+        if target.forwards != ALONE:
             return joined([self.logits_behind(inputs, some, pad or 0) for some in target.forwards])
         if target.reads_mask:
             assert masks is not None, "where the masks are must be said"
             return self._logits_at(inputs, masks)
+        arguments: dict[str, Any] = no_cache(self._model)
+        last = inputs["attention_mask"].sum(dim=1) - 1
         if self._keeps_last:
             places, last = last.unique(return_inverse=True)  # [P]: few, as lengths in a batch are similar
             arguments["logits_to_keep"] = places

@@ -198,10 +198,10 @@ def split_revision(model: str, revision: str | None) -> tuple[str, str | None]:
     """Return the name and the revision of `user/name@revision`; an existing path is taken as it is."""
     if not model.strip():
         raise ClvqError("the model has no name: give a local folder, user/name, or user/name@revision.")
-    if expanded(model).exists():
+    if (path := expanded(model)).exists():
         if revision is not None:
             raise ClvqError(f"{model} is a local folder, which has no revision {revision}: leave the revision out.")
-        return str(expanded(model)), None
+        return str(path), None
     name, at, inline = model.rpartition("@")
     if not at:
         name = model

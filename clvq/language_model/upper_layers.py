@@ -60,7 +60,7 @@ class UpperLayers:
         blocks = _blocks(model)
         texts = self._trial_texts()
         self._try_out(blocks[:layer], self._together(texts))
-        if blocks[layer:] and self.target.forwards == (ALONE,):
+        if blocks[layer:] and self.target.forwards == ALONE:
             batches = [texts, *([text] for text in texts)] if len(texts) > 1 else [texts]
             self._try_last(blocks[-1], [self._together(batch) for batch in batches])
 
@@ -118,7 +118,7 @@ class UpperLayers:
 
     @torch.no_grad()
     def _behind(self, inputs: dict[str, Tensor], pad: int) -> Tensor | None:
-        if self.target.forwards == (ALONE,):
+        if self.target.forwards == ALONE:
             return None
         mask = inputs["attention_mask"]
         return joined(

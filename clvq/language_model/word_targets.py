@@ -13,7 +13,7 @@ from torch import Tensor
 from clvq.config import TEXT_TOKEN
 from clvq.errors import ClvqError
 from clvq.language_model.answers import Choice, Score
-from clvq.language_model.continuations import ALONE, Continuation, beginnings_of, continuations_of, places_of
+from clvq.language_model.continuations import ALONE, Continuation, Forwards, beginnings_of, continuations_of, places_of
 from clvq.language_model.tokenization import TokenizedSentence
 
 
@@ -80,7 +80,7 @@ class LabelWordTarget(Choice):
     """For each label its name and its word."""
     tokens: tuple[Continuation, ...]
     """The tokens of each word."""
-    forwards: tuple[tuple[Continuation, ...], ...] = (ALONE,)
+    forwards: Forwards = ALONE
 
     @classmethod
     def of(cls, words: Mapping[str, str], tokenizer: Any) -> Self:

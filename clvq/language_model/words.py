@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import regex
 
+from clvq.corpus.forms import BETWEEN_SPACES
 from clvq.errors import ClvqError
 
 WORD_METHODS = ("text", "whitespace")
@@ -23,7 +24,7 @@ _PATTERNS = {
     # `\X` is one mark as a reader sees it: an emoji with its joiners and modifiers is one mark, not five. Format
     # characters come before `\X`, because with some of them `\X` would also match the space that follows.
     "text": regex.compile(rf"{_LETTERS}(?:{_JOINERS}{_LETTERS})*|\p{{Cf}}|(?!\s)\X"),
-    "whitespace": regex.compile(r"\S+"),
+    "whitespace": BETWEEN_SPACES,
 }
 
 
